@@ -1,0 +1,104 @@
+"""The pictures of the demo: photographs that come with scikit-image, and style pictures painted by code.
+
+>>> cat, night = photograph("chelsea"), painting("swirl", size=512)
+
+Both are (1, 3, H, W) float32 sRGB in [0, 1]. A painting is drawn from nothing but a seed, so it may be
+used, changed and given away freely; the same name, size and seed give the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage import data
+
+from impasto.errors import PictureError
+from impasto.samples.brush import Array
+from impasto.samples.mosaic import mosaic
+from impasto.samples.swirl import swirl
+from impasto.samples.wave import wave
+
+__all__ = ["PAINTINGS", "PHOTOGRAPHS", "painting", "photograph"]
+
+Builder = TypeVar("Builder", bound=Callable[..., Any])
+Painter = Callable[[int, np.random.Generator], Array]
+
+PAINTINGS: dict[str, Painter] = {
+    "wave": wave,
+    "swirl": swirl,
+    "mosaic": mosaic,
+}
+
+PHOTOGRAPHS: dict[str, Callable[[], NDArray[np.uint8]]] = {
+    "chelsea": data.chelsea,  # a cat, 300 x 451
+    "astronaut": data.astronaut,  # Eileen Collins, 512 x 512
+    "coffee": data.coffee,  # a cup on a wooden table, 400 x 600
+    "rocket": data.rocket,  # a launch pad at dawn, 427 x 640
+    "hubble": data.hubble_deep_field,  # galaxies, 872 x 1000
+}
+
+SMALLEST, LARGEST = 32, 8192
+
+
+def painting(name: str, *, size: int = 768, seed: int = 0) -> torch.Tensor:
+    """Paint a style picture.
+
+    Args:
+        name: a key of `PAINTINGS`.
+        size: long side in pixels, 32 to 8192; composition and strokes scale with it.
+        seed: of the strokes' and stones' accidents, 0 or more.
+
+    Returns:
+        (1, 3, H, W) float32 sRGB in [0, 1].
+
+    Raises:
+        PictureError: the painting is unknown, or the size or seed is out of range.
+    """
+    paint = chosen(PAINTINGS, name, "painting")
+    if not SMALLEST <= size <= LARGEST:
+        raise PictureError(
+            f"a painting {size!r} pixels wide was asked for",
+            f"the long side must be {SMALLEST} to {LARGEST} pixels",
+            "pass size=768 or another number in that range",
+        )
+    if seed < 0:
+        raise PictureError(f"seed {seed!r} was given", "a seed is 0 or more", "pass seed=0")
+    return as_tensor(paint(size, np.random.default_rng(seed)))
+
+
+def photograph(name: str) -> torch.Tensor:
+    """Load a photograph that scikit-image carries in its wheel, at its own size and without network.
+
+    Args:
+        name: a key of `PHOTOGRAPHS`.
+
+    Returns:
+        (1, 3, H, W) float32 sRGB in [0, 1].
+
+    Raises:
+        PictureError: the photograph is unknown.
+    """
+    return as_tensor(np.asarray(chosen(PHOTOGRAPHS, name, "photograph")(), np.float32) / 255)
+
+
+def chosen(registry: Mapping[str, Builder], name: str, kind: str) -> Builder:
+    """The builder of that name, or an error that lists the names there are."""
+    if name not in registry:
+        raise PictureError(
+            f"there is no {kind} {name!r}", f"possible: {listed(registry)}", "choose one of these names"
+        )
+    return registry[name]
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message: a, b, c."""
+    return ", ".join(sorted(names))
+
+
+def as_tensor(picture: Array) -> torch.Tensor:
+    """(H, W, 3) array to (1, 3, H, W) tensor with its own contiguous memory."""
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None]

@@ -1,0 +1,318 @@
+"""The painter's tools shared by all paintings: noise, flow, brush strokes, relief and paper.
+
+Coordinates are in *spans*: 1.0 is the long side of the picture, x to the right, y down. Random numbers
+are drawn per stroke or per noise cell, never per pixel, so a composition is the same at every size.
+Arrays of colour are (H, W, 3) float32 sRGB in [0, 1].
+
+Strokes are painted the way a deferred renderer paints: Pillow fills an identity buffer with the outline
+of each stroke (later strokes cover earlier ones), and NumPy then shades each visible pixel once, in the
+coordinates of the stroke it belongs to. That is what makes thousands of bristled strokes affordable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+__all__ = [
+    "Array",
+    "Field",
+    "Ints",
+    "Strokes",
+    "along_flow",
+    "bristles",
+    "curve",
+    "fill",
+    "grid",
+    "lay",
+    "lit",
+    "mixed",
+    "noise",
+    "palette",
+    "pixels",
+    "ramp",
+    "ribbon",
+    "sample",
+    "scatter",
+    "shrink",
+    "strokes_along",
+    "wrap",
+]
+
+Array = NDArray[np.floating[Any]]
+Ints = NDArray[np.int32]
+Field = Callable[[Array, Array], Array]
+
+
+class Strokes(NamedTuple):
+    """Brush strokes as circular arcs, all arrays of length N, in spans and radians.
+
+    `colour` and `second` are the two paints on the brush, (N, 3); bristles carry one or the other.
+    """
+
+    x: Array
+    y: Array
+    angle: Array
+    bend: Array  # curvature, 1/span
+    length: Array
+    width: Array
+    colour: Array
+    second: Array
+
+
+def palette(codes: str) -> Array:
+    """Colours from hexadecimal codes separated by blanks, (N, 3)."""
+    return np.array([[int(c[i : i + 2], 16) for i in (0, 2, 4)] for c in codes.split()], np.float32) / 255
+
+
+def pixels(size: int, ratio: float) -> tuple[int, int]:
+    """(H, W) of a picture whose long side is `size`; `ratio` is H / W."""
+    if ratio > 1:
+        return size, max(1, round(size / ratio))
+    return max(1, round(size * ratio)), size
+
+
+def grid(shape: tuple[int, int]) -> tuple[Array, Array]:
+    """x and y of the pixel centres of an (H, W) picture, in spans."""
+    H, W = shape
+    span = max(H, W)
+    y, x = np.mgrid[0:H, 0:W].astype(np.float32)
+    return (x + 0.5) / span, (y + 0.5) / span
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, int], cells: float, stretch: float = 1.0) -> Array:
+    """Smooth noise of about unit variance with `cells` cells over the long side.
+
+    `stretch` makes the cells that much longer horizontally than vertically.
+    """
+    H, W = shape
+    span = max(H, W)
+    rows, columns = max(2, round(cells * H / span)) + 3, max(2, round(cells * W / span / stretch)) + 3
+    coarse = rng.standard_normal((rows, columns)).astype(np.float32)
+    box = (1.0, 1.0, columns - 2.0, rows - 2.0)
+    fine = Image.fromarray(coarse).resize((W, H), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(fine, np.float32) * 1.35
+
+
+def sample(field: Array, x: Array, y: Array, order: int = 1) -> Array:
+    """A raster of any resolution, looked up at positions in spans; (H, W) or (H, W, C)."""
+    span = max(field.shape[:2])
+    at = np.stack([y * span - 0.5, x * span - 0.5])
+    if field.ndim == 2:
+        found: Array = ndimage.map_coordinates(field, at, order=order, mode="nearest")
+        return found
+    planes = [
+        ndimage.map_coordinates(field[..., c], at, order=order, mode="nearest") for c in range(field.shape[2])
+    ]
+    return np.stack(planes, -1)
+
+
+def ramp(colours: Array, t: Array) -> Array:
+    """A colour gradient: `t` in [0, 1] runs through the rows of `colours`."""
+    at = np.clip(t, 0, 1) * (len(colours) - 1)
+    low = np.minimum(at.astype(np.int32), len(colours) - 2)
+    part = (at - low)[..., None].astype(np.float32)
+    return np.asarray(colours[low] * (1 - part) + colours[low + 1] * part)
+
+
+def mixed(first: Array, second: Array, share: Array | float) -> Array:
+    """Two paints mixed: `share` of the second, broadcast over the channels."""
+    part = np.asarray(share, np.float32)
+    part = part[..., None] if part.ndim else part
+    return first * (1 - part) + second * part
+
+
+def wrap(angle: Array) -> Array:
+    """A difference of undirected angles in (-pi/2, pi/2]: a stroke has no head and no tail."""
+    return np.asarray((angle + np.pi / 2) % np.pi - np.pi / 2)
+
+
+def scatter(rng: np.random.Generator, ratio: float, count: int) -> tuple[Array, Array]:
+    """About `count` positions on a jittered grid over the picture and a margin, in random order."""
+    width, height = (1.0, ratio) if ratio <= 1 else (1 / ratio, 1.0)
+    step = float(np.sqrt(width * height / count))
+    x, y = np.meshgrid(np.arange(-step, width + step, step), np.arange(-step, height + step, step))
+    x, y = (axis.ravel() + rng.uniform(-0.5, 0.5, axis.size) * step for axis in (x, y))
+    order = rng.permutation(x.size)
+    return x[order].astype(np.float32), y[order].astype(np.float32)
+
+
+def strokes_along(
+    x: Array, y: Array, angle: Field, length: Array, width: Array, colour: Array, second: Array
+) -> Strokes:
+    """Strokes centred on (x, y) that follow a field of angles, with the field's curvature."""
+    here = angle(x, y)
+    dx, dy = np.cos(here) * length * 0.3, np.sin(here) * length * 0.3
+    turn = wrap(angle(x + dx, y + dy) - angle(x - dx, y - dy))
+    bend = np.clip(turn / (0.6 * length), -2.4 / length, 2.4 / length)
+    middle = (angle(x + dx, y + dy), angle(x - dx, y - dy))
+    here = here + 0.5 * (wrap(middle[0] - here) + wrap(middle[1] - here))
+    return Strokes(x, y, here, bend.astype(np.float32), length, width, colour, second)
+
+
+def along_flow(field: Array, angle: Array, reach: float, steps: int = 24) -> Array:
+    """Noise smeared along a flow: line integral convolution (Cabral & Leedom 1993).
+
+    Args:
+        field: (H, W), what is smeared.
+        angle: (H, W), direction of the flow in radians.
+        reach: how far to each side, in spans.
+        steps: samples to each side.
+    """
+    x0, y0 = grid((field.shape[0], field.shape[1]))
+    total = field.copy()
+    for sign in (1.0, -1.0):
+        x, y, heading = x0, y0, angle + (0 if sign > 0 else np.pi)
+        for _ in range(steps):
+            x, y = x + np.cos(heading) * reach / steps, y + np.sin(heading) * reach / steps
+            span = max(field.shape)
+            at = (
+                np.clip((y * span).astype(np.int32), 0, field.shape[0] - 1),
+                np.clip((x * span).astype(np.int32), 0, field.shape[1] - 1),
+            )
+            heading = heading + wrap(angle[at] - heading)
+            total += field[at]
+    return np.asarray(total / total.std(), np.float32)
+
+
+def bristles(rng: np.random.Generator, rows: int = 512, columns: int = 512) -> Array:
+    """The mark of a brush: streaks along axis 1, of zero mean and unit variance, that tile."""
+    raw = rng.standard_normal((rows, columns))
+    fine = ndimage.gaussian_filter(raw, (0.8, 40), mode="wrap")
+    coarse = ndimage.gaussian_filter(rng.standard_normal((rows, columns)), (4, 60), mode="wrap")
+    mark = fine / fine.std() + 0.8 * coarse / coarse.std()
+    return np.asarray(mark / mark.std(), np.float32)
+
+
+def outlines(s: Strokes, span: int, bulge: float = 6.0) -> Array:
+    """Polygons of the strokes in pixels, (N, 2·14, 2): an arc, blunt in the middle, round at its ends."""
+    t = np.array([-1, -0.97, -0.9, -0.75, -0.5, -0.25, 0, 0, 0.25, 0.5, 0.75, 0.9, 0.97, 1])
+    half = (1 - np.abs(t) ** bulge) ** 0.5 * 0.5
+    flip = np.concatenate([t, t[::-1]])
+    side = np.concatenate([half, -half[::-1]])
+    bend = np.where(np.abs(s.bend) < 1e-3, 1e-3, s.bend)[:, None]
+    phi = bend * flip * s.length[:, None] * 0.5
+    v = side * s.width[:, None]
+    u_local = np.sin(phi) / bend - v * np.sin(phi)
+    v_local = (1 - np.cos(phi)) / bend + v * np.cos(phi)
+    c, d = np.cos(s.angle)[:, None], np.sin(s.angle)[:, None]
+    xy = np.stack([s.x[:, None] + c * u_local - d * v_local, s.y[:, None] + d * u_local + c * v_local], -1)
+    return np.asarray(xy * span, np.float64)
+
+
+def fill(shape: tuple[int, int], polygons: list[list[float]], identities: Ints | None = None) -> Ints:
+    """Identity buffer (H, W): which polygon is on top of each pixel, 0 for none, i + 1 for polygon i.
+
+    Each polygon is a flat list x0, y0, x1, y1, … in pixels.
+    """
+    buffer = Image.new("I", (shape[1], shape[0]), 0)
+    draw = ImageDraw.Draw(buffer)
+    numbers = range(1, len(polygons) + 1) if identities is None else identities.tolist()
+    for number, polygon in zip(numbers, polygons, strict=True):
+        draw.polygon(polygon, fill=number)
+    return np.array(buffer, np.int32)
+
+
+def lay(
+    canvas: Array,
+    height: Array,
+    s: Strokes,
+    mark: Array,
+    *,
+    dry: float = 0.0,
+    ridge: float = 0.6,
+    body: float = 1.0,
+    streak: float = 0.05,
+    bulge: float = 6.0,
+) -> None:
+    """Lay strokes of thick paint on a canvas, in order (after Hertzmann 1998, with bristles and relief).
+
+    Args:
+        canvas: (H, W, 3), painted in place.
+        height: (H, W), thickness of the paint in stroke widths, raised in place.
+        s: the strokes.
+        mark: what `bristles` returned.
+        dry: 0 wet to 1 dry: how much of the ground shows between the bristles, most at the tail.
+        ridge: paint pushed up at the edges of a stroke.
+        body: how thick the paint is.
+        streak: how much lighter or darker single bristles paint.
+        bulge: shape of the ends: 2 an ellipse, 6 a blunt brush.
+    """
+    H, W = canvas.shape[:2]
+    span = max(H, W)
+    top = fill((H, W), outlines(s, span, bulge).reshape(len(s.x), -1).tolist())
+    rows, columns = np.nonzero(top)
+    k = top[rows, columns] - 1
+    dx = (columns + 0.5) / span - s.x[k]
+    dy = (rows + 0.5) / span - s.y[k]
+    c, d = np.cos(s.angle)[k], np.sin(s.angle)[k]
+    du, dv = c * dx + d * dy, c * dy - d * dx
+    radius = 1 / np.where(np.abs(s.bend) < 1e-3, 1e-3, s.bend)[k]
+    sign = np.sign(radius)
+    u = np.abs(radius) * np.arctan2(du, sign * (radius - dv)) / (0.5 * s.length[k])
+    v = sign * (np.abs(radius) - np.hypot(du, radius - dv)) / (0.5 * s.width[k])
+    shift = (np.arange(len(s.x)) * 7919) % mark.size
+    across = (v * 14 + shift[k] // mark.shape[1]).astype(np.int32) % mark.shape[0]
+    along = (u * 30 + shift[k] % mark.shape[1]).astype(np.int32) % mark.shape[1]
+    hair = mark[across, along]
+    keep = hair > dry * (3.2 * np.maximum(u, -0.2) + 0.4) - 3.0 + 1.6 * dry if dry > 0 else slice(None)
+    rows, columns, k, u, v, hair = rows[keep], columns[keep], k[keep], u[keep], v[keep], hair[keep]
+    share = np.clip(0.5 + 0.9 * (hair - 0.75), 0, 1).astype(np.float32)
+    paint = mixed(s.colour[k], s.second[k], share) + (streak * hair)[:, None]
+    canvas[rows, columns] = paint
+    rim = np.abs(v) ** 4 * ridge - np.abs(v) ** 12 * 0.8 * ridge
+    thick = body * (0.55 + 0.16 * hair + rim + 0.25 * np.clip(u, 0, 1) ** 3)
+    height[rows, columns] = height[rows, columns] * 0.35 + thick * (s.width[k] * span)
+
+
+def lit(
+    canvas: Array, height: Array, *, strength: float = 0.5, gloss: float = 0.12, blur: float = 0.7
+) -> Array:
+    """Raking light from the upper left over a relief: Lambert shading and a little gloss.
+
+    `height` is in pixels, so the look is the same at every size.
+    """
+    soft = ndimage.gaussian_filter(height, blur)
+    slope_y, slope_x = np.gradient(soft)
+    slope = -(slope_x + slope_y) * -0.7071 * strength
+    shade = np.tanh(slope)
+    shine = np.clip(shade - 0.25, 0, 1) ** 2 * gloss * 4
+    out = canvas * (1 + 0.42 * shade)[..., None] + shine[..., None]
+    return np.asarray(out, np.float32)
+
+
+def curve(points: list[tuple[float, float]], count: int = 60) -> Array:
+    """A Catmull-Rom curve through points, (count, 2), evenly spaced along its length."""
+    p = np.array(points, np.float64)
+    p = np.vstack([2 * p[0] - p[1], p, 2 * p[-1] - p[-2]])
+    t = np.linspace(0, len(points) - 1 - 1e-9, count * 6)
+    i = t.astype(int)
+    f = (t - i)[:, None]
+    a, b, c, d = p[i], p[i + 1], p[i + 2], p[i + 3]
+    dense = 0.5 * (2 * b + (c - a) * f + (2 * a - 5 * b + 4 * c - d) * f**2 + (3 * b - a - 3 * c + d) * f**3)
+    walked = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(dense, axis=0).T))])
+    even = np.linspace(0, walked[-1], count)
+    return np.stack([np.interp(even, walked, dense[:, 0]), np.interp(even, walked, dense[:, 1])], -1)
+
+
+def ribbon(line: Array, width: Array) -> Array:
+    """The outline of a line of varying width, (2N, 2): a brush-drawn contour."""
+    step = np.gradient(line, axis=0)
+    step /= np.maximum(np.hypot(step[:, :1], step[:, 1:]), 1e-9)
+    normal = np.stack([-step[:, 1], step[:, 0]], -1) * width[:, None] / 2
+    return np.asarray(np.vstack([line + normal, (line - normal)[::-1]]))
+
+
+def shrink(canvas: Array, shape: tuple[int, int]) -> Array:
+    """A supersampled canvas averaged down to (H, W), clipped to [0, 1]."""
+    size = (shape[1], shape[0])
+    planes = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(canvas[..., c])).resize(size, Image.Resampling.BOX))
+        for c in range(3)
+    ]
+    return np.asarray(np.clip(np.stack(planes, -1), 0, 1), np.float32)
