@@ -1,0 +1,286 @@
+"""A file of weights becomes the tensors of VGG-19's convolutions, whoever wrote it and whatever its name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impasto.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# torch, h5py and safetensors are imported where they are used: `impasto weights list` needs none of them.
+
+__all__ = ["LAYERS", "SHAPES", "describe", "fingerprint", "fingerprint_all", "header", "read_state"]
+
+_WIDTHS = {1: (64, 64), 2: (128, 128), 3: (256,) * 4, 4: (512,) * 4, 5: (512,) * 4}
+LAYERS: tuple[str, ...] = tuple(
+    f"conv{block}_{index}" for block, outs in _WIDTHS.items() for index, _ in enumerate(outs, 1)
+)
+_OUTS = tuple(out for outs in _WIDTHS.values() for out in outs)
+
+#: Layer → (output channels, input channels) of VGG-19; every kernel is 3×3.
+SHAPES: dict[str, tuple[int, int]] = dict(zip(LAYERS, zip(_OUTS, (3, *_OUTS[:-1]), strict=True), strict=True))
+
+#: Where torchvision's ``features`` holds VGG-19's convolutions: a ReLU follows each, a pooling each block.
+_POSITIONS: dict[int, str] = {}
+for _layer in LAYERS:
+    _POSITIONS[2 * len(_POSITIONS) + int(_layer[4]) - 1] = _layer
+
+#: What people mistake for VGG-19; the widths tell them apart.
+_OTHERS: dict[tuple[int, ...], str] = {
+    (64, 128, 256, 256, 512, 512, 512, 512): "VGG-11",
+    (64, 64, 128, 128, 256, 256, 512, 512, 512, 512): "VGG-13",
+    (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512): "VGG-16",
+}
+
+_ACCEPTED = "VGG-19 as PyTorch .pth, .safetensors or Keras .h5"
+_AGAIN = "download or copy it again"
+_PAGE = "a web page (HTML) instead of weights"
+_MAGIC = (
+    (b"PK\x03\x04", "a PyTorch file"),
+    *((bytes((0x80, protocol)), "a PyTorch file") for protocol in range(2, 6)),  # a pickle, torch < 1.6
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (b"version https://git-lfs", "a Git LFS pointer instead of the file itself (`git lfs pull`)"),
+    (b"MATLAB", "a MATLAB file"),
+    (b"\x93NUMPY", "a NumPy file"),
+)
+_NAMED = re.compile(r"(?:.*[./])?(?:conv|block)([1-5])_(?:conv)?([1-9])\.(weight|bias)")
+_NUMBERED = re.compile(r"((?:.*\.)?)(\d+)\.(weight|bias|running_mean)")
+_CLASSIFIER = re.compile(r"(^|[./_])(classifier|head|pre_logits|fc\d?)[./]")
+_KERAS_LAYER = re.compile(r"(?:.*/)?block([1-5])_conv([1-9])/.+")
+_KERAS_3_LAYER = re.compile(r"(?:.*/)?conv2d(?:_(\d+))?/vars/[01]")
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """Read the convolutions of VGG-19 from a file.
+
+    The container is recognised by its content: PyTorch (``torch.load`` with ``weights_only``, so no code of
+    a pickle runs), safetensors, HDF5 as Keras writes it (kernels turned from HWIO to OIHW). Keys may be
+    canonical (``conv1_1.weight``), torchvision's (``features.0.weight``, with or without a prefix) or
+    Keras' (``block1_conv1``); a classifier is left out.
+
+    Returns:
+        ``conv1_1.weight`` (out, in, 3, 3) and ``conv1_1.bias`` (out,), float32 and finite, for a run of
+        layers from conv1_1 on, all 16 or fewer. The input's channel order and range are those of the file.
+
+    Raises:
+        WeightsError: no such file; a web page; damaged; a pickle with code; another network; a layer
+            missing in between; values that are not finite.
+    """
+    path = Path(path).expanduser()
+    kind = describe(path)
+    if kind not in _READERS:
+        raise WeightsError(f"{path} is {kind}", _ACCEPTED, _AGAIN if "page" in kind else "")
+    try:
+        tensors = _READERS[kind](path)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} is damaged or holds Python objects other than tensors; such code is never run",
+            "a state dict of tensors, saved with torch.save(model.state_dict(), FILE)",
+        ) from error
+    except Exception as error:
+        # A damaged file can make the libraries raise anything; the user needs one line.
+        reason = re.split(r"\.\s|\n", str(error).strip())[0][:120] or type(error).__name__
+        raise WeightsError(f"{path} is damaged or cut off ({reason})", _ACCEPTED, _AGAIN) from error
+    try:
+        return _checked(_canonical(tensors))
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error.got}", error.expected or _ACCEPTED, error.remedy) from None
+
+
+def describe(path: Path) -> str:
+    """Say what a file is by its first bytes: a key of the readers ("a PyTorch file") or what it is instead.
+
+    Raises:
+        WeightsError: the file does not exist or cannot be opened.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be opened ({error.strerror})", _ACCEPTED) from error
+    if not head:
+        return "empty"
+    # safetensors first: its header's length (8 bytes) may look like the beginning of anything.
+    if head[4:9] == b"\0\0\0\0{":
+        return "a safetensors file"
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    return _PAGE if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") else "of an unknown kind"
+
+
+def header(path: Path) -> dict[str, Any] | None:
+    """Read a safetensors header with the standard library alone; ``None`` if the file is not whole.
+
+    Quick (no tensor is read), and enough to see a file that was cut off while it was written or copied.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= size - 8:
+                return None
+            found: dict[str, Any] = json.loads(file.read(length))
+        ends = [entry["data_offsets"][1] for key, entry in found.items() if key != "__metadata__"]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return found if ends and 8 + length + max(ends) == size else None
+
+
+def fingerprint(tensor: Tensor) -> str:
+    """SHA-256 (hex) over a tensor's values as little-endian float32 in row-major order: the same for the
+    same weights in any container."""
+    return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().astype("<f4").tobytes()).hexdigest()
+
+
+def fingerprint_all(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) over the names and fingerprints of all tensors, sorted by name."""
+    lines = "".join(f"{key} {fingerprint(state[key])}\n" for key in sorted(state))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    import torch
+
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"
+    # Only the newer, zipped format can be mapped; it spares reading the classifier, 495 of 575 MB.
+    loaded = torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped)
+    for key in ("state_dict", "model", "params"):  # a training checkpoint wraps the state dict
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping):
+        raise ValueError(f"it holds a {type(loaded).__name__}, not a state dict")
+    return {str(key): value for key, value in loaded.items() if isinstance(value, torch.Tensor)}
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys() if not _CLASSIFIER.search(key)}  # noqa: SIM118
+
+
+def _read_keras(path: Path) -> dict[str, Tensor]:
+    """The layouts of Keras 1 (``block1_conv1/block1_conv1_W_1:0``), of Keras 2
+    (``block1_conv1/block1_conv1/kernel:0``), inside ``model_weights/`` or not, and of Keras 3
+    (``layers/conv2d_1/vars/0``, numbered in the order of the layers)."""
+    import h5py
+    import torch
+
+    found: dict[str, Tensor] = {}
+
+    def visit(key: str, item: Any) -> None:
+        layer = _keras_layer(key) if isinstance(item, h5py.Dataset) and "optimizer" not in key else None
+        if layer is not None and item.ndim in (1, 4):
+            values = torch.from_numpy(item[()])  # kernel HWIO
+            leaf = "weight" if item.ndim == 4 else "bias"
+            found[f"{layer}.{leaf}"] = values.permute(3, 2, 0, 1) if item.ndim == 4 else values
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+    return found
+
+
+def _keras_layer(key: str) -> str | None:
+    if match := _KERAS_LAYER.fullmatch(key):
+        return f"conv{match[1]}_{match[2]}"
+    if match := _KERAS_3_LAYER.fullmatch(key):
+        index = int(match[1] or 0)
+        return LAYERS[index] if index < len(LAYERS) else None
+    return None
+
+
+_READERS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
+    "a PyTorch file": _read_torch,
+    "a safetensors file": _read_safetensors,
+    "an HDF5 file": _read_keras,
+}
+
+
+def _canonical(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename to ``conv1_1.weight`` …; whatever is no convolution of VGG's trunk is left out."""
+    named = {
+        f"conv{match[1]}_{match[2]}.{match[3]}": tensor
+        for key, tensor in tensors.items()
+        if (match := _NAMED.fullmatch(key))
+    }
+    if named:
+        return named
+    groups: dict[str, dict[int, dict[str, Tensor]]] = {}
+    for key, tensor in tensors.items():
+        if (match := _NUMBERED.fullmatch(key)) and not _CLASSIFIER.search(key):
+            groups.setdefault(match[1], {}).setdefault(int(match[2]), {})[match[3]] = tensor
+    trunks = [prefix for prefix, modules in groups.items() if _convolutions(modules)]
+    if not trunks:
+        keys = ", ".join(list(tensors)[:3]) or "none"
+        raise WeightsError(f"no convolution of VGG-19 in it (its first tensors: {keys})")
+    # A checkpoint of a larger model may hold several trunks: the one called features or vgg is meant.
+    return _from_positions(groups[max(trunks, key=lambda p: ("features" in p) + ("vgg" in p.lower()))])
+
+
+def _convolutions(modules: Mapping[int, Mapping[str, Tensor]]) -> list[int]:
+    return sorted(i for i, leaves in modules.items() if "weight" in leaves and leaves["weight"].ndim == 4)
+
+
+def _from_positions(modules: Mapping[int, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    if any("running_mean" in leaves for leaves in modules.values()):
+        raise WeightsError(
+            "a network with batch normalisation, not plain VGG-19", remedy="take vgg19, not vgg19_bn"
+        )
+    positions = _convolutions(modules)
+    _refuse_other_networks(tuple(modules[i]["weight"].shape[0] for i in positions))
+    # torchvision's positions show a gap; in a sequence of another make only the order is known.
+    known = all(i in _POSITIONS for i in positions)
+    layers = [_POSITIONS[i] for i in positions] if known else list(LAYERS[: len(positions)])
+    return {
+        f"{layer}.{leaf}": tensor
+        for layer, i in zip(layers, positions, strict=True)
+        for leaf, tensor in modules[i].items()
+    }
+
+
+def _refuse_other_networks(widths: tuple[int, ...]) -> None:
+    if widths == _OUTS[: len(widths)]:
+        return
+    for others, name in _OTHERS.items():
+        if widths == others[: len(widths)]:
+            raise WeightsError(f"{name} ({len(widths)} convolutions), not VGG-19 (16)")
+    listed = ", ".join(map(str, widths[:16]))
+    raise WeightsError(f"another network: {len(widths)} convolutions with {listed} channels, not VGG-19")
+
+
+def _checked(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    present = tuple(layer for layer in LAYERS if f"{layer}.weight" in found)
+    if present != LAYERS[: len(present)] or not present:
+        missing = next(layer for layer in LAYERS if layer not in present)
+        hint = " (so VGG-16?)" if missing == "conv3_4" and "conv4_1" in present else ""
+        raise WeightsError(f"{missing} is missing{hint}", "an unbroken run of layers from conv1_1 on")
+    state: dict[str, Tensor] = {}
+    for layer in present:
+        out, inp = SHAPES[layer]
+        for key, shape in ((f"{layer}.weight", (out, inp, 3, 3)), (f"{layer}.bias", (out,))):
+            state[key] = _checked_tensor(key, found.get(key), shape)
+    return state
+
+
+def _checked_tensor(key: str, tensor: Tensor | None, shape: Iterable[int]) -> Tensor:
+    if tensor is None:
+        raise WeightsError(f"{key} is missing")
+    if tuple(tensor.shape) != tuple(shape):
+        raise WeightsError(f"another network: {key} is {tuple(tensor.shape)}, VGG-19's is {shape}")
+    if not tensor.is_floating_point():
+        raise WeightsError(f"{key} is {tensor.dtype}", "floating-point weights")
+    # clone: a mapped file must not stay open behind the tensors.
+    copied = tensor.detach().float().contiguous().clone()
+    if not bool(copied.isfinite().all()):
+        raise WeightsError(f"{key} has values that are NaN or infinite", remedy=_AGAIN)
+    return copied
