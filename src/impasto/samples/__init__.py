@@ -18,9 +18,14 @@ from skimage import data
 
 from impasto.errors import PictureError
 from impasto.samples.brush import Array
+from impasto.samples.facets import facets
+from impasto.samples.garden import garden
+from impasto.samples.glass import glass
 from impasto.samples.mosaic import mosaic
+from impasto.samples.pointillist import pointillist
 from impasto.samples.swirl import swirl
 from impasto.samples.wave import wave
+from impasto.samples.woodcut import woodcut
 
 __all__ = ["PAINTINGS", "PHOTOGRAPHS", "painting", "photograph"]
 
@@ -28,9 +33,14 @@ Builder = TypeVar("Builder", bound=Callable[..., Any])
 Painter = Callable[[int, np.random.Generator], Array]
 
 PAINTINGS: dict[str, Painter] = {
-    "wave": wave,
-    "swirl": swirl,
-    "mosaic": mosaic,
+    "wave": wave,  # colour woodblock
+    "swirl": swirl,  # impasto in a flow
+    "mosaic": mosaic,  # tesserae along contours
+    "facets": facets,  # analytic cubism
+    "pointillist": pointillist,  # divided colour
+    "garden": garden,  # spirals and rosettes on gold
+    "glass": glass,  # leaded window
+    "woodcut": woodcut,  # carved black lines
 }
 
 PHOTOGRAPHS: dict[str, Callable[[], NDArray[np.uint8]]] = {

@@ -23,6 +23,7 @@ __all__ = [
     "Array",
     "Field",
     "Ints",
+    "Mask",
     "Strokes",
     "along_flow",
     "bristles",
@@ -46,6 +47,7 @@ __all__ = [
 
 Array = NDArray[np.floating[Any]]
 Ints = NDArray[np.int32]
+Mask = NDArray[np.bool_]
 Field = Callable[[Array, Array], Array]
 
 

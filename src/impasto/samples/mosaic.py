@@ -10,12 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import feature, measure
 
 from impasto.samples import brush
-from impasto.samples.brush import Array
+from impasto.samples.brush import Array, Mask
 
 __all__ = ["mosaic"]
 
@@ -24,8 +23,6 @@ STONE = 0.0118
 MORTAR = brush.palette("8d7c66")[0]
 IVORY, GOLD, OCHRE, TERRACOTTA, OXBLOOD = brush.palette("e9dbb8 dcaa3e c08434 b3532f 6a2319")
 TEAL, TURQUOISE, COBALT, NAVY, OLIVE = brush.palette("22706f 68a99c 2b529c 17244a 61753a")
-
-Mask = NDArray[np.bool_]
 
 
 class Region(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from impasto.samples import brush
-from impasto.samples.brush import Array
+from impasto.samples.brush import Array, Mask
 
 __all__ = ["swirl"]
 
@@ -183,7 +183,7 @@ def hills(rng: np.random.Generator, x: Array, y: Array, scene: Scene) -> Scene:
     return scene
 
 
-def over(scene: Scene, inside: Array, colours: Array, tone: Array, angle: Array, detail: Array) -> Scene:
+def over(scene: Scene, inside: Mask, colours: Array, tone: Array, angle: Array, detail: Array) -> Scene:
     """The scene with an object in front of it."""
     at = inside[..., None]
     return Scene(

@@ -1,0 +1,226 @@
+"""The loop: tensors and a recipe in, immutable steps out. No files, no printing, no clock, no threads.
+
+Whoever consumes the steps decides what to show, when to save and when to stop: stopping is not asking
+for the next one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto.encoders import Encoder
+from impasto.errors import RecipeError
+from impasto.layers import geometry
+from impasto.objective import Objective, StyleSource
+from impasto.optimisers import OPTIMISERS, Guarded
+from impasto.recipe import Recipe
+from impasto.scales import Size, fit, resample, schedule
+
+__all__ = ["Sources", "Step", "output_size", "sizes", "steps"]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a picture is made from.
+
+    Attributes:
+        content: (1, 3, H, W), sRGB, [0, 1].
+        styles: one or more style pictures, at their own sizes.
+        content_mask: (1, 1, H, W), the content's alpha; None: opaque.
+        start: (1, 3, h, w), the picture to start from with ``init="picture"``.
+    """
+
+    content: Tensor
+    styles: tuple[StyleSource, ...] = ()
+    content_mask: Tensor | None = None
+    start: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One evaluation of the objective.
+
+    Attributes:
+        scale, scales: which scale of how many, from 1.
+        size: (height, width) of this scale.
+        iteration, iterations: which evaluation of at most how many at this scale, from 1.
+        evaluations, planned: the same over all scales.
+        loss: total of the picture just evaluated; may be non-finite, then ``event`` says what was done.
+        terms: the total's terms by name, weights included.
+        best_loss: lowest total at this scale so far.
+        picture: (1, 3, height, width), the best picture at this scale so far; not to be changed in place.
+        event: what the optimiser's guard had to do, or None.
+        last: no further step follows.
+    """
+
+    scale: int
+    scales: int
+    size: Size
+    iteration: int
+    iterations: int
+    evaluations: int
+    planned: int
+    loss: float
+    terms: Mapping[str, float]
+    best_loss: float
+    picture: Tensor
+    event: str | None
+    last: bool
+
+
+def output_size(recipe: Recipe, height: int, width: int) -> Size:
+    """(height, width) of the result for a content of ``height`` × ``width``: same aspect ratio."""
+    return (height, width) if recipe.size == "original" else fit(height, width, recipe.size)
+
+
+def sizes(recipe: Recipe, height: int, width: int) -> list[Size]:
+    """The scales, coarse to fine, for a content of ``height`` × ``width``."""
+    layers = (*recipe.content_layers, *recipe.style_layers)
+    deepest = max(geometry(layer).stride for layer in layers)
+    return schedule(*output_size(recipe, height, width), recipe.coarsest, deepest)
+
+
+def _budget(recipe: Recipe, scale: int) -> int:
+    return recipe.iterations[min(scale, len(recipe.iterations) - 1)]
+
+
+def steps(sources: Sources, recipe: Recipe, encoder: Encoder) -> Iterator[Step]:
+    """Paint: yields one :class:`Step` per evaluation, coarse scale to fine.
+
+    The picture of the last step is the result. On the same machine the same arguments give the same bytes.
+
+    Raises:
+        RecipeError: a layer that the encoder does not have, a picture too small, or a start that is missing.
+    """
+    device = next(encoder.buffers()).device
+    plan = _checked_plan(sources, recipe, encoder)
+    budgets = [_budget(recipe, scale) for scale in range(len(plan))]
+    picture = _start(sources, recipe, plan[0]).to(device)
+    optimiser = Guarded(OPTIMISERS[recipe.optimiser](recipe), recipe.learning_rate)
+    done = 0
+    for scale, size in enumerate(plan):
+        # A copy of the content at full detail where the coarse picture has none would undo the style;
+        # so a finer scale starts from the coarser result alone.
+        picture = resample(picture, size)
+        optimiser.carry(size)
+        objective = _objective(sources, recipe, encoder, size, device)
+        descent = _descend(objective, picture, optimiser, max(budgets[scale], 1), recipe.tolerance)
+        for iteration, (loss, terms, best_loss, picture, event, ended) in enumerate(descent, 1):  # noqa: B007
+            done += 1
+            yield Step(
+                scale=scale + 1,
+                scales=len(plan),
+                size=size,
+                iteration=iteration,
+                iterations=max(budgets[scale], 1),
+                evaluations=done,
+                planned=sum(max(b, 1) for b in budgets),
+                loss=loss,
+                terms=terms,
+                best_loss=best_loss,
+                picture=picture,
+                event=event,
+                last=ended and scale + 1 == len(plan),
+            )
+
+
+_Progress = tuple[float, dict[str, float], float, Tensor, "str | None", bool]
+
+
+def _descend(
+    objective: Objective, start: Tensor, optimiser: Guarded, iterations: int, tolerance: float
+) -> Iterator[_Progress]:
+    """Minimise at one scale: zero, loss, backward, step; the best picture seen is kept."""
+    picture, best, best_loss, unit = start, start, math.inf, 0.0
+    trail: list[float] = []
+    for iteration in range(1, iterations + 1):
+        leaf = picture.detach().requires_grad_(True)
+        total, terms = objective(leaf)
+        (gradient,) = torch.autograd.grad(total, leaf)
+        loss = float(total.detach())
+        # The optimisers see a loss of about one, whatever the weights: no overflow, no underflow.
+        unit = unit or (abs(loss) if math.isfinite(loss) and loss else 0.0)
+        usable = math.isfinite(loss) and bool(torch.isfinite(gradient).all())
+        if usable and loss < best_loss:
+            best, best_loss = picture, loss
+        trail.append(best_loss)
+        stuck = len(trail) > 10 and trail[-11] - best_loss <= tolerance * trail[-11]
+        still = usable and not bool(gradient.any())
+        picture = optimiser.propose(picture, loss / (unit or 1.0), gradient / (unit or 1.0), best)
+        ended = iteration == iterations or still or optimiser.finished or (tolerance > 0 and stuck)
+        values = {name: float(value.detach()) for name, value in terms.items()}
+        yield loss, values, best_loss, best, optimiser.last_event, ended
+        if ended:
+            return
+
+
+def _checked_plan(sources: Sources, recipe: Recipe, encoder: Encoder) -> list[Size]:
+    height, width = sources.content.shape[-2:]
+    plan = sizes(recipe, height, width)
+    encoder.require((*recipe.content_layers, *recipe.style_layers), *plan[0])
+    if recipe.style_blend and len(recipe.style_blend) != len(sources.styles):
+        raise RecipeError(
+            f"{len(recipe.style_blend)} style weights for {len(sources.styles)} style pictures",
+            "one weight per style picture, or none for all alike",
+            f"give {len(sources.styles)}",
+        )
+    if recipe.style_weight and not sources.styles:
+        raise RecipeError("no style picture", "at least one", "give one or set style_weight to 0")
+    if recipe.init == "style-colours" and not sources.styles:
+        raise RecipeError("a start with the style's colours, but no style picture", "at least one")
+    if recipe.init == "picture" and sources.start is None:
+        raise RecipeError("a start from a picture, but no picture", "one with --init-image")
+    return plan
+
+
+def _start(sources: Sources, recipe: Recipe, size: Size) -> Tensor:
+    """The first canvas (1, 3, H, W): drawn on the CPU, so that every device starts alike."""
+    if recipe.init == "content":
+        return resample(sources.content, size)
+    if recipe.init == "picture" and sources.start is not None:
+        return resample(sources.start, size)
+    generator = torch.Generator().manual_seed(recipe.seed)
+    noise = torch.randn(1, 3, *size, generator=generator)
+    if recipe.init == "noise":
+        return (0.5 + 0.25 * noise).clamp(0.0, 1.0)
+    pixels = torch.cat([style.pixels.flatten(2) for style in sources.styles], dim=2)[0].double().cpu()  # (3, M)
+    mean = pixels.mean(1)
+    centred = pixels - mean[:, None]
+    covariance = centred @ centred.T / pixels.shape[1] + 1e-8 * torch.eye(3, dtype=torch.float64)
+    mixing = torch.linalg.cholesky(covariance).float()
+    coloured = torch.einsum("ij,njhw->nihw", mixing, noise) + mean.float().view(1, 3, 1, 1)
+    return coloured.clamp(0.0, 1.0)
+
+
+def _objective(
+    sources: Sources, recipe: Recipe, encoder: Encoder, size: Size, device: torch.device
+) -> Objective:
+    mask = None
+    if sources.content_mask is not None:
+        mask = resample(sources.content_mask, size).to(device)
+    styles = [_sized(style, recipe, max(size)).to(device) for style in sources.styles]
+    return Objective(encoder, recipe, resample(sources.content, size).to(device), styles, mask)
+
+
+def _sized(style: StyleSource, recipe: Recipe, long_side: int) -> StyleSource:
+    """The style at this scale: as large as the picture times ``style_scale``, never larger than it is."""
+    height, width = style.pixels.shape[-2:]
+    wanted = fit(height, width, min(max(height, width), max(1, round(long_side * recipe.style_scale))))
+    deepest = max(geometry(layer).stride for layer in recipe.style_layers)
+    if recipe.style_weight and min(wanted) < deepest:
+        # A long thin style picture at a coarse scale: as small as the deepest layer can still see.
+        grow = deepest / min(wanted)
+        wanted = (math.ceil(wanted[0] * grow), math.ceil(wanted[1] * grow))
+        if min(height, width) < deepest:
+            raise RecipeError(
+                f"the style picture is {width}×{height} pixels",
+                f"the deepest style layer needs at least {deepest} on the shorter side",
+                "use a larger style picture or shallower --style-layers",
+            )
+    mask = None if style.mask is None else resample(style.mask, wanted)
+    return StyleSource(resample(style.pixels, wanted), mask)

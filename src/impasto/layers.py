@@ -1,0 +1,91 @@
+"""The layers of VGG-19 by name: their order, strides, receptive fields and the vocabularies people bring."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from impasto.errors import RecipeError
+
+__all__ = ["BLOCKS", "LAYERS", "Geometry", "canonical_layer", "canonical_layers", "geometry"]
+
+#: Convolutions in each of VGG-19's five blocks; a 2×2 pooling stands between two blocks.
+BLOCKS = (2, 2, 4, 4, 4)
+
+CONVS: tuple[str, ...] = tuple(
+    f"conv{block}_{index}" for block, count in enumerate(BLOCKS, 1) for index in range(1, count + 1)
+)
+
+#: Every layer that can be asked for, shallow to deep: ``conv`` before the activation, ``relu`` after it.
+LAYERS: tuple[str, ...] = tuple(name for conv in CONVS for name in (conv, conv.replace("conv", "relu")))
+
+_NATIVE = re.compile(r"(conv|relu)([1-5])_([1-9])")
+_KERAS = re.compile(r"block([1-5])_conv([1-9])")
+_TUTORIAL = re.compile(r"(conv|relu)_(\d{1,2})")
+
+
+def canonical_layer(name: str) -> str:
+    """Translate a layer's name to Impasto's own.
+
+    Args:
+        name: ``relu3_2`` or ``conv3_2``; Keras' ``block3_conv2`` (whose output is taken after the
+            activation, hence ``relu3_2``); the PyTorch tutorial's sequential ``conv_5``, the fifth
+            convolution (``conv3_1``).
+
+    Raises:
+        RecipeError: the name belongs to none of the three vocabularies, or VGG-19 has no such layer.
+    """
+    key = name.strip().lower()
+    found = key
+    if match := _KERAS.fullmatch(key):
+        found = f"relu{match[1]}_{match[2]}"
+    elif match := _TUTORIAL.fullmatch(key):
+        index = int(match[2])
+        found = CONVS[index - 1].replace("conv", match[1]) if 1 <= index <= len(CONVS) else ""
+    if not _NATIVE.fullmatch(found) or found not in LAYERS:
+        raise RecipeError(
+            f"unknown layer {name!r}",
+            "possible are relu1_1 … relu5_4 and conv1_1 … conv5_4 (blocks of 2, 2, 4, 4, 4), "
+            "Keras' block3_conv2, the tutorial's conv_1 … conv_16",
+            "name one of these",
+        )
+    return found
+
+
+def canonical_layers(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Translate several names; the same layer twice is refused (``RecipeError``)."""
+    found = tuple(canonical_layer(name) for name in names)
+    for layer in found:
+        if found.count(layer) > 1:
+            raise RecipeError(
+                f"layer {layer!r} is named {found.count(layer)} times in {', '.join(names)}",
+                "each layer counts once",
+                "raise its weight instead of naming it again",
+            )
+    return found
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a layer's grid lies on the picture.
+
+    Attributes:
+        stride: pixels between two neighbouring features.
+        radius: pixels on each side of a feature's own ``stride``-sized cell that its value depends on.
+    """
+
+    stride: int
+    radius: int
+
+
+def geometry(layer: str) -> Geometry:
+    """Stride and receptive radius of a layer: 3×3 convolutions, 2×2 poolings between the blocks."""
+    stride, radius = 1, 0
+    block = 1
+    for conv in CONVS:
+        if int(conv[4]) != block:
+            block, stride = block + 1, stride * 2
+        radius += stride
+        if conv[4:] == layer[4:]:
+            return Geometry(stride, radius)
+    raise RecipeError(f"unknown layer {layer!r}", f"possible are {LAYERS[0]} … {LAYERS[-1]}")

@@ -1,0 +1,82 @@
+"""One flat function per comparison: features or descriptors in, a non-negative scalar out.
+
+Every comparison exists in three normalisations, because weights of one program mean nothing in another
+without them (`normalisation` below):
+
+- ``relative`` (Impasto's own): the squared distance over the squared norm of the target. Without units:
+  the same weight means the same for every encoder, layer and picture size.
+- ``gatys``: as printed in Gatys et al. 2015 (with Gram matrices averaged over positions, see
+  ``descriptors.gram``).
+- ``neural-style``: as in Johnson's neural-style, means over all elements, Gram matrices over C·M.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from impasto.errors import RecipeError
+from impasto.guidance import to_grid
+
+__all__ = ["NORMALISATIONS", "content_loss", "gram_loss", "total_variation"]
+
+NORMALISATIONS = ("relative", "gatys", "neural-style")
+
+#: Keeps relative losses finite where the target is zero (a black picture, a dead layer): a thousandth of
+#: a unit, far below the energy of any live layer of any encoder here.
+FLOOR = 1e-6
+
+
+def content_loss(
+    features: Tensor, target: Tensor, normalisation: str = "relative", weights: Tensor | None = None
+) -> Tensor:
+    """Squared distance of features (Gatys et al. 2015, eq. 1).
+
+    Args:
+        features, target: (1, C, H, W).
+        normalisation: ``relative`` Σ(F−P)²/ΣP², ``gatys`` ½Σ(F−P)², ``neural-style`` mean (F−P)².
+        weights: (1, 1, h, w) in [0, 1], which parts of the picture count; None: all.
+    """
+    error = (features - target).square()
+    if weights is not None:
+        t = to_grid(weights, (target.shape[-2], target.shape[-1]))
+        error, target = error * t, target * t.sqrt()
+    if normalisation == "relative":
+        return error.sum() / (target.square().sum() + FLOOR * target.numel())
+    if normalisation == "gatys":
+        return error.sum() / 2.0
+    if normalisation == "neural-style":
+        return error.mean()
+    raise _unknown(normalisation)
+
+
+def gram_loss(gram: Tensor, target: Tensor, normalisation: str = "relative") -> Tensor:
+    """Squared distance of Gram matrices averaged over positions, (C, C) each.
+
+    ``relative`` ‖G−A‖²/‖A‖²; ``gatys`` ‖G−A‖²/(4C²) (eq. 4; Gatys' Gram is M times ours); ``neural-style``
+    mean (G−A)²/C². The last is 4/C² times ``gatys``: "equal weights" there favour shallow layers.
+    """
+    error, channels = (gram - target).square().sum(), gram.shape[0]
+    if normalisation == "relative":
+        return error / (target.square().sum() + FLOOR * FLOOR * target.numel())
+    if normalisation == "gatys":
+        return error / (4.0 * channels**2)
+    if normalisation == "neural-style":
+        return error / channels**4
+    raise _unknown(normalisation)
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Mean squared difference of neighbouring pixels, both directions (Mahendran & Vedaldi 2015, β = 2).
+
+    Args:
+        image: (1, 3, H, W), [0, 1].
+    """
+    across = (image[..., :, 1:] - image[..., :, :-1]).square()
+    down = (image[..., 1:, :] - image[..., :-1, :]).square()
+    return (across.sum() + down.sum()) / image.numel()
+
+
+def _unknown(normalisation: str) -> RecipeError:
+    return RecipeError(
+        f"unknown normalisation {normalisation!r}", f"possible are {', '.join(NORMALISATIONS)}"
+    )

@@ -1,0 +1,183 @@
+"""``Recipe``: every setting once — default, unit, range and help.
+
+The command line's flags, the run record, the studies' sweeps and the service's schema are all derived
+from the fields below. A recipe is frozen; ``recipe.replace(size=800)`` gives another one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from impasto.errors import RecipeError
+from impasto.layers import canonical_layers
+
+__all__ = ["Recipe"]
+
+Weight = Annotated[float, Field(ge=0.0, le=1e12, allow_inf_nan=False)]
+
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+class Recipe(BaseModel):
+    """All settings of one picture. Unknown names and values out of range raise ``RecipeError``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    # -- the picture ---------------------------------------------------------------------------------
+    size: Annotated[int, Field(ge=1, le=65536)] | Literal["original"] = Field(
+        512, description="Long side of the result in pixels, or 'original' for the content's own."
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
+
+    # -- what is looked at ---------------------------------------------------------------------------
+    encoder: Literal["compact", "vgg19", "vgg19-original"] = Field(
+        "compact", description="Network whose features are compared: embedded, or fetched at first use."
+    )
+    weights: Path | None = Field(None, description="File to take the encoder's weights from.")
+    pooling: Literal["max", "average", "l2"] | None = Field(
+        None, description="Pooling of a VGG-19 encoder; default: as it was trained."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="What convolutions are computed in; auto: bfloat16 where the CPU is fast at it."
+    )
+
+    # -- what is wanted ------------------------------------------------------------------------------
+    content_weight: Weight = Field(0.05, description="Weight of the content loss; 0 leaves it out.")
+    content_layers: tuple[str, ...] = Field(
+        ("relu3_2",), min_length=1, description="Layers at which the content is compared."
+    )
+    content_layer_weights: tuple[Weight, ...] = Field(
+        (), description="One weight per content layer, relative to each other; default: all alike."
+    )
+    style_weight: Weight = Field(1.0, description="Weight of the style loss; 0 leaves it out.")
+    style_layers: tuple[str, ...] = Field(
+        STYLE_LAYERS, min_length=1, description="Layers at which the style is compared."
+    )
+    style_layer_weights: tuple[Weight, ...] = Field(
+        (), description="One weight per style layer, relative to each other; default: all alike."
+    )
+    style_blend: tuple[Weight, ...] = Field(
+        (), description="One weight per style picture, relative to each other; default: all alike."
+    )
+    style_scale: float = Field(
+        1.0, gt=0.05, le=8.0, description="Size of the style picture against the result: sets the strokes' size."
+    )
+    tv_weight: Weight = Field(0.0, description="Weight of the total variation; raises smoothness.")
+    normalisation: Literal["relative", "gatys", "neural-style"] = Field(
+        "relative", description="Units of the losses; relative: without units, the others as in these programs."
+    )
+
+    # -- how it is found -----------------------------------------------------------------------------
+    init: Literal["content", "noise", "style-colours", "picture"] = Field(
+        "content",
+        description="Start: the content, noise, noise with the style's colours, or the picture of --init-image.",
+    )
+    optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="How the picture is moved.")
+    iterations: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...] = Field(
+        (150, 100, 60),
+        min_length=1,
+        description="Evaluations at each scale, coarse to fine; the last counts for all further scales.",
+    )
+    coarsest: int = Field(
+        128, ge=1, le=65536, description="Long side of the coarsest scale in pixels; the size itself: one scale."
+    )
+    tolerance: float = Field(
+        0.0, ge=0.0, lt=1.0, description="A scale ends when ten evaluations lower the loss by less than this share."
+    )
+    learning_rate: float = Field(0.02, gt=0.0, le=10.0, description="Adam's step in units of the picture's range.")
+    history: int = Field(20, ge=1, le=200, description="Steps that L-BFGS remembers.")
+
+    # -- checks that need more than one field ----------------------------------------------------------
+    @field_validator("content_layers", "style_layers")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return canonical_layers(value)
+
+    @model_validator(mode="after")
+    def _lengths(self) -> Recipe:
+        for kind in ("content", "style"):
+            layers, given = getattr(self, f"{kind}_layers"), getattr(self, f"{kind}_layer_weights")
+            if given and len(given) != len(layers):
+                raise RecipeError(
+                    f"{len(given)} {kind} layer weights for {len(layers)} {kind} layers",
+                    "one weight per layer, or none for all alike",
+                    f"give {len(layers)}",
+                )
+            if given and sum(given) <= 0:
+                raise RecipeError(
+                    f"the {kind} layer weights are all 0",
+                    "at least one above 0",
+                    f"set {kind}_weight to 0 to leave the {kind} out",
+                )
+        if self.style_blend and sum(self.style_blend) <= 0:
+            raise RecipeError("the style blend is 0 for every style", "at least one above 0")
+        if not (self.content_weight or self.style_weight or self.tv_weight):
+            raise RecipeError("content, style and tv weight are all 0", "at least one above 0")
+        return self
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise RecipeError(*_explain(error)) from None
+
+    # -- layers with their weights ---------------------------------------------------------------------
+    def content_terms(self) -> dict[str, float]:
+        """Content layer → share of the content loss; the shares sum to 1."""
+        return _shares(self.content_layers, self.content_layer_weights)
+
+    def style_terms(self) -> dict[str, float]:
+        """Style layer → share of the style loss; the shares sum to 1."""
+        return _shares(self.style_layers, self.style_layer_weights)
+
+    # -- conversion --------------------------------------------------------------------------------------
+    def replace(self, **settings: Any) -> Recipe:
+        """A copy with some settings changed, validated anew."""
+        return Recipe(**(self.model_dump() | settings))
+
+    def to_json(self) -> str:
+        """The recipe as JSON, settings in their order here."""
+        return self.model_dump_json(indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """Read what :meth:`to_json` or a hand wrote; settings left out take their defaults."""
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise RecipeError(
+                f"the recipe is not JSON: {error}", "a file as --save-run writes it", "mend or leave out --recipe"
+            ) from None
+        if not isinstance(data, dict):
+            raise RecipeError("the recipe is not a JSON object", 'settings by name, as {"size": 800}')
+        return cls(**data)
+
+
+def _shares(layers: tuple[str, ...], weights: tuple[float, ...]) -> dict[str, float]:
+    given = weights or (1.0,) * len(layers)
+    total = math.fsum(given)
+    return {layer: weight / total for layer, weight in zip(layers, given, strict=True)}
+
+
+def _explain(error: ValidationError) -> tuple[str, str, str]:
+    """A validation error's first complaint as got, expected, remedy."""
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else "recipe"
+    field = Recipe.model_fields.get(name)
+    if field is None:
+        return (
+            f"unknown setting {name!r}",
+            f"possible are {', '.join(Recipe.model_fields)}",
+            "see `impasto stylize --help`",
+        )
+    got = first.get("input")
+    return (
+        f"setting {name} = {got!r}: {first['msg'].lower()}",
+        (field.description or "").rstrip("."),
+        f"the default is {field.default!r}",
+    )

@@ -1,0 +1,1 @@
+"""Distilling the compact encoder from VGG-19: ``python -m impasto.training --help``."""

@@ -1,0 +1,56 @@
+"""Training pictures: random crops from two folders, photographs and paintings, 5 % of each held out."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto.errors import PictureError
+from impasto.images import load
+
+__all__ = ["Crops"]
+
+HELD_OUT = 0.05
+
+
+def _is_held_out(name: str) -> bool:
+    """By the file's name, so that the split survives files being added."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32 < HELD_OUT
+
+
+class Crops:
+    """Random square crops of the pictures in one folder, kept in memory as uint8.
+
+    Args:
+        folder: holds picture files.
+        held_out: take the 5 % that training never sees instead of the 95 %.
+        limit: at most so many pictures (for tests).
+    """
+
+    def __init__(self, folder: Path, *, held_out: bool = False, limit: int | None = None) -> None:
+        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+        files = [p for p in files if _is_held_out(p.name) == held_out][:limit]
+        if not files:
+            raise PictureError(f"no pictures in {folder}", ".jpg or .png files", "choose another --data")
+        self.pictures = [(load(p).pixels[0] * 255.0).round().to(torch.uint8) for p in files]
+
+    def draw(self, count: int, size: int, rng: np.random.Generator) -> Tensor:
+        """``count`` crops (count, 3, size, size), float32 in [0, 1], scaled by 1 to 2, mirrored at random."""
+        out = torch.empty(count, 3, size, size)
+        for i in range(count):
+            picture = self.pictures[int(rng.integers(len(self.pictures)))]
+            side = min(int(size * rng.uniform(1.0, 2.0)), picture.shape[1], picture.shape[2])
+            top = int(rng.integers(picture.shape[1] - side + 1))
+            left = int(rng.integers(picture.shape[2] - side + 1))
+            crop = picture[:, top : top + side, left : left + side].float()[None] / 255.0
+            if rng.random() < 0.5:
+                crop = crop.flip(-1)
+            if side != size:
+                crop = F.interpolate(crop, (size, size), mode="bilinear", antialias=True)
+            out[i] = crop[0].clamp(0, 1)
+        return out

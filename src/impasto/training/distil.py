@@ -1,0 +1,202 @@
+"""The training loop: half of each batch held-in crops, half on-policy canvases, targets from the teacher."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from impasto.training.data import Crops
+from impasto.training.policy import Canvases, folded_gram_distance, inner
+from impasto.training.student import WIDTHS, Student, export, fit_to_teacher
+from impasto.training.teacher import STYLE_TARGETS, TARGETS, Teacher
+
+__all__ = ["Plan", "Trainer"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training run is; stored in its checkpoint."""
+
+    crops: int = 6
+    canvases: int = 6
+    buffer: int = 18
+    size: int = 128
+    start: int = 256
+    lr: float = 1.5e-3
+    gram_weight: float = 1.0
+    pooling: str = "average"
+    average: float = 0.998
+    seed: int = 0
+
+
+class Trainer:
+    """Holds student, teacher, data and optimiser; :meth:`run` yields one record per ``every`` steps.
+
+    Args:
+        teacher: supplies the targets.
+        photos, paintings: folders' training crops.
+        held_out: crops (N, 3, S, S) that are never trained on, for the variance explained.
+        plan: numbers of this run.
+    """
+
+    def __init__(
+        self, teacher: Teacher, photos: Crops, paintings: Crops, held_out: Tensor, plan: Plan
+    ) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan, self.teacher = plan, teacher
+        self.photos, self.paintings, self.held_out = photos, paintings, held_out
+        self.rng = np.random.default_rng(plan.seed)
+        start = self._crops(plan.start)
+        teacher.calibrate(start[:: max(1, plan.start // 32)])
+        self.student = Student(teacher.channels, WIDTHS, plan.pooling)
+        self.start = fit_to_teacher(self.student, teacher, start)
+        self.student = self.student.to(memory_format=torch.channels_last)
+        self.canvases = Canvases(photos, paintings, plan.buffer, plan.size, plan.seed + 1)
+        self.optimiser = torch.optim.Adam(self.student.parameters(), lr=plan.lr, betas=(0.9, 0.99))
+        self.mean_state = {k: v.clone() for k, v in self.student.state_dict().items()}
+        self.steps, self.seconds = 0, 0.0
+
+    def _crops(self, count: int) -> Tensor:
+        half = count // 2
+        photos = self.photos.draw(half, self.plan.size, self.rng)
+        return torch.cat([photos, self.paintings.draw(count - half, self.plan.size, self.rng)])
+
+    def run(self, seconds: float, *, final: float = 0.3, every: int = 50) -> Iterator[dict[str, float]]:
+        """Train for ``seconds`` of wall time; the learning rate falls to zero over the last ``final``.
+
+        Yields:
+            steps, seconds, loss, per-level feature error on crops and on canvases.
+        """
+        begin, base = time.perf_counter(), self.seconds
+        while (spent := time.perf_counter() - begin) < seconds:
+            left = 1.0 - spent / seconds
+            warm = min(1.0, (self.steps + 1) / 100)
+            rate = self.plan.lr * warm * (min(1.0, left / final) if final > 0 else 1.0)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            record = self._step()
+            self.seconds = base + time.perf_counter() - begin
+            if self.steps % every == 0:
+                yield {"steps": self.steps, "seconds": self.seconds, "lr": rate} | record
+
+    def _step(self) -> dict[str, float]:
+        index, canvases = self.canvases.take(self.plan.canvases)
+        batch = torch.cat([self._crops(self.plan.crops), canvases])
+        batch = batch.contiguous(memory_format=torch.channels_last).requires_grad_(True)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            targets = self.teacher.raw(batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            own = self.student.features(batch)
+            loss, record = self._distance(own, targets)
+        tail = {k: v[self.plan.crops :] for k, v in own.items()}
+        (gradient,) = torch.autograd.grad(
+            self.canvases.loss(self.student, tail, index), batch, retain_graph=True
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward(inputs=list(self.student.parameters()))
+        norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
+        if math.isfinite(float(norm)):
+            self.optimiser.step()
+        self.canvases.step(index, gradient[self.plan.crops :])
+        self.steps += 1
+        keep = min(self.plan.average, self.steps / (self.steps + 10))
+        with torch.no_grad():
+            for key, value in self.student.state_dict().items():
+                self.mean_state[key].lerp_(value, 1 - keep)
+        return record
+
+    def _distance(self, own: dict[str, Tensor], targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Relative feature error at every target plus relative Gram error at the style levels.
+
+        Both are expanded so that no wide feature map is formed or walked through in float32, which would
+        cost more than the student itself: with G = s sᵀ / M, K = s tᵀ / M and A = t tᵀ / M,
+        ‖W s − t‖² / M = tr(WᵀW G) − 2 tr(W K) + tr A and ‖W G Wᵀ − A‖² = tr(MGMG) − 2 tr(G WᵀAW) + ‖A‖².
+        """
+        total, record = torch.zeros(()), {}
+        for layer in TARGETS:
+            weight = 1.0 / len(TARGETS)
+            s, t = self._thinned(own[layer], targets[layer])
+            scale = self.teacher.rms[layer]
+            w = self.student.head[layer].weight.flatten(1).float()
+            with torch.autocast("cpu", enabled=False):
+                gram = inner(s.float(), s.float())
+                metric, cross = w.T @ w, inner(s, t) / scale
+                energy = torch.linalg.vector_norm(t.flatten(1), dim=1, dtype=torch.float32).square()
+                energy = energy / (t.shape[2] * t.shape[3] * scale**2)
+                error = (metric * gram).sum((1, 2)) - 2 * (w.T * cross).sum((1, 2)) + energy
+                relative = error / (energy + 0.1 * energy.mean())
+                total = total + weight * relative.mean()
+                self._note(record, layer, relative)
+                if layer in STYLE_TARGETS:
+                    big = inner(t, t) / scale**2
+                    size = big.square().sum((1, 2))
+                    distance = folded_gram_distance(metric, gram) + size
+                    distance = distance - 2 * ((w.T @ big @ w) * gram).sum((1, 2))
+                    relative = distance / (size + 0.1 * size.mean())
+                    total = total + self.plan.gram_weight * relative.mean() / len(STYLE_TARGETS)
+                    self._note(record, f"gram_{layer}", relative)
+        record["loss"] = float(total.detach())
+        return total, record
+
+    def _thinned(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Every second row and column of large maps, from a random corner: as good a sample, a quarter the work."""
+        if s.shape[2] < self.plan.size // 2:
+            return s, t
+        i, j = (int(k) for k in self.rng.integers(2, size=2))
+        return s[:, :, i::2, j::2], t[:, :, i::2, j::2]
+
+    def _note(self, record: dict[str, float], name: str, value: Tensor) -> None:
+        crops, canvases = value.detach().tensor_split([self.plan.crops])
+        record[f"crop_{name}"], record[f"canvas_{name}"] = float(crops.mean()), float(canvases.mean())
+
+    @torch.no_grad()
+    def explained(self) -> dict[str, float]:
+        """Share of each target's variance that the averaged student explains on the held-out crops."""
+        student = Student(self.teacher.channels, WIDTHS, self.plan.pooling)
+        student.load_state_dict(self.mean_state)
+        error, total = dict.fromkeys(TARGETS, 0.0), dict.fromkeys(TARGETS, 0.0)
+        for chunk in self.held_out.split(16):
+            own, targets = student.features(chunk), self.teacher(chunk)
+            for layer in TARGETS:
+                t = targets[layer]
+                error[layer] += float((student.head[layer](own[layer]) - t).square().sum())
+                total[layer] += float((t - t.mean((0, 2, 3), keepdim=True)).square().sum())
+        return {layer: 1.0 - error[layer] / total[layer] for layer in TARGETS}
+
+    def save(self, folder: Path) -> None:
+        """Write ``checkpoint.pt`` (to resume) and ``compact.safetensors`` (to use), each beside and renamed."""
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "student": self.student.state_dict(),
+            "mean": self.mean_state,
+            "optimiser": self.optimiser.state_dict(),
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "rms": self.teacher.rms,
+            "plan": asdict(self.plan),
+        }
+        torch.save(state, folder / "checkpoint.partial")
+        (folder / "checkpoint.partial").replace(folder / "checkpoint.pt")
+        meta = {"plan": json.dumps(asdict(self.plan)), "steps": str(self.steps), "pooling": self.plan.pooling}
+        save_file(export(self.student, self.mean_state), folder / "compact.partial", metadata=meta)
+        (folder / "compact.partial").replace(folder / "compact.safetensors")
+
+    def resume(self, folder: Path) -> None:
+        """Go on from :meth:`save`'s checkpoint; canvases and crops are drawn anew."""
+        state = torch.load(folder / "checkpoint.pt", weights_only=True)
+        self.student.load_state_dict(state["student"])
+        self.mean_state = state["mean"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.steps, self.seconds = state["steps"], state["seconds"]
+        self.teacher.rms = state["rms"]
+        self.rng = np.random.default_rng((self.plan.seed, self.steps))
+        self.canvases.rng = np.random.default_rng((self.plan.seed + 1, self.steps))

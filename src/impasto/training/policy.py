@@ -1,0 +1,131 @@
+"""On-policy pictures: canvases that are being stylised by the student as it is now.
+
+Optimisation does not visit photographs, it visits pictures that make the student's loss small, blind
+spots included. A student that is only taught photographs and paintings is never told that these are
+wrong. So part of every batch are such canvases, with the teacher's features as their targets (on-policy
+distillation, after DAgger: Ross et al. 2011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from impasto.training.data import Crops
+from impasto.training.student import Student
+from impasto.training.teacher import STYLE_TARGETS
+
+__all__ = ["Canvases", "folded_gram_distance", "grams", "inner"]
+
+CONTENT = "relu3_2"
+
+
+def grams(features: Mapping[str, Tensor], layers: Iterable[str] = STYLE_TARGETS) -> dict[str, Tensor]:
+    """Per-picture Gram matrices (N, C, C), F Fᵀ / M, float32, multiplied in the features' own precision."""
+    return {layer: inner(features[layer], features[layer]) for layer in layers}
+
+
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    """A Bᵀ / M per picture for features (N, C, H, W) and (N, K, H, W): (N, C, K), float32."""
+    with torch.autocast("cpu", enabled=False):
+        # (N, M, C) is how channels_last lies in memory: no copy.
+        left, right = (x.permute(0, 2, 3, 1).flatten(1, 2) for x in (a, b.to(a.dtype)))
+        return (left.transpose(1, 2) @ right).float() / left.shape[1]
+
+
+def folded_gram_distance(metric: Tensor, difference: Tensor) -> Tensor:
+    """‖W D Wᵀ‖² per picture from M = WᵀW (C, C) and D (N, C, C), without the wide matrix: tr(M D M D)."""
+    md = metric @ difference
+    return (md * md.transpose(1, 2)).sum((1, 2))
+
+
+@dataclass
+class _Slot:
+    """One canvas and what it is being painted towards."""
+
+    style: Tensor
+    content: Tensor
+    content_weight: float
+    lr: float
+    left: int
+
+
+class Canvases:
+    """A buffer of pictures under stylisation, each moved one Adam step whenever it is used.
+
+    Args:
+        photos, paintings: where contents and styles come from.
+        count: canvases in the buffer.
+        size: pixels a side.
+        seed: of everything random here.
+    """
+
+    def __init__(self, photos: Crops, paintings: Crops, count: int, size: int, seed: int) -> None:
+        self.photos, self.paintings, self.size = photos, paintings, size
+        self.rng = np.random.default_rng(seed)
+        self.images = torch.zeros(count, 3, size, size)
+        self.first, self.second = torch.zeros_like(self.images), torch.zeros_like(self.images)
+        self.age = torch.zeros(count)
+        self.slots: list[_Slot] = [self._renew(i) for i in range(count)]
+        self.next = 0
+
+    def _renew(self, i: int) -> _Slot:
+        """A new pair: starts from the content, from noise, from the style or from a mixture."""
+        rng = self.rng
+        content = self.photos.draw(1, self.size, rng)
+        style = (self.paintings if rng.random() < 0.85 else self.photos).draw(1, self.size, rng)
+        noise = torch.from_numpy(rng.normal(0.5, 0.25, content.shape).astype(np.float32))
+        share = {"content": 0.0, "noise": 1.0, "mixed": float(rng.uniform(0, 1))}[
+            str(rng.choice(["content", "noise", "mixed"], p=[0.55, 0.2, 0.25]))
+        ]
+        self.images[i] = ((1 - share) * content + share * noise)[0].clamp(0, 1)
+        self.first[i], self.second[i], self.age[i] = 0.0, 0.0, 0.0
+        weight = 0.0 if rng.random() < 0.2 else float(10 ** rng.uniform(-3.5, -0.5))
+        life = int(round(20 * 8 ** float(rng.random())))
+        return _Slot(style, content, weight, float(10 ** rng.uniform(-2.0, -1.3)), life)
+
+    def take(self, count: int) -> tuple[list[int], Tensor]:
+        """The next ``count`` canvases, as indices and a batch (count, 3, size, size)."""
+        index = [(self.next + k) % len(self.slots) for k in range(count)]
+        self.next = (self.next + count) % len(self.slots)
+        return index, self.images[index].clone()
+
+    def loss(self, student: Student, features: dict[str, Tensor], index: list[int]) -> Tensor:
+        """What the canvases ``index`` are being painted for, seen by the student as it is now."""
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            styles = grams(student.features(torch.cat([self.slots[i].style for i in index])))
+            contents = student.features(
+                torch.cat([self.slots[i].content for i in index]), until=f"conv{CONTENT[4:]}"
+            )[CONTENT]
+        total = torch.zeros(len(index))
+        for layer, own in grams(features).items():
+            w = student.head[layer].weight.detach().flatten(1)
+            metric = w.T @ w
+            scale = folded_gram_distance(metric, styles[layer]).clamp_min(1e-8)
+            total = total + folded_gram_distance(metric, own - styles[layer]) / scale / len(STYLE_TARGETS)
+        w = student.head[CONTENT].weight.detach().flatten(1)
+        metric = w.T @ w
+        delta, base = features[CONTENT].float() - contents.float(), contents.float()
+        error = torch.einsum("nchw,cd,ndhw->n", delta, metric, delta)
+        weight = torch.tensor([self.slots[i].content_weight for i in index])
+        energy = torch.einsum("nchw,cd,ndhw->n", base, metric, base).clamp_min(1e-8)
+        return (total + weight * error / energy).sum()
+
+    def step(self, index: list[int], gradient: Tensor) -> None:
+        """One Adam step on each of these canvases; a finished or broken one is replaced."""
+        gradient = torch.nan_to_num(gradient)
+        self.age[index] += 1
+        self.first[index] = 0.9 * self.first[index] + 0.1 * gradient
+        self.second[index] = 0.99 * self.second[index] + 0.01 * gradient * gradient
+        for row, i in enumerate(index):
+            slot, t = self.slots[i], float(self.age[i])
+            mean, var = self.first[i] / (1 - 0.9**t), self.second[i] / (1 - 0.99**t)
+            moved = self.images[i] - slot.lr * mean / (var.sqrt() + 1e-12)
+            self.images[i] = moved.clamp(0, 1)
+            slot.left -= 1
+            if slot.left <= 0 or not torch.isfinite(gradient[row]).all():
+                self.slots[i] = self._renew(i)

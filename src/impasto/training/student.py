@@ -1,0 +1,186 @@
+"""The network that is trained: VGG-19's skeleton with few channels and a linear head at each target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from impasto.encoders import pool
+from impasto.training.teacher import TARGETS, Teacher
+
+__all__ = ["WIDTHS", "Student", "export", "fit_to_teacher"]
+
+#: Channels of each convolution. Uneven within a block on purpose: a layer with a head is wider, and the
+#: first convolutions, which cost most because they run at full resolution, are narrow.
+WIDTHS: dict[str, int] = {
+    "conv1_1": 16, "conv1_2": 32,
+    "conv2_1": 48, "conv2_2": 48,
+    "conv3_1": 96, "conv3_2": 96, "conv3_3": 64, "conv3_4": 64,
+    "conv4_1": 128, "conv4_2": 128, "conv4_3": 128, "conv4_4": 128,
+    "conv5_1": 128,
+}  # fmt: skip
+
+
+class Student(nn.Module):
+    """Convolutions with trainable weights and a bias-free 1×1 head per target.
+
+    No normalisation layers: the layers start as combinations of the teacher's own filters, scaled to
+    unit RMS on data, which is what batch normalisation would have given.
+    """
+
+    def __init__(
+        self, channels: Mapping[str, int], widths: Mapping[str, int] = WIDTHS, pooling: str = "max"
+    ) -> None:
+        super().__init__()
+        self.pooling = pooling
+        self.convs = tuple(widths)
+        self.conv = nn.ModuleDict()
+        inputs = 3
+        for name, width in widths.items():
+            self.conv[name] = nn.Conv2d(inputs, width, 3)
+            inputs = width
+        self.head = nn.ModuleDict(
+            {t: nn.Conv2d(widths[f"conv{t[4:]}"], channels[t], 1, bias=False) for t in TARGETS}
+        )
+
+    def features(self, image: Tensor, until: str = "conv5_1") -> dict[str, Tensor]:
+        """The student's own channels after each ReLU, in [0, ∞), for ``image`` (N, 3, H, W) in [0, 1]."""
+        found: dict[str, Tensor] = {}
+        x = F.pad(image * 2.0 - 1.0, (1, 1, 1, 1), mode="replicate")
+        x = x.contiguous(memory_format=torch.channels_last)
+        for index, name in enumerate(self.convs):
+            if index and name[4] != self.convs[index - 1][4]:
+                x = pool(x, self.pooling)
+            conv = self.conv[name]
+            x = F.relu(F.conv2d(x, conv.weight, conv.bias, padding=0 if index == 0 else 1))
+            found[f"relu{name[4:]}"] = x
+            if name == until:
+                break
+        return found
+
+
+def _moments(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """E[a aᵀ], E[b aᵀ], E[b bᵀ] in float64 of (N, C, H, W) features, over all positions."""
+    x = a.double().permute(1, 0, 2, 3).flatten(1)
+    y = b.double().permute(1, 0, 2, 3).flatten(1)
+    n = x.shape[1]
+    return x @ x.T / n, y @ x.T / n, y @ y.T / n
+
+
+def _solve(xx: Tensor, yx: Tensor, ridge: float = 1e-4) -> Tensor:
+    """Least squares y ≈ D x with a little ridge: (C_y, C_x)."""
+    damp = ridge * xx.diagonal().mean() * torch.eye(len(xx), dtype=xx.dtype)
+    return torch.linalg.solve(xx + damp, yx.T).T
+
+
+def _strongest(cov: Tensor, count: int) -> list[int]:
+    """Channels that together explain the others best: forward selection on second moments (C, C)."""
+    residual, chosen = cov.clone(), []
+    for _ in range(count):
+        gain = residual.square().sum(0) / residual.diagonal().clamp_min(1e-12 * float(cov.trace()))
+        gain[chosen] = -1.0
+        best = int(gain.argmax())
+        chosen.append(best)
+        column = residual[:, best]
+        residual = residual - torch.outer(column, column) / column[best].clamp_min(1e-12)
+    return chosen
+
+
+@torch.no_grad()
+def fit_to_teacher(student: Student, teacher: Teacher, crops: Tensor) -> dict[str, float]:
+    """Start the student in closed form, layer by layer, as a pruned teacher.
+
+    At each convolution the teacher's channels that together explain the others best are kept, and the
+    student's filters are the least-squares fit of their pre-activations on the student's own input
+    (channel pruning by reconstruction, He et al. 2017). Every layer is then scaled to unit RMS — what
+    batch normalisation would give — and the heads are least squares too.
+
+    Args:
+        crops: (N, 3, S, S); a few hundred, since the deepest fit has over a thousand unknowns per channel.
+
+    Returns:
+        The share of each target's variance explained at the start, on ``crops`` themselves.
+    """
+    chunks = crops.split(32)
+    for index, name in enumerate(student.convs):
+        conv = student.conv[name]
+        previous = student.convs[index - 1] if index else ""
+        keep: list[int] = []
+        for chunk in chunks:
+            big = teacher.pre_activation(chunk, name)
+            if not keep:
+                keep = _strongest(_moments(F.relu(big), big[:, :1])[0], len(conv.weight))
+                xx, yx = 0.0, 0.0
+            patches = _patches(student, chunk, previous, name)
+            rows, columns = _sample(patches, big[:, keep])
+            xx, yx = xx + rows.T @ rows, yx + columns.T @ rows
+        solution = _solve(xx, yx, ridge=1e-3).float()  # (out, in · 9 + 1)
+        conv.weight.copy_(solution[:, :-1].unflatten(1, (-1, 3, 3)))
+        conv.bias.copy_(solution[:, -1])
+        own = student.features(chunks[0], until=name)[f"relu{name[4:]}"]
+        rms = own.square().mean((0, 2, 3)).sqrt().clamp_min(1e-3)
+        conv.weight.div_(rms[:, None, None, None])
+        conv.bias.div_(rms)
+    return _fit_heads(student, teacher, chunks)
+
+
+def _patches(student: Student, chunk: Tensor, previous: str, name: str) -> Tensor:
+    """Input patches of a convolution with a row of ones for the bias: (N, in · 9 + 1, H, W)."""
+    if not previous:
+        x = F.pad(chunk * 2.0 - 1.0, (1, 1, 1, 1), mode="replicate")
+    else:
+        x = student.features(chunk, until=previous)[f"relu{previous[4:]}"]
+        x = F.pad(pool(x, student.pooling) if previous[4] != name[4] else x, (1, 1, 1, 1))
+    height, width = x.shape[2] - 2, x.shape[3] - 2
+    shifted = [x[:, :, i : i + height, j : j + width] for i in range(3) for j in range(3)]
+    stacked = torch.stack(shifted, 2).flatten(1, 2)  # channel-major, then row and column of the filter
+    return torch.cat([stacked, torch.ones_like(stacked[:, :1])], 1)
+
+
+def _sample(x: Tensor, y: Tensor, most: int = 16384) -> tuple[Tensor, Tensor]:
+    """At most ``most`` positions of two maps on one grid, as rows: (P, C_x) and (P, C_y) in float64."""
+    stride = max(1, (x.shape[0] * x.shape[2] * x.shape[3]) // most)
+    return tuple(t.permute(0, 2, 3, 1).flatten(0, 2)[::stride].double() for t in (x, y))  # type: ignore[return-value]
+
+
+def _fit_heads(student: Student, teacher: Teacher, chunks: Sequence[Tensor]) -> dict[str, float]:
+    sums: dict[str, list[Tensor]] = {}
+    for chunk in chunks:
+        own, target = student.features(chunk), teacher(chunk)
+        for layer in TARGETS:
+            t = target[layer]
+            part = [*_moments(own[layer], t), t.double().mean((0, 2, 3))]
+            sums[layer] = [a + b for a, b in zip(sums[layer], part, strict=True)] if layer in sums else part
+    explained = {}
+    for layer, parts in sums.items():
+        xx, yx, yy, mean = (part / len(chunks) for part in parts)
+        head = _solve(xx, yx)
+        student.head[layer].weight.copy_(head.float()[:, :, None, None])
+        error = yy.trace() - 2 * (head * yx).sum() + (head @ xx * head).sum()
+        explained[layer] = 1.0 - float(error / (yy.trace() - mean.square().sum()))
+    return explained
+
+
+@torch.no_grad()
+def export(student: Student, state: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """The embedded file: convolutions, and each head W as its square factor R, RᵀR = WᵀW; float16.
+
+    Args:
+        state: averaged parameters to use instead of the student's own.
+    """
+    params = dict(student.state_dict()) if state is None else dict(state)
+    out = {}
+    for name in student.convs:
+        for kind in ("weight", "bias"):
+            out[f"{name}.{kind}"] = params[f"conv.{name}.{kind}"].half().contiguous()
+    for layer in TARGETS:
+        w = params[f"head.{layer}.weight"].double()[:, :, 0, 0]
+        # The triangular factor of W is that of WᵀW, without squaring the condition number.
+        out[f"head.{layer}.weight"] = torch.linalg.qr(w, mode="r")[1].half().contiguous()
+    return out
+
+
+

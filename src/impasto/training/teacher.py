@@ -1,0 +1,116 @@
+"""What the compact encoder learns from: any VGG-19, complete or not.
+
+A complete VGG-19 supplies every target. Where only its first blocks are at hand, a compressed network
+with published heads can supply the levels above (``Compressed``); :class:`Teacher` joins the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from impasto.encoders import OXFORD, Encoder
+from impasto.errors import WeightsError
+from impasto.layers import CONVS, LAYERS
+from impasto.weights import read_state
+
+__all__ = ["STYLE_TARGETS", "TARGETS", "Compressed", "Teacher"]
+
+STYLE_TARGETS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+#: Everything that is learned, shallow to deep; the others are the usual content layers.
+TARGETS = ("relu1_1", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu4_1", "relu4_2", "relu5_1")
+
+
+class Compressed(nn.Module):
+    """A 16-times smaller VGG-19 (Wang et al., CVPR 2020) with its heads to VGG's channels.
+
+    Reflection padding before each 3×3 convolution, max pooling, a 1×1 ``preprocess`` convolution first,
+    and 1×1 heads (then ReLU) behind conv1_1, 2_1, 3_1, 4_1 and 5_1 that reach the *normalised* VGG-19.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.convs = tuple(conv for conv in CONVS if f"{conv}.weight" in state)
+        for key, value in state.items():
+            self.register_buffer(key.replace(".", "__"), value.clone(), persistent=False)
+
+    def _conv(self, x: Tensor, name: str) -> Tensor:
+        weight, bias = self.get_buffer(f"{name}__weight"), self.get_buffer(f"{name}__bias")
+        return F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype))
+
+    def forward(self, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
+        """relu{k}_1 through its head; any other layer as the network's own channels."""
+        found: dict[str, Tensor] = {}
+        x = self._conv(image, "preprocess")
+        for index, conv in enumerate(self.convs):
+            if index and conv[4] != self.convs[index - 1][4]:
+                x = F.max_pool2d(x, 2)
+            x = self._conv(F.pad(x, (1, 1, 1, 1), mode="reflect"), conv)
+            if conv in layers:
+                found[conv] = x
+            x = F.relu(x)
+            layer = f"relu{conv[4:]}"
+            if layer in layers:
+                found[layer] = F.relu(self._conv(x, f"head{conv[4:]}")) if conv.endswith("_1") else x
+        return found
+
+
+class Teacher(nn.Module):
+    """Targets at every level of :data:`TARGETS`, each divided by its RMS over ``calibrate``'s pictures.
+
+    Raw features differ by orders of magnitude between levels; unscaled, the student learns nothing.
+    """
+
+    def __init__(self, lower: Path, upper: Path | None = None) -> None:
+        super().__init__()
+        state = read_state(lower)
+        self.state: dict[str, Tensor] = dict(state)
+        self.lower = Encoder(state, OXFORD)
+        self.upper: Compressed | None = None
+        if upper is not None:
+            from safetensors.torch import load_file
+
+            self.upper = Compressed(load_file(upper))
+        self.from_lower = tuple(t for t in TARGETS if t in self.lower.layers)
+        self.from_upper = tuple(t for t in TARGETS if t not in self.lower.layers)
+        if self.from_upper and self.upper is None:
+            raise WeightsError(
+                f"{lower} ends at {self.lower.layers[-1]}",
+                f"the student is taught {', '.join(TARGETS)}",
+                "give a complete VGG-19, or a compressed network with heads as --upper",
+            )
+        self.rms = {layer: 1.0 for layer in TARGETS}
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """Channels of each target."""
+        with torch.no_grad():
+            return {k: v.shape[1] for k, v in self.raw(torch.zeros(1, 3, 64, 64)).items()}
+
+    def raw(self, image: Tensor, layers: tuple[str, ...] = TARGETS) -> dict[str, Tensor]:
+        """Unscaled features, (N, C, H, W) in the teacher's own precision and units."""
+        found = self.lower(image, tuple(t for t in layers if t in self.from_lower))
+        wanted = tuple(t for t in layers if t in self.from_upper)
+        if wanted and self.upper is not None:
+            found |= self.upper(image, wanted)
+        return {layer: found[layer] for layer in LAYERS if layer in found}
+
+    def forward(self, image: Tensor, layers: tuple[str, ...] = TARGETS) -> dict[str, Tensor]:
+        """Features of unit RMS."""
+        return {layer: value / self.rms[layer] for layer, value in self.raw(image, layers).items()}
+
+    @torch.no_grad()
+    def pre_activation(self, image: Tensor, conv: str) -> Tensor:
+        """A convolution's output before its ReLU: the lower network's, else the upper network's own."""
+        if conv in self.lower.convs or self.upper is None:
+            return self.lower(image, (conv,))[conv]
+        return self.upper(image, (conv,))[conv]
+
+    @torch.no_grad()
+    def calibrate(self, image: Tensor) -> None:
+        """Measure each target's RMS on a batch of crops (N, 3, H, W)."""
+        self.rms = {k: float(v.float().square().mean().sqrt()) for k, v in self.raw(image).items()}
