@@ -243,9 +243,9 @@ def instrument(rng: np.random.Generator) -> Lines:
         path = np.stack([x + shift, body[:, 1] + 0.5 * shift], -1)
         lines.append((path[begin:end], 0.0062))
     for k in range(6):
-        start, end = np.array([0.492 + 0.0052 * k, 0.16]), np.array([0.345 + 0.019 * k, 0.750])
+        top, foot = np.array([0.492 + 0.0052 * k, 0.16]), np.array([0.345 + 0.019 * k, 0.750])
         low, high = rng.uniform(0, 0.12), rng.uniform(0.85, 1)
-        lines.append((np.linspace(start + (end - start) * low, start + (end - start) * high, 30), 0.0019))
+        lines.append((np.linspace(top + (foot - top) * low, top + (foot - top) * high, 30), 0.0019))
     half = np.array([0.021, 0.004])
     for t in np.linspace(0.02, 0.95, 13) ** 0.85:
         spot = np.array([0.506, 0.180]) + t * np.array([-0.062, 0.380])
@@ -261,7 +261,7 @@ def instrument(rng: np.random.Generator) -> Lines:
 
 def letters() -> Lines:
     """Stencilled capitals, cut off by the edge of a plane: IMPA."""
-    strokes = {
+    strokes: dict[float, list[list[tuple[float, float]]]] = {
         0.00: [[(0, 0), (0, 1)]],
         0.30: [[(0, 1), (0, 0)], [(0, 0), (0.45, 0.6)], [(0.45, 0.6), (0.9, 0)], [(0.9, 0), (0.9, 1)]],
         1.55: [[(0, 1), (0, 0)], [(0, 0.02), (0.45, 0.05), (0.6, 0.28), (0.42, 0.5), (0, 0.53)]],
