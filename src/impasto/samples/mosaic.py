@@ -182,6 +182,14 @@ def bird(x: Array, y: Array) -> list[Region]:
         Region(body < 0.013, flat(NAVY), STONE * 0.9),
         Region(body < 0, blues, STONE * 0.92),
     ]
+    for row in range(5):
+        for k in range(row % 2 + 2):
+            cx, cy = 0.5 + (k - (row % 2 + 1) / 2) * 0.052, 0.585 + 0.042 * row
+            drop = np.hypot(x - cx, y - cy)
+            skin += [
+                Region(drop < 0.0185, flat(TURQUOISE), STONE * 0.8),
+                Region(drop < 0.008, flat(GOLD), STONE),
+            ]
     legs = []
     for side in (-1, 1):
         knee, foot = (0.5 + side * 0.035, 0.77), (0.5 + side * 0.045, 0.86)

@@ -219,9 +219,7 @@ def tree_at(
 def stroller(x: Array, y: Array, plan: Array, at: float, ground: float, tall: float, parasol: float) -> Array:
     """A figure in its Sunday clothes, with a shadow and perhaps a parasol."""
     up, across = (ground - y) / tall, (x - at) / tall
-    plan = put(
-        plan, np.hypot((across + 0.42) / 0.5, (up + 0.0) / 0.055) < 1, brush.palette("33487f")[0], 0.85
-    )
+    plan = put(plan, np.hypot((across + 0.42) / 0.5, up / 0.055) < 1, brush.palette("33487f")[0], 0.85)
     if parasol:
         skirt = (
             (up > 0)

@@ -151,16 +151,18 @@ def heavens(rng: np.random.Generator, x: Array, y: Array) -> Scene:
         share = np.maximum(share, near)
         glow = np.maximum(glow, np.exp(-((r / 1.2) ** 4)))
     light = crescent(x, y, light)
+    colour = brush.mixed(colour, SKY[5], 0.5 * glow)
+    second = brush.mixed(second, LIGHT[1], 0.35 * glow)
     return Scene(colour, second, light, share, angle, 0.10 + 0.75 * glow + 0.1 * np.abs(stream))
 
 
 def crescent(x: Array, y: Array, colour: Array) -> Array:
     """The moon in the largest halo: a disc of orange with a bite taken out."""
     cx, cy, radius = STARS[0]
-    disc = np.hypot(x - cx, y - cy) < radius * 0.42
-    bite = np.hypot(x - cx + 0.02, y - cy + 0.006) < radius * 0.3
-    out = np.where((disc & ~bite)[..., None], brush.palette("f2a93a")[0], colour)
-    return np.asarray(np.where((disc & bite)[..., None], brush.palette("fdf0a8")[0], out), np.float32)
+    disc = np.hypot(x - cx, y - cy) < radius * 0.40
+    bite = np.hypot(x - cx + 0.021, y - cy + 0.008) < radius * 0.30
+    out = np.where((disc & ~bite)[..., None], brush.palette("ee9a2c")[0], colour)
+    return np.asarray(np.where((disc & bite)[..., None], brush.palette("f6e59a")[0], out))
 
 
 def hills(rng: np.random.Generator, x: Array, y: Array, scene: Scene) -> Scene:

@@ -156,10 +156,10 @@ def swells(rng: np.random.Generator, blocks: Blocks) -> None:
             np.vstack([np.stack([x, crest], -1), [[1.05, 0.8], [-0.05, 0.8]]]),
             (MIDDLE, PRUSSIAN, PRUSSIAN)[level],
         )
-        for k in range(1, 7):
+        for k in range(1, 9):
             path = np.stack([x, crest + k * 0.011 * (1 + 0.3 * level) + 0.003 * np.sin(20 * x + k)], -1)
             start = rng.integers(0, 40)
-            for begin in range(int(start), 110, 34):
+            for begin in range(int(start), 110, 26):
                 piece = path[begin : begin + int(rng.integers(16, 32))]
                 if len(piece) > 4:
                     blocks.line(piece, 0.0045, (PALE, MIDDLE, PAPER)[k % 3], swell=1.0)
@@ -240,7 +240,7 @@ def foam(rng: np.random.Generator, blocks: Blocks, outer: Array, inner: Array, c
         )
     for path, width in claws:
         if width[0] > claw * 0.13:
-            blocks.line(path[1:-4] + 0.0, claw * 0.055, PALE, swell=0.9)
+            blocks.line(path[1:-4], claw * 0.055, PALE, swell=0.9)
     spray(rng, blocks, outer, claw, turn)
 
 
@@ -265,13 +265,13 @@ def hook(
 
 def spray(rng: np.random.Generator, blocks: Blocks, outer: Array, claw: float, turn: float) -> None:
     """Drops thrown off the crest."""
-    for _ in range(190):
+    for _ in range(230):
         i = int(len(outer) * (1 - 0.6 * rng.uniform() ** 1.6)) - 1
         away = np.abs(rng.normal(0, 1.0)) * claw * 1.7 + claw * 0.2
         a = rng.uniform(0, 2 * np.pi)
         x, y = outer[i] + away * np.array([np.cos(a), np.sin(a)])
-        r = claw * (0.012 + 0.05 * rng.uniform() ** 3)
-        blocks.disc(x, y, r + claw * 0.02, INDIGO)
+        r = claw * (0.011 + 0.036 * rng.uniform() ** 3)
+        blocks.disc(x, y, r + claw * 0.012, INDIGO)
         blocks.disc(x, y, r, PAPER)
 
 
@@ -281,31 +281,28 @@ def foreground(rng: np.random.Generator, blocks: Blocks) -> None:
     for level, (base, lift) in enumerate(((0.585, 0.10), (0.635, 0.035))):
         peak = np.exp(-(((x - 0.20) / 0.13) ** 2)) * lift * (1 - level) + 0.02 * np.sin(7 * x + 2 + 3 * level)
         crest = np.stack([x, base - peak], -1)
-        scales(blocks, crest, 0.021 + 0.008 * level)
+        scales(blocks, crest, 0.019 + 0.013 * level)
         blocks.line(crest, 0.005, swell=0.1)
         lace(rng, blocks, crest, 0.020 + 0.008 * level)
 
 
 def scales(blocks: Blocks, crest: Array, radius: float) -> None:
     """Seigaiha, overlapping rings like fish scales, below a crest and following it."""
-    span, (W, H) = blocks.span, blocks.ink.size
+    W, H = blocks.ink.size
     x, y = brush.grid((H, W))
     down = y - np.interp(x[0], crest[:, 0], crest[:, 1])[None].astype(np.float32)
     ring = np.full((H, W), -1, np.float32)
     first = np.floor(down / (radius / 2)).astype(np.int32)
     for k in range(3):  # scales further down lie on top, so they come last
-        row = first + k - 0
+        row = first + k
         cx = (np.round((x - row % 2 * radius) / (2 * radius)) * 2 + row % 2) * radius
-        d = np.hypot(x - cx, down - row * radius / 2 - radius / 2 * 0) / radius
+        d = np.hypot(x - cx, down - row * radius / 2) / radius
         ring = np.where(d < 1, d, ring)
     bands = np.array(
         [INDIGO, PAPER, PRUSSIAN, PALE, PRUSSIAN, MIDDLE, PRUSSIAN, PAPER, INDIGO, INDIGO], np.uint8
     )
     ink = bands[np.clip(ring * 10, 0, 9).astype(np.int32)]
-    inside = down > 0
-    current = np.array(blocks.ink)
-    blocks.ink.paste(Image.fromarray(np.where(inside, ink, current)))
-    del span
+    blocks.ink.paste(Image.fromarray(np.where(down > 0, ink, np.array(blocks.ink))))
 
 
 def lace(rng: np.random.Generator, blocks: Blocks, crest: Array, claw: float) -> None:

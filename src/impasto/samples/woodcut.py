@@ -179,7 +179,7 @@ def printed(rng: np.random.Generator, x: Array, y: Array, cut: Cut) -> Array:
         rng, shape, 60
     )
     block, border = edge > 0.026, (edge > 0.018) & (edge <= 0.026)
-    ink = np.where(block, ink, border * 1.0)
+    ink = np.where(block, ink, border)
     fibre = 0.016 * brush.noise(rng, shape, 320, 3.0) + 0.014 * brush.noise(rng, shape, 600)
     paper = PAPER * (1 + fibre)[..., None]
     slip = round(0.003 * max(shape))
