@@ -1,0 +1,55 @@
+"""Impasto: neural style transfer that works offline at once, in seconds on a CPU.
+
+>>> import impasto
+>>> result = impasto.stylize("cat.jpg", "wave.jpg")  # doctest: +SKIP
+>>> result.save("cat-wave.png")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from impasto.engine import Step
+    from impasto.errors import ImpastoError, PictureError, RecipeError, WeightsError
+    from impasto.recipe import Recipe
+    from impasto.runs import Result, steps, stylize
+
+__all__ = [
+    "ImpastoError",
+    "PictureError",
+    "Recipe",
+    "RecipeError",
+    "Result",
+    "Step",
+    "WeightsError",
+    "__version__",
+    "steps",
+    "stylize",
+]
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ImpastoError": "errors",
+    "PictureError": "errors",
+    "RecipeError": "errors",
+    "WeightsError": "errors",
+    "Recipe": "recipe",
+    "Result": "runs",
+    "Step": "engine",
+    "steps": "runs",
+    "stylize": "runs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load on first use: `import impasto` alone does not wait for PyTorch."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'impasto' has no attribute {name!r}")
+    return getattr(import_module(f"impasto.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -123,8 +123,8 @@ class Encoder(nn.Module):
         self.compute_dtype = dtype
         for name, value in self.named_buffers():
             if name.startswith("conv"):
-                layout = {"memory_format": torch.channels_last} if value.dim() == 4 else {}
-                setattr(self, name, value.to(dtype=dtype, **layout))
+                layout = torch.channels_last if value.dim() == 4 else torch.preserve_format
+                setattr(self, name, value.to(dtype=dtype, memory_format=layout))
         return self
 
     def _parameter(self, name: str, kind: str) -> Tensor:

@@ -7,7 +7,7 @@ for the next one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +21,7 @@ from impasto.optimisers import OPTIMISERS, Guarded
 from impasto.recipe import Recipe
 from impasto.scales import Size, fit, resample, schedule
 
-__all__ = ["Sources", "Step", "output_size", "sizes", "steps"]
+__all__ = ["Sources", "Step", "budget", "output_size", "sizes", "steps"]
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,9 @@ def sizes(recipe: Recipe, height: int, width: int) -> list[Size]:
     return schedule(*output_size(recipe, height, width), recipe.coarsest, deepest)
 
 
-def _budget(recipe: Recipe, scale: int) -> int:
-    return recipe.iterations[min(scale, len(recipe.iterations) - 1)]
+def budget(recipe: Recipe, scale: int) -> int:
+    """Evaluations at the ``scale``-th size (from 0), at least 1: an unevaluated picture has no loss."""
+    return max(1, recipe.iterations[min(scale, len(recipe.iterations) - 1)])
 
 
 def steps(sources: Sources, recipe: Recipe, encoder: Encoder) -> Iterator[Step]:
@@ -99,7 +100,7 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder) -> Iterator[Step]:
     """
     device = next(encoder.buffers()).device
     plan = _checked_plan(sources, recipe, encoder)
-    budgets = [_budget(recipe, scale) for scale in range(len(plan))]
+    budgets = [budget(recipe, scale) for scale in range(len(plan))]
     picture = _start(sources, recipe, plan[0]).to(device)
     optimiser = Guarded(OPTIMISERS[recipe.optimiser](recipe), recipe.learning_rate)
     done = 0
@@ -109,17 +110,17 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder) -> Iterator[Step]:
         picture = resample(picture, size)
         optimiser.carry(size)
         objective = _objective(sources, recipe, encoder, size, device)
-        descent = _descend(objective, picture, optimiser, max(budgets[scale], 1), recipe.tolerance)
-        for iteration, (loss, terms, best_loss, picture, event, ended) in enumerate(descent, 1):  # noqa: B007
+        descent = _descend(objective, picture, optimiser, budgets[scale], recipe.tolerance)
+        for iteration, (loss, terms, best_loss, picture, event, ended) in enumerate(descent, 1):
             done += 1
             yield Step(
                 scale=scale + 1,
                 scales=len(plan),
                 size=size,
                 iteration=iteration,
-                iterations=max(budgets[scale], 1),
+                iterations=budgets[scale],
                 evaluations=done,
-                planned=sum(max(b, 1) for b in budgets),
+                planned=sum(budgets),
                 loss=loss,
                 terms=terms,
                 best_loss=best_loss,
@@ -188,7 +189,9 @@ def _start(sources: Sources, recipe: Recipe, size: Size) -> Tensor:
     noise = torch.randn(1, 3, *size, generator=generator)
     if recipe.init == "noise":
         return (0.5 + 0.25 * noise).clamp(0.0, 1.0)
-    pixels = torch.cat([style.pixels.flatten(2) for style in sources.styles], dim=2)[0].double().cpu()  # (3, M)
+    pixels = (
+        torch.cat([style.pixels.flatten(2) for style in sources.styles], dim=2)[0].double().cpu()
+    )  # (3, M)
     mean = pixels.mean(1)
     centred = pixels - mean[:, None]
     covariance = centred @ centred.T / pixels.shape[1] + 1e-8 * torch.eye(3, dtype=torch.float64)

@@ -92,7 +92,9 @@ class Objective:
         recipe, terms = self.recipe, dict[str, Tensor]()
         features = self.encoder(image, self.layers) if self.layers else {}
         for layer, share in self.content_terms.items():
-            loss = content_loss(features[layer], self.contents[layer], recipe.normalisation, self.content_mask)
+            loss = content_loss(
+                features[layer], self.contents[layer], recipe.normalisation, self.content_mask
+            )
             terms[f"content/{layer}"] = recipe.content_weight * share * loss
         for layer, share in self.style_terms.items():
             own = gram(features[layer], self._on_grid(self.content_mask, features[layer]))

@@ -133,7 +133,8 @@ class LBFGS:
         return self._move(self.length)
 
     def _move(self, length: float = 1.0) -> Tensor:
-        assert self.base is not None and self.direction is not None
+        assert self.base is not None
+        assert self.direction is not None
         self.length = length
         return (self.base[0] + length * self.direction).clamp(0.0, 1.0)
 

@@ -65,17 +65,21 @@ class Recipe(BaseModel):
         (), description="One weight per style picture, relative to each other; default: all alike."
     )
     style_scale: float = Field(
-        1.0, gt=0.05, le=8.0, description="Size of the style picture against the result: sets the strokes' size."
+        1.0,
+        gt=0.05,
+        le=8.0,
+        description="Size of the style picture against the result: sets the strokes' size.",
     )
     tv_weight: Weight = Field(0.0, description="Weight of the total variation; raises smoothness.")
     normalisation: Literal["relative", "gatys", "neural-style"] = Field(
-        "relative", description="Units of the losses; relative: without units, the others as in these programs."
+        "relative",
+        description="Units of the losses; relative: without units, the others as in these programs.",
     )
 
     # -- how it is found -----------------------------------------------------------------------------
     init: Literal["content", "noise", "style-colours", "picture"] = Field(
         "content",
-        description="Start: the content, noise, noise with the style's colours, or the picture of --init-image.",
+        description="Start: the content, noise, noise in the style's colours, or a picture (--init-image).",
     )
     optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="How the picture is moved.")
     iterations: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...] = Field(
@@ -84,15 +88,41 @@ class Recipe(BaseModel):
         description="Evaluations at each scale, coarse to fine; the last counts for all further scales.",
     )
     coarsest: int = Field(
-        128, ge=1, le=65536, description="Long side of the coarsest scale in pixels; the size itself: one scale."
+        128,
+        ge=1,
+        le=65536,
+        description="Long side of the coarsest scale in pixels; the size itself: one scale.",
     )
     tolerance: float = Field(
-        0.0, ge=0.0, lt=1.0, description="A scale ends when ten evaluations lower the loss by less than this share."
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="A scale ends when ten evaluations lower the loss by less than this share.",
     )
-    learning_rate: float = Field(0.02, gt=0.0, le=10.0, description="Adam's step in units of the picture's range.")
+    learning_rate: float = Field(
+        0.02, gt=0.0, le=10.0, description="Adam's step in units of the picture's range."
+    )
     history: int = Field(20, ge=1, le=200, description="Steps that L-BFGS remembers.")
 
     # -- checks that need more than one field ----------------------------------------------------------
+    @field_validator(
+        "content_layers",
+        "content_layer_weights",
+        "style_layers",
+        "style_layer_weights",
+        "style_blend",
+        "iterations",
+        mode="before",
+    )
+    @classmethod
+    def _lists(cls, value: Any) -> Any:
+        """A list may be written with commas, and a single value without brackets."""
+        items = [value] if isinstance(value, (str, int, float)) else value
+        if not isinstance(items, (list, tuple)):
+            return value
+        split = [part.split(",") if isinstance(part, str) else [part] for part in items]
+        return tuple(part.strip() if isinstance(part, str) else part for parts in split for part in parts)
+
     @field_validator("content_layers", "style_layers")
     @classmethod
     def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -151,7 +181,9 @@ class Recipe(BaseModel):
             data = json.loads(text)
         except ValueError as error:
             raise RecipeError(
-                f"the recipe is not JSON: {error}", "a file as --save-run writes it", "mend or leave out --recipe"
+                f"the recipe is not JSON: {error}",
+                "a file as --save-run writes it",
+                "mend or leave out --recipe",
             ) from None
         if not isinstance(data, dict):
             raise RecipeError("the recipe is not a JSON object", 'settings by name, as {"size": 800}')
@@ -181,3 +213,29 @@ def _explain(error: ValidationError) -> tuple[str, str, str]:
         (field.description or "").rstrip("."),
         f"the default is {field.default!r}",
     )
+
+
+def _limits(annotation: Any) -> list[str]:
+    """The range in an annotation, however deep: ["≥ 0", "≤ 1"]."""
+    words = []
+    for item in getattr(annotation, "__metadata__", ()):
+        for constraint in (item, *getattr(item, "metadata", ())):
+            for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
+                bound = getattr(constraint, name, None)
+                if bound is not None:
+                    words.append(f"{sign} {bound:g}" if abs(bound) < 1e18 else "")
+    inner = getattr(annotation, "__args__", ())
+    return [word for word in words if word] or [word for part in inner for word in _limits(part)]
+
+
+def _state_ranges() -> None:
+    """Add each field's range to its help, so that it is written down once, where it is enforced."""
+    for field in Recipe.model_fields.values():
+        found = _limits(
+            Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        )
+        if found and field.description:
+            field.description = f"{field.description.rstrip('.')} ({', '.join(found)})."
+
+
+_state_ranges()

@@ -13,7 +13,7 @@ Size = tuple[int, int]
 
 
 def fit(height: int, width: int, long_side: int) -> Size:
-    """(height, width) with the same aspect ratio whose longer side is ``long_side``, at least 1 pixel each."""
+    """(height, width), each at least 1, of the same aspect ratio whose longer side is ``long_side``."""
     longest = max(height, width)
     return max(1, round(height * long_side / longest)), max(1, round(width * long_side / longest))
 

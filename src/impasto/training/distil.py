@@ -59,7 +59,7 @@ class Trainer:
         teacher.calibrate(start[:: max(1, plan.start // 32)])
         self.student = Student(teacher.channels, WIDTHS, plan.pooling)
         self.start = fit_to_teacher(self.student, teacher, start)
-        self.student = self.student.to(memory_format=torch.channels_last)
+        self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.canvases = Canvases(photos, paintings, plan.buffer, plan.size, plan.seed + 1)
         self.optimiser = torch.optim.Adam(self.student.parameters(), lr=plan.lr, betas=(0.9, 0.99))
         self.mean_state = {k: v.clone() for k, v in self.student.state_dict().items()}
@@ -114,19 +114,21 @@ class Trainer:
                 self.mean_state[key].lerp_(value, 1 - keep)
         return record
 
-    def _distance(self, own: dict[str, Tensor], targets: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    def _distance(
+        self, own: dict[str, Tensor], targets: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, float]]:
         """Relative feature error at every target plus relative Gram error at the style levels.
 
         Both are expanded so that no wide feature map is formed or walked through in float32, which would
         cost more than the student itself: with G = s sᵀ / M, K = s tᵀ / M and A = t tᵀ / M,
         ‖W s − t‖² / M = tr(WᵀW G) − 2 tr(W K) + tr A and ‖W G Wᵀ − A‖² = tr(MGMG) − 2 tr(G WᵀAW) + ‖A‖².
         """
-        total, record = torch.zeros(()), {}
+        total, record = torch.zeros(()), dict[str, float]()
         for layer in TARGETS:
             weight = 1.0 / len(TARGETS)
             s, t = self._thinned(own[layer], targets[layer])
             scale = self.teacher.rms[layer]
-            w = self.student.head[layer].weight.flatten(1).float()
+            w = self.student.heads[layer].weight.flatten(1).float()
             with torch.autocast("cpu", enabled=False):
                 gram = inner(s.float(), s.float())
                 metric, cross = w.T @ w, inner(s, t) / scale
@@ -148,7 +150,7 @@ class Trainer:
         return total, record
 
     def _thinned(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Every second row and column of large maps, from a random corner: as good a sample, a quarter the work."""
+        """Every second row and column of large maps, at random parity: a quarter of the work."""
         if s.shape[2] < self.plan.size // 2:
             return s, t
         i, j = (int(k) for k in self.rng.integers(2, size=2))
@@ -168,12 +170,12 @@ class Trainer:
             own, targets = student.features(chunk), self.teacher(chunk)
             for layer in TARGETS:
                 t = targets[layer]
-                error[layer] += float((student.head[layer](own[layer]) - t).square().sum())
+                error[layer] += float((student.heads[layer](own[layer]) - t).square().sum())
                 total[layer] += float((t - t.mean((0, 2, 3), keepdim=True)).square().sum())
         return {layer: 1.0 - error[layer] / total[layer] for layer in TARGETS}
 
     def save(self, folder: Path) -> None:
-        """Write ``checkpoint.pt`` (to resume) and ``compact.safetensors`` (to use), each beside and renamed."""
+        """Write ``checkpoint.pt`` (to resume) and ``compact.safetensors`` (to use), beside and renamed."""
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             "student": self.student.state_dict(),

@@ -85,7 +85,7 @@ class Canvases:
         self.images[i] = ((1 - share) * content + share * noise)[0].clamp(0, 1)
         self.first[i], self.second[i], self.age[i] = 0.0, 0.0, 0.0
         weight = 0.0 if rng.random() < 0.2 else float(10 ** rng.uniform(-3.5, -0.5))
-        life = int(round(20 * 8 ** float(rng.random())))
+        life = round(20 * 8 ** float(rng.random()))
         return _Slot(style, content, weight, float(10 ** rng.uniform(-2.0, -1.3)), life)
 
     def take(self, count: int) -> tuple[list[int], Tensor]:
@@ -103,11 +103,11 @@ class Canvases:
             )[CONTENT]
         total = torch.zeros(len(index))
         for layer, own in grams(features).items():
-            w = student.head[layer].weight.detach().flatten(1)
+            w = student.heads[layer].weight.detach().flatten(1)
             metric = w.T @ w
             scale = folded_gram_distance(metric, styles[layer]).clamp_min(1e-8)
             total = total + folded_gram_distance(metric, own - styles[layer]) / scale / len(STYLE_TARGETS)
-        w = student.head[CONTENT].weight.detach().flatten(1)
+        w = student.heads[CONTENT].weight.detach().flatten(1)
         metric = w.T @ w
         delta, base = features[CONTENT].float() - contents.float(), contents.float()
         error = torch.einsum("nchw,cd,ndhw->n", delta, metric, delta)

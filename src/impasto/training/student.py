@@ -36,25 +36,25 @@ class Student(nn.Module):
     ) -> None:
         super().__init__()
         self.pooling = pooling
-        self.convs = tuple(widths)
-        self.conv = nn.ModuleDict()
-        inputs = 3
-        for name, width in widths.items():
-            self.conv[name] = nn.Conv2d(inputs, width, 3)
-            inputs = width
-        self.head = nn.ModuleDict(
-            {t: nn.Conv2d(widths[f"conv{t[4:]}"], channels[t], 1, bias=False) for t in TARGETS}
-        )
+        self.names = tuple(widths)
+        inputs = (3, *widths.values())
+        # Plain dicts for typed access beside the ModuleDicts that register the parameters.
+        self.convs = {
+            name: nn.Conv2d(before, width, 3)
+            for before, (name, width) in zip(inputs, widths.items(), strict=False)
+        }
+        self.heads = {t: nn.Conv2d(widths[f"conv{t[4:]}"], channels[t], 1, bias=False) for t in TARGETS}
+        self.conv, self.head = nn.ModuleDict(self.convs), nn.ModuleDict(self.heads)
 
     def features(self, image: Tensor, until: str = "conv5_1") -> dict[str, Tensor]:
         """The student's own channels after each ReLU, in [0, ∞), for ``image`` (N, 3, H, W) in [0, 1]."""
         found: dict[str, Tensor] = {}
         x = F.pad(image * 2.0 - 1.0, (1, 1, 1, 1), mode="replicate")
         x = x.contiguous(memory_format=torch.channels_last)
-        for index, name in enumerate(self.convs):
-            if index and name[4] != self.convs[index - 1][4]:
+        for index, name in enumerate(self.names):
+            if index and name[4] != self.names[index - 1][4]:
                 x = pool(x, self.pooling)
-            conv = self.conv[name]
+            conv = self.convs[name]
             x = F.relu(F.conv2d(x, conv.weight, conv.bias, padding=0 if index == 0 else 1))
             found[f"relu{name[4:]}"] = x
             if name == until:
@@ -73,12 +73,13 @@ def _moments(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _solve(xx: Tensor, yx: Tensor, ridge: float = 1e-4) -> Tensor:
     """Least squares y ≈ D x with a little ridge: (C_y, C_x)."""
     damp = ridge * xx.diagonal().mean() * torch.eye(len(xx), dtype=xx.dtype)
-    return torch.linalg.solve(xx + damp, yx.T).T
+    solution: Tensor = torch.linalg.solve(xx + damp, yx.T)
+    return solution.T
 
 
 def _strongest(cov: Tensor, count: int) -> list[int]:
     """Channels that together explain the others best: forward selection on second moments (C, C)."""
-    residual, chosen = cov.clone(), []
+    residual, chosen = cov.clone(), list[int]()
     for _ in range(count):
         gain = residual.square().sum(0) / residual.diagonal().clamp_min(1e-12 * float(cov.trace()))
         gain[chosen] = -1.0
@@ -105,15 +106,15 @@ def fit_to_teacher(student: Student, teacher: Teacher, crops: Tensor) -> dict[st
         The share of each target's variance explained at the start, on ``crops`` themselves.
     """
     chunks = crops.split(32)
-    for index, name in enumerate(student.convs):
-        conv = student.conv[name]
-        previous = student.convs[index - 1] if index else ""
+    for index, name in enumerate(student.names):
+        conv = student.convs[name]
+        previous = student.names[index - 1] if index else ""
         keep: list[int] = []
         for chunk in chunks:
             big = teacher.pre_activation(chunk, name)
             if not keep:
                 keep = _strongest(_moments(F.relu(big), big[:, :1])[0], len(conv.weight))
-                xx, yx = 0.0, 0.0
+                xx, yx = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
             patches = _patches(student, chunk, previous, name)
             rows, columns = _sample(patches, big[:, keep])
             xx, yx = xx + rows.T @ rows, yx + columns.T @ rows
@@ -158,7 +159,7 @@ def _fit_heads(student: Student, teacher: Teacher, chunks: Sequence[Tensor]) -> 
     for layer, parts in sums.items():
         xx, yx, yy, mean = (part / len(chunks) for part in parts)
         head = _solve(xx, yx)
-        student.head[layer].weight.copy_(head.float()[:, :, None, None])
+        student.heads[layer].weight.copy_(head.float()[:, :, None, None])
         error = yy.trace() - 2 * (head * yx).sum() + (head @ xx * head).sum()
         explained[layer] = 1.0 - float(error / (yy.trace() - mean.square().sum()))
     return explained
@@ -173,7 +174,7 @@ def export(student: Student, state: Mapping[str, Tensor] | None = None) -> dict[
     """
     params = dict(student.state_dict()) if state is None else dict(state)
     out = {}
-    for name in student.convs:
+    for name in student.names:
         for kind in ("weight", "bias"):
             out[f"{name}.{kind}"] = params[f"conv.{name}.{kind}"].half().contiguous()
     for layer in TARGETS:
@@ -181,6 +182,3 @@ def export(student: Student, state: Mapping[str, Tensor] | None = None) -> dict[
         # The triangular factor of W is that of WᵀW, without squaring the condition number.
         out[f"head.{layer}.weight"] = torch.linalg.qr(w, mode="r")[1].half().contiguous()
     return out
-
-
-

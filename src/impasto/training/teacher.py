@@ -83,7 +83,7 @@ class Teacher(nn.Module):
                 f"the student is taught {', '.join(TARGETS)}",
                 "give a complete VGG-19, or a compressed network with heads as --upper",
             )
-        self.rms = {layer: 1.0 for layer in TARGETS}
+        self.rms = dict.fromkeys(TARGETS, 1.0)
 
     @property
     def channels(self) -> dict[str, int]:
@@ -106,9 +106,9 @@ class Teacher(nn.Module):
     @torch.no_grad()
     def pre_activation(self, image: Tensor, conv: str) -> Tensor:
         """A convolution's output before its ReLU: the lower network's, else the upper network's own."""
-        if conv in self.lower.convs or self.upper is None:
-            return self.lower(image, (conv,))[conv]
-        return self.upper(image, (conv,))[conv]
+        network = self.lower if conv in self.lower.convs or self.upper is None else self.upper
+        value: Tensor = network(image, (conv,))[conv]
+        return value
 
     @torch.no_grad()
     def calibrate(self, image: Tensor) -> None:

@@ -1,0 +1,411 @@
+"""The command line: flags from ``Recipe``, progress on stderr, errors as one line and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from impasto import __version__
+from impasto.errors import ImpastoError, PictureError, RecipeError
+from impasto.recipe import Recipe
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from impasto.engine import Step
+    from impasto.runs import Job, Result
+
+__all__ = ["app", "main"]
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+app = App(
+    name="impasto",
+    help="Neural style transfer: a picture painted in the manner of another.",
+    version=__version__,
+    default_parameter=Parameter(negative=()),
+)
+weights_app = App(name="weights", help="The encoders' weights: embedded, fetched or missing.")
+app.command(weights_app)
+
+OUTPUT = Group("Output", sort_key=0)
+RECIPE = Group("Recipe", help="Every setting of the picture; the same names in a recipe file.", sort_key=1)
+
+DEFAULT_MEGAPIXELS = 178
+
+
+@app.command
+def stylize(
+    content: Path,
+    style: list[Path],
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"], group=OUTPUT)],
+    recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    init_image: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    save_run: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    preview_every: Annotated[int, Parameter(group=OUTPUT)] = 0,
+    bit_depth: Annotated[Literal[8, 16], Parameter(group=OUTPUT)] = 8,
+    quality: Annotated[int, Parameter(group=OUTPUT)] = 95,
+    max_pixels: Annotated[int, Parameter(group=OUTPUT)] = DEFAULT_MEGAPIXELS * 1_000_000,
+    device: Annotated[str, Parameter(group=OUTPUT)] = "auto",
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], group=OUTPUT)] = False,
+    settings: Annotated[Recipe | None, Parameter(name="*", group=RECIPE)] = None,
+) -> int:
+    """Paint CONTENT in the manner of STYLE.
+
+    Parameters
+    ----------
+    content
+        Photograph or picture to be painted.
+    style
+        Picture whose strokes, colours and patterns are taken; several are blended.
+    output
+        File to write: .png, .jpg, .webp, .avif or .tif.
+    recipe
+        Recipe file to begin with; flags given here go over it.
+    init_image
+        Picture to start from.
+    save_run
+        Folder to keep the run in: picture, recipe, trace, environment.
+    preview_every
+        Write the best picture so far to OUTPUT every so many evaluations; 0: only the finished one.
+    bit_depth
+        Bits per channel; 16 for .tif.
+    quality
+        Of .jpg, .webp and .avif, 1 to 100.
+    max_pixels
+        Larger pictures are refused before they are decoded.
+    device
+        auto, cpu, cuda, cuda:1, mps.
+    quiet
+        Say nothing unless something goes wrong.
+    """
+    with _waiting("loading", quiet):
+        from impasto import images, runs
+
+        full = _merge(recipe, settings)
+        inputs = [content, *style, *([init_image] if init_image else [])]
+        images.check_output(output, inputs=inputs, bit_depth=bit_depth)
+        _check_options(quality, preview_every, max_pixels, save_run)
+        job = runs.prepare(
+            content, style, full, init_image=init_image, device=device, max_pixels=max_pixels, progress=None
+        )
+        height, width = job.size
+        images.check_output(output, inputs=inputs, bit_depth=bit_depth, size=(height, width))
+
+    def preview(step: Step) -> None:
+        if preview_every and step.evaluations % preview_every == 0:
+            images.save(output, step.picture.cpu(), quality=quality, bit_depth=bit_depth, inputs=inputs)
+
+    result = paint(job, quiet=quiet, on_step=preview)
+    path = result.save(output, bit_depth=bit_depth, quality=quality)
+    if save_run is not None:
+        runs.record(result, save_run)
+    _say(quiet, _summary(result, path))
+    return 0 if result.finished else INTERRUPTED
+
+
+def _merge(file: Path | None, settings: Recipe | None) -> Recipe:
+    """A recipe file's settings with those given on the command line over them."""
+    given = {name: getattr(settings, name) for name in (settings.model_fields_set if settings else ())}
+    if file is None:
+        return Recipe(**given)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"the recipe file {str(file)!r} cannot be read: {getattr(error, 'strerror', None) or 'not text'}",
+            "a JSON file as --save-run writes it",
+        ) from None
+    return Recipe.from_json(text).replace(**given)
+
+
+def _check_options(quality: int, preview_every: int, max_pixels: int, save_run: Path | None) -> None:
+    if not 1 <= quality <= 100:
+        raise RecipeError(f"quality {quality}", "1 to 100", "95 is the default")
+    if preview_every < 0:
+        raise RecipeError(f"preview every {preview_every} evaluations", "0 (off) or more")
+    if max_pixels < 1:
+        raise RecipeError(f"at most {max_pixels} pixels", "1 or more")
+    if save_run is not None and (
+        not save_run.parent.is_dir() or (save_run.exists() and not save_run.is_dir())
+    ):
+        raise PictureError(
+            f"the run cannot be saved in {str(save_run)!r}",
+            "a new or existing folder in a folder that exists",
+            f"make {str(save_run.parent)!r} first" if not save_run.parent.is_dir() else "choose another name",
+        )
+
+
+def paint(job: Job, *, quiet: bool, on_step: Callable[[Step], None] | None = None) -> Result:
+    """Run a job with a progress bar: scale, losses, ETA; Ctrl-C keeps the best picture."""
+    from impasto import engine, runs
+
+    height, width = job.sources.content.shape[-2:]
+    plan = engine.sizes(job.recipe, height, width)
+    # Coarse evaluations are cheap: counted in pixels, the bar moves evenly and its ETA holds.
+    budgets = [engine.budget(job.recipe, scale) for scale in range(len(plan))]
+    cost = [size[0] * size[1] for size in plan]
+    before = [sum(b * c for b, c in zip(budgets[:k], cost[:k], strict=True)) for k in range(len(plan))]
+    with _bar(sum(b * c for b, c in zip(budgets, cost, strict=True)), quiet) as bar:
+
+        def show(step: Step) -> None:
+            k = step.scale - 1
+            bar.update(before[k] + step.iteration * cost[k], _describe(step))
+            if on_step is not None:
+                on_step(step)
+
+        return runs.run(job, on_step=show, keep_on_interrupt=True)
+
+
+def _describe(step: Step) -> str:
+    groups: dict[str, float] = {}
+    for name, value in step.terms.items():
+        group = name.split("/", maxsplit=1)[0]
+        groups[group] = groups.get(group, 0.0) + value
+    terms = " ".join(f"{name} {value:.3g}" for name, value in groups.items())
+    height, width = step.size
+    return f"{width}×{height} ({step.scale}/{step.scales})  {terms}"
+
+
+class _Bar:
+    """A progress bar on stderr, or one line per scale where stderr is no terminal."""
+
+    def __init__(self, total: int, quiet: bool) -> None:
+        self.total, self.quiet, self.last = total, quiet, ""
+        self.progress: Progress | None = None
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> _Bar:
+        if not self.quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+            self.progress = Progress(
+                TextColumn("{task.percentage:>3.0f}%"),
+                BarColumn(24),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                TextColumn("{task.description}"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self.progress.start()
+            self.task = self.progress.add_task("", total=self.total)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+    def update(self, done: int, description: str) -> None:
+        """Show that ``done`` of ``total`` is behind us."""
+        if self.progress is not None and self.task is not None:
+            self.progress.update(self.task, completed=done, description=description)
+        elif not self.quiet:
+            scale = description.split("  ", maxsplit=1)[0]
+            if scale != self.last:
+                print(f"impasto: {100 * done // max(self.total, 1)}% {description}", file=sys.stderr)
+            self.last = scale
+
+
+def _bar(total: int, quiet: bool) -> _Bar:
+    return _Bar(total, quiet)
+
+
+def _waiting(what: str, quiet: bool) -> AbstractContextManager[Any]:
+    """A spinner while libraries and pictures are loaded: PyTorch alone takes over a second."""
+    if quiet or not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status(what)
+
+
+def _summary(result: Result, path: Path) -> str:
+    height, width = result.pixels.shape[-2:]
+    done = "painted" if result.finished else "stopped: the best picture so far"
+    count = len(result.trace)
+    return f"{done} {path} ({width}×{height}, {count} evaluations, {result.seconds:.1f} s)"
+
+
+def _say(quiet: bool, line: str) -> None:
+    if not quiet:
+        print(line, flush=True)
+
+
+@app.command
+def demo(
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("demo-out"),
+    photograph: str = "chelsea",
+    size: int = 512,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"])] = False,
+) -> int:
+    """Paint a photograph in every style that Impasto itself can paint, to see what it does.
+
+    Parameters
+    ----------
+    output
+        Folder for the pictures; made if its parent exists.
+    photograph
+        One of scikit-image's: chelsea (a cat), astronaut, coffee, …
+    size
+        Long side of the pictures in pixels.
+    quiet
+        Say nothing unless something goes wrong.
+    """
+    begin = time.perf_counter()
+    with _waiting("loading", quiet):
+        from impasto import images, runs, samples
+    try:
+        output.mkdir(exist_ok=True)
+    except OSError as error:
+        raise PictureError(
+            f"no folder {str(output)!r}: {error.strerror}", "a folder in a folder that exists"
+        ) from None
+    content = samples.photograph(photograph)
+    images.save(output / f"{photograph}.png", content)
+    for name in DEMO_STYLES:
+        style = samples.painting(name)
+        images.save(output / f"style-{name}.png", style)
+        job = runs.prepare(content, style, Recipe(size=size))
+        result = paint(job, quiet=quiet)
+        path = result.save(output / f"{photograph}-{name}.png")
+        _say(quiet, _summary(result, path))
+        if not result.finished:
+            return INTERRUPTED
+    _say(
+        quiet,
+        f"{len(DEMO_STYLES)} pictures in {output.resolve()}, {time.perf_counter() - begin:.0f} s in all",
+    )
+    return 0
+
+
+#: Styles of the demonstration: as many as fit in a minute on two cores.
+DEMO_STYLES = ("wave", "swirl", "mosaic")
+
+
+@app.command
+def doctor() -> int:
+    """Say what this machine offers and whether Impasto works on it."""
+    with _waiting("looking around", quiet=False):
+        from impasto import runs, samples, weights
+        from impasto.machine import choose_device, describe
+
+        facts = describe(choose_device())
+    versions = facts.pop("versions")
+    for name, value in (facts | versions).items():
+        print(f"{name:<16}{value}")
+    for status in weights.status():
+        print(f"{'weights':<16}{_weights_line(status)}")
+    job = runs.prepare(samples.photograph("chelsea"), samples.painting("wave", size=192), Recipe(size=192))
+    end = time.perf_counter() + 3.0
+    result = runs.run(job, stop=lambda: time.perf_counter() > end)
+    first, last = result.trace[0]["loss"], result.losses["total"]
+    rate = len(result.trace) / result.seconds
+    print(f"{'self-test':<16}{rate:.1f} evaluations a second up to 192 px, loss {first:.3g} → {last:.3g}")
+    return 0
+
+
+def _weights_line(status: Any) -> str:
+    size = "" if status.bytes is None else f"{status.bytes / 1e6:.0f} MB"
+    where = (
+        str(status.path)
+        if status.path
+        else f"not here ({size} to fetch: impasto weights fetch {status.name})"
+    )
+    return f"{status.name:<16} {where}  [{status.licence}]"
+
+
+@weights_app.command(name="list")
+def weights_list() -> int:
+    """Which weights are here, and where."""
+    from impasto import weights
+
+    for status in weights.status():
+        print(_weights_line(status))
+    return 0
+
+
+@weights_app.command(name="fetch")
+def weights_fetch(name: str, *, force: bool = False) -> int:
+    """Fetch an encoder's weights into the cache.
+
+    Parameters
+    ----------
+    name
+        vgg19 or vgg19-original.
+    force
+        Fetch again even if they are there.
+    """
+    from impasto import weights
+
+    with _Download() as download:
+        path = weights.fetch(name, progress=download, force=force)
+    print(path)
+    return 0
+
+
+@weights_app.command(name="verify")
+def weights_verify(name: str) -> int:
+    """Check a cached file against its checksums.
+
+    Parameters
+    ----------
+    name
+        vgg19 or vgg19-original.
+    """
+    from impasto import weights
+
+    print(f"{weights.verify(name)} is intact")
+    return 0
+
+
+class _Download:
+    """A progress bar for a download."""
+
+    def __enter__(self) -> _Download:
+        self.bar = _Bar(0, quiet=not sys.stderr.isatty()).__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.__exit__()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if self.bar.progress is not None and self.bar.task is not None:
+            self.bar.progress.update(
+                self.bar.task, total=total, completed=done, description=f"{done / 1e6:.0f} MB"
+            )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: runs a command and ends the process with its exit code."""
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False)
+    except ImpastoError as error:
+        code = _fail(str(error))
+    except CycloptsError as error:
+        code = _fail(" ".join(str(error).split()))
+    except KeyboardInterrupt:
+        code = _fail("stopped before there was a picture", INTERRUPTED)
+    except BrokenPipeError:
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(line: str, code: int = BAD_INPUT) -> int:
+    print(f"impasto: {line}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

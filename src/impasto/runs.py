@@ -1,0 +1,315 @@
+"""One run: from paths or pictures to a finished picture with its recipe, trace and environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from impasto import engine, images
+from impasto.encoders import Encoder, Progress, load_encoder
+from impasto.engine import Sources, Step
+from impasto.errors import PictureError
+from impasto.guidance import require_coverage
+from impasto.images import DEFAULT_MAX_PIXELS, Picture
+from impasto.machine import choose_device, choose_dtype, describe
+from impasto.objective import StyleSource
+from impasto.recipe import Recipe
+from impasto.scales import Size, resample
+
+__all__ = ["Job", "Pictures", "Result", "prepare", "record", "run", "steps", "stylize"]
+
+PictureLike = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor | Picture
+Pictures = PictureLike | list[PictureLike] | tuple[PictureLike, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a run needs, loaded and checked.
+
+    Attributes:
+        alpha: (1, 1, H, W) of the content, at the result's size; None: opaque.
+        inputs: the files that the pictures came from, never to be overwritten.
+    """
+
+    sources: Sources
+    recipe: Recipe
+    encoder: Encoder
+    device: torch.device
+    alpha: Tensor | None
+    inputs: tuple[Path, ...]
+
+    @property
+    def size(self) -> Size:
+        """(height, width) of the result."""
+        height, width = self.sources.content.shape[-2:]
+        return engine.output_size(self.recipe, height, width)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished picture.
+
+    Attributes:
+        pixels: (1, 3, H, W), float32, sRGB, [0, 1], on the CPU.
+        alpha: (1, 1, H, W) or None.
+        losses: the best picture's total (``total``) and the last evaluation's terms by name.
+        trace: one entry per evaluation.
+        seconds: wall time of the painting, loading excluded.
+        finished: False if it was stopped before its last step.
+    """
+
+    pixels: Tensor
+    alpha: Tensor | None
+    recipe: Recipe
+    losses: dict[str, float]
+    trace: list[dict[str, Any]]
+    seconds: float
+    finished: bool
+    inputs: tuple[Path, ...] = ()
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def image(self) -> Image.Image:
+        """The picture for Pillow, RGB or RGBA, 8 bits."""
+        array = images.to_uint8(self.pixels)
+        if self.alpha is None:
+            return Image.fromarray(array)
+        alpha = (self.alpha[0, 0].numpy() * 255.0).round().astype(np.uint8)
+        return Image.fromarray(np.dstack([array, alpha]))
+
+    def save(self, path: str | os.PathLike[str], *, bit_depth: int = 8, quality: int = 95) -> Path:
+        """Write the picture with its recipe inside; never over one of the pictures it was made from."""
+        return images.save(
+            path,
+            self.pixels,
+            alpha=self.alpha,
+            metadata=self.recipe.to_json(),
+            bit_depth=bit_depth,
+            quality=quality,
+            inputs=self.inputs,
+        )
+
+
+def prepare(
+    content: PictureLike,
+    style: Pictures,
+    recipe: Recipe | None = None,
+    *,
+    init_image: PictureLike | None = None,
+    device: str = "auto",
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    progress: Progress | None = None,
+) -> Job:
+    """Load pictures and encoder; raises the project's errors before any work is done.
+
+    Args:
+        content: a path, Pillow image, array (H, W, 3) or tensor (1, 3, H, W).
+        style: one of these, or several.
+        init_image: the picture to start from; sets ``init="picture"``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        max_pixels: larger files are refused before they are decoded.
+        progress: called with (bytes, total bytes or None) while weights are fetched.
+    """
+    recipe = recipe or Recipe()
+    if init_image is not None and recipe.init != "picture":
+        recipe = recipe.replace(init="picture")
+    chosen = choose_device(device)
+    loaded = images.load(content, max_pixels=max_pixels)
+    listed = style if isinstance(style, (list, tuple)) else [style]
+    styles = [images.load(one, max_pixels=max_pixels) for one in listed]
+    start = None if init_image is None else images.load(init_image, max_pixels=max_pixels)
+    for picture, what in [(loaded, "content"), *((one, "style") for one in styles)]:
+        if picture.alpha is not None:
+            require_coverage(picture.alpha, what)
+    encoder = load_encoder(
+        recipe.encoder,
+        weights=recipe.weights,
+        pooling=recipe.pooling,
+        device=chosen,
+        dtype=choose_dtype(recipe.precision, chosen),
+        progress=progress,
+    )
+    sources = Sources(
+        content=loaded.pixels,
+        styles=tuple(StyleSource(one.pixels, one.alpha) for one in styles),
+        content_mask=loaded.alpha,
+        start=None if start is None else start.pixels,
+    )
+    size = engine.output_size(recipe, *loaded.size)
+    files = [p.source for p in (loaded, *styles, *([start] if start else [])) if p.source is not None]
+    alpha = None if loaded.alpha is None else resample(loaded.alpha, size)
+    return Job(sources, recipe, encoder, chosen, alpha, tuple(files))
+
+
+def run(
+    job: Job,
+    *,
+    on_step: Callable[[Step], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    keep_on_interrupt: bool = False,
+) -> Result:
+    """Paint a prepared job.
+
+    Args:
+        on_step: called after each evaluation.
+        stop: asked after each evaluation; True ends the run with the best picture so far.
+        keep_on_interrupt: return the best picture so far on Ctrl-C instead of raising.
+    """
+    trace: list[dict[str, Any]] = []
+    step: Step | None = None
+    begin = time.perf_counter()
+    painting = engine.steps(job.sources, job.recipe, job.encoder)
+    try:
+        for step in painting:
+            trace.append(entry(step, time.perf_counter() - begin))
+            if on_step is not None:
+                on_step(step)
+            if stop is not None and stop():
+                break
+    except KeyboardInterrupt:
+        if not keep_on_interrupt or step is None:
+            raise
+    assert step is not None, "a checked plan has at least one evaluation"
+    return Result(
+        pixels=resample(step.picture, job.size).detach().cpu(),
+        alpha=job.alpha,
+        recipe=job.recipe,
+        losses={"total": step.best_loss, **step.terms},
+        trace=trace,
+        seconds=time.perf_counter() - begin,
+        finished=step.last,
+        inputs=job.inputs,
+        environment=describe(job.device),
+    )
+
+
+def entry(step: Step, seconds: float) -> dict[str, Any]:
+    """A step as one line of the trace."""
+    return {
+        "evaluation": step.evaluations,
+        "scale": step.scale,
+        "height": step.size[0],
+        "width": step.size[1],
+        "iteration": step.iteration,
+        "seconds": round(seconds, 4),
+        "loss": step.loss,
+        "best_loss": step.best_loss,
+        "event": step.event,
+        **step.terms,
+    }
+
+
+def record(result: Result, folder: Path) -> Path:
+    """Write a run into ``folder``: picture.png, recipe.json, trace.jsonl, environment.json.
+
+    The folder is made if it is missing, its parent is not.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise PictureError(
+            f"the run cannot be saved in {folder}: {error.strerror}", "a folder in a folder that exists"
+        ) from None
+    result.save(folder / "picture.png")
+    lines = "".join(json.dumps(line) + "\n" for line in result.trace)
+    summary = result.environment | {
+        "seconds": round(result.seconds, 3),
+        "finished": result.finished,
+        "losses": result.losses,
+        "inputs": [str(path) for path in result.inputs],
+    }
+    for name, text in (
+        ("recipe.json", result.recipe.to_json() + "\n"),
+        ("trace.jsonl", lines),
+        ("environment.json", json.dumps(summary, indent=2) + "\n"),
+    ):
+        _write(folder / name, text)
+    return folder
+
+
+def _write(path: Path, text: str) -> None:
+    """Beside, then renamed: a reader never sees half a file."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise PictureError(
+            f"{path} cannot be written: {error.strerror}", "a folder with room in it"
+        ) from None
+
+
+def stylize(
+    content: PictureLike,
+    style: Pictures,
+    *,
+    recipe: Recipe | None = None,
+    init_image: PictureLike | None = None,
+    device: str = "auto",
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    on_step: Callable[[Step], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    **settings: Any,
+) -> Result:
+    """Paint ``content`` in the manner of ``style``.
+
+    Args:
+        content: path, Pillow image, array (H, W, 3) or tensor (1, 3, H, W) in [0, 1].
+        style: one of these, or several (see ``style_blend``).
+        recipe: settings to begin with; default: ``Recipe()``.
+        init_image: a picture to start from instead of ``init``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        on_step, stop: see :func:`run`.
+        settings: any field of :class:`Recipe`, over ``recipe``.
+
+    Raises:
+        PictureError, RecipeError, WeightsError: one line each, all of them ``ImpastoError``.
+
+    Example:
+        >>> import impasto
+        >>> impasto.stylize("cat.jpg", "wave.jpg", size=800).save("cat-wave.png")  # doctest: +SKIP
+    """
+    job = _job(content, style, recipe, init_image, device, max_pixels, settings)
+    return run(job, on_step=on_step, stop=stop)
+
+
+def steps(
+    content: PictureLike,
+    style: Pictures,
+    *,
+    recipe: Recipe | None = None,
+    init_image: PictureLike | None = None,
+    device: str = "auto",
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    **settings: Any,
+) -> Iterator[Step]:
+    """The same as a generator of :class:`Step`; stop by not asking for more. Arguments as :func:`stylize`."""
+    job = _job(content, style, recipe, init_image, device, max_pixels, settings)
+    return engine.steps(job.sources, job.recipe, job.encoder)
+
+
+def _job(
+    content: PictureLike,
+    style: Pictures,
+    recipe: Recipe | None,
+    init_image: PictureLike | None,
+    device: str,
+    max_pixels: int,
+    settings: dict[str, Any],
+) -> Job:
+    full = (recipe or Recipe()).replace(**settings) if settings else recipe
+    return prepare(content, style, full, init_image=init_image, device=device, max_pixels=max_pixels)
