@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from impasto.scales import Size, resample
 __all__ = ["Job", "Pictures", "Result", "prepare", "record", "run", "steps", "stylize"]
 
 PictureLike = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor | Picture
-Pictures = PictureLike | list[PictureLike] | tuple[PictureLike, ...]
+Pictures = PictureLike | Sequence[PictureLike]
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,7 @@ def prepare(
         recipe = recipe.replace(init="picture")
     chosen = choose_device(device)
     loaded = images.load(content, max_pixels=max_pixels)
-    listed = style if isinstance(style, (list, tuple)) else [style]
-    styles = [images.load(one, max_pixels=max_pixels) for one in listed]
+    styles = [images.load(one, max_pixels=max_pixels) for one in _listed(style)]
     start = None if init_image is None else images.load(init_image, max_pixels=max_pixels)
     for picture, what in [(loaded, "content"), *((one, "style") for one in styles)]:
         if picture.alpha is not None:
@@ -151,6 +150,10 @@ def prepare(
     files = [p.source for p in (loaded, *styles, *([start] if start else [])) if p.source is not None]
     alpha = None if loaded.alpha is None else resample(loaded.alpha, size)
     return Job(sources, recipe, encoder, chosen, alpha, tuple(files))
+
+
+def _listed(style: Pictures) -> Sequence[PictureLike]:
+    return style if isinstance(style, (list, tuple)) else [cast(PictureLike, style)]
 
 
 def run(

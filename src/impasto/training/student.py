@@ -108,6 +108,7 @@ def fit_to_teacher(student: Student, teacher: Teacher, crops: Tensor) -> dict[st
     chunks = crops.split(32)
     for index, name in enumerate(student.names):
         conv = student.convs[name]
+        assert conv.bias is not None
         previous = student.names[index - 1] if index else ""
         keep: list[int] = []
         for chunk in chunks:
