@@ -26,7 +26,7 @@ from impasto import weights as weight_files
 from impasto.errors import RecipeError, WeightsError
 from impasto.layers import CONVS, LAYERS, canonical_layer, geometry
 
-__all__ = ["ENCODERS", "Encoder", "Normalisation", "load_encoder", "pool"]
+__all__ = ["ENCODERS", "PADDINGS", "Encoder", "Normalisation", "load_encoder", "pad", "pool"]
 
 Progress = Callable[[int, "int | None"], None]
 
@@ -65,6 +65,24 @@ def pool(features: Tensor, kind: str) -> Tensor:
     raise RecipeError(f"unknown pooling {kind!r}", "possible are max, average, l2")
 
 
+#: name → padding of the first convolution, and of all others.
+PADDINGS: dict[str, tuple[str, str]] = {
+    "reflect": ("reflect", "reflect"),
+    "circular": ("circular", "circular"),
+    "replicate": ("replicate", "zeros"),
+    "zeros": ("zeros", "zeros"),
+}
+
+
+def pad(features: Tensor, mode: str) -> Tensor:
+    """One pixel on each side; ``zeros`` is left to the convolution, which does it without a copy."""
+    if mode == "zeros":
+        return features
+    if mode == "reflect" and min(features.shape[-2:]) < 2:
+        mode = "replicate"  # there is nothing to reflect in a single row
+    return F.pad(features, (1, 1, 1, 1), mode=mode)
+
+
 class Encoder(nn.Module):
     """A VGG-shaped network that returns named features of a picture.
 
@@ -73,18 +91,25 @@ class Encoder(nn.Module):
             conv1_1 on, and optionally ``head.relu3_1.weight`` (k, c) for linear heads.
         normalisation: what the network expects of its input.
         pooling: ``max``, ``average`` or ``l2``.
+        padding: what convolutions see beyond the picture's edge, a key of :data:`PADDINGS`.
 
-    The first convolution pads by replicating the border, the others with zeros. Replication differs from
-    VGG-19, which pads with zeros throughout: zeros at the picture's edge are an outline that exists in no
-    picture, and optimisation paints it.
+    Differs from VGG-19, which pads with zeros throughout: an outline that exists in no picture, and that
+    optimisation paints. Reflection in every layer leaves the cleanest borders; replication in the first
+    layer alone, as style-transfer-pytorch does, counts the outermost pixels twice there and leaves a
+    coloured fringe one pixel wide.
     """
 
     def __init__(
-        self, state: Mapping[str, Tensor], normalisation: Normalisation, *, pooling: str = "max"
+        self,
+        state: Mapping[str, Tensor],
+        normalisation: Normalisation,
+        *,
+        pooling: str = "max",
+        padding: str = "reflect",
     ) -> None:
         super().__init__()
         self.normalisation = normalisation
-        self.pooling = pooling
+        self.pooling, self.padding = pooling, padding
         self.convs = tuple(conv for conv in CONVS if f"{conv}.weight" in state)
         for key, value in state.items():
             self.register_buffer(key.replace(".", "__"), value.detach().clone(), persistent=False)
@@ -154,7 +179,7 @@ class Encoder(nn.Module):
         """
         wanted = tuple(layers)
         remaining, found = set(wanted), {}
-        x = F.pad(self._normalise(image), (1, 1, 1, 1), mode="replicate")
+        x = self._normalise(image)
         x = x.to(dtype=self.compute_dtype, memory_format=torch.channels_last)
         for index, conv in enumerate(self.convs):
             if not remaining:
@@ -162,7 +187,8 @@ class Encoder(nn.Module):
             if index and conv[4] != self.convs[index - 1][4]:
                 x = pool(x, self.pooling)
             weight, bias = self._parameter(conv, "weight"), self._parameter(conv, "bias")
-            x = F.conv2d(x, weight, bias, padding=0 if index == 0 else 1)
+            mode = PADDINGS[self.padding][0 if index == 0 else 1]
+            x = F.conv2d(pad(x, mode), weight, bias, padding=1 if mode == "zeros" else 0)
             relu = f"relu{conv[4:]}"
             if conv in remaining:
                 found[conv] = self._read(conv, x)
@@ -214,6 +240,7 @@ def load_encoder(
     *,
     weights: Path | None = None,
     pooling: str | None = None,
+    padding: str = "reflect",
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     progress: Progress | None = None,
@@ -224,6 +251,7 @@ def load_encoder(
         name: a key of :data:`ENCODERS`.
         weights: a file to use instead of the embedded, cached or downloaded one.
         pooling: ``max``, ``average``, ``l2``; None: as the network was trained.
+        padding: a key of :data:`PADDINGS`.
         dtype: what the convolutions are computed in.
         progress: called with (bytes so far, bytes in all or None) while weights are fetched.
 
@@ -233,5 +261,8 @@ def load_encoder(
     """
     if name not in ENCODERS:
         raise RecipeError(f"unknown encoder {name!r}", f"possible are {', '.join(ENCODERS)}")
+    if padding not in PADDINGS:
+        raise RecipeError(f"unknown padding {padding!r}", f"possible are {', '.join(PADDINGS)}")
     encoder: Any = ENCODERS[name](weights, pooling, progress)
+    encoder.padding = padding
     return encoder.to(device).eval().compute_in(dtype)  # type: ignore[no-any-return]

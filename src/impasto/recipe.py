@@ -42,6 +42,11 @@ class Recipe(BaseModel):
     pooling: Literal["max", "average", "l2"] | None = Field(
         None, description="Pooling of a VGG-19 encoder; default: as it was trained."
     )
+    padding: Literal["reflect", "circular", "replicate", "zeros"] = Field(
+        "reflect",
+        description="What lies beyond the picture's edge; circular: the result tiles without a seam, "
+        "replicate: in the first layer only, zeros: as VGG-19 was trained.",
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="What convolutions are computed in; auto: bfloat16 where the CPU is fast at it."
     )

@@ -136,6 +136,7 @@ def prepare(
         recipe.encoder,
         weights=recipe.weights,
         pooling=recipe.pooling,
+        padding=recipe.padding,
         device=chosen,
         dtype=choose_dtype(recipe.precision, chosen),
         progress=progress,

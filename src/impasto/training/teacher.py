@@ -69,7 +69,7 @@ class Teacher(nn.Module):
         super().__init__()
         state = read_state(lower)
         self.state: dict[str, Tensor] = dict(state)
-        self.lower = Encoder(state, OXFORD)
+        self.lower = Encoder(state, OXFORD, padding="replicate")
         self.upper: Compressed | None = None
         if upper is not None:
             from safetensors.torch import load_file
