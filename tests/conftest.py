@@ -1,0 +1,45 @@
+"""What several test files share. One thread: tiny tensors gain nothing from two, and sums keep order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from fakes import tiny_encoder
+from impasto.encoders import Encoder
+
+ROOT = Path(__file__).resolve().parents[1]
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def tiny() -> Encoder:
+    """The tiny encoder, float32, average pooling."""
+    return tiny_encoder()
+
+
+@pytest.fixture
+def tiny64() -> Encoder:
+    """The tiny encoder in float64, for comparison to many digits."""
+    return tiny_encoder(dtype=torch.float64)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Other people's pictures and weights, which lie beside the repository and never inside it."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("no ../shared here: it holds other people's weights and pictures")
+    return folder

@@ -1,0 +1,86 @@
+"""Stand-ins for the real thing: a VGG-shaped network of a few random channels, and small pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from impasto.encoders import CENTRED, Encoder, Normalisation
+from impasto.layers import CONVS
+
+#: Channels of each block of the tiny encoder: few, and different, so that a mixed-up layer shows.
+TINY_CHANNELS = (4, 5, 6, 7, 8)
+TINY_CONVS = CONVS[: CONVS.index("conv5_1") + 1]
+
+
+def tiny_state(seed: int = 0) -> dict[str, Tensor]:
+    """conv1_1 … conv5_1 with few channels; He's scale keeps the activations alive down to the last."""
+    # RandomState's stream is frozen by NumPy's policy: the stored pictures outlive versions.
+    random = np.random.RandomState(seed)
+    state, inputs = {}, 3
+    for conv in TINY_CONVS:
+        outputs = TINY_CHANNELS[int(conv[4]) - 1]
+        weight = random.standard_normal((outputs, inputs, 3, 3)) * np.sqrt(2.0 / (9 * inputs))
+        state[f"{conv}.weight"] = torch.from_numpy(weight).float()
+        state[f"{conv}.bias"] = torch.from_numpy(random.uniform(0.0, 0.2, outputs)).float()
+        inputs = outputs
+    return state
+
+
+def tiny_encoder(
+    seed: int = 0,
+    *,
+    pooling: str = "average",
+    padding: str = "reflect",
+    dtype: torch.dtype = torch.float32,
+    normalisation: Normalisation = CENTRED,
+) -> Encoder:
+    """An encoder of the real class with :func:`tiny_state`'s weights: milliseconds an evaluation."""
+    return Encoder(tiny_state(seed), normalisation, pooling=pooling, padding=padding).eval().compute_in(dtype)
+
+
+class Faulty(Encoder):
+    """The tiny encoder, whose features go bad at chosen forward passes of the picture being painted.
+
+    Args:
+        fault: forward pass with gradient, from 1 → is it faulty?
+        value: what the features are multiplied by then.
+    """
+
+    def __init__(self, fault: Callable[[int], bool], value: float) -> None:
+        super().__init__(tiny_state(), CENTRED, pooling="average")
+        self.fault, self.value, self.calls = fault, value, 0
+
+    def forward(self, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
+        found = super().forward(image, layers)
+        if image.requires_grad:
+            self.calls += 1
+            if self.fault(self.calls):
+                found = {layer: features * self.value for layer, features in found.items()}
+        return found
+
+
+def picture(height: int = 32, width: int = 40, seed: int = 0) -> Tensor:
+    """(1, 3, H, W) float32 in [0, 1]: soft waves with a hard edge, no two seeds alike, nowhere saturated."""
+    random = np.random.RandomState(seed)
+    y, x = np.mgrid[0:height, 0:width] / 16.0
+    planes = []
+    for _ in range(3):
+        angle, phase, rate = *random.uniform(0, 2 * np.pi, 2), random.uniform(1.0, 4.0)
+        wave = np.sin(rate * (np.cos(angle) * x + np.sin(angle) * y) + phase)
+        edge = (x * np.cos(phase) + y * np.sin(phase) > random.uniform(0, 1)) * random.uniform(-0.2, 0.2)
+        planes.append(random.uniform(0.4, 0.6) + 0.15 * wave + edge)
+    noise = random.uniform(-0.02, 0.02, (3, height, width))
+    return torch.from_numpy(np.clip(np.stack(planes) + noise, 0.0, 1.0)[None]).float()
+
+
+def checks(height: int = 32, width: int = 32, cell: int = 4) -> Tensor:
+    """(1, 3, H, W): a red and blue checkerboard, a style that is nothing like :func:`picture`."""
+    y, x = np.mgrid[0:height, 0:width] // cell
+    on = ((x + y) % 2).astype(np.float32)
+    return torch.from_numpy(
+        np.stack([0.9 * on + 0.05, 0.2 + 0 * on, 0.9 - 0.8 * on])[None].astype(np.float32)
+    )

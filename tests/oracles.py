@@ -1,0 +1,129 @@
+"""Slow float64 NumPy twins, written from the papers' formulas and sharing no code with the package.
+
+Pictures and features are (C, H, W) arrays here, without the batch axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import correlate2d
+
+Array = NDArray[np.float64]
+
+NUMPY_PADDING = {"reflect": "reflect", "circular": "wrap", "replicate": "edge", "zeros": "constant"}
+FLOOR = 1e-6  # of the relative normalisation, per element and in features' units squared
+
+
+def gram(features: Array, weights: Array | None = None) -> Array:
+    """G_ij = Σ_p t_p F_ip F_jp / Σ_p t_p, one position at a time."""
+    channels, height, width = features.shape
+    total, mass = np.zeros((channels, channels)), 0.0
+    for row in range(height):
+        for column in range(width):
+            t = 1.0 if weights is None else float(weights[row, column])
+            f = features[:, row, column]
+            total += t * f[:, None] * f[None, :]
+            mass += t
+    return total / mass
+
+
+def moments(features: Array, weights: Array | None = None) -> tuple[Array, Array]:
+    """E[f] and E[f fᵀ] under the weights."""
+    t = np.ones(features.shape[1:]) if weights is None else weights
+    mean = np.array([(plane * t).sum() / t.sum() for plane in features])
+    return mean, gram(features, t)
+
+
+def to_grid(mask: Array, height: int, width: int) -> Array:
+    """Mean of the mask over the cell of each feature; cells share a pixel where the grids do not divide."""
+    rows, columns = mask.shape
+    found = np.empty((height, width))
+    for i in range(height):
+        for j in range(width):
+            top, bottom = i * rows // height, -(-(i + 1) * rows // height)
+            left, right = j * columns // width, -(-(j + 1) * columns // width)
+            found[i, j] = mask[top:bottom, left:right].mean()
+    return found
+
+
+def content_loss(features: Array, target: Array, normalisation: str, mask: Array | None = None) -> float:
+    """relative Σt(F−P)²/ΣtP²; gatys ½Σt(F−P)²; neural-style Σt(F−P)²/(C·M)."""
+    t = np.ones(features.shape[1:]) if mask is None else to_grid(mask, *features.shape[1:])
+    error = sum(float((t * (f - p) ** 2).sum()) for f, p in zip(features, target, strict=True))
+    energy = sum(float((t * p**2).sum()) for p in target)
+    return {
+        "relative": error / (energy + FLOOR * target.size),
+        "gatys": 0.5 * error,
+        "neural-style": error / target.size,
+    }[normalisation]
+
+
+def gram_loss(own: Array, target: Array, normalisation: str) -> float:
+    """relative ‖G−A‖²/‖A‖²; gatys Σ(G−A)²/4C²; neural-style mean((G−A)²)/C² (its Gram is ours over C)."""
+    channels = len(own)
+    error = sum((own[i, j] - target[i, j]) ** 2 for i in range(channels) for j in range(channels))
+    energy = sum(target[i, j] ** 2 for i in range(channels) for j in range(channels))
+    return {
+        "relative": error / (energy + FLOOR**2 * channels**2),
+        "gatys": error / (4.0 * channels**2),
+        "neural-style": float(((own / channels - target / channels) ** 2).mean()),
+    }[normalisation]
+
+
+def total_variation(image: Array) -> float:
+    """Σ over pixels of the squared steps right and down, over the number of values."""
+    total = 0.0
+    for plane in image:
+        for row in range(plane.shape[0]):
+            for column in range(plane.shape[1]):
+                if column + 1 < plane.shape[1]:
+                    total += (plane[row, column + 1] - plane[row, column]) ** 2
+                if row + 1 < plane.shape[0]:
+                    total += (plane[row + 1, column] - plane[row, column]) ** 2
+    return total / image.size
+
+
+def pool(features: Array, kind: str) -> Array:
+    """Of each 2×2 cell: the largest; twice the mean; 0.78 times the root of the sum of squares (plus 1e-12)."""
+    channels, height, width = features.shape
+    found = np.empty((channels, height // 2, width // 2))
+    for c in range(channels):
+        for i in range(height // 2):
+            for j in range(width // 2):
+                cell = features[c, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
+                found[c, i, j] = {
+                    "max": cell.max(),
+                    "average": 2.0 * cell.mean(),
+                    "l2": 0.78 * np.sqrt((cell**2).sum() + 1e-12),
+                }[kind]
+    return found
+
+
+def encode(
+    state: Mapping[str, Array],
+    image: Array,
+    layers: Sequence[str],
+    pooling: str = "average",
+    padding: str = "reflect",
+) -> dict[str, Array]:
+    """A VGG by SciPy's correlations: input 2x − 1; ``replicate`` pads the picture so, and zeros the rest."""
+    x, found, block = 2.0 * image - 1.0, dict[str, Array](), "1"
+    for conv in (key.removesuffix(".weight") for key in state if key.endswith(".weight")):
+        if conv[4] != block:
+            x, block = pool(x, pooling), conv[4]
+        deeper = "constant" if padding == "replicate" else NUMPY_PADDING[padding]
+        mode: Any = NUMPY_PADDING[padding] if conv == "conv1_1" else deeper
+        padded = np.pad(x, ((0, 0), (1, 1), (1, 1)), mode=mode)
+        kernels, biases = state[f"{conv}.weight"], state[f"{conv}.bias"]
+        x = np.stack([
+            bias + sum(correlate2d(plane, k, mode="valid") for plane, k in zip(padded, kernel, strict=True))
+            for kernel, bias in zip(kernels, biases, strict=True)
+        ])  # fmt: skip
+        found[conv] = x
+        x = np.maximum(x, 0.0)
+        found[conv.replace("conv", "relu")] = x
+    return {layer: found[layer] for layer in layers}
