@@ -16,12 +16,12 @@ from torch import Tensor
 from impasto.encoders import Encoder
 from impasto.errors import RecipeError
 from impasto.layers import geometry
-from impasto.objective import Objective, StyleSource
+from impasto.objective import Objective, Past, StyleSource
 from impasto.optimisers import OPTIMISERS, Guarded
 from impasto.recipe import Recipe
 from impasto.scales import Size, fit, resample, schedule
 
-__all__ = ["Sources", "Step", "budget", "output_size", "sizes", "steps"]
+__all__ = ["Sources", "Step", "budget", "output_size", "sizes", "steps", "style_grams"]
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,17 @@ class Sources:
         styles: one or more style pictures, at their own sizes.
         content_mask: (1, 1, H, W), the content's alpha; None: opaque.
         start: (1, 3, h, w), the picture to start from with ``init="picture"``.
+        past: earlier frames of a video, at the result's size, most certain first: every scale starts from
+            them where they are certain, and the result is held to them.
+        grams: what :func:`style_grams` returned, so that the style is not looked at again for each frame.
     """
 
     content: Tensor
     styles: tuple[StyleSource, ...] = ()
     content_mask: Tensor | None = None
     start: Tensor | None = None
+    past: tuple[Past, ...] = ()
+    grams: Mapping[Size, Mapping[str, Tensor]] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder) -> Iterator[Step]:
     for scale, size in enumerate(plan):
         # A copy of the content at full detail where the coarse picture has none would undo the style;
         # so a finer scale starts from the coarser result alone.
-        picture = resample(picture, size)
+        picture = _keep_past(resample(picture, size), _past(sources, size, device))
         optimiser.carry(size)
         objective = _objective(sources, recipe, encoder, size, device)
         descent = _descend(objective, picture, optimiser, budgets[scale], recipe.tolerance)
@@ -206,8 +211,39 @@ def _objective(
     mask = None
     if sources.content_mask is not None:
         mask = resample(sources.content_mask, size).to(device)
-    styles = [_sized(style, recipe, max(size)).to(device) for style in sources.styles]
-    return Objective(encoder, recipe, resample(sources.content, size).to(device), styles, mask)
+    grams = None if sources.grams is None else sources.grams.get(size)
+    styles = () if grams is not None else _styles(sources, recipe, size, device)
+    content, past = resample(sources.content, size).to(device), _past(sources, size, device)
+    return Objective(encoder, recipe, content, styles, mask, past, grams)
+
+
+def style_grams(sources: Sources, recipe: Recipe, encoder: Encoder) -> dict[Size, Mapping[str, Tensor]]:
+    """What the styles ask for at each scale: size → layer → Gram matrix (C, C), for ``Sources.grams``."""
+    device = next(encoder.buffers()).device
+    plan = _checked_plan(sources, recipe, encoder)
+    if not recipe.style_weight:
+        return {}
+    return {
+        size: Objective(encoder, recipe, None, _styles(sources, recipe, size, device)).grams for size in plan
+    }
+
+
+def _styles(sources: Sources, recipe: Recipe, size: Size, device: torch.device) -> list[StyleSource]:
+    return [_sized(style, recipe, max(size)).to(device) for style in sources.styles]
+
+
+def _past(sources: Sources, size: Size, device: torch.device) -> tuple[Past, ...]:
+    return tuple(
+        Past(resample(one.pixels, size).to(device), resample(one.certainty, size).to(device), one.weight)
+        for one in sources.past
+    )
+
+
+def _keep_past(picture: Tensor, past: tuple[Past, ...]) -> Tensor:
+    """The past where it is certain; elsewhere ``picture``. The first of ``past`` has the last word."""
+    for one in reversed(past):
+        picture = torch.lerp(picture, one.pixels, one.certainty)
+    return picture
 
 
 def _sized(style: StyleSource, recipe: Recipe, long_side: int) -> StyleSource:

@@ -6,7 +6,7 @@ user as a traceback for a mistake of theirs; the command line turns these into o
 
 from __future__ import annotations
 
-__all__ = ["ImpastoError", "PictureError", "RecipeError", "WeightsError"]
+__all__ = ["ImpastoError", "PictureError", "RecipeError", "VideoError", "WeightsError"]
 
 
 class ImpastoError(Exception):
@@ -31,6 +31,10 @@ class PictureError(ImpastoError):
 
 class RecipeError(ImpastoError):
     """A setting, or a combination of settings, makes no sense."""
+
+
+class VideoError(ImpastoError):
+    """A clip cannot be read, written or gone on with."""
 
 
 class WeightsError(ImpastoError):

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.descriptors import gram
 from impasto.encoders import Encoder
 from impasto.guidance import to_grid
-from impasto.losses import content_loss, gram_loss, total_variation
+from impasto.losses import content_loss, gram_loss, temporal_loss, total_variation
 from impasto.recipe import Recipe
 
-__all__ = ["Objective", "StyleSource"]
+__all__ = ["Objective", "Past", "StyleSource"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,21 @@ class StyleSource:
         return StyleSource(self.pixels.to(device), None if self.mask is None else self.mask.to(device))
 
 
+@dataclass(frozen=True)
+class Past:
+    """An earlier stylised frame, warped to where its parts are now: what a frame of a video should look like.
+
+    Attributes:
+        pixels: (1, 3, H, W), sRGB, [0, 1].
+        certainty: (1, 1, H, W) in [0, 1], 0 where the past saw something else.
+        weight: of its term in the total.
+    """
+
+    pixels: Tensor
+    certainty: Tensor
+    weight: float
+
+
 class Objective:
     """What a picture of one size is judged by.
 
@@ -44,6 +60,9 @@ class Objective:
         styles: the style pictures; may be empty if the style weight is 0.
         content_mask: (1, 1, H, W) in [0, 1], where the content counts; also where the result's own
             style statistics are taken, so that transparent pixels neither give nor receive style.
+        past: earlier frames of a video that this picture should agree with.
+        grams: the styles' Gram matrices (layer → (C, C)) where they are known already, as from frame to
+            frame; ``styles`` is not looked at then.
     """
 
     def __init__(
@@ -53,23 +72,28 @@ class Objective:
         content: Tensor | None,
         styles: Sequence[StyleSource],
         content_mask: Tensor | None = None,
+        past: Sequence[Past] = (),
+        grams: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.encoder, self.recipe, self.content_mask = encoder, recipe, content_mask
         self.content_terms = recipe.content_terms() if content is not None and recipe.content_weight else {}
-        self.style_terms = recipe.style_terms() if styles and recipe.style_weight else {}
+        self.style_terms = recipe.style_terms() if (styles or grams) and recipe.style_weight else {}
         self.layers = tuple(dict.fromkeys((*self.content_terms, *self.style_terms)))
+        self.past = tuple(past)
         with torch.no_grad():
             self.contents: Mapping[str, Tensor] = (
                 encoder(content, tuple(self.content_terms)) if content is not None else {}
             )
-            self.grams = self._blend(styles)
+            self.grams: Mapping[str, Tensor] = self._blend(styles) if grams is None else grams
 
     def _blend(self, styles: Sequence[StyleSource]) -> dict[str, Tensor]:
         """Gram matrices of the styles, averaged with the recipe's blend (they average linearly)."""
         shares = self.recipe.style_blend or (1.0,) * len(styles)
         total, blended = sum(shares), dict[str, Tensor]()
         for style, share in zip(styles, shares, strict=True):
-            features = self.encoder(style.pixels, tuple(self.style_terms))
+            # The result may tile; the style picture does not, and must show no seam of its own.
+            own = {"padding": "reflect"} if self.recipe.padding == "circular" else {}
+            features = self.encoder(style.pixels, tuple(self.style_terms), **own)
             for layer, value in features.items():
                 part = gram(value, self._on_grid(style.mask, value)) * (share / total)
                 blended[layer] = blended[layer] + part if layer in blended else part
@@ -86,8 +110,8 @@ class Objective:
             image: (1, 3, H, W), [0, 1].
 
         Returns:
-            The total, and its terms by name (``content/relu3_2``, ``style/relu1_1``, ``tv``), each already
-            times its weights: the terms sum to the total.
+            The total, and its terms by name (``content/relu3_2``, ``style/relu1_1``, ``tv``,
+            ``temporal``), each already times its weights: the terms sum to the total.
         """
         recipe, terms = self.recipe, dict[str, Tensor]()
         features = self.encoder(image, self.layers) if self.layers else {}
@@ -101,5 +125,10 @@ class Objective:
             loss = gram_loss(own, self.grams[layer], recipe.normalisation)
             terms[f"style/{layer}"] = recipe.style_weight * share * loss
         if recipe.tv_weight:
-            terms["tv"] = recipe.tv_weight * total_variation(image)
+            wraps = recipe.padding == "circular"  # then the neighbour beyond an edge is the opposite pixel
+            whole = F.pad(image, (0, 1, 0, 1), mode="circular") if wraps else image
+            terms["tv"] = recipe.tv_weight * total_variation(whole)
+        if self.past:
+            parts = [one.weight * temporal_loss(image, one.pixels, one.certainty) for one in self.past]
+            terms["temporal"] = torch.stack(parts).sum()
         return torch.stack(list(terms.values())).sum(), terms
