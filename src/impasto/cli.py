@@ -148,8 +148,7 @@ def paint(job: Job, *, quiet: bool, on_step: Callable[[Step], None] | None = Non
     """Run a job with a progress bar: scale, losses, ETA; Ctrl-C keeps the best picture."""
     from impasto import engine, runs
 
-    height, width = job.sources.content.shape[-2:]
-    plan = engine.sizes(job.recipe, height, width)
+    plan = engine.sizes(job.recipe, *job.sources.shape)
     # Coarse evaluations are cheap: counted in pixels, the bar moves evenly and its ETA holds.
     budgets = [engine.budget(job.recipe, scale) for scale in range(len(plan))]
     cost = [size[0] * size[1] for size in plan]

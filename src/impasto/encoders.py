@@ -167,12 +167,15 @@ class Encoder(nn.Module):
         head = getattr(self, f"head__{layer}__weight", None)
         return features if head is None else F.conv2d(features, head[:, :, None, None].to(out_dtype))
 
-    def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
+    def forward(
+        self, image: Tensor, layers: Iterable[str], *, padding: str | None = None
+    ) -> dict[str, Tensor]:
         """Features of a picture.
 
         Args:
             image: (N, 3, H, W), float, sRGB, [0, 1].
             layers: canonical names.
+            padding: another than the encoder's own for this picture, a key of :data:`PADDINGS`.
 
         Returns:
             layer → (N, C, H/stride, W/stride), float32 (float64 if computed in it), in the order asked.
@@ -187,7 +190,7 @@ class Encoder(nn.Module):
             if index and conv[4] != self.convs[index - 1][4]:
                 x = pool(x, self.pooling)
             weight, bias = self._parameter(conv, "weight"), self._parameter(conv, "bias")
-            mode = PADDINGS[self.padding][0 if index == 0 else 1]
+            mode = PADDINGS[padding or self.padding][0 if index == 0 else 1]
             x = F.conv2d(pad(x, mode), weight, bias, padding=1 if mode == "zeros" else 0)
             relu = f"relu{conv[4:]}"
             if conv in remaining:

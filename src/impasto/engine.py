@@ -19,7 +19,7 @@ from impasto.layers import geometry
 from impasto.objective import Objective, Past, StyleSource
 from impasto.optimisers import OPTIMISERS, Guarded
 from impasto.recipe import Recipe
-from impasto.scales import Size, fit, resample, schedule
+from impasto.scales import Size, fit, resample, resample_wrapped, schedule, to_multiple
 
 __all__ = ["Sources", "Step", "budget", "output_size", "sizes", "steps", "style_grams"]
 
@@ -29,21 +29,30 @@ class Sources:
     """What a picture is made from.
 
     Attributes:
-        content: (1, 3, H, W), sRGB, [0, 1].
+        content: (1, 3, H, W), sRGB, [0, 1]; None: a texture, of the style alone.
         styles: one or more style pictures, at their own sizes.
         content_mask: (1, 1, H, W), the content's alpha; None: opaque.
         start: (1, 3, h, w), the picture to start from with ``init="picture"``.
+        canvas: (height, width) that a result without content has the aspect ratio of.
         past: earlier frames of a video, at the result's size, most certain first: every scale starts from
             them where they are certain, and the result is held to them.
         grams: what :func:`style_grams` returned, so that the style is not looked at again for each frame.
     """
 
-    content: Tensor
+    content: Tensor | None
     styles: tuple[StyleSource, ...] = ()
     content_mask: Tensor | None = None
     start: Tensor | None = None
+    canvas: Size = (1, 1)
     past: tuple[Past, ...] = ()
     grams: Mapping[Size, Mapping[str, Tensor]] | None = None
+
+    @property
+    def shape(self) -> Size:
+        """(height, width) whose aspect ratio the result has."""
+        if self.content is None:
+            return self.canvas
+        return int(self.content.shape[-2]), int(self.content.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -85,9 +94,18 @@ def output_size(recipe: Recipe, height: int, width: int) -> Size:
 
 def sizes(recipe: Recipe, height: int, width: int) -> list[Size]:
     """The scales, coarse to fine, for a content of ``height`` × ``width``."""
-    layers = (*recipe.content_layers, *recipe.style_layers)
-    deepest = max(geometry(layer).stride for layer in layers)
-    return schedule(*output_size(recipe, height, width), recipe.coarsest, deepest)
+    deepest = max((geometry(layer).stride for layer in recipe.active_layers()), default=1)
+    plan = schedule(*output_size(recipe, height, width), recipe.coarsest, deepest)
+    if recipe.padding != "circular":
+        return plan
+    # A pooling drops an odd last row or column: what remains would not meet its opposite edge.
+    if plan[-1] != (fitting := to_multiple(plan[-1], deepest)):
+        raise RecipeError(
+            f"a tile of {plan[-1][1]}×{plan[-1][0]} pixels",
+            f"with these layers both sides must be multiples of {deepest}",
+            f"take {fitting[1]}×{fitting[0]}",
+        )
+    return [to_multiple(size, deepest) for size in plan]
 
 
 def budget(recipe: Recipe, scale: int) -> int:
@@ -112,7 +130,7 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder) -> Iterator[Step]:
     for scale, size in enumerate(plan):
         # A copy of the content at full detail where the coarse picture has none would undo the style;
         # so a finer scale starts from the coarser result alone.
-        picture = _keep_past(resample(picture, size), _past(sources, size, device))
+        picture = _keep_past(_grown(picture, size, recipe), _past(sources, size, device))
         optimiser.carry(size)
         objective = _objective(sources, recipe, encoder, size, device)
         descent = _descend(objective, picture, optimiser, budgets[scale], recipe.tolerance)
@@ -166,9 +184,8 @@ def _descend(
 
 
 def _checked_plan(sources: Sources, recipe: Recipe, encoder: Encoder) -> list[Size]:
-    height, width = sources.content.shape[-2:]
-    plan = sizes(recipe, height, width)
-    encoder.require((*recipe.content_layers, *recipe.style_layers), *plan[0])
+    plan = sizes(recipe, *sources.shape)
+    encoder.require(recipe.active_layers(), *plan[0])
     if recipe.style_blend and len(recipe.style_blend) != len(sources.styles):
         raise RecipeError(
             f"{len(recipe.style_blend)} style weights for {len(sources.styles)} style pictures",
@@ -177,6 +194,12 @@ def _checked_plan(sources: Sources, recipe: Recipe, encoder: Encoder) -> list[Si
         )
     if recipe.style_weight and not sources.styles:
         raise RecipeError("no style picture", "at least one", "give one or set style_weight to 0")
+    if sources.content is None and (recipe.content_weight or recipe.init == "content"):
+        raise RecipeError(
+            "no content picture",
+            "one, as its weight or the start asks for it",
+            "for a texture set content_weight to 0 and init to noise",
+        )
     if recipe.init == "style-colours" and not sources.styles:
         raise RecipeError("a start with the style's colours, but no style picture", "at least one")
     if recipe.init == "picture" and sources.start is None:
@@ -186,7 +209,7 @@ def _checked_plan(sources: Sources, recipe: Recipe, encoder: Encoder) -> list[Si
 
 def _start(sources: Sources, recipe: Recipe, size: Size) -> Tensor:
     """The first canvas (1, 3, H, W): drawn on the CPU, so that every device starts alike."""
-    if recipe.init == "content":
+    if recipe.init == "content" and sources.content is not None:
         return resample(sources.content, size)
     if recipe.init == "picture" and sources.start is not None:
         return resample(sources.start, size)
@@ -213,7 +236,7 @@ def _objective(
         mask = resample(sources.content_mask, size).to(device)
     grams = None if sources.grams is None else sources.grams.get(size)
     styles = () if grams is not None else _styles(sources, recipe, size, device)
-    content, past = resample(sources.content, size).to(device), _past(sources, size, device)
+    content, past = _content(sources, size, device), _past(sources, size, device)
     return Objective(encoder, recipe, content, styles, mask, past, grams)
 
 
@@ -244,6 +267,15 @@ def _keep_past(picture: Tensor, past: tuple[Past, ...]) -> Tensor:
     for one in reversed(past):
         picture = torch.lerp(picture, one.pixels, one.certainty)
     return picture
+
+
+def _content(sources: Sources, size: Size, device: torch.device) -> Tensor | None:
+    return None if sources.content is None else resample(sources.content, size).to(device)
+
+
+def _grown(picture: Tensor, size: Size, recipe: Recipe) -> Tensor:
+    """The coarser result at the next size."""
+    return (resample_wrapped if recipe.padding == "circular" else resample)(picture, size)
 
 
 def _sized(style: StyleSource, recipe: Recipe, long_side: int) -> StyleSource:

@@ -65,12 +65,16 @@ def gram_loss(gram: Tensor, target: Tensor, normalisation: str = "relative") -> 
     raise _unknown(normalisation)
 
 
-def total_variation(image: Tensor) -> Tensor:
+def total_variation(image: Tensor, *, wrap: bool = False) -> Tensor:
     """Mean squared difference of neighbouring pixels, both directions (Mahendran & Vedaldi 2015, β = 2).
 
     Args:
         image: (1, 3, H, W), [0, 1].
+        wrap: the neighbour beyond an edge is the opposite pixel, as in a picture that tiles.
     """
+    if wrap:
+        right, below = image.roll(-1, -1), image.roll(-1, -2)
+        return ((image - right).square().sum() + (image - below).square().sum()) / image.numel()
     across = (image[..., :, 1:] - image[..., :, :-1]).square()
     down = (image[..., 1:, :] - image[..., :-1, :]).square()
     return (across.sum() + down.sum()) / image.numel()

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.descriptors import gram
@@ -125,9 +124,7 @@ class Objective:
             loss = gram_loss(own, self.grams[layer], recipe.normalisation)
             terms[f"style/{layer}"] = recipe.style_weight * share * loss
         if recipe.tv_weight:
-            wraps = recipe.padding == "circular"  # then the neighbour beyond an edge is the opposite pixel
-            whole = F.pad(image, (0, 1, 0, 1), mode="circular") if wraps else image
-            terms["tv"] = recipe.tv_weight * total_variation(whole)
+            terms["tv"] = recipe.tv_weight * total_variation(image, wrap=recipe.padding == "circular")
         if self.past:
             parts = [one.weight * temporal_loss(image, one.pixels, one.certainty) for one in self.past]
             terms["temporal"] = torch.stack(parts).sum()

@@ -170,6 +170,11 @@ class Recipe(BaseModel):
         """Style layer → share of the style loss; the shares sum to 1."""
         return _shares(self.style_layers, self.style_layer_weights)
 
+    def active_layers(self) -> tuple[str, ...]:
+        """The layers whose weight is not 0: what the encoder has to compute."""
+        content = self.content_layers if self.content_weight else ()
+        return tuple(dict.fromkeys((*content, *(self.style_layers if self.style_weight else ()))))
+
     # -- conversion --------------------------------------------------------------------------------------
     def replace(self, **settings: Any) -> Recipe:
         """A copy with some settings changed, validated anew."""

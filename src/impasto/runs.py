@@ -53,8 +53,7 @@ class Job:
     @property
     def size(self) -> Size:
         """(height, width) of the result."""
-        height, width = self.sources.content.shape[-2:]
-        return engine.output_size(self.recipe, height, width)
+        return engine.output_size(self.recipe, *self.sources.shape)
 
 
 @dataclass(frozen=True)
@@ -103,10 +102,11 @@ class Result:
 
 
 def prepare(
-    content: PictureLike,
+    content: PictureLike | None,
     style: Pictures,
     recipe: Recipe | None = None,
     *,
+    canvas: Size | None = None,
     init_image: PictureLike | None = None,
     device: str = "auto",
     max_pixels: int = DEFAULT_MAX_PIXELS,
@@ -115,8 +115,9 @@ def prepare(
     """Load pictures and encoder; raises the project's errors before any work is done.
 
     Args:
-        content: a path, Pillow image, array (H, W, 3) or tensor (1, 3, H, W).
-        style: one of these, or several.
+        content: a path, Pillow image, array (H, W, 3) or tensor (1, 3, H, W); None: a texture.
+        style: one of these, or several; an empty list where the style weight is 0.
+        canvas: (height, width) whose aspect ratio a texture has; None: the first style's.
         init_image: the picture to start from; sets ``init="picture"``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         max_pixels: larger files are refused before they are decoded.
@@ -126,11 +127,11 @@ def prepare(
     if init_image is not None and recipe.init != "picture":
         recipe = recipe.replace(init="picture")
     chosen = choose_device(device)
-    loaded = images.load(content, max_pixels=max_pixels)
+    loaded = None if content is None else images.load(content, max_pixels=max_pixels)
     styles = [images.load(one, max_pixels=max_pixels) for one in _listed(style)]
     start = None if init_image is None else images.load(init_image, max_pixels=max_pixels)
     for picture, what in [(loaded, "content"), *((one, "style") for one in styles)]:
-        if picture.alpha is not None:
+        if picture is not None and picture.alpha is not None:
             require_coverage(picture.alpha, what)
     encoder = load_encoder(
         recipe.encoder,
@@ -142,14 +143,15 @@ def prepare(
         progress=progress,
     )
     sources = Sources(
-        content=loaded.pixels,
+        content=None if loaded is None else loaded.pixels,
         styles=tuple(StyleSource(one.pixels, one.alpha) for one in styles),
-        content_mask=loaded.alpha,
+        content_mask=None if loaded is None else loaded.alpha,
         start=None if start is None else start.pixels,
+        canvas=canvas or (styles[0].size if styles else (1, 1)),
     )
-    size = engine.output_size(recipe, *loaded.size)
-    files = [p.source for p in (loaded, *styles, *([start] if start else [])) if p.source is not None]
-    alpha = None if loaded.alpha is None else resample(loaded.alpha, size)
+    size = engine.output_size(recipe, *sources.shape)
+    files = [p.source for p in (loaded, *styles, start) if p is not None and p.source is not None]
+    alpha = None if sources.content_mask is None else resample(sources.content_mask, size)
     return Job(sources, recipe, encoder, chosen, alpha, tuple(files))
 
 

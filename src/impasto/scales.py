@@ -7,7 +7,7 @@ from torch import Tensor
 
 from impasto.errors import RecipeError
 
-__all__ = ["Size", "fit", "resample", "resample_signed", "schedule"]
+__all__ = ["Size", "fit", "resample", "resample_signed", "resample_wrapped", "schedule", "to_multiple"]
 
 Size = tuple[int, int]
 
@@ -53,6 +53,21 @@ def resample(image: Tensor, size: Size) -> Tensor:
     if image.shape[-2:] == size:
         return image
     return F.interpolate(image, size, mode="bicubic", antialias=True, align_corners=False).clamp(0.0, 1.0)
+
+
+def to_multiple(size: Size, of: int) -> Size:
+    """(height, width) with each side the nearest multiple of ``of``, at least one."""
+    height, width = (max(1, round(side / of)) * of for side in size)
+    return height, width
+
+
+def resample_wrapped(image: Tensor, size: Size) -> Tensor:
+    """As :func:`resample` for a picture that repeats: what lies beyond an edge is the opposite edge."""
+    if image.shape[-2:] == size:
+        return image
+    height, width = size
+    nine = resample(image.repeat(1, 1, 3, 3), (3 * height, 3 * width))
+    return nine[..., height : 2 * height, width : 2 * width].contiguous()
 
 
 def resample_signed(values: Tensor, size: Size) -> Tensor:
