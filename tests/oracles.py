@@ -88,7 +88,7 @@ def total_variation(image: Array) -> float:
 
 
 def pool(features: Array, kind: str) -> Array:
-    """Of each 2×2 cell: the largest; twice the mean; 0.78 times the root of the sum of squares (plus 1e-12)."""
+    """Of each 2×2 cell: the largest; twice the mean; 0.78 times the root of Σ squares + 1e-12."""
     channels, height, width = features.shape
     found = np.empty((channels, height // 2, width // 2))
     for c in range(channels):
