@@ -204,6 +204,7 @@ class Encoder(nn.Module):
 
 def _compact(path: Path | None, pooling: str | None, progress: Progress | None) -> Encoder:
     del progress
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     if pooling not in (None, "average"):
@@ -212,11 +213,16 @@ def _compact(path: Path | None, pooling: str | None, progress: Progress | None) 
             "it was trained with average pooling and works with no other",
             "leave --pooling out or choose --encoder vgg19",
         )
-    state = load_file(path if path is not None else weight_files.embedded("compact"))
-    if not any(key.startswith("head.") for key in state):
+    file = path if path is not None else weight_files.embedded("compact")
+    wrong = ""
+    try:
+        state = load_file(file)
+    except (OSError, SafetensorError) as error:
+        state, wrong = {}, getattr(error, "strerror", None) or str(error)
+    if "conv1_1.weight" not in state or not any(key.startswith("head.") for key in state):
         raise WeightsError(
-            f"{path} is not a compact encoder: it has no heads",
-            "the file that `python -m impasto.training` writes",
+            f"'{file}' is not a compact encoder: {wrong or 'it has no heads'}",
+            "expected the file that `python -m impasto.training` writes",
             "leave --weights out for the embedded one",
         )
     return Encoder({k: v.float() for k, v in state.items()}, CENTRED, pooling="average")
