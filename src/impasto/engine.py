@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from impasto.descriptors import moments
 from impasto.encoders import Encoder
 from impasto.errors import RecipeError
+from impasto.guidance import fill
 from impasto.layers import geometry
 from impasto.objective import Objective, Past, StyleSource
 from impasto.optimisers import OPTIMISERS, Guarded
@@ -122,7 +124,7 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder) -> Iterator[Step]:
         RecipeError: a layer that the encoder does not have, a picture too small, or a start that is missing.
     """
     device = next(encoder.buffers()).device
-    plan = _checked_plan(sources, recipe, encoder)
+    plan, sources = _checked_plan(sources, recipe, encoder), _filled(sources)
     budgets = [budget(recipe, scale) for scale in range(len(plan))]
     picture = _start(sources, recipe, plan[0]).to(device)
     optimiser = Guarded(OPTIMISERS[recipe.optimiser](recipe), recipe.learning_rate)
@@ -163,10 +165,7 @@ def _descend(
     picture, best, best_loss, unit = start, start, math.inf, 0.0
     trail: list[float] = []
     for iteration in range(1, iterations + 1):
-        leaf = picture.detach().requires_grad_(True)
-        total, terms = objective(leaf)
-        (gradient,) = torch.autograd.grad(total, leaf)
-        loss = float(total.detach())
+        loss, gradient, terms = objective.evaluate(picture)
         # The optimisers see a loss of about one, whatever the weights: no overflow, no underflow.
         unit = unit or (abs(loss) if math.isfinite(loss) and loss else 0.0)
         usable = math.isfinite(loss) and bool(torch.isfinite(gradient).all())
@@ -177,8 +176,7 @@ def _descend(
         still = usable and not bool(gradient.any())
         picture = optimiser.propose(picture, loss / (unit or 1.0), gradient / (unit or 1.0), best)
         ended = iteration == iterations or still or optimiser.finished or (tolerance > 0 and stuck)
-        values = {name: float(value.detach()) for name, value in terms.items()}
-        yield loss, values, best_loss, best, optimiser.last_event, ended
+        yield loss, terms, best_loss, best, optimiser.last_event, ended
         if ended:
             return
 
@@ -207,6 +205,17 @@ def _checked_plan(sources: Sources, recipe: Recipe, encoder: Encoder) -> list[Si
     return plan
 
 
+def _filled(sources: Sources) -> Sources:
+    """The same, with nothing left of the colours under full transparency."""
+    styles = tuple(
+        s if s.mask is None else StyleSource(fill(s.pixels, s.mask), s.mask) for s in sources.styles
+    )
+    content, mask = sources.content, sources.content_mask
+    if content is not None and mask is not None:
+        content = fill(content, mask)
+    return replace(sources, content=content, styles=styles)
+
+
 def _start(sources: Sources, recipe: Recipe, size: Size) -> Tensor:
     """The first canvas (1, 3, H, W): drawn on the CPU, so that every device starts alike."""
     if recipe.init == "content" and sources.content is not None:
@@ -217,15 +226,23 @@ def _start(sources: Sources, recipe: Recipe, size: Size) -> Tensor:
     noise = torch.randn(1, 3, *size, generator=generator)
     if recipe.init == "noise":
         return (0.5 + 0.25 * noise).clamp(0.0, 1.0)
-    pixels = (
-        torch.cat([style.pixels.flatten(2) for style in sources.styles], dim=2)[0].double().cpu()
-    )  # (3, M)
-    mean = pixels.mean(1)
-    centred = pixels - mean[:, None]
-    covariance = centred @ centred.T / pixels.shape[1] + 1e-8 * torch.eye(3, dtype=torch.float64)
+    mean, covariance = _colours(sources.styles, recipe)
     mixing = torch.linalg.cholesky(covariance).float()
     coloured = torch.einsum("ij,njhw->nihw", mixing, noise) + mean.float().view(1, 3, 1, 1)
     return coloured.clamp(0.0, 1.0)
+
+
+def _colours(styles: tuple[StyleSource, ...], recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """Mean (3,) and covariance (3, 3) of the styles' opaque colours, blended as the recipe says; float64."""
+    shares = torch.tensor(recipe.style_blend or (1.0,) * len(styles), dtype=torch.float64)
+    found = [
+        moments(one.pixels.double().cpu(), None if one.mask is None else one.mask.double().cpu())
+        for one in styles
+    ]
+    means, seconds = (torch.stack(parts) for parts in zip(*found, strict=True))
+    mean = torch.einsum("s,si->i", shares / shares.sum(), means)
+    second = torch.einsum("s,sij->ij", shares / shares.sum(), seconds)
+    return mean, second - torch.outer(mean, mean) + 1e-8 * torch.eye(3, dtype=torch.float64)
 
 
 def _objective(
@@ -243,7 +260,7 @@ def _objective(
 def style_grams(sources: Sources, recipe: Recipe, encoder: Encoder) -> dict[Size, Mapping[str, Tensor]]:
     """What the styles ask for at each scale: size → layer → Gram matrix (C, C), for ``Sources.grams``."""
     device = next(encoder.buffers()).device
-    plan = _checked_plan(sources, recipe, encoder)
+    plan, sources = _checked_plan(sources, recipe, encoder), _filled(sources)
     if not recipe.style_weight:
         return {}
     return {
