@@ -36,8 +36,8 @@ class Sources:
         content_mask: (1, 1, H, W), the content's alpha; None: opaque.
         start: (1, 3, h, w), the picture to start from with ``init="picture"``.
         canvas: (height, width) that a result without content has the aspect ratio of.
-        past: earlier frames of a video, at the result's size, most certain first: every scale starts from
-            them where they are certain, and the result is held to them.
+        past: earlier frames of a video, at the result's size, nearest first: the result is held to them, and
+            each finer scale starts from them where they are certain.
         grams: what :func:`style_grams` returned, so that the style is not looked at again for each frame.
     """
 
@@ -132,7 +132,9 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder) -> Iterator[Step]:
     for scale, size in enumerate(plan):
         # A copy of the content at full detail where the coarse picture has none would undo the style;
         # so a finer scale starts from the coarser result alone.
-        picture = _keep_past(_grown(picture, size, recipe), _past(sources, size, device))
+        picture = _grown(picture, size, recipe)
+        if scale:
+            picture = _keep_past(picture, _past(sources, size, device))
         optimiser.carry(size)
         objective = _objective(sources, recipe, encoder, size, device)
         descent = _descend(objective, picture, optimiser, budgets[scale], recipe.tolerance)
