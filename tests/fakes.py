@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -54,8 +54,10 @@ class Faulty(Encoder):
         super().__init__(tiny_state(), CENTRED, pooling="average")
         self.fault, self.value, self.calls = fault, value, 0
 
-    def forward(self, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
-        found = super().forward(image, layers)
+    def forward(
+        self, image: Tensor, layers: Iterable[str], *, padding: str | None = None
+    ) -> dict[str, Tensor]:
+        found = super().forward(image, layers, padding=padding)
         if image.requires_grad:
             self.calls += 1
             if self.fault(self.calls):

@@ -47,7 +47,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "objective": {"descriptors", "encoders", "guidance", "layers", "losses", "recipe", "scales"},
     "optimisers": {"recipe", "scales"},
     "engine": {
-        "canvas", "colour", "encoders", "guidance", "layers", "objective", "optimisers", "recipe", "scales",
+        "canvas", "colour", "descriptors", "encoders", "guidance", "layers", "objective", "optimisers",
+        "recipe", "scales",
     },
     # what stands on it
     "machine": set(),

@@ -300,17 +300,18 @@ def _grown(picture: Tensor, size: Size, recipe: Recipe) -> Tensor:
 def _sized(style: StyleSource, recipe: Recipe, long_side: int) -> StyleSource:
     """The style at this scale: as large as the picture times ``style_scale``, never larger than it is."""
     height, width = style.pixels.shape[-2:]
-    wanted = fit(height, width, min(max(height, width), max(1, round(long_side * recipe.style_scale))))
-    deepest = max(geometry(layer).stride for layer in recipe.style_layers)
-    if recipe.style_weight and min(wanted) < deepest:
-        # A long thin style picture at a coarse scale: as small as the deepest layer can still see.
-        grow = deepest / min(wanted)
-        wanted = (math.ceil(wanted[0] * grow), math.ceil(wanted[1] * grow))
-        if min(height, width) < deepest:
+    shortest, longest = sorted((height, width))
+    wanted = max(1, round(long_side * recipe.style_scale))
+    if recipe.style_weight:
+        deepest = max(geometry(layer).stride for layer in recipe.style_layers)
+        if shortest < deepest:
             raise RecipeError(
                 f"the style picture is {width}×{height} pixels",
                 f"the deepest style layer needs at least {deepest} on the shorter side",
                 "use a larger style picture or shallower --style-layers",
             )
-    mask = None if style.mask is None else resample(style.mask, wanted)
-    return StyleSource(resample(style.pixels, wanted), mask)
+        # A long thin style picture at a coarse scale: as small as the deepest layer can still see.
+        wanted = max(wanted, math.ceil(deepest * longest / shortest))
+    size = fit(height, width, min(longest, wanted))
+    mask = None if style.mask is None else resample(style.mask, size)
+    return StyleSource(resample(style.pixels, size), mask)

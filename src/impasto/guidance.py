@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.errors import PictureError
 
-__all__ = ["require_coverage", "to_grid"]
+__all__ = ["fill", "require_coverage", "to_grid"]
 
 
 def to_grid(mask: Tensor, size: tuple[int, int]) -> Tensor:
@@ -23,3 +24,30 @@ def require_coverage(mask: Tensor, what: str) -> None:
             "at least a thousandth of it must be opaque",
             "remove its alpha channel or choose another picture",
         )
+
+
+def fill(pixels: Tensor, mask: Tensor) -> Tensor:
+    """Replace what lies under a mask of 0 by a smooth continuation of the rest (push and pull).
+
+    What full transparency hides is arbitrary, black as a rule; masked losses leave it out, but the
+    convolutions of its neighbours would see it.
+
+    Args:
+        pixels: (1, 3, H, W).
+        mask: (1, 1, H, W) in [0, 1], somewhere above 0.
+    """
+    if bool((mask > 0).all()):
+        return pixels
+    levels = [(pixels * mask, mask)]
+    while max(levels[-1][1].shape[-2:]) > 1:
+        levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))
+    filled = pixels.mean((2, 3), keepdim=True)
+    for colour, weight in reversed(levels):
+        size = (weight.shape[-2], weight.shape[-1])
+        coarser = F.interpolate(filled, size, mode="bilinear", align_corners=False)
+        filled = torch.where(weight > 0, colour / weight.clamp_min(1e-30), coarser)
+    return torch.where(mask > 0, pixels, filled)
+
+
+def _halved(values: Tensor) -> Tensor:
+    return F.avg_pool2d(values, 2, ceil_mode=True)
