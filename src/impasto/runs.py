@@ -165,6 +165,7 @@ def run(
     on_step: Callable[[Step], None] | None = None,
     stop: Callable[[], bool] | None = None,
     keep_on_interrupt: bool = False,
+    painting: Callable[[Sources, Recipe, Encoder], Iterator[Step]] = engine.steps,
 ) -> Result:
     """Paint a prepared job.
 
@@ -172,13 +173,13 @@ def run(
         on_step: called after each evaluation.
         stop: asked after each evaluation; True ends the run with the best picture so far.
         keep_on_interrupt: return the best picture so far on Ctrl-C instead of raising.
+        painting: what yields the steps; another than the engine's is for comparison.
     """
     trace: list[dict[str, Any]] = []
     step: Step | None = None
     begin = time.perf_counter()
-    painting = engine.steps(job.sources, job.recipe, job.encoder)
     try:
-        for step in painting:
+        for step in painting(job.sources, job.recipe, job.encoder):
             trace.append(entry(step, time.perf_counter() - begin))
             if on_step is not None:
                 on_step(step)
