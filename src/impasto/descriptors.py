@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-__all__ = ["gram", "moments"]
+__all__ = ["gram", "gram_sum", "moments"]
 
 
 def gram(features: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -20,11 +20,14 @@ def gram(features: Tensor, weights: Tensor | None = None) -> Tensor:
     Returns:
         (C, C), symmetric positive semi-definite.
     """
+    count = features[0, 0].numel() if weights is None else weights.sum()
+    return gram_sum(features, weights) / count
+
+
+def gram_sum(features: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Σ_p t_p f_p f_pᵀ, (C, C): :func:`gram` before the division, so that parts of a picture add up."""
     f = features[0].flatten(1)  # (C, M)
-    if weights is None:
-        return f @ f.T / f.shape[1]
-    t = weights[0, 0].flatten()  # (M,)
-    return (f * t) @ f.T / t.sum()
+    return f @ f.T if weights is None else (f * weights[0, 0].flatten()) @ f.T
 
 
 def moments(features: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:

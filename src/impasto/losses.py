@@ -12,12 +12,21 @@ without them (`normalisation` below):
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from impasto.errors import RecipeError
 from impasto.guidance import to_grid
 
-__all__ = ["NORMALISATIONS", "content_loss", "gram_loss", "temporal_loss", "total_variation"]
+__all__ = [
+    "NORMALISATIONS",
+    "content_from_sums",
+    "content_loss",
+    "content_sums",
+    "gram_loss",
+    "temporal_loss",
+    "total_variation",
+]
 
 NORMALISATIONS = ("relative", "gatys", "neural-style")
 
@@ -36,16 +45,27 @@ def content_loss(
         normalisation: ``relative`` Σ(F−P)²/ΣP², ``gatys`` ½Σ(F−P)², ``neural-style`` mean (F−P)².
         weights: (1, 1, h, w) in [0, 1], which parts of the picture count; None: all.
     """
-    error = (features - target).square()
+    return content_from_sums(content_sums(features, target, weights), normalisation)
+
+
+def content_sums(features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """What :func:`content_loss` needs of a part of a picture, additive: (3,), Σ(F−P)², ΣP², elements."""
+    error, energy = (features - target).square(), target.square()
     if weights is not None:
         t = to_grid(weights, (target.shape[-2], target.shape[-1]))
-        error, target = error * t, target * t.sqrt()
+        error, energy = error * t, energy * t
+    return torch.stack([error.sum(), energy.sum(), error.new_tensor(float(target.numel()))])
+
+
+def content_from_sums(sums: Tensor, normalisation: str = "relative") -> Tensor:
+    """:func:`content_loss` from the added :func:`content_sums` of all parts."""
+    error, energy, count = sums.unbind()
     if normalisation == "relative":
-        return error.sum() / (target.square().sum() + FLOOR * target.numel())
+        return error / (energy + FLOOR * count)
     if normalisation == "gatys":
-        return error.sum() / 2.0
+        return error / 2.0
     if normalisation == "neural-style":
-        return error.mean()
+        return error / count
     raise _unknown(normalisation)
 
 

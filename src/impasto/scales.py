@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.errors import RecipeError
 
-__all__ = ["Size", "fit", "resample", "resample_signed", "resample_wrapped", "schedule", "to_multiple"]
+__all__ = [
+    "Size",
+    "Tile",
+    "fit",
+    "resample",
+    "resample_signed",
+    "resample_wrapped",
+    "schedule",
+    "tiles",
+    "to_multiple",
+]
 
 Size = tuple[int, int]
 
@@ -75,3 +88,99 @@ def resample_signed(values: Tensor, size: Size) -> Tensor:
     if values.shape[-2:] == size:
         return values
     return F.interpolate(values, size, mode="bilinear", antialias=True, align_corners=False)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of a picture with a halo around it; pixels, half-open, halo indices may lie outside.
+
+    Attributes:
+        rows, columns: the tile's own pixels: [start, stop). Starts are multiples of the deepest stride.
+        outer_rows, outer_columns: the same with its halo.
+        size: (height, width) of the whole picture.
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    outer_rows: tuple[int, int]
+    outer_columns: tuple[int, int]
+    size: Size
+
+    @property
+    def is_whole(self) -> bool:
+        """It is the picture, without a halo (a tile's halo alone may reach every edge)."""
+        ends = ((0, self.size[0]), (0, self.size[1]))
+        return (self.rows, self.columns) == ends == (self.outer_rows, self.outer_columns)
+
+    def cut(self, image: Tensor) -> Tensor:
+        """The tile with its halo, (1, C, h, w) of (1, C, H, W); indices outside wrap around."""
+        for dim, (start, stop) in ((-2, self.outer_rows), (-1, self.outer_columns)):
+            if (start, stop) != (0, self.size[dim]):
+                image = image.index_select(dim, _wrapped(start, stop, self.size[dim], image.device))
+        return image
+
+    def add(self, total: Tensor, part: Tensor) -> None:
+        """The reverse of :meth:`cut`: add ``part`` to where it came from in ``total``, in place."""
+        rows = _wrapped(*self.outer_rows, self.size[0], total.device)
+        columns = _wrapped(*self.outer_columns, self.size[1], total.device)
+        if rows[0] + len(rows) - 1 == rows[-1] and columns[0] + len(columns) - 1 == columns[-1]:
+            total[..., rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += part
+        else:  # wrapped: some pixels may come twice
+            flat = (rows[:, None] * self.size[1] + columns).flatten()
+            total.view(*total.shape[:2], -1).index_add_(2, flat, part.flatten(2))
+
+    def grid(self, stride: int) -> tuple[slice, slice]:
+        """The tile's own part of a whole layer's grid with ``stride``."""
+        return tuple(  # type: ignore[return-value]
+            slice(start // stride, (side if stop == side else stop) // stride)
+            for (start, stop), side in zip((self.rows, self.columns), self.size, strict=True)
+        )
+
+    def inner(self, stride: int) -> tuple[slice, slice]:
+        """The tile's own part of a layer's grid computed from :meth:`cut`."""
+        return tuple(  # type: ignore[return-value]
+            slice(part.start - outer[0] // stride, part.stop - outer[0] // stride)
+            for part, outer in zip(self.grid(stride), (self.outer_rows, self.outer_columns), strict=True)
+        )
+
+
+def _wrapped(start: int, stop: int, side: int, device: torch.device) -> Tensor:
+    return torch.arange(start, stop, device=device) % side
+
+
+def tiles(size: Size, side: int | None, stride: int, radius: int, *, wrap: bool = False) -> list[Tile]:
+    """Cover a picture with tiles.
+
+    Args:
+        size: (height, width) of the picture.
+        side: pixels a tile's side without halo, rounded to a multiple of ``stride``; None: one tile.
+        stride: of the deepest layer: tiles start at its multiples, so that poolings fall alike.
+        radius: receptive radius of the deepest layer: with a halo of it, a feature sees what it would see
+            in the whole picture.
+        wrap: the picture repeats; the halo goes on at the opposite edge instead of ending.
+    """
+    halo = -(-radius // stride) * stride
+    spans = [_spans(length, side, stride, halo, wrap) for length in size]
+    if side is None or all(len(one) == 1 for one in spans):
+        return [Tile((0, size[0]), (0, size[1]), (0, size[0]), (0, size[1]), size)]
+    return [
+        Tile(rows, columns, outer, across, size) for rows, outer in spans[0] for columns, across in spans[1]
+    ]
+
+
+def _spans(
+    length: int, side: int | None, stride: int, halo: int, wrap: bool
+) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Along one axis: (own pixels, with halo) of each tile."""
+    step = length if side is None else max(stride, round(side / stride) * stride)
+    starts = list(range(0, length, step))
+    # A last tile thinner than one deepest feature would have none: it joins its neighbour.
+    if len(starts) > 1 and length - starts[-1] < stride:
+        starts.pop()
+    if len(starts) == 1:
+        return [((0, length), (0, length))]
+    found = []
+    for start, stop in zip(starts, [*starts[1:], length], strict=True):
+        outer = (start - halo, stop + halo)
+        found.append(((start, stop), outer if wrap else (max(0, outer[0]), min(length, outer[1]))))
+    return found
