@@ -18,7 +18,7 @@ from impasto.machine import fast_bfloat16
 from impasto.objective import Objective, StyleSource
 from impasto.recipe import Recipe
 
-# ------------------------------------------------------------------------------------------ names
+# ----------------------------------------------------------------------------------------------------- names
 
 #: VGG-19 as its paper's table has it: written out here, counted nowhere.
 SIXTEEN = [
@@ -118,7 +118,7 @@ def test_names_that_no_registry_has():
         pool(torch.zeros(1, 1, 4, 4), "median")
 
 
-# ------------------------------------------------------------------------------------------ geometry
+# -------------------------------------------------------------------------------------------------- geometry
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_geometry_of_well_known_layers():
         geometry("relu9_9")
 
 
-# ------------------------------------------------------------------------------------------ borders
+# --------------------------------------------------------------------------------------------------- borders
 
 
 def test_a_picture_of_one_colour_has_no_border():
@@ -182,7 +182,7 @@ def test_reflection_of_a_single_row_repeats_it():
     assert pad(torch.arange(4.0).view(1, 1, 2, 2), "reflect")[0, 0, 0].tolist() == [3, 2, 3, 2]
 
 
-# ------------------------------------------------------------------------------------------ input
+# ----------------------------------------------------------------------------------------------------- input
 
 
 def test_each_training_gets_the_input_it_was_trained_on():
@@ -212,7 +212,7 @@ def test_the_gradient_reaches_the_picture_in_its_own_precision(tiny):
         assert float(gradient.abs().sum()) > 0
 
 
-# ------------------------------------------------------------------------------------------ heads
+# ----------------------------------------------------------------------------------------------------- heads
 
 
 def test_distances_through_the_square_factor_equal_those_in_the_wide_space():
@@ -248,7 +248,7 @@ def test_a_head_stands_behind_its_layer_and_no_other():
     assert headed.layers == plain.layers
 
 
-# ------------------------------------------------------------------------------------- the embedded network
+# -------------------------------------------------------------------------------------- the embedded network
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +307,7 @@ def test_bfloat16_gradients_point_where_float32_points():
     assert float(torch.cosine_similarity(*gradients, dim=0)) > 0.98
 
 
-# --- the original, where it is
+# --------------------------------------------------------------------------------- the original, where it is
 
 
 @pytest.fixture(scope="module")

@@ -156,7 +156,7 @@ def test_a_mask_that_hides_everything_is_refused():
         require_coverage(torch.zeros(1, 1, 10, 10), "style")
 
 
-# ----------------------------------------------------------------------------------------- the encoder's twin
+# ---------------------------------------------------------------------------------------- the encoder's twin
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
@@ -175,7 +175,7 @@ def test_the_whole_encoder(dtype, tolerance, pooling, padding):
         np.testing.assert_allclose(array(features[0]), twins[layer], rtol=tolerance, atol=tolerance)
 
 
-# ---------------------------------------------------------------------------------------------- the objective
+# --------------------------------------------------------------------------------------------- the objective
 
 SIZE = (37, 42)
 MASK = torch.from_numpy(np.random.RandomState(3).uniform(0.1, 1.0, (1, 1, *SIZE)))
