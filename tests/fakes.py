@@ -43,25 +43,30 @@ def tiny_encoder(
 
 
 class Faulty(Encoder):
-    """The tiny encoder, whose features go bad at chosen forward passes of the picture being painted.
+    """The tiny encoder, which goes bad at chosen looks at the picture being painted.
 
     Args:
-        fault: forward pass with gradient, from 1 → is it faulty?
-        value: what the features are multiplied by then.
+        fault: number of the look (forward pass with gradient, from 1) → is it faulty?
+        value: what its features are multiplied by then.
+        backwards: spoil the gradient instead, and leave the features as they are.
     """
 
-    def __init__(self, fault: Callable[[int], bool], value: float) -> None:
+    def __init__(self, fault: Callable[[int], bool], value: float, *, backwards: bool = False) -> None:
         super().__init__(tiny_state(), CENTRED, pooling="average")
-        self.fault, self.value, self.calls = fault, value, 0
+        self.fault, self.value, self.backwards, self.calls = fault, value, backwards, 0
 
     def forward(
         self, image: Tensor, layers: Iterable[str], *, padding: str | None = None
     ) -> dict[str, Tensor]:
         found = super().forward(image, layers, padding=padding)
-        if image.requires_grad:
-            self.calls += 1
-            if self.fault(self.calls):
-                found = {layer: features * self.value for layer, features in found.items()}
+        if not image.requires_grad:
+            return found
+        self.calls += 1
+        if self.fault(self.calls) and self.backwards:
+            for features in found.values():
+                features.register_hook(lambda gradient: gradient * self.value)
+        elif self.fault(self.calls):
+            found = {layer: features * self.value for layer, features in found.items()}
         return found
 
 
