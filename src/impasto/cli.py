@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from impasto import __version__
 from impasto.errors import ImpastoError, PictureError, RecipeError
 from impasto.recipe import Recipe
+from impasto.studies import commands as studies
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -264,19 +265,20 @@ def demo(
     """
     begin = time.perf_counter()
     with _waiting("loading", quiet):
-        from impasto import images, runs, samples
+        from impasto import engine, images, runs, samples
+    content, recipe = samples.photograph(photograph), Recipe(size=size)
+    engine.sizes(recipe, content.shape[-2], content.shape[-1])  # refused before anything is written
     try:
         output.mkdir(exist_ok=True)
     except OSError as error:
         raise PictureError(
             f"no folder {str(output)!r}: {error.strerror}", "a folder in a folder that exists"
         ) from None
-    content = samples.photograph(photograph)
     images.save(output / f"{photograph}.png", content)
     for name in DEMO_STYLES:
         style = samples.painting(name)
         images.save(output / f"style-{name}.png", style)
-        job = runs.prepare(content, style, Recipe(size=size))
+        job = runs.prepare(content, style, recipe)
         result = paint(job, quiet=quiet)
         path = result.save(output / f"{photograph}-{name}.png")
         _say(quiet, _summary(result, path))
@@ -384,6 +386,9 @@ class _Download:
             self.bar.progress.update(
                 self.bar.task, total=total, completed=done, description=f"{done / 1e6:.0f} MB"
             )
+
+
+studies.register(app, paint)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -217,7 +217,7 @@ def _compact(path: Path | None, pooling: str | None, progress: Progress | None) 
     wrong = ""
     try:
         state = load_file(file)
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         state, wrong = {}, getattr(error, "strerror", None) or str(error)
     if "conv1_1.weight" not in state or not any(key.startswith("head.") for key in state):
         raise WeightsError(

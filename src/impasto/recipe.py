@@ -155,7 +155,7 @@ class Recipe(BaseModel):
             raise RecipeError("content, style and tv weight are all 0", "at least one above 0")
         return self
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, /, **settings: Any) -> None:
         try:
             super().__init__(**settings)
         except ValidationError as error:
@@ -189,7 +189,7 @@ class Recipe(BaseModel):
         """Read what :meth:`to_json` or a hand wrote; settings left out take their defaults."""
         try:
             data = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RecipeError(
                 f"the recipe is not JSON: {error}",
                 "a file as --save-run writes it",

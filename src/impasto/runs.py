@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -230,11 +231,11 @@ def record(result: Result, folder: Path) -> Path:
             f"the run cannot be saved in {folder}: {error.strerror}", "a folder in a folder that exists"
         ) from None
     result.save(folder / "picture.png")
-    lines = "".join(json.dumps(line) + "\n" for line in result.trace)
+    lines = "".join(json.dumps(_storable(line)) + "\n" for line in result.trace)
     summary = result.environment | {
         "seconds": round(result.seconds, 3),
         "finished": result.finished,
-        "losses": result.losses,
+        "losses": _storable(result.losses),
         "inputs": [str(path) for path in result.inputs],
     }
     for name, text in (
@@ -244,6 +245,14 @@ def record(result: Result, folder: Path) -> Path:
     ):
         _write(folder / name, text)
     return folder
+
+
+def _storable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """For JSON, which has no NaN and no infinity: null instead."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
 
 
 def _write(path: Path, text: str) -> None:
