@@ -1,0 +1,223 @@
+"""One cell of a study: painted, recorded and measured in a folder of its own, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impasto import engine, images, runs
+from impasto.encoders import Encoder, load_encoder
+from impasto.engine import Sources, Step
+from impasto.errors import ImpastoError, PictureError
+from impasto.recipe import Recipe
+from impasto.scales import fit, resample
+from impasto.studies import metrics, sources, textbook
+from impasto.studies.judges import JUDGED, Judge, encoder_digest, load
+from impasto.studies.plan import Cell
+
+__all__ = ["PAINTERS", "Task", "is_done", "is_judged", "judge_again", "paint", "read"]
+
+#: name → generator of steps; what an axis' value may name as its ``painter``.
+PAINTERS: dict[str, Callable[[Sources, Recipe, Encoder], Iterator[Step]]] = {
+    "impasto": engine.steps,
+    "textbook": textbook.steps,
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cell with all that is needed to paint and to judge it, in any process.
+
+    Attributes:
+        parent: the folder that all cells of the study lie in.
+        shown: the coordinates that tell this cell from the others.
+        references: further pictures whose style the result is held to.
+    """
+
+    parent: Path
+    cell: Cell
+    shown: tuple[str, ...]
+    judge: Judge
+    references: tuple[str, ...] = ()
+    device: str = "auto"
+
+    @property
+    def identity(self) -> str:
+        """Changes with everything that the picture depends on: settings, pictures, weights."""
+        cell = self.cell
+        facts = {
+            "recipe": cell.recipe.model_dump(mode="json"),
+            "pictures": [spec and sources.digest(spec) for spec in (cell.content, cell.style)],
+            "canvas": cell.canvas,
+            "painter": cell.painter,
+            "encoder": encoder_digest(cell.recipe.encoder, cell.recipe.weights),
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:10]
+
+    @property
+    def folder(self) -> Path:
+        """Where the cell is, readable first and unique last: ``relu3_2.seed-0.1a2b3c4d5e``."""
+        words = [
+            f"{axis}-{label}" if axis == "seed" else label
+            for axis, label in self.cell.coordinates.items()
+            if axis in self.shown
+        ]
+        slug = ".".join(re.sub(r"[^A-Za-z0-9_+-]+", "-", word).strip("-") for word in words)[:100]
+        return self.parent / f"{slug}.{self.identity}".lstrip(".")
+
+    @property
+    def cost(self) -> float:
+        """Pixels times evaluations, roughly: what progress is counted in."""
+        size = self.cell.recipe.size if isinstance(self.cell.recipe.size, int) else 512
+        return float(size * size * self.cell.recipe.iterations[-1])
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """What a finished cell says of itself; None if there is none."""
+    with suppress(OSError, ValueError):
+        found = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
+        if isinstance(found, dict) and (folder / "picture.png").is_file():
+            return found
+    return None
+
+
+def is_done(task: Task) -> bool:
+    """Painted, in this or an earlier call."""
+    return read(task.folder) is not None
+
+
+def is_judged(task: Task) -> bool:
+    """Measured by this judge against these references."""
+    found = read(task.folder)
+    return found is not None and found.get("judged_by") == _judged_by(task)
+
+
+def paint(task: Task, on_step: Callable[[Step], None] | None = None) -> None:
+    """Paint, record and measure. The folder appears under its name when all is in it."""
+    cell, final = task.cell, task.folder
+    partial = final.with_name(final.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(final, ignore_errors=True)
+    content = None if cell.content is None else sources.picture(cell.content)
+    styles = [] if cell.style is None else [sources.picture(cell.style)]
+    job = runs.prepare(content, styles, cell.recipe, canvas=cell.canvas, device=task.device)
+    result = runs.run(job, on_step=on_step, painting=PAINTERS[cell.painter])
+    runs.record(result, partial)
+    facts = {
+        "coordinates": dict(cell.coordinates),
+        "evaluations": len(result.trace),
+        "seconds": round(result.seconds, 3),
+        "threads": torch.get_num_threads(),
+        "losses": result.losses,
+        "events": sum(entry["event"] is not None for entry in result.trace),
+        "non_finite": sum(not math.isfinite(entry["loss"]) for entry in result.trace),
+    }
+    _write(partial / "cell.json", facts | _judgement(task, partial))
+    try:
+        partial.rename(final)
+    except OSError as error:
+        raise PictureError(
+            f"the cell {final} cannot be written: {error.strerror}", "a writable folder"
+        ) from None
+
+
+def judge_again(task: Task) -> None:
+    """Measure a painted cell anew, as another judge was asked for."""
+    found = read(task.folder) or {}
+    _write(task.folder / "cell.json", found | _judgement(task, task.folder))
+
+
+def _judged_by(task: Task) -> str:
+    return " ".join([task.judge.identity, *(sources.digest(one) for one in task.references)])
+
+
+def _judgement(task: Task, folder: Path) -> dict[str, Any]:
+    return {
+        "judge": task.judge.identity,
+        "judged_by": _judged_by(task),
+        "measures": measure(task, images.load(folder / "picture.png").pixels),
+    }
+
+
+def measure(task: Task, result: Tensor) -> dict[str, float]:
+    """All measurements of a finished picture (1, 3, H, W), read back from its file: 8 bits, as seen."""
+    cell, judge = task.cell, load(task.judge)
+    size = (int(result.shape[-2]), int(result.shape[-1]))
+    found = {"stroke_px": metrics.stroke_width(result)}
+    if cell.content is not None:
+        content = resample(sources.picture(cell.content).pixels, size)
+        found |= {
+            "content_psnr_db": metrics.psnr(result, content),
+            "content_ssim": metrics.ssim(result, content),
+            "content_edges": metrics.edge_agreement(result, content),
+        }
+        own = _own_encoder(cell.recipe.encoder, cell.recipe.weights, cell.recipe.pooling)
+        found |= _named("content_own", metrics.feature_distances(own, result, content, JUDGED))
+        found |= _named("content_judge", metrics.feature_distances(judge, result, content, JUDGED))
+    if cell.style is not None:
+        style = _sized(cell.style, size, cell.recipe.style_scale)
+        found["style_palette"] = metrics.palette_distance(result, style)
+        found |= _named("style_judge", metrics.style_distances(judge, result, style, JUDGED))
+    for spec in task.references:
+        other = _sized(spec, size, cell.recipe.style_scale)
+        name = f"reference/{Path(spec).stem.rpartition(':')[2]}"
+        found |= _named(name, metrics.style_distances(judge, result, other, JUDGED))
+    return found
+
+
+def _named(group: str, values: Mapping[str, float]) -> dict[str, float]:
+    """``group/layer`` for each, and their mean under ``group`` alone."""
+    if not values:
+        return {}
+    mean = math.fsum(values.values()) / len(values)
+    return {group: mean} | {f"{group}/{layer}": value for layer, value in values.items()}
+
+
+def _sized(spec: str, size: tuple[int, int], scale: float) -> Tensor:
+    """A style picture at the size that the engine looked at it: never enlarged."""
+    pixels = sources.picture(spec).pixels
+    height, width = pixels.shape[-2:]
+    long_side = min(max(height, width), max(1, round(max(size) * scale)))
+    return resample(pixels, fit(height, width, long_side))
+
+
+_encoders: dict[tuple[str, str, str], Encoder] = {}
+
+
+def _own_encoder(name: str, weights: Path | None, pooling: str | None) -> Encoder:
+    """The encoder that painted, in float32 on the CPU whatever it painted in."""
+    key = (name, str(weights), str(pooling))
+    if key not in _encoders:
+        _encoders.clear()
+        _encoders[key] = load_encoder(name, weights=weights, pooling=pooling)
+    return _encoders[key]
+
+
+def _write(path: Path, facts: dict[str, Any]) -> None:
+    """Beside, then renamed: a reader never sees half a file."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def attempt(task: Task, on_step: Callable[[Step], None] | None = None) -> str | None:
+    """Do what is missing of a cell; returns the error's line where it cannot be done."""
+    try:
+        if not is_done(task):
+            paint(task, on_step)
+        elif not is_judged(task):
+            judge_again(task)
+    except ImpastoError as error:
+        return str(error)
+    return None

@@ -1,0 +1,216 @@
+"""A study's plots: how the loss fell, and what was measured along the columns' axis."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from matplotlib import colormaps, rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from impasto.studies.plan import Plan
+from impasto.studies.results import Group, Row, mean_and_deviation, objective_of
+
+__all__ = ["AXIS_NAMES", "as_png", "as_svg", "loss_curves", "measure_charts"]
+
+#: What a measurement is called where a person reads it.
+AXIS_NAMES = {
+    "content_psnr_db": "PSNR to the content, dB",
+    "content_ssim": "SSIM to the content",
+    "content_edges": "edges where the content's are",
+    "content_own": "feature distance to the content",
+    "content_judge": "feature distance to the content (judge)",
+    "style_judge": "style distance (judge)",
+    "style_palette": "palette distance, ΔE",
+    "stroke_px": "stroke width, pixels",
+    "pair_psnr_db": "PSNR between two seeds, dB",
+    "pair_ssim": "SSIM between two seeds",
+    "pair_features": "feature distance of two seeds (judge)",
+    "pair_style": "style distance of two seeds (judge)",
+    "evaluations_to_equal_loss": "evaluations to equal loss",
+    "evaluations_to_settle": "evaluations to settle",
+}
+
+#: Okabe and Ito's colours, told apart by nearly everyone; more series take a continuous map.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333", "#B8A800")
+
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e8",
+    "axes.axisbelow": True,
+    "svg.fonttype": "path",  # looks the same where DejaVu is not installed
+    "svg.hashsalt": "impasto",  # the same numbers give the same file
+}
+
+
+def loss_curves(plan: Plan, rows: Sequence[Row]) -> Figure:
+    """Best loss against evaluations and against seconds, a line for each cell, a colour for each column.
+
+    Where the cells have different objectives their losses are drawn as shares of each one's first.
+    """
+    shares = len({objective_of(row) for row in rows}) > 1
+    names = plan.axes[plan.column_axis]
+    colours = dict(zip(names, _colours(len(names)), strict=True))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9.0, 3.9), layout="constrained")
+        for k, (axes, unit) in enumerate(
+            zip(figure.subplots(1, 2, sharey=True), ("evaluations", "seconds"), strict=True)
+        ):
+            for row in rows:
+                points = [(point[k], point[2]) for point in row.curve if math.isfinite(point[2])]
+                unit_loss = points[0][1] if shares and points and points[0][1] > 0 else 1.0
+                colour = colours[row.coordinates[plan.column_axis]]
+                axes.plot(
+                    [x for x, _ in points],
+                    [y / unit_loss for _, y in points],
+                    color=colour,
+                    lw=1.2,
+                    alpha=0.8,
+                )
+            axes.set(xlabel=unit, yscale="log")
+        figure.axes[0].set_ylabel("loss, share of the first" if shares else "loss")
+        _legend(figure, plan.column_axis, colours)
+    return figure
+
+
+def _legend(figure: Figure, title: str, colours: dict[str, str]) -> None:
+    for label, colour in colours.items():
+        figure.axes[-1].plot([], [], color=colour, lw=2.5, label=_short(label))
+    figure.legend(
+        loc="outside right center",
+        title=title.replace("_", " "),
+        frameon=False,
+        fontsize=8.5,
+        alignment="left",
+    )
+
+
+def measure_charts(plan: Plan, rows: Sequence[Row], groups: Sequence[Group]) -> Figure | None:
+    """One panel per measurement along the columns' axis: each cell a dot, means joined, deviations as bars.
+
+    A measurement with ``/*`` has a line for each layer; else there is a line for each row of the sheet.
+    """
+    panels = [(name, _series(plan, rows, groups, name)) for name in _chosen(plan, rows, groups)]
+    panels = [(name, series) for name, series in panels if series]
+    if not panels:
+        return None
+    labels = plan.axes[plan.column_axis]
+    across = 2 if len(panels) > 1 else 1
+    down = math.ceil(len(panels) / across)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4.6 * across, 3.5 * down), layout="constrained")
+        grid = figure.subplots(down, across, squeeze=False).ravel()
+        for axes, (name, series) in zip(grid, panels, strict=False):
+            _panel(axes, name, labels, series)
+        for axes in grid[len(panels) :]:
+            axes.set_axis_off()
+    return figure
+
+
+Series = dict[str, list[tuple[int, float]]]
+
+
+def _panel(axes: Axes, name: str, labels: Sequence[str], series: Series) -> None:
+    colours = _colours(len(series))
+    for k, ((label, points), colour) in enumerate(zip(series.items(), colours, strict=True)):
+        shift = 0.0 if len(series) == 1 else (k / (len(series) - 1) - 0.5) * 0.3
+        axes.plot([x + shift for x, _ in points], [y for _, y in points], "o", ms=3, color=colour, alpha=0.45)
+        columns = sorted({x for x, _ in points})
+        stats = [mean_and_deviation([y for at, y in points if at == x]) for x in columns]
+        bars = [0.0 if math.isnan(deviation) else deviation for _, deviation in stats]
+        middle = [mean for mean, _ in stats]
+        axes.errorbar(
+            [x + shift for x in columns], middle, bars, color=colour, lw=1.6, capsize=2.5, label=_short(label)
+        )
+    axes.set_xticks(range(len(labels)), [_short(label) for label in labels])
+    if max(map(len, labels), default=0) * len(labels) > 42:
+        axes.tick_params(axis="x", labelrotation=38)
+        for tick in axes.get_xticklabels():
+            tick.set(ha="right", rotation_mode="anchor")
+    axes.set_title(AXIS_NAMES.get(name.removesuffix("/*"), name), fontsize=10.5, loc="left")
+    values = [y for points in series.values() for _, y in points if y > 0]
+    if values and "/*" in name and max(values) > 30 * min(values):
+        axes.set_yscale("log")
+    if len(series) > 1:
+        axes.legend(frameon=False, fontsize=7.5, ncols=2 if len(series) > 4 else 1)
+
+
+def _chosen(plan: Plan, rows: Sequence[Row], groups: Sequence[Group]) -> list[str]:
+    """What to plot: as the plan says, else what there is."""
+    if plan.charts:
+        return list(plan.charts)
+    wanted = ["content_psnr_db", "content_ssim", "content_edges", "content_judge/*"]
+    wanted += ["style_judge/*", "style_palette", "stroke_px", "evaluations_to_equal_loss"]
+    wanted += ["pair_psnr_db", "pair_features/*", "pair_style/*"] if groups else []
+    return wanted
+
+
+def _series(plan: Plan, rows: Sequence[Row], groups: Sequence[Group], name: str) -> Series:
+    """Line's label → (column, value) of every cell or, for what is said of two seeds, of every pair."""
+    at = {label: k for k, label in enumerate(plan.axes[plan.column_axis])}
+    found: Series = {}
+    if name.startswith("pair_"):
+        for group in groups:
+            columns = {at[row.coordinates[plan.column_axis]] for row in group.rows}
+            if len(columns) == 1:
+                _add(
+                    found, name, {key: list(values) for key, values in group.pairs.items()}, columns.pop(), ""
+                )
+        return found
+    for row in rows:
+        line = ", ".join(row.coordinates[axis] for axis in plan.row_axes if axis != "seed")
+        numbers = {key: [row.number(key)] for key in row.values}
+        _add(found, name, numbers, at[row.coordinates[plan.column_axis]], line)
+    return found
+
+
+def _add(found: Series, name: str, numbers: dict[str, list[float]], column: int, line: str) -> None:
+    pattern = re.compile(re.escape(name).replace(r"\*", "[^/]+"))
+    for key, values in numbers.items():
+        if pattern.fullmatch(key):
+            label = key.rpartition("/")[2] if "*" in name else line
+            finite = [(column, value) for value in values if math.isfinite(value)]
+            if finite:
+                found.setdefault(label, []).extend(finite)
+
+
+def _colours(count: int) -> list[str]:
+    if count <= len(COLOURS):
+        return list(COLOURS[:count])
+    ramp = colormaps["viridis"].resampled(count + 1)
+    return ["#" + "".join(f"{round(255 * part):02x}" for part in ramp(k)[:3]) for k in range(count)]
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= 24 else label[:23] + "…"
+
+
+def as_svg(figure: Figure) -> str:
+    """SVG without date, doctype or links: it can be set into a page as it is."""
+    text = io.StringIO()
+    nothing: dict[str, None] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with rc_context(STYLE):
+        figure.savefig(text, format="svg", metadata=nothing)
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]
+
+
+def as_png(figure: Figure) -> bytes:
+    """PNG at twice the size on screen."""
+    data = io.BytesIO()
+    with rc_context(STYLE):
+        figure.savefig(data, format="png", dpi=160, metadata={"Software": None})
+    return data.getvalue()
+
+
+def names(keys: Iterable[str]) -> list[str]:
+    """Readable names of measurements."""
+    return [AXIS_NAMES.get(key, key.replace("_", " ")) for key in keys]

@@ -1,0 +1,100 @@
+"""Who judges the results: an encoder that was not optimised.
+
+A picture that was optimised under a network fits that network, partly by tricks that no other sees.
+So its style is measured under another one:
+
+- ``vgg19-original`` or ``vgg19`` where their weights are given: the field's own yardstick.
+- ``compact`` for pictures painted with a VGG-19.
+- ``random`` else: VGG's shape with random weights from a fixed seed. Untrained filters describe texture
+  well enough to synthesise it (Ustyuzhaninov et al. 2016, He et al. 2016), and nothing was ever painted
+  under them. Every filter sums to zero, so that an even grey gives nothing: what is compared is
+  patterns and colours, not brightness. How well it agrees with VGG-19 is measured in docs/studies.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from impasto.encoders import CENTRED, ENCODERS, Encoder, load_encoder
+from impasto.errors import RecipeError
+from impasto.layers import CONVS
+from impasto.weights import embedded
+
+__all__ = ["JUDGED", "JUDGES", "Judge", "choose", "encoder_digest", "load", "random_vgg"]
+
+#: Layers that measurements are taken at: the first of each block, as far as the encoder goes.
+JUDGED = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+JUDGES = ("auto", "random", *ENCODERS)
+CHANNELS = (32, 64, 128, 128, 128)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Which encoder judges: its name and the file its weights are from (None: its own place)."""
+
+    name: str
+    weights: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """Changes when the judge would judge otherwise."""
+        return f"{self.name} {encoder_digest(self.name, self.weights)}".strip()
+
+
+def choose(judge: str, weights: Path | None, painted_with: set[str]) -> Judge:
+    """The judge for pictures painted with these encoders.
+
+    Args:
+        judge: a name of :data:`JUDGES`; ``auto``: compact for pictures of a VGG-19, else random.
+
+    Raises:
+        RecipeError: unknown, or the judge painted some of the pictures itself.
+    """
+    if judge not in JUDGES:
+        raise RecipeError(f"unknown judge {judge!r}", f"possible are {', '.join(JUDGES)}")
+    if judge in painted_with:
+        raise RecipeError(
+            f"{judge} would judge pictures that were optimised under it",
+            "an encoder that was not optimised",
+            "leave --judge out to have one chosen",
+        )
+    if judge == "auto":
+        judge = "random" if "compact" in painted_with else "compact"
+    return Judge(judge, weights)
+
+
+@lru_cache(maxsize=2)
+def load(judge: Judge) -> Encoder:
+    """The judge's network, on the CPU in float32."""
+    return random_vgg() if judge.name == "random" else load_encoder(judge.name, weights=judge.weights)
+
+
+def random_vgg(seed: int = 0) -> Encoder:
+    """VGG's shape to relu5_1, a quarter to a half as wide, with random filters that each sum to zero."""
+    generator, state, inputs = torch.Generator().manual_seed(seed), {}, 3
+    for conv in CONVS[: CONVS.index("conv5_1") + 1]:
+        outputs = CHANNELS[int(conv[4]) - 1]
+        weight = torch.randn(outputs, inputs, 3, 3, generator=generator)
+        weight -= weight.mean(dim=(1, 2, 3), keepdim=True)
+        # He et al. 2015: keeps the activations' size from layer to layer.
+        state[f"{conv}.weight"] = weight * math.sqrt(2.0 / (9 * inputs))
+        state[f"{conv}.bias"] = torch.zeros(outputs)
+        inputs = outputs
+    return Encoder(state, CENTRED, pooling="average").eval()
+
+
+def encoder_digest(name: str, weights: Path | None) -> str:
+    """Eight letters of the weights' SHA-256 where they lie in a known file; else nothing."""
+    path = weights if weights is not None else embedded(name) if name == "compact" else None
+    return "" if path is None else _digest(str(path))
+
+
+@lru_cache(maxsize=8)
+def _digest(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8] if Path(path).is_file() else ""

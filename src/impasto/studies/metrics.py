@@ -1,0 +1,172 @@
+"""Measurements of a finished picture, kept apart from the losses it was painted with.
+
+Pictures are (1, 3, H, W), float32, sRGB, [0, 1]. None of these functions is ever minimised: a loss that is
+its own judge can only say that the optimiser worked.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from skimage.color import rgb2lab
+from torch import Tensor
+
+from impasto.descriptors import gram
+from impasto.encoders import Encoder
+from impasto.layers import geometry
+
+__all__ = [
+    "edge_agreement",
+    "feature_distances",
+    "palette_distance",
+    "psnr",
+    "seen",
+    "ssim",
+    "stroke_width",
+    "style_distances",
+]
+
+#: Rec. 709 weights of the (gamma-encoded) channels: luma, all that structure and edges are read from.
+LUMA = (0.2126, 0.7152, 0.0722)
+
+
+def luma(picture: Tensor) -> Tensor:
+    """(1, 1, H, W) in [0, 1]."""
+    return (picture * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    """Peak signal-to-noise ratio of two pictures in dB over all channels; infinite if they are equal."""
+    error = float((a - b).double().square().mean())
+    return math.inf if error == 0 else -10.0 * math.log10(error)
+
+
+def ssim(a: Tensor, b: Tensor) -> float:
+    """Structural similarity of luma in [-1, 1], 1 for equal pictures (Wang et al. 2004).
+
+    Gaussian window of σ = 1.5 pixels (11×11), K = (0.01, 0.03), mean over the positions whose window lies
+    inside; pictures of fewer than 11 pixels a side have none, and no SSIM (NaN).
+    """
+    if min(a.shape[-2:]) < 11:
+        return math.nan
+    x, y = luma(a).double(), luma(b).double()
+    mean_x, mean_y = _blur(x, 1.5, 5), _blur(y, 1.5, 5)
+    var_x, var_y = _blur(x * x, 1.5, 5) - mean_x**2, _blur(y * y, 1.5, 5) - mean_y**2
+    cov = _blur(x * y, 1.5, 5) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    local = ((2 * mean_x * mean_y + c1) * (2 * cov + c2)) / (
+        (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+    )
+    return float(local.mean())
+
+
+def _blur(plane: Tensor, sigma: float, radius: int) -> Tensor:
+    """Gaussian blur of (1, 1, H, W) where the whole window fits: (1, 1, H − 2r, W − 2r)."""
+    line = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=plane.dtype) / sigma) ** 2)
+    line = line / line.sum()
+    return F.conv2d(F.conv2d(plane, line.view(1, 1, 1, -1)), line.view(1, 1, -1, 1))
+
+
+def edge_agreement(a: Tensor, b: Tensor) -> float:
+    """Correlation of the two pictures' edge strength in [-1, 1]: do edges stand where edges stood?
+
+    Sobel gradients of luma, blurred by a hundredth of the long side, so that an outline moved by a brush's
+    width still counts. 0 where one of the pictures has no edges at all.
+    """
+    sigma = max(a.shape[-2:]) / 100.0
+    x, y = (_edges(one, sigma) for one in (a, b))
+    x, y = x - x.mean(), y - y.mean()
+    scale = float(x.norm() * y.norm())
+    return float((x * y).sum()) / scale if scale > 1e-12 else 0.0
+
+
+def _edges(picture: Tensor, sigma: float) -> Tensor:
+    kernel = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]], dtype=torch.float64) / 8.0
+    plane = F.pad(luma(picture).double(), (1, 1, 1, 1), mode="replicate")
+    both = torch.stack([kernel, kernel.T])[:, None]
+    strength = F.conv2d(plane, both).square().sum(1, keepdim=True).sqrt()
+    radius = max(1, round(3 * sigma))
+    return _blur(F.pad(strength, (radius,) * 4, mode="replicate"), sigma, radius)
+
+
+def palette_distance(a: Tensor, b: Tensor, *, directions: int = 32, quantiles: int = 256) -> float:
+    """How far one picture's colours are from the other's, wherever they stand: ΔE, 0 for equal palettes.
+
+    Sliced Wasserstein-1 distance of the two clouds of CIELAB colours (Rabin et al. 2011): the mean, over
+    fixed directions, of the distance between the sorted projections.
+    """
+    axes = np.random.RandomState(0).standard_normal((3, directions))
+    axes /= np.linalg.norm(axes, axis=0)
+    at = (np.arange(quantiles) + 0.5) / quantiles
+    x, y = (np.quantile(_lab(one) @ axes, at, axis=0) for one in (a, b))  # (quantiles, directions)
+    return float(np.abs(x - y).mean())
+
+
+def _lab(picture: Tensor) -> NDArray[np.float64]:
+    """(M, 3) CIELAB colours."""
+    pixels = picture[0].permute(1, 2, 0).double().numpy()
+    lab: NDArray[np.float64] = rgb2lab(pixels).reshape(-1, 3)
+    return lab
+
+
+def stroke_width(picture: Tensor) -> float:
+    """Typical width of the strokes in pixels: twice the shift at which luma's autocorrelation falls to ½.
+
+    Luma less its blur over a fifth of the long side, so that light and shade of the whole do not count.
+    The autocorrelation is the power spectrum's transform (Wiener–Khinchin), averaged over directions.
+    """
+    plane = luma(picture).double()
+    sigma = max(picture.shape[-2:]) / 5.0
+    radius = min(round(2 * sigma), min(picture.shape[-2:]) - 1)
+    plane = (plane - _blur(F.pad(plane, (radius,) * 4, mode="reflect"), sigma, radius))[0, 0]
+    plane = plane - plane.mean()
+    power = torch.fft.fft2(plane).abs().square()
+    correlation = torch.fft.ifft2(power).real
+    if float(correlation[0, 0]) <= 1e-12:
+        return 0.0
+    return 2.0 * _half_width((correlation / correlation[0, 0]).numpy())
+
+
+def _half_width(correlation: NDArray[np.float64]) -> float:
+    """Where the mean over rings of a centred-at-origin (H, W) correlation first reaches ½, in pixels."""
+    height, width = correlation.shape
+    y, x = (np.minimum(np.arange(side), side - np.arange(side)) for side in (height, width))
+    ring = np.rint(np.hypot(y[:, None], x[None, :])).astype(int).ravel()
+    mean = np.bincount(ring, correlation.ravel()) / np.maximum(np.bincount(ring), 1)
+    below = np.nonzero(mean < 0.5)[0]
+    if not len(below):
+        return float(len(mean))
+    i = int(below[0])
+    return float(i - 1 + (mean[i - 1] - 0.5) / (mean[i - 1] - mean[i]))
+
+
+def seen(encoder: Encoder, layers: tuple[str, ...], *pictures: Tensor) -> tuple[str, ...]:
+    """Those of ``layers`` that the encoder has and that all the pictures are large enough for."""
+    short = min(min(one.shape[-2:]) for one in pictures)
+    return tuple(one for one in layers if one in encoder.layers and geometry(one).stride <= short)
+
+
+@torch.no_grad()
+def feature_distances(encoder: Encoder, a: Tensor, b: Tensor, layers: tuple[str, ...]) -> dict[str, float]:
+    """Layer → ‖F(a) − F(b)‖² / ‖F(b)‖², without unit; 0 for equal features. Pictures of the same size."""
+    layers = seen(encoder, layers, a, b)
+    x, y = encoder(a, layers), encoder(b, layers)
+    return {layer: _relative(x[layer], y[layer]) for layer in layers}
+
+
+@torch.no_grad()
+def style_distances(encoder: Encoder, a: Tensor, b: Tensor, layers: tuple[str, ...]) -> dict[str, float]:
+    """Layer → ‖G(a) − G(b)‖² / ‖G(b)‖² of Gram matrices averaged over positions; pictures of any size."""
+    layers = seen(encoder, layers, a, b)
+    x, y = encoder(a, layers), encoder(b, layers)
+    return {layer: _relative(gram(x[layer]), gram(y[layer])) for layer in layers}
+
+
+def _relative(value: Tensor, target: Tensor) -> float:
+    scale = float(target.double().square().sum())
+    error = float((value - target).double().square().sum())
+    return error / scale if scale > 0 else (0.0 if error == 0 else math.inf)

@@ -1,0 +1,328 @@
+"""A study as data: a base recipe, what is varied, the pictures and the seeds; written as YAML.
+
+    name: how-much-content
+    base: {size: 192, iterations: 150}
+    contents: [photograph:chelsea]
+    styles: [painting:wave, my/picture.jpg]
+    seeds: [0, 1]
+    vary:
+      content_weight: [0.01, 0.1, 1]
+      start:
+        - {label: from the content, init: content}
+        - {label: from noise, init: noise}
+
+A cell is one combination: content × style × one value of each axis × seed. Pictures are paths, or
+``photograph:NAME``, ``painting:NAME`` and ``inset:MOTIF:GROUND:SHARE`` (see ``sources``).
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from impasto.errors import RecipeError
+from impasto.recipe import Recipe
+
+__all__ = ["Axis", "Cell", "Painter", "Plan", "Value"]
+
+Painter = Literal["impasto", "textbook"]
+
+#: More cells than this are a slip of the hand: at ten seconds each they are half a day.
+MOST_CELLS = 5000
+
+#: Labels that are not from ``vary``, in the order of a cell's coordinates.
+CONTENT, STYLE, SEED = "content", "style", "seed"
+
+
+class Value(BaseModel):
+    """One point on an axis: a label and the settings it stands for, over the plan's base.
+
+    ``painter``: ``textbook`` runs PyTorch's own L-BFGS without Impasto's guard, for comparison.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str = Field(min_length=1, max_length=80)
+    settings: dict[str, Any] = {}
+    painter: Painter = "impasto"
+
+    @field_validator("settings")
+    @classmethod
+    def _known(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        return _known_settings(settings)
+
+
+class Axis(BaseModel):
+    """What is varied, in the order of the sheet's columns or rows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1, max_length=60)
+    values: tuple[Value, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Axis:
+        labels = [value.label for value in self.values]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise RecipeError(f"axis {self.name!r} has {label!r} twice", "each value once")
+        if self.name in (CONTENT, STYLE, SEED):
+            raise RecipeError(f"an axis called {self.name!r}", "another name", f"use the plan's {self.name}s")
+        return self
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study.
+
+    Attributes:
+        coordinates: axis → label; content, style, the plan's axes, seed.
+        content, style: as the plan names them; None: a texture, or a reconstruction.
+        canvas: (height, width) of a texture; None: as the style.
+    """
+
+    coordinates: Mapping[str, str]
+    recipe: Recipe
+    content: str | None
+    style: str | None
+    canvas: tuple[int, int] | None
+    painter: Painter
+
+
+class Plan(BaseModel):
+    """A study. Unknown names, wrong settings and empty axes raise ``RecipeError``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$", description="Of the study's folder.")
+    title: str = Field("", max_length=200, description="Heading of the sheet and the page.")
+    question: str = Field("", max_length=2000, description="What the study asks, in a sentence or two.")
+    base: dict[str, Any] = Field({}, description="Settings of the recipe that all cells share.")
+    contents: tuple[str, ...] = Field((), description="Content pictures; none: textures.")
+    styles: tuple[str, ...] = Field((), description="Style pictures; none: reconstructions.")
+    references: tuple[str, ...] = Field((), description="Further pictures whose style results are held to.")
+    canvas: tuple[int, int] | None = Field(None, description="Width and height of textures in pixels.")
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="One run of every combination for each.")
+    vary: tuple[Axis, ...] = Field((), description="What differs from cell to cell.")
+    columns: str | None = Field(None, description="Axis along the sheet's columns; default: the last varied.")
+    charts: tuple[str, ...] = Field((), description="Measurements to plot, * for every layer; default: all.")
+
+    @field_validator("base")
+    @classmethod
+    def _base(cls, base: dict[str, Any]) -> dict[str, Any]:
+        return _known_settings(base)
+
+    @field_validator("vary", mode="before")
+    @classmethod
+    def _axes(cls, vary: Any) -> Any:
+        """``{axis: [values]}`` as a hand writes it."""
+        if not isinstance(vary, Mapping):
+            return vary
+        return tuple(
+            {"name": str(name), "values": _values(str(name), values)} for name, values in vary.items()
+        )
+
+    @field_validator("contents", "styles", "references", "seeds", "charts", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, (str, int)) else value
+
+    @model_validator(mode="after")
+    def _sound(self) -> Plan:
+        if not (self.contents or self.styles):
+            raise RecipeError("a study without pictures", "contents, styles or both")
+        for kind, items in (("contents", self.contents), ("styles", self.styles), ("seeds", self.seeds)):
+            if len(set(items)) < len(items):
+                raise RecipeError(f"the same one twice in {kind}", "each once")
+        if self.columns is not None and self.columns not in self.axes:
+            raise RecipeError(
+                f"columns: {self.columns!r}", f"one of {', '.join(self.axes)}", "or leave it out"
+            )
+        if (count := len(self.contents or "x") * len(self.styles or "x") * self._settings_count) > MOST_CELLS:
+            raise RecipeError(f"a study of {count} cells", f"at most {MOST_CELLS}", "vary less at a time")
+        self.cells()
+        return self
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise RecipeError(*_explain(error)) from None
+
+    @property
+    def _settings_count(self) -> int:
+        count = len(self.seeds)
+        for axis in self.vary:
+            count *= len(axis.values)
+        return count
+
+    # -- layout ------------------------------------------------------------------------------------------
+    @property
+    def axes(self) -> dict[str, tuple[str, ...]]:
+        """Axis → labels, in the order of a cell's coordinates; single-valued ones included."""
+        found = {CONTENT: _labels(self.contents), STYLE: _labels(self.styles)}
+        found |= {axis.name: tuple(value.label for value in axis.values) for axis in self.vary}
+        found[SEED] = tuple(str(seed) for seed in self.seeds)
+        return {name: labels for name, labels in found.items() if labels}
+
+    @property
+    def column_axis(self) -> str:
+        """The axis along the columns: as asked, else the last varied one, else style, content, seed."""
+        if self.columns:
+            return self.columns
+        several = [name for name, labels in self.axes.items() if len(labels) > 1]
+        varied = [axis.name for axis in self.vary if axis.name in several]
+        return (varied[-1:] or several[::-1] or [SEED])[0]
+
+    @property
+    def row_axes(self) -> tuple[str, ...]:
+        """The other axes with more than one label, slowest first."""
+        return tuple(n for n, labels in self.axes.items() if len(labels) > 1 and n != self.column_axis)
+
+    # -- cells -------------------------------------------------------------------------------------------
+    def cells(self) -> list[Cell]:
+        """Every combination, the last axis fastest. Raises ``RecipeError`` for settings that do not fit."""
+        axes = self.axes
+        contents = zip(axes.get(CONTENT, ("",)), self.contents or (None,), strict=True)
+        styles = zip(axes.get(STYLE, ("",)), self.styles or (None,), strict=True)
+        chosen = list(itertools.product(*(axis.values for axis in self.vary)))
+        return [
+            self._cell(content, style, values, seed)
+            for content, style, values, seed in itertools.product(contents, styles, chosen, self.seeds)
+        ]
+
+    def _cell(
+        self,
+        content: tuple[str, str | None],
+        style: tuple[str, str | None],
+        values: Sequence[Value],
+        seed: int,
+    ) -> Cell:
+        where = {CONTENT: content[0], STYLE: style[0]}
+        where |= {axis.name: value.label for axis, value in zip(self.vary, values, strict=True)}
+        where[SEED] = str(seed)
+        recipe = self._recipe(values, seed, content[1], style[1])
+        painter: Painter = next((v.painter for v in values if v.painter != "impasto"), "impasto")
+        labels = {name: label for name, label in where.items() if label}
+        canvas = None if self.canvas is None else (self.canvas[1], self.canvas[0])
+        return Cell(labels, recipe, content[1], style[1], canvas, painter)
+
+    def _recipe(self, values: Sequence[Value], seed: int, content: str | None, style: str | None) -> Recipe:
+        settings: dict[str, Any] = self.base | {"seed": seed}
+        # What is not there cannot be asked for.
+        settings |= {} if content else {"content_weight": 0.0}
+        settings |= {} if style else {"style_weight": 0.0}
+        if content is None and settings.get("init", "content") == "content":
+            settings["init"] = "noise"
+        for value in values:
+            settings |= value.settings
+        return Recipe(**settings)
+
+    # -- files -------------------------------------------------------------------------------------------
+    def to_yaml(self) -> str:
+        """The plan as :meth:`from_yaml` reads it, settings at their defaults left out."""
+        data = self.model_dump(mode="json", exclude_defaults=True, exclude={"vary"})
+        data["vary"] = {axis.name: [_written(value) for value in axis.values] for axis in self.vary}
+        if not self.vary:
+            del data["vary"]
+        return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100))
+
+    @classmethod
+    def from_yaml(cls, text: str, *, beside: Path | None = None) -> Plan:
+        """Read a plan; relative paths in it are taken from the folder ``beside``."""
+        try:
+            data = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"the plan is not YAML: {error}", "see docs/studies.md") from None
+        if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+            raise RecipeError("the plan is not a mapping", "name:, contents:, vary: … as in docs/studies.md")
+        if beside is not None:
+            for kind in ("contents", "styles", "references"):
+                if isinstance(listed := data.get(kind, ()), (str, list)):
+                    data[kind] = [
+                        _beside(one, beside) for one in ([listed] if isinstance(listed, str) else listed)
+                    ]
+        return cls(**data)
+
+    @classmethod
+    def read(cls, path: Path) -> Plan:
+        """Read a plan's file."""
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not text"
+            raise RecipeError(f"the plan {str(path)!r} cannot be read: {reason}", "a YAML file") from None
+        return cls.from_yaml(text, beside=path.parent)
+
+
+def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    for name in settings:
+        if name not in Recipe.model_fields:
+            raise RecipeError(
+                f"unknown setting {name!r} in a plan",
+                f"possible are {', '.join(Recipe.model_fields)}",
+                "see `impasto stylize --help`",
+            )
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+
+
+def _values(axis: str, values: Any) -> list[Any]:
+    """A hand-written axis: bare values of the setting it is named after, or settings with a label."""
+    if not isinstance(values, (list, tuple)):
+        raise RecipeError(f"axis {axis!r} is {values!r}", "a list of values")
+    return [_value(axis, value) for value in values]
+
+
+def _value(axis: str, value: Any) -> Any:
+    if isinstance(value, Value):
+        return value
+    if not isinstance(value, Mapping):
+        return {"label": _label(value), "settings": {axis: value}}
+    rest = {name: given for name, given in value.items() if name not in ("label", "painter")}
+    label = value.get("label") or ", ".join(f"{name} {_label(given)}" for name, given in rest.items())
+    return {"label": str(label), "settings": rest, "painter": value.get("painter", "impasto")}
+
+
+def _written(value: Value) -> dict[str, Any]:
+    painter = {} if value.painter == "impasto" else {"painter": value.painter}
+    return {"label": value.label, **painter, **value.settings}
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "+".join(_label(one) for one in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _labels(specs: Sequence[str]) -> tuple[str, ...]:
+    """Short names of pictures, whole where the short ones would be alike."""
+    short = [re.sub(r"^[a-z]+:", "", spec) if _is_sample(spec) else Path(spec).stem for spec in specs]
+    return tuple(one if short.count(one) == 1 else spec for one, spec in zip(short, specs, strict=True))
+
+
+def _is_sample(spec: str) -> bool:
+    return spec.startswith(("photograph:", "painting:", "inset:"))
+
+
+def _beside(spec: Any, folder: Path) -> Any:
+    return spec if not isinstance(spec, str) or _is_sample(spec) else str((folder / spec).resolve())
+
+
+def _explain(error: ValidationError) -> tuple[str, str, str]:
+    """A validation error's first complaint as got, expected, remedy."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "the plan"
+    if first["type"] == "extra_forbidden":
+        return f"unknown entry {where!r} in a plan", f"possible are {', '.join(Plan.model_fields)}", ""
+    if first["type"] == "missing":
+        return f"a plan without {where!r}", "it must have one", ""
+    field = Plan.model_fields.get(str(first["loc"][0])) if first["loc"] else None
+    expected = (field.description or "").rstrip(".") if field else ""
+    return f"{where} = {first.get('input')!r} in a plan: {first['msg'].lower()}", expected, ""

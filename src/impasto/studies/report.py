@@ -1,0 +1,225 @@
+"""Writes what a study found: its tables, its contact sheet, its plots and its page."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from impasto.errors import PictureError
+from impasto.studies import charts, results
+from impasto.studies.conduct import Outcome
+from impasto.studies.results import Group, Row
+from impasto.studies.sheet import Grid, arrange, contact_sheet, thumbnail
+
+__all__ = ["write"]
+
+#: Columns of the page's table, where any cell has them; all the others are in results.csv.
+TABLE = {
+    "evaluations": "evaluations",
+    "seconds": "seconds",
+    "loss": "loss",
+    "evaluations_to_equal_loss": "evaluations to equal loss",
+    "seconds_to_equal_loss": "seconds to equal loss",
+    "evaluations_to_settle": "evaluations to settle",
+    "content_psnr_db": "PSNR, dB",
+    "content_ssim": "SSIM",
+    "content_edges": "edges",
+    "content_judge": "content, judge",
+    "style_judge": "style, judge",
+    "style_palette": "palette, ΔE",
+    "stroke_px": "strokes, px",
+    "non_finite": "not finite",
+    "events": "guard's events",
+}
+#: What is said below a picture, the first two that it has.
+CAPTION = {"content_ssim": "SSIM", "style_judge": "style", "stroke_px": "strokes", "content_psnr_db": "dB"}
+#: Long side of the pictures on the page, in pixels: sharp at two columns on a phone.
+SHOWN = 320
+
+
+def write(outcome: Outcome) -> Path:
+    """Write all of it into the study's folder; returns the page's path."""
+    plan, folder = outcome.plan, outcome.folder
+    rows, flat = results.gather(outcome.tasks, plan.name, outcome.failures)
+    files: dict[str, str | bytes] = {
+        "results.csv": results.as_csv(flat),
+        "results.jsonl": results.as_json_lines(flat),
+    }
+    if rows:
+        groups = results.compare_seeds(rows)
+        grid = arrange(plan, rows)
+        figures = {
+            "curves": charts.loss_curves(plan, rows),
+            "measures": charts.measure_charts(plan, rows, groups),
+        }
+        drawn = {name: charts.as_svg(figure) for name, figure in figures.items() if figure is not None}
+        files |= {f"{name}.svg": _standalone(svg) for name, svg in drawn.items()}
+        files |= {
+            f"{name}.png": charts.as_png(figure) for name, figure in figures.items() if figure is not None
+        }
+        sheet = contact_sheet(plan, grid, {row.task.folder.name: _caption(row) for row in rows})
+        files["sheet.png"] = _png(sheet)
+        files["seeds.csv"] = results.as_csv(_seed_rows(groups))
+        files["report.html"] = page(outcome, rows, groups, grid, drawn, sheet)
+    else:
+        files["report.html"] = page(outcome, rows, [], Grid((), ()), {}, None)
+    for name, data in files.items():
+        _write(folder / name, data)
+    return folder / "report.html"
+
+
+def page(
+    outcome: Outcome,
+    rows: Sequence[Row],
+    groups: Sequence[Group],
+    grid: Grid,
+    drawings: Mapping[str, str],
+    sheet: Image.Image | None,
+) -> str:
+    """The page: one file without any link outside itself."""
+    environment = Environment(
+        loader=PackageLoader("impasto.studies", "."), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    shown = [name for name in TABLE if any(row.values.get(name) not in (None, 0) for row in rows)]
+    return environment.get_template("report.html.jinja").render(
+        plan=outcome.plan,
+        yaml=outcome.plan.to_yaml(),
+        grid=_grid(grid),
+        width=max(1, len(grid.columns)),
+        drawings={name: _inline(svg) for name, svg in drawings.items()},
+        axes=[name for name, labels in outcome.plan.axes.items() if len(labels) > 1],
+        columns=[TABLE[name] for name in shown],
+        table=[(row.coordinates, [number(row.values.get(name)) for name in shown]) for row in rows],
+        seeds=[_seed_line(group) for group in groups],
+        failures=outcome.failures,
+        sheet=None if sheet is None else _embedded(sheet, 82),
+        judge=rows[0].values["judge"] if rows else "",
+        cells=len(outcome.tasks),
+        evaluations=sum(int(row.number("evaluations")) for row in rows),
+        seconds=sum(row.number("seconds") for row in rows),
+    )
+
+
+def _grid(grid: Grid) -> list[tuple[list[str], list[dict[str, Any]]]]:
+    """Rows as the page shows them: the words above a row, and its figures."""
+    return [
+        (label.split("\n"), [_figure(row, name) for row, name in zip(cells, grid.columns, strict=True)])
+        for label, cells in grid.rows
+    ]
+
+
+def _figure(row: Row | None, column: str) -> dict[str, Any]:
+    if row is None:
+        return {"picture": None, "label": column, "caption": "failed"}
+    small = thumbnail(row.task.folder / "picture.png", SHOWN)
+    return {"picture": _embedded(small, 86), "label": column, "caption": _caption(row), "size": small.size}
+
+
+def _caption(row: Row) -> str:
+    words = [
+        f"{word} {number(row.values.get(name))}"
+        for name, word in CAPTION.items()
+        if row.values.get(name) is not None
+    ]
+    return " · ".join(words[:2])
+
+
+def number(value: Any) -> str:
+    """Three figures; a dash for nothing."""
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return value
+    if not math.isfinite(value):
+        return "–"
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:.0f}"
+    return f"{value:#.3g}".rstrip(".") if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"
+
+
+def _seed_line(group: Group) -> dict[str, Any]:
+    """What the page says of one group: differences of pairs, spread of the measurements."""
+    pairs = {name: results.mean_and_deviation(values) for name, values in group.pairs.items()}
+    features = [pairs[name][0] for name in pairs if name.startswith("pair_features/")]
+    styles = [pairs[name][0] for name in pairs if name.startswith("pair_style/")]
+    return {
+        "label": group.label,
+        "seeds": len(group.rows),
+        "psnr": _spread(pairs["pair_psnr_db"]),
+        "ssim": _spread(pairs["pair_ssim"]),
+        "features": [number(value) for value in features],
+        "style": number(math.fsum(styles) / len(styles)) if styles else "–",
+        "stroke": _spread(group.spread.get("stroke_px", (math.nan, math.nan))),
+    }
+
+
+def _spread(value: tuple[float, float]) -> str:
+    mean, deviation = value
+    return number(mean) if math.isnan(deviation) else f"{number(mean)} ± {number(deviation)}"
+
+
+def _seed_rows(groups: Sequence[Group]) -> list[dict[str, results.Scalar]]:
+    """One row per group: every pair measurement's and column's mean and standard deviation."""
+    found = []
+    for group in groups:
+        row: dict[str, results.Scalar] = {"group": group.label, "seeds": len(group.rows)}
+        stats = {name: results.mean_and_deviation(values) for name, values in group.pairs.items()} | dict(
+            group.spread
+        )
+        for name, (mean, deviation) in stats.items():
+            row[f"{name} mean"] = None if math.isnan(mean) else mean
+            row[f"{name} sd"] = None if math.isnan(deviation) else deviation
+        found.append(row)
+    return found
+
+
+# -- encoding --------------------------------------------------------------------------------------------
+
+
+def _embedded(image: Image.Image, quality: int) -> str:
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=quality, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def _png(image: Image.Image) -> bytes:
+    data = io.BytesIO()
+    image.save(data, "PNG", optimize=True)
+    return data.getvalue()
+
+
+def _standalone(svg: str) -> str:
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + svg
+
+
+def _inline(svg: str) -> str:
+    """In an HTML page SVG needs no namespaces, and no fixed size: the page decides."""
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, count=1, flags=re.S)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
+    return re.sub(
+        r'(<svg[^>]*?) width="[^"]*"',
+        r"\1",
+        re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1),
+        count=1,
+    )
+
+
+def _write(path: Path, data: str | bytes) -> None:
+    """Beside, then renamed: a reader never sees half a file."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(data.encode() if isinstance(data, str) else data)
+        partial.replace(path)
+    except OSError as error:
+        raise PictureError(
+            f"{path} cannot be written: {error.strerror}", "a folder with room in it"
+        ) from None

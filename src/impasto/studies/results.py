@@ -1,0 +1,224 @@
+"""A study's numbers: one row per cell, pairs of seeds, and when cells reached the same loss."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from impasto import images
+from impasto.studies import cells, metrics
+from impasto.studies.cells import Task
+from impasto.studies.judges import JUDGED, load
+
+__all__ = ["Group", "Row", "as_csv", "as_json_lines", "compare_seeds", "gather"]
+
+#: Settings that make the objective: cells that share them can be compared by their loss.
+OBJECTIVE = (
+    "encoder", "weights", "pooling", "padding", "content_weight", "content_layers", "content_layer_weights",
+    "style_weight", "style_layers", "style_layer_weights", "style_blend", "style_scale", "tv_weight",
+    "normalisation", "size",
+)  # fmt: skip
+
+Scalar = str | int | float | None
+
+
+@dataclass
+class Row:
+    """A finished cell. ``values`` are its flat columns; ``curve`` (evaluation, seconds, best loss)."""
+
+    task: Task
+    values: dict[str, Scalar]
+    curve: list[tuple[int, float, float]] = field(repr=False)
+
+    @property
+    def coordinates(self) -> Mapping[str, str]:
+        """Axis → label."""
+        return self.task.cell.coordinates
+
+    def number(self, name: str) -> float:
+        """A column as a number; NaN where there is none."""
+        value = self.values.get(name)
+        return float(value) if isinstance(value, (int, float)) else math.nan
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cells that differ in their seed alone.
+
+    Attributes:
+        label: what they have in common, of what the study shows.
+        spread: column → (mean, standard deviation) over the cells.
+        pairs: measurement → its values, one per pair of cells.
+    """
+
+    label: str
+    rows: tuple[Row, ...]
+    spread: Mapping[str, tuple[float, float]]
+    pairs: Mapping[str, tuple[float, ...]]
+
+
+def gather(
+    tasks: Sequence[Task], study: str, failures: Mapping[str, str]
+) -> tuple[list[Row], list[dict[str, Scalar]]]:
+    """The finished cells as rows, and every cell, failed ones included, as flat columns."""
+    rows, flat = [], list[dict[str, Scalar]]()
+    for task in tasks:
+        found = cells.read(task.folder)
+        values: dict[str, Scalar] = {"study": study, "cell": task.folder.name, **task.cell.coordinates}
+        if found is None:
+            flat.append(values | {"status": "failed", "error": failures.get(task.folder.name, "not run")})
+            continue
+        losses = {f"loss/{name}": value for name, value in found["losses"].items() if name != "total"}
+        plain = {name: found[name] for name in ("evaluations", "seconds", "threads", "events", "non_finite")}
+        values |= {"status": "done", "painter": task.cell.painter, **plain, "loss": found["losses"]["total"]}
+        values |= losses | {"judge": found["judge"]} | found["measures"]
+        rows.append(Row(task, {name: _finite(value) for name, value in values.items()}, _curve(task.folder)))
+        flat.append(rows[-1].values)
+    _time_to_equal_loss(rows)
+    return rows, flat
+
+
+def _finite(value: Any) -> Scalar:
+    """JSON and most readers of CSV know no infinity."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value if isinstance(value, (str, int)) else None
+
+
+def _curve(folder: Path) -> list[tuple[int, float, float]]:
+    lines = (folder / "trace.jsonl").read_text(encoding="utf-8").splitlines()
+    entries = [json.loads(line) for line in lines]
+    return [(entry["evaluation"], entry["seconds"], entry["best_loss"]) for entry in entries]
+
+
+# -- when ------------------------------------------------------------------------------------------------
+
+
+def _time_to_equal_loss(rows: Iterable[Row]) -> None:
+    """Adds when each cell first reached the loss that all cells of the same objective have reached.
+
+    ``evaluations_to_settle`` besides: until the loss is within a tenth of its whole fall, on a log scale,
+    of its end; that one can be compared across objectives. Cells of several scales have neither: their
+    loss changes its meaning with the size.
+    """
+    for row in rows:
+        row.values["evaluations_to_settle"] = _settled(row.curve) if _one_scale(row) else None
+    comparable: dict[str, list[Row]] = {}
+    for row in rows:
+        if _one_scale(row):
+            comparable.setdefault(objective_of(row), []).append(row)
+    for group in comparable.values():
+        ends = [row.curve[-1][2] for row in group if math.isfinite(row.curve[-1][2])]
+        if len(group) < 2 or not ends:
+            continue
+        for row in group:
+            reached = next((point for point in row.curve if point[2] <= max(ends)), None)
+            row.values["equal_loss"] = _finite(max(ends))
+            row.values["evaluations_to_equal_loss"] = reached and reached[0]
+            row.values["seconds_to_equal_loss"] = reached and round(reached[1], 3)
+
+
+def objective_of(row: Row) -> str:
+    """The same for cells whose losses mean the same."""
+    cell, settings = row.task.cell, row.task.cell.recipe.model_dump(mode="json")
+    return json.dumps(
+        [cell.content, cell.style, cell.canvas, {name: settings.get(name) for name in OBJECTIVE}]
+    )
+
+
+def _one_scale(row: Row) -> bool:
+    recipe = row.task.cell.recipe
+    return row.task.cell.painter == "textbook" or recipe.size == "original" or recipe.coarsest >= recipe.size
+
+
+def _settled(curve: Sequence[tuple[int, float, float]]) -> int | None:
+    first, last = curve[0][2], curve[-1][2]
+    if not (math.isfinite(first) and math.isfinite(last)) or last <= 0 or last >= first:
+        return None
+    threshold = last * (first / last) ** 0.1
+    return next(evaluation for evaluation, _, loss in curve if loss <= threshold)
+
+
+# -- seeds -----------------------------------------------------------------------------------------------
+
+
+def compare_seeds(rows: Sequence[Row]) -> list[Group]:
+    """Groups of cells that differ in their seed alone, with the spread and all pairs' differences."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        settings = row.task.cell.recipe.model_dump(mode="json", exclude={"seed"})
+        # A start from the content or a picture is the same for every seed: nothing to compare.
+        if settings["init"] in ("noise", "style-colours"):
+            cell = row.task.cell
+            key = json.dumps([cell.content, cell.style, cell.canvas, cell.painter, settings])
+            found.setdefault(key, []).append(row)
+    return [_group(members) for members in found.values() if len(members) > 1]
+
+
+def _group(rows: list[Row]) -> Group:
+    columns = [name for name, value in rows[0].values.items() if isinstance(value, float)]
+    spread = {name: mean_and_deviation([row.number(name) for row in rows]) for name in columns}
+    pictures = [images.load(row.task.folder / "picture.png").pixels for row in rows]
+    judge = load(rows[0].task.judge)
+    pairs: dict[str, list[float]] = {}
+    for a, b in itertools.combinations(pictures, 2):
+        values = {"pair_psnr_db": metrics.psnr(a, b), "pair_ssim": metrics.ssim(a, b)}
+        values |= {f"pair_features/{k}": v for k, v in metrics.feature_distances(judge, a, b, JUDGED).items()}
+        values |= {f"pair_style/{k}": v for k, v in metrics.style_distances(judge, a, b, JUDGED).items()}
+        for name, value in values.items():
+            pairs.setdefault(name, []).append(value)
+    return Group(_common_label(rows), tuple(rows), spread, {k: tuple(v) for k, v in pairs.items()})
+
+
+def _common_label(rows: Sequence[Row]) -> str:
+    words = []
+    for axis in rows[0].task.shown:
+        labels = [row.coordinates[axis] for row in rows]
+        if axis != "seed":
+            words.append(labels[0] if len(set(labels)) == 1 else _beginning(labels))
+    return ", ".join(word for word in words if word) or "all"
+
+
+def _beginning(labels: Sequence[str]) -> str:
+    """What labels that name their seed have in common: "noise, seed 0", "noise, seed 1" → "noise"."""
+    same = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*labels, strict=False))
+    return "".join(letters[0] for letters in same).removesuffix("seed ").rstrip(" ,")
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and sample standard deviation of the finite ones; NaN where there are too few."""
+    finite = torch.tensor([value for value in values if math.isfinite(value)], dtype=torch.float64)
+    if not len(finite):
+        return math.nan, math.nan
+    return float(finite.mean()), float(finite.std()) if len(finite) > 1 else math.nan
+
+
+# -- files -----------------------------------------------------------------------------------------------
+
+
+def as_csv(flat: Sequence[Mapping[str, Scalar]]) -> str:
+    """All columns that any row has, in the order they first appear; empty where a row has none."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _columns(flat), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def as_json_lines(flat: Sequence[Mapping[str, Scalar]]) -> str:
+    """One object per line, every line with every column: what a Parquet writer takes as it is."""
+    columns = _columns(flat)
+    return "".join(json.dumps({name: row.get(name) for name in columns}) + "\n" for row in flat)
+
+
+def _columns(flat: Sequence[Mapping[str, Scalar]]) -> list[str]:
+    return list(dict.fromkeys(name for row in flat for name in row))

@@ -1,0 +1,203 @@
+"""The contact sheet: all results of a study in one labelled picture."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from impasto import images
+from impasto.studies import sources
+from impasto.studies.plan import Plan
+from impasto.studies.results import Row
+
+__all__ = ["Grid", "arrange", "contact_sheet", "thumbnail"]
+
+INK, QUIET, PAPER, EMPTY = (28, 28, 30), (110, 110, 116), (255, 255, 255), (236, 236, 238)
+#: No sheet is wider than this many pixels: the thumbnails give way.
+WIDEST = 3600
+MARGIN, GAP = 28, 10
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows of cells as they lie on the sheet and on the page.
+
+    Attributes:
+        columns: labels along the top.
+        rows: label of each row, one line per axis, and its cells in the columns' order; None: failed or
+            missing.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Row | None, ...]], ...]
+
+
+def arrange(plan: Plan, rows: Sequence[Row]) -> Grid:
+    """Lay a study's cells out: one axis along the columns, the others down the rows."""
+    columns = plan.axes[plan.column_axis]
+    where: dict[tuple[str, ...], dict[str, Row]] = {}
+    for row in rows:
+        down = tuple(_row_word(axis, row.coordinates[axis]) for axis in plan.row_axes)
+        where.setdefault(down, {})[row.coordinates[plan.column_axis]] = row
+    lines = [("\n".join(down), tuple(cells.get(name) for name in columns)) for down, cells in where.items()]
+    return Grid(tuple(_row_word(plan.column_axis, name) for name in columns), tuple(lines))
+
+
+def _row_word(axis: str, label: str) -> str:
+    """A bare number says nothing without its axis."""
+    bare = label.replace(".", "").replace("-", "").replace("e", "").isdigit()
+    return f"{axis.replace('_', ' ')} {label}" if bare else label
+
+
+def contact_sheet(plan: Plan, grid: Grid, captions: Mapping[str, str]) -> Image.Image:
+    """Draw the sheet.
+
+    Args:
+        captions: cell folder's name → a line below its picture.
+    """
+    side = max(96, min(256, (WIDEST - 260) // max(1, len(grid.columns)) - GAP))
+    sheet = _Sheet(plan, grid, side)
+    sheet.heading()
+    sheet.givens()
+    sheet.cells(captions)
+    return sheet.image
+
+
+class _Sheet:
+    """A page being drawn from top to bottom; ``y`` is where it goes on."""
+
+    def __init__(self, plan: Plan, grid: Grid, side: int) -> None:
+        self.plan, self.grid, self.side = plan, grid, side
+        # A size that all cells of a row fit: their shape is the contents' or styles'.
+        self.thumbs = [
+            [None if row is None else thumbnail(row.task.folder / "picture.png", side) for row in cells]
+            for _, cells in grid.rows
+        ]
+        labels = [line for label, _ in grid.rows for line in _wrapped(label, 16)]
+        self.left = MARGIN + (
+            max((_width(line, 17) for line in labels), default=0) + 18 if any(labels) else 0
+        )
+        self.width = max(self.left + len(grid.columns) * (side + GAP) - GAP + MARGIN, 640)
+        self.head = textwrap.wrap(plan.question, max(30, (self.width - 2 * MARGIN) // 9))
+        self.y = MARGIN
+        self.image = Image.new("RGB", (self.width, self._height()), PAPER)
+        self.draw = ImageDraw.Draw(self.image)
+
+    def _row_heights(self) -> list[int]:
+        return [max((one.height for one in row if one is not None), default=96) for row in self.thumbs]
+
+    def _column_lines(self) -> list[list[str]]:
+        return [_wrapped(name, max(9, self.side // 9)) for name in self.grid.columns]
+
+    def _givens(self) -> list[tuple[str, str]]:
+        plan = self.plan
+        labels = (*plan.axes.get("content", ()), *plan.axes.get("style", ()))
+        named = list(zip(labels, (*plan.contents, *plan.styles), strict=True))
+        return named[: max(1, (self.width - 2 * MARGIN) // 150)]
+
+    def _height(self) -> int:
+        head = 44 + 23 * len(self.head) + 16
+        givens = 150 + 30
+        columns = 24 * max(len(lines) for lines in self._column_lines()) + 8
+        return MARGIN + head + givens + columns + sum(h + 34 for h in self._row_heights()) + MARGIN - 8
+
+    def heading(self) -> None:
+        """Title and question."""
+        self._text(MARGIN, self.y, self.plan.title or self.plan.name, 28, bold=True)
+        self.y += 44
+        for line in self.head:
+            self._text(MARGIN, self.y, line, 17, QUIET)
+            self.y += 23
+        self.y += 16
+
+    def givens(self) -> None:
+        """The pictures that the study is about, small."""
+        x = MARGIN
+        for label, spec in self._givens():
+            small = _given(spec, 130)
+            self.image.paste(small, (x, self.y + 130 - small.height))
+            self._text(x, self.y + 134, _cut(label, 130, 14), 14, QUIET)
+            x += 150
+        self.y += 180
+
+    def cells(self, captions: Mapping[str, str]) -> None:
+        """The grid with its labels."""
+        lines = self._column_lines()
+        deepest = max(len(one) for one in lines)
+        for i, words in enumerate(lines):
+            for k, word in enumerate(words):
+                x = self.left + i * (self.side + GAP)
+                self._text(x, self.y + 24 * (deepest - len(words) + k), word, 17, bold=True)
+        self.y += 24 * deepest + 8
+        for (label, cells), thumbs, height in zip(
+            self.grid.rows, self.thumbs, self._row_heights(), strict=True
+        ):
+            for k, line in enumerate(_wrapped(label, 16)):
+                self._text(MARGIN, self.y + 2 + 22 * k, line, 17, bold=True)
+            for i, (row, thumb) in enumerate(zip(cells, thumbs, strict=True)):
+                x = self.left + i * (self.side + GAP)
+                if row is None or thumb is None:
+                    self.draw.rectangle((x, self.y, x + self.side, self.y + height), fill=EMPTY)
+                    self._text(x + 10, self.y + 8, "failed", 15, QUIET)
+                    continue
+                self.image.paste(thumb, (x, self.y))
+                caption = _cut(captions.get(row.task.folder.name, ""), self.side, 14)
+                self._text(x, self.y + height + 4, caption, 14, QUIET)
+            self.y += height + 34
+
+    def _text(
+        self, x: int, y: int, text: str, size: int, fill: tuple[int, int, int] = INK, *, bold: bool = False
+    ) -> None:
+        self.draw.text((x, y), text, fill=fill, font=_font(size, bold))
+
+
+def thumbnail(path: Path, side: int) -> Image.Image:
+    """A picture file with its long side ``side``, RGB."""
+    return _shrunk(Image.fromarray(images.to_uint8(images.load(path).pixels)), side)
+
+
+def _given(spec: str, side: int) -> Image.Image:
+    return _shrunk(Image.fromarray(images.to_uint8(sources.picture(spec).pixels)), side)
+
+
+def _shrunk(image: Image.Image, side: int) -> Image.Image:
+    factor = side / max(image.size)
+    size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
+    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS)
+
+
+@lru_cache(maxsize=16)
+def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib: every Impasto has it, with × and → in it."""
+    from matplotlib import font_manager
+
+    weight = "bold" if bold else "normal"
+    path = font_manager.findfont(font_manager.FontProperties(family="DejaVu Sans", weight=weight))
+    return ImageFont.truetype(path, size)
+
+
+def _width(text: str, size: int) -> int:
+    return round(_font(size, True).getlength(text))
+
+
+def _cut(text: str, width: int, size: int) -> str:
+    """The text, or its beginning with an ellipsis where it is wider than ``width`` pixels."""
+    if _font(size).getlength(text) <= width:
+        return text
+    while text and _font(size).getlength(text + "…") > width:
+        text = text[:-1]
+    return text.rstrip() + "…"
+
+
+def _wrapped(text: str, letters: int) -> list[str]:
+    """Lines of at most so many letters; + and , are good places to break."""
+    lines = []
+    for part in text.split("\n"):
+        spaced = part.replace("+", "+ ") if len(part) > letters else part
+        lines += [line.replace("+ ", "+") for line in textwrap.wrap(spaced, letters)] or [""]
+    return lines

@@ -1,0 +1,92 @@
+"""PyTorch's own L-BFGS as the style-transfer tutorial drives it, without Impasto's guard: for comparison.
+
+The tutorial (and the courses that start from its code) writes ``LBFGS([picture])``: steps of length 1 with
+no line search, and a picture clamped to [0, 1] behind the optimiser's back. How often that ends in NaN is
+something a study can count; nobody should paint with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from impasto import engine
+from impasto.encoders import Encoder
+from impasto.engine import Sources, Step
+from impasto.objective import Objective, StyleSource
+from impasto.recipe import Recipe
+from impasto.scales import fit, resample
+
+__all__ = ["steps"]
+
+
+def steps(sources: Sources, recipe: Recipe, encoder: Encoder) -> Iterator[Step]:
+    """As ``engine.steps``, at one scale; the first loss that is not finite ends it, and is its event."""
+    one_scale = recipe.replace(coarsest=max(engine.output_size(recipe, *sources.shape)))
+    first = next(engine.steps(sources, one_scale, encoder))  # checks everything, and its picture is the start
+    objective = _objective(sources, one_scale, encoder, first)
+    canvas = first.picture.clone().requires_grad_(True)
+    # One iteration a call keeps the state and gives one evaluation a step: the same iterates.
+    optimiser = torch.optim.LBFGS([canvas], max_iter=1, history_size=recipe.history)
+    best, best_loss, planned = first.picture, math.inf, engine.budget(recipe, 0)
+    for iteration in range(1, planned + 1):
+        before = _clamped(canvas)
+        loss, terms = _advance(optimiser, canvas, objective)
+        finite = math.isfinite(loss)
+        if finite and loss < best_loss:
+            best, best_loss = before, loss
+        yield Step(
+            scale=1,
+            scales=1,
+            size=first.size,
+            iteration=iteration,
+            iterations=planned,
+            evaluations=iteration,
+            planned=planned,
+            loss=loss,
+            terms=terms,
+            best_loss=best_loss,
+            picture=best,
+            event=None if finite else "not finite: the textbook ends here",
+            last=not finite or iteration == planned,
+        )
+        if not finite:
+            return
+
+
+def _clamped(canvas: Tensor) -> Tensor:
+    with torch.no_grad():
+        canvas.clamp_(0.0, 1.0)  # as in the tutorial's closure
+    return canvas.detach().clone()
+
+
+def _advance(
+    optimiser: torch.optim.LBFGS, canvas: Tensor, objective: Objective
+) -> tuple[float, dict[str, float]]:
+    """One evaluation and the move that follows it."""
+    seen: dict[str, Tensor] = {}
+
+    def closure() -> float:
+        optimiser.zero_grad()
+        total, terms = objective(canvas)
+        total.backward()
+        seen.update(terms, total=total)
+        return float(total.detach())
+
+    optimiser.step(closure)
+    values = {name: float(value.detach()) for name, value in seen.items()}
+    return values.pop("total"), values
+
+
+def _objective(sources: Sources, recipe: Recipe, encoder: Encoder, first: Step) -> Objective:
+    device = first.picture.device
+    content = None if sources.content is None else resample(sources.content, first.size).to(device)
+    styles = []
+    for style in sources.styles:
+        height, width = style.pixels.shape[-2:]
+        size = fit(height, width, min(max(height, width), round(max(first.size) * recipe.style_scale)))
+        styles.append(StyleSource(resample(style.pixels, size)).to(device))
+    return Objective(encoder, recipe, content, styles)
