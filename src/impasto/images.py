@@ -124,7 +124,7 @@ def _load_file(name: str, max_pixels: int) -> Picture:
 def _check_input(name: str) -> None:
     """Refuses what is not a plain file with something in it."""
     remedy = "give the path of a picture file"
-    if re.match(r"https?://", name):
+    if re.match(r"https?:/", name):  # one slash: what `Path` leaves of two
         raise PictureError(f"'{name}' is a web address", "expected a picture file", "download it first")
     if not name.strip():
         raise PictureError("the path of a picture is empty", remedy=remedy)
