@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from impasto import __version__
 from impasto.errors import ImpastoError, PictureError, RecipeError
-from impasto.recipe import Recipe
+from impasto.recipe import PRESETS, Recipe
 from impasto.studies import commands as studies
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ app = App(
     help="Neural style transfer: a picture painted in the manner of another.",
     version=__version__,
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,  # `main` says what became of the picture
 )
 weights_app = App(name="weights", help="The encoders' weights: embedded, fetched or missing.")
 app.command(weights_app)
@@ -48,7 +49,11 @@ def stylize(
     style: list[Path],
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"], group=OUTPUT)],
+    preset: Annotated[Literal["draft", "fast", "fine", "reference"], Parameter(group=OUTPUT)] = "fast",
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    budget: Annotated[str | None, Parameter(group=OUTPUT)] = None,
+    max_memory: Annotated[str | None, Parameter(group=OUTPUT)] = None,
+    tile: Annotated[int | None, Parameter(group=OUTPUT)] = None,
     init_image: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     save_run: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     preview_every: Annotated[int, Parameter(group=OUTPUT)] = 0,
@@ -69,8 +74,17 @@ def stylize(
         Picture whose strokes, colours and patterns are taken; several are blended.
     output
         File to write: .png, .jpg, .webp, .avif or .tif.
+    preset
+        Settings to begin with; draft: a look at the pair, fine: the last few per cent, reference: as in the
+        paper of 2015, with the full VGG-19.
     recipe
-        Recipe file to begin with; flags given here go over it.
+        Recipe file that goes over the preset; flags given here go over both.
+    budget
+        Time to spend on the painting, as 20s or 5m, instead of a number of iterations.
+    max_memory
+        What the process may take, as 4GB; default: four fifths of what is free.
+    tile
+        Side in pixels of the tiles that a large picture is judged in; default: by the memory.
     init_image
         Picture to start from.
     save_run
@@ -89,23 +103,38 @@ def stylize(
         Say nothing unless something goes wrong.
     """
     with _waiting("loading", quiet):
-        from impasto import images, runs
+        from impasto import images, planning, runs, scales
 
-        full = _merge(recipe, settings)
+        full = _merge(preset, recipe, settings)
+        seconds = None if budget is None else planning.parse_seconds(budget)
+        room = None if max_memory is None else planning.parse_bytes(max_memory)
+        if tile is not None and tile < 64:
+            raise RecipeError(f"tiles of {tile} pixels", "64 or more", "leave --tile out to have it chosen")
         inputs = [content, *style, *([init_image] if init_image else [])]
         images.check_output(output, inputs=inputs, bit_depth=bit_depth)
         _check_options(quality, preview_every, max_pixels, save_run)
         job = runs.prepare(
-            content, style, full, init_image=init_image, device=device, max_pixels=max_pixels, progress=None
+            content,
+            style,
+            full,
+            init_image=init_image,
+            device=device,
+            max_pixels=max_pixels,
+            max_memory=room,
+            tile=tile,
         )
         height, width = job.size
         images.check_output(output, inputs=inputs, bit_depth=bit_depth, size=(height, width))
 
     def preview(step: Step) -> None:
         if preview_every and step.evaluations % preview_every == 0:
-            images.save(output, step.picture.cpu(), quality=quality, bit_depth=bit_depth, inputs=inputs)
+            alpha = None if job.alpha is None else scales.resample(job.alpha, step.size)
+            images.save(
+                output, step.picture.cpu(), alpha=alpha, quality=quality, bit_depth=bit_depth, inputs=inputs
+            )
 
-    result = paint(job, quiet=quiet, on_step=preview)
+    _say(quiet or job.forecast.limits.tile is None, _plan(job))
+    result = paint(job, quiet=quiet, on_step=preview, budget=seconds)
     path = result.save(output, bit_depth=bit_depth, quality=quality)
     if save_run is not None:
         runs.record(result, save_run)
@@ -113,11 +142,18 @@ def stylize(
     return 0 if result.finished else INTERRUPTED
 
 
-def _merge(file: Path | None, settings: Recipe | None) -> Recipe:
-    """A recipe file's settings with those given on the command line over them."""
+def _plan(job: Job) -> str:
+    height, width = job.size
+    tile, memory = job.forecast.limits.tile, job.forecast.bytes / 1e9
+    return f"painting {width}×{height} in tiles of {tile} pixels, in about {memory:.1f} GB of memory"
+
+
+def _merge(preset: str, file: Path | None, settings: Recipe | None) -> Recipe:
+    """A preset's settings, over them a recipe file's, over both those given on the command line."""
     given = {name: getattr(settings, name) for name in (settings.model_fields_set if settings else ())}
+    base = dict(PRESETS[preset][1])
     if file is None:
-        return Recipe(**given)
+        return Recipe(**(base | given))
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -125,7 +161,8 @@ def _merge(file: Path | None, settings: Recipe | None) -> Recipe:
             f"the recipe file {str(file)!r} cannot be read: {getattr(error, 'strerror', None) or 'not text'}",
             "a JSON file as --save-run writes it",
         ) from None
-    return Recipe.from_json(text).replace(**given)
+    stored = Recipe.from_json(text)
+    return Recipe(**(base | {name: getattr(stored, name) for name in stored.model_fields_set} | given))
 
 
 def _check_options(quality: int, preview_every: int, max_pixels: int, save_run: Path | None) -> None:
@@ -145,7 +182,9 @@ def _check_options(quality: int, preview_every: int, max_pixels: int, save_run: 
         )
 
 
-def paint(job: Job, *, quiet: bool, on_step: Callable[[Step], None] | None = None) -> Result:
+def paint(
+    job: Job, *, quiet: bool, on_step: Callable[[Step], None] | None = None, budget: float | None = None
+) -> Result:
     """Run a job with a progress bar: scale, losses, ETA; Ctrl-C keeps the best picture."""
     from impasto import engine, runs
 
@@ -154,15 +193,20 @@ def paint(job: Job, *, quiet: bool, on_step: Callable[[Step], None] | None = Non
     budgets = [engine.budget(job.recipe, scale) for scale in range(len(plan))]
     cost = [size[0] * size[1] for size in plan]
     before = [sum(b * c for b, c in zip(budgets[:k], cost[:k], strict=True)) for k in range(len(plan))]
-    with _bar(sum(b * c for b, c in zip(budgets, cost, strict=True)), quiet) as bar:
+    total = sum(b * c for b, c in zip(budgets, cost, strict=True))
+    begin = time.perf_counter()
+    with _bar(total, quiet) as bar:
 
         def show(step: Step) -> None:
             k = step.scale - 1
-            bar.update(before[k] + step.iteration * cost[k], _describe(step))
+            done = before[k] + step.iteration * cost[k]
+            if budget is not None:
+                done = int(min(1.0, (time.perf_counter() - begin) / budget) * total)
+            bar.update(done, _describe(step))
             if on_step is not None:
                 on_step(step)
 
-        return runs.run(job, on_step=show, keep_on_interrupt=True)
+        return runs.run(job, on_step=show, budget=budget, keep_on_interrupt=True)
 
 
 def _describe(step: Step) -> str:

@@ -7,7 +7,7 @@ for the next one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,11 +19,11 @@ from impasto.errors import RecipeError
 from impasto.guidance import fill
 from impasto.layers import geometry
 from impasto.objective import Objective, Past, StyleSource
-from impasto.optimisers import OPTIMISERS, Guarded
+from impasto.optimisers import OPTIMISERS, Adam, Guarded, Optimiser
 from impasto.recipe import Recipe
 from impasto.scales import Size, fit, resample, resample_wrapped, schedule, to_multiple
 
-__all__ = ["Sources", "Step", "budget", "output_size", "sizes", "steps", "style_grams"]
+__all__ = ["Limits", "Sources", "Step", "budget", "output_size", "sizes", "steps", "style_grams"]
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,44 @@ def budget(recipe: Recipe, scale: int) -> int:
     return max(1, recipe.iterations[min(scale, len(recipe.iterations) - 1)])
 
 
-def steps(sources: Sources, recipe: Recipe, encoder: Encoder) -> Iterator[Step]:
+@dataclass(frozen=True)
+class Limits:
+    """How much memory painting may take; it changes the result by rounding alone.
+
+    Attributes:
+        tile: side of the tiles in pixels that larger pictures are judged in; None: at once.
+        optimiser_bytes: what the optimiser may remember. L-BFGS keeps fewer pairs at scales where its
+            history would take more; where not even three fit, Adam with half-precision moments steps in.
+    """
+
+    tile: int | None = None
+    optimiser_bytes: int | None = None
+
+    def optimiser(self, recipe: Recipe, size: Size) -> Optimiser:
+        """The recipe's optimiser for a picture of ``size``, within the limits."""
+        if self.optimiser_bytes is None:
+            return OPTIMISERS[recipe.optimiser](recipe)
+        pairs = self.optimiser_bytes // (2 * 12 * size[0] * size[1])
+        if pairs < 3:
+            return Adam(recipe.learning_rate, dtype=torch.bfloat16)
+        return OPTIMISERS[recipe.optimiser](recipe.replace(history=min(recipe.history, pairs)))
+
+
+def steps(
+    sources: Sources,
+    recipe: Recipe,
+    encoder: Encoder,
+    *,
+    limits: Limits | None = None,
+    enough: Callable[[int, int], bool] | None = None,
+) -> Iterator[Step]:
     """Paint: yields one :class:`Step` per evaluation, coarse scale to fine.
 
     The picture of the last step is the result. On the same machine the same arguments give the same bytes.
+
+    Args:
+        limits: memory to keep to.
+        enough: asked with (scale, iteration), both from 1, after each evaluation; True ends that scale.
 
     Raises:
         RecipeError: a layer that the encoder does not have, a picture too small, or a start that is missing.
@@ -127,17 +161,18 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder) -> Iterator[Step]:
     plan, sources = _checked_plan(sources, recipe, encoder), _filled(sources)
     budgets = [budget(recipe, scale) for scale in range(len(plan))]
     picture = _start(sources, recipe, plan[0]).to(device)
-    optimiser = Guarded(OPTIMISERS[recipe.optimiser](recipe), recipe.learning_rate)
-    done = 0
+    limits, done = limits or Limits(), 0
+    optimiser = Guarded(limits.optimiser(recipe, plan[0]), recipe.learning_rate)
     for scale, size in enumerate(plan):
         # A copy of the content at full detail where the coarse picture has none would undo the style;
         # so a finer scale starts from the coarser result alone.
         picture = _grown(picture, size, recipe)
         if scale:
             picture = _keep_past(picture, _past(sources, size, device))
-        optimiser.carry(size)
-        objective = _objective(sources, recipe, encoder, size, device)
-        descent = _descend(objective, picture, optimiser, budgets[scale], recipe.tolerance)
+        optimiser.carry(size, limits.optimiser(recipe, size))
+        objective = _objective(sources, recipe, encoder, size, device, limits.tile)
+        over = _stop_rule(scale + 1, budgets[scale], recipe.tolerance, enough)
+        descent = _descend(objective, picture, optimiser, over)
         for iteration, (loss, terms, best_loss, picture, event, ended) in enumerate(descent, 1):
             done += 1
             yield Step(
@@ -160,13 +195,26 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder) -> Iterator[Step]:
 _Progress = tuple[float, dict[str, float], float, Tensor, "str | None", bool]
 
 
+def _stop_rule(
+    scale: int, iterations: int, tolerance: float, enough: Callable[[int, int], bool] | None
+) -> Callable[[list[float]], bool]:
+    """Whether a scale is over, from the best losses after each of its evaluations."""
+
+    def over(trail: list[float]) -> bool:
+        if len(trail) >= iterations or (enough is not None and enough(scale, len(trail))):
+            return True
+        return tolerance > 0 and len(trail) > 10 and trail[-11] - trail[-1] <= tolerance * trail[-11]
+
+    return over
+
+
 def _descend(
-    objective: Objective, start: Tensor, optimiser: Guarded, iterations: int, tolerance: float
+    objective: Objective, start: Tensor, optimiser: Guarded, over: Callable[[list[float]], bool]
 ) -> Iterator[_Progress]:
-    """Minimise at one scale: zero, loss, backward, step; the best picture seen is kept."""
+    """Minimise at one scale: loss, gradient, step; the best picture seen is kept."""
     picture, best, best_loss, unit = start, start, math.inf, 0.0
     trail: list[float] = []
-    for iteration in range(1, iterations + 1):
+    while True:
         loss, gradient, terms = objective.evaluate(picture)
         # The optimisers see a loss of about one, whatever the weights: no overflow, no underflow.
         unit = unit or (abs(loss) if math.isfinite(loss) and loss else 0.0)
@@ -174,10 +222,9 @@ def _descend(
         if usable and loss < best_loss:
             best, best_loss = picture, loss
         trail.append(best_loss)
-        stuck = len(trail) > 10 and trail[-11] - best_loss <= tolerance * trail[-11]
         still = usable and not bool(gradient.any())
         picture = optimiser.propose(picture, loss / (unit or 1.0), gradient / (unit or 1.0), best)
-        ended = iteration == iterations or still or optimiser.finished or (tolerance > 0 and stuck)
+        ended = over(trail) or still or optimiser.finished
         yield loss, terms, best_loss, best, optimiser.last_event, ended
         if ended:
             return
@@ -248,7 +295,12 @@ def _colours(styles: tuple[StyleSource, ...], recipe: Recipe) -> tuple[Tensor, T
 
 
 def _objective(
-    sources: Sources, recipe: Recipe, encoder: Encoder, size: Size, device: torch.device
+    sources: Sources,
+    recipe: Recipe,
+    encoder: Encoder,
+    size: Size,
+    device: torch.device,
+    tile: int | None = None,
 ) -> Objective:
     mask = None
     if sources.content_mask is not None:
@@ -256,7 +308,7 @@ def _objective(
     grams = None if sources.grams is None else sources.grams.get(size)
     styles = () if grams is not None else _styles(sources, recipe, size, device)
     content, past = _content(sources, size, device), _past(sources, size, device)
-    return Objective(encoder, recipe, content, styles, mask, past, grams)
+    return Objective(encoder, recipe, content, styles, mask, past, grams, tile)
 
 
 def style_grams(sources: Sources, recipe: Recipe, encoder: Encoder) -> dict[Size, Mapping[str, Tensor]]:

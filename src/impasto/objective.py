@@ -14,7 +14,7 @@ from impasto.guidance import to_grid
 from impasto.layers import Geometry, geometry
 from impasto.losses import content_from_sums, content_sums, gram_loss, temporal_loss, total_variation
 from impasto.recipe import Recipe
-from impasto.scales import Size, Tile, tiles
+from impasto.scales import Size, Tile, resample, tiles
 
 __all__ = ["Objective", "Past", "StyleSource"]
 
@@ -30,6 +30,12 @@ class StyleSource:
 
     pixels: Tensor
     mask: Tensor | None = None
+
+    def resized(self, size: Size) -> StyleSource:
+        """The same at another size, (height, width)."""
+        return StyleSource(
+            resample(self.pixels, size), None if self.mask is None else resample(self.mask, size)
+        )
 
     def to(self, device: torch.device) -> StyleSource:
         """The same on ``device``."""

@@ -145,16 +145,21 @@ class Adam:
     Differs from the paper: the moments are resampled with the picture from one scale to the next.
     """
 
-    def __init__(self, rate: float = 0.02, betas: tuple[float, float] = (0.9, 0.99)) -> None:
-        self.rate, self.betas, self.steps = rate, betas, 0
+    def __init__(
+        self,
+        rate: float = 0.02,
+        betas: tuple[float, float] = (0.9, 0.99),
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.rate, self.betas, self.dtype, self.steps = rate, betas, dtype, 0
         self.mean: Tensor | None = None
         self.square: Tensor | None = None
         self.tries = 0
 
     def carry(self, size: Size) -> None:
         if self.mean is not None and self.square is not None:
-            self.mean = resample_signed(self.mean, size)
-            self.square = resample_signed(self.square, size).clamp_min(0.0)
+            self.mean = resample_signed(self.mean.float(), size).to(self.dtype)
+            self.square = resample_signed(self.square.float(), size).clamp_min(0.0).to(self.dtype)
 
     def retreat(self, picture: Tensor) -> Tensor | None:
         self.mean = self.square = None
@@ -163,15 +168,24 @@ class Adam:
 
     def propose(self, picture: Tensor, loss: float, gradient: Tensor) -> Tensor:
         if self.mean is None or self.square is None:
-            self.mean, self.square = torch.zeros_like(gradient), torch.zeros_like(gradient)
+            dtype = gradient.dtype if self.dtype is torch.float32 else self.dtype
+            self.mean, self.square = (torch.zeros_like(gradient, dtype=dtype) for _ in range(2))
         self.steps += 1
         b1, b2 = self.betas
-        self.mean = b1 * self.mean + (1 - b1) * gradient
-        self.square = b2 * self.square + (1 - b2) * gradient * gradient
-        mean, square = self.mean / (1 - b1**self.steps), self.square / (1 - b2**self.steps)
+        proposal = torch.empty_like(picture)
         # Relative to the gradient's own size, so that tiny weights move the picture as large ones do.
-        tiny = 1e-8 * float(square.max().sqrt()) + 1e-38
-        return (picture - self.rate * mean / (square.sqrt() + tiny)).clamp(0.0, 1.0)
+        tiny = 1e-8 * (float(gradient.abs().max()) + float(self.square.max()) ** 0.5) + 1e-38
+        # Bands of rows: the intermediate results of a very large picture would outweigh the picture.
+        for rows in torch.arange(picture.shape[-2]).split(max(1, 2**22 // picture.shape[-1])):
+            band = (..., slice(int(rows[0]), int(rows[-1]) + 1), slice(None))
+            g = gradient[band]
+            mean = b1 * self.mean[band].to(g.dtype) + (1 - b1) * g
+            square = b2 * self.square[band].to(g.dtype) + (1 - b2) * g * g
+            self.mean[band], self.square[band] = mean, square
+            scale = self.rate / (1 - b1**self.steps)
+            move = scale * mean / ((square / (1 - b2**self.steps)).sqrt() + tiny)
+            proposal[band] = (picture[band] - move).clamp(0.0, 1.0)
+        return proposal
 
 
 class Guarded:
@@ -192,8 +206,17 @@ class Guarded:
         """Nothing more can be tried."""
         return self.active is None
 
-    def carry(self, size: Size) -> None:
-        if self.active is not None:
+    def carry(self, size: Size, heir: Optimiser | None = None) -> None:
+        """The picture is resampled to ``size``; ``heir`` takes over there, unless state is worth keeping."""
+        keeps = isinstance(self.active, Adam) and (
+            self.fallen_back or (isinstance(heir, Adam) and heir.dtype == self.active.dtype)
+        )
+        if heir is not None and self.active is None:
+            # What could not be done at one scale may well be possible at another.
+            self.active, self.fallen_back = heir, False
+        elif heir is not None and not keeps:
+            self.active = heir
+        elif self.active is not None:
             self.active.carry(size)
 
     def propose(self, picture: Tensor, loss: float, gradient: Tensor, best: Tensor) -> Tensor:

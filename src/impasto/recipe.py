@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from impasto.errors import RecipeError
 from impasto.layers import canonical_layers
 
-__all__ = ["Recipe"]
+__all__ = ["PRESETS", "Recipe", "preset"]
 
 Weight = Annotated[float, Field(ge=0.0, le=1e12, allow_inf_nan=False)]
 
@@ -198,6 +198,36 @@ class Recipe(BaseModel):
         if not isinstance(data, dict):
             raise RecipeError("the recipe is not a JSON object", 'settings by name, as {"size": 800}')
         return cls(**data)
+
+
+#: name → (what it is for, settings that differ from the defaults).
+PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "draft": ("a look at the pair, in a third of the time", {"iterations": (60, 30, 15)}),
+    "fast": ("the defaults", {}),
+    "fine": ("the last few per cent of the style, in four times the time", {"iterations": (300, 300, 250)}),
+    "reference": (
+        "as in Gatys et al. 2015: Oxford's VGG-19 with average pooling, one scale from noise, L-BFGS",
+        {
+            "encoder": "vgg19-original",
+            "pooling": "average",
+            "padding": "zeros",
+            "normalisation": "gatys",
+            "content_layers": ("relu4_2",),
+            "content_weight": 1.0,
+            "style_weight": 1000.0,
+            "init": "noise",
+            "coarsest": 65536,
+            "iterations": (500,),
+        },
+    ),
+}
+
+
+def preset(name: str) -> Recipe:
+    """A recipe by name, a key of :data:`PRESETS`; raises ``RecipeError`` for another."""
+    if name not in PRESETS:
+        raise RecipeError(f"unknown preset {name!r}", f"possible are {', '.join(PRESETS)}")
+    return Recipe(**PRESETS[name][1])
 
 
 def _shares(layers: tuple[str, ...], weights: tuple[float, ...]) -> dict[str, float]:

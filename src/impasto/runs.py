@@ -26,6 +26,14 @@ from impasto.guidance import require_coverage
 from impasto.images import DEFAULT_MAX_PIXELS, Picture
 from impasto.machine import choose_device, choose_dtype, describe
 from impasto.objective import StyleSource
+from impasto.planning import (
+    Forecast,
+    available_memory,
+    forecast,
+    keep_memory,
+    seconds_per_pixel,
+    time_shares,
+)
 from impasto.recipe import Recipe
 from impasto.scales import Size, resample
 
@@ -42,6 +50,7 @@ class Job:
     Attributes:
         alpha: (1, 1, H, W) of the content, at the result's size; None: opaque.
         inputs: the files that the pictures came from, never to be overwritten.
+        forecast: memory it will take, and the tiles that keep it there.
     """
 
     sources: Sources
@@ -50,6 +59,7 @@ class Job:
     device: torch.device
     alpha: Tensor | None
     inputs: tuple[Path, ...]
+    forecast: Forecast
 
     @property
     def size(self) -> Size:
@@ -111,6 +121,8 @@ def prepare(
     init_image: PictureLike | None = None,
     device: str = "auto",
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    max_memory: float | None = None,
+    tile: int | None = None,
     progress: Progress | None = None,
 ) -> Job:
     """Load pictures and encoder; raises the project's errors before any work is done.
@@ -122,6 +134,8 @@ def prepare(
         init_image: the picture to start from; sets ``init="picture"``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         max_pixels: larger files are refused before they are decoded.
+        max_memory: bytes that the process may take; None: four fifths of what is free.
+        tile: side of the tiles that a large picture is judged in; None: chosen by the memory.
         progress: called with (bytes, total bytes or None) while weights are fetched.
     """
     recipe = recipe or Recipe()
@@ -153,7 +167,18 @@ def prepare(
     size = engine.output_size(recipe, *sources.shape)
     files = [p.source for p in (loaded, *styles, start) if p is not None and p.source is not None]
     alpha = None if sources.content_mask is None else resample(sources.content_mask, size)
-    return Job(sources, recipe, encoder, chosen, alpha, tuple(files))
+    # The smallest scale tells whether the picture fits the layers at all: that error comes first.
+    engine.sizes(recipe, *sources.shape)
+    room = max_memory or 0.8 * available_memory(chosen)
+    return Job(
+        sources=sources,
+        recipe=recipe,
+        encoder=encoder,
+        device=chosen,
+        alpha=alpha,
+        inputs=tuple(files),
+        forecast=forecast(recipe, encoder, size, room, tile),
+    )
 
 
 def _listed(style: Pictures) -> Sequence[PictureLike]:
@@ -165,22 +190,31 @@ def run(
     *,
     on_step: Callable[[Step], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    budget: float | None = None,
     keep_on_interrupt: bool = False,
-    painting: Callable[[Sources, Recipe, Encoder], Iterator[Step]] = engine.steps,
+    painting: Callable[..., Iterator[Step]] = engine.steps,
 ) -> Result:
     """Paint a prepared job.
 
     Args:
         on_step: called after each evaluation.
         stop: asked after each evaluation; True ends the run with the best picture so far.
+        budget: seconds to spend, all of them: scales share them in the ratio of the recipe's iterations,
+            which otherwise do not count.
         keep_on_interrupt: return the best picture so far on Ctrl-C instead of raising.
-        painting: what yields the steps; another than the engine's is for comparison.
+        painting: what yields the steps, with :func:`impasto.engine.steps`' arguments; another than that is
+            for comparison.
+
+    Raises:
+        RecipeError: the budget is too short for the size.
     """
+    keep_memory()
     trace: list[dict[str, Any]] = []
     step: Step | None = None
     begin = time.perf_counter()
+    recipe, enough = _timed(job, budget)
     try:
-        for step in painting(job.sources, job.recipe, job.encoder):
+        for step in painting(job.sources, recipe, job.encoder, limits=job.forecast.limits, enough=enough):
             trace.append(entry(step, time.perf_counter() - begin))
             if on_step is not None:
                 on_step(step)
@@ -201,6 +235,17 @@ def run(
         inputs=job.inputs,
         environment=describe(job.device),
     )
+
+
+def _timed(job: Job, budget: float | None) -> tuple[Recipe, Callable[[int, int], bool] | None]:
+    """The recipe and the stop rule for a time budget: the clock ends each scale, not the count."""
+    if budget is None:
+        return job.recipe, None
+    begin = time.perf_counter()
+    rate = seconds_per_pixel(job.recipe, job.encoder, job.sources)
+    plan = engine.sizes(job.recipe, *job.sources.shape)
+    enough = time_shares(job.recipe, plan, budget, rate, begin)
+    return job.recipe.replace(iterations=(1_000_000,), tolerance=0.0), enough
 
 
 def entry(step: Step, seconds: float) -> dict[str, Any]:
@@ -277,8 +322,10 @@ def stylize(
     init_image: PictureLike | None = None,
     device: str = "auto",
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    max_memory: float | None = None,
     on_step: Callable[[Step], None] | None = None,
     stop: Callable[[], bool] | None = None,
+    budget: float | None = None,
     **settings: Any,
 ) -> Result:
     """Paint ``content`` in the manner of ``style``.
@@ -289,7 +336,8 @@ def stylize(
         recipe: settings to begin with; default: ``Recipe()``.
         init_image: a picture to start from instead of ``init``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        on_step, stop: see :func:`run`.
+        max_pixels, max_memory: see :func:`prepare`.
+        on_step, stop, budget: see :func:`run`.
         settings: any field of :class:`Recipe`, over ``recipe``.
 
     Raises:
@@ -299,8 +347,16 @@ def stylize(
         >>> import impasto
         >>> impasto.stylize("cat.jpg", "wave.jpg", size=800).save("cat-wave.png")  # doctest: +SKIP
     """
-    job = _job(content, style, recipe, init_image, device, max_pixels, settings)
-    return run(job, on_step=on_step, stop=stop)
+    job = prepare(
+        content,
+        style,
+        (recipe or Recipe()).replace(**settings),
+        init_image=init_image,
+        device=device,
+        max_pixels=max_pixels,
+        max_memory=max_memory,
+    )
+    return run(job, on_step=on_step, stop=stop, budget=budget)
 
 
 def steps(
@@ -311,21 +367,17 @@ def steps(
     init_image: PictureLike | None = None,
     device: str = "auto",
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    max_memory: float | None = None,
     **settings: Any,
 ) -> Iterator[Step]:
     """The same as a generator of :class:`Step`; stop by not asking for more. Arguments as :func:`stylize`."""
-    job = _job(content, style, recipe, init_image, device, max_pixels, settings)
-    return engine.steps(job.sources, job.recipe, job.encoder)
-
-
-def _job(
-    content: PictureLike,
-    style: Pictures,
-    recipe: Recipe | None,
-    init_image: PictureLike | None,
-    device: str,
-    max_pixels: int,
-    settings: dict[str, Any],
-) -> Job:
-    full = (recipe or Recipe()).replace(**settings) if settings else recipe
-    return prepare(content, style, full, init_image=init_image, device=device, max_pixels=max_pixels)
+    job = prepare(
+        content,
+        style,
+        (recipe or Recipe()).replace(**settings),
+        init_image=init_image,
+        device=device,
+        max_pixels=max_pixels,
+        max_memory=max_memory,
+    )
+    return engine.steps(job.sources, job.recipe, job.encoder, limits=job.forecast.limits)
