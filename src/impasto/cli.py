@@ -15,6 +15,7 @@ from impasto import __version__
 from impasto.errors import ImpastoError, PictureError, RecipeError
 from impasto.recipe import PRESETS, Recipe
 from impasto.studies import commands as studies
+from impasto.video import commands as videos
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -433,6 +434,7 @@ class _Download:
 
 
 studies.register(app, paint)
+videos.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

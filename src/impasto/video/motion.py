@@ -1,0 +1,253 @@
+"""Motion between two frames: flow, warping, what was covered, what is still.
+
+A flow is (H, W, 2) float32, x then y, in pixels of its own grid: what is at p in the first frame is at
+p + flow[p] in the second. Frames for the flow are uint8 grey (H, W); pictures are (1, 3, H, W) in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto.errors import VideoError
+from impasto.scales import Size, fit
+
+__all__ = [
+    "FLOWS",
+    "Flow",
+    "certainty",
+    "flows",
+    "grey",
+    "long_term",
+    "motion_boundaries",
+    "occluded",
+    "resize_flow",
+    "slow",
+    "still",
+    "warp",
+]
+
+Flow = npt.NDArray[np.float32]
+Grey = npt.NDArray[np.uint8]
+
+
+def grey(picture: Tensor, long_side: int) -> Grey:
+    """Luma (H, W) uint8 of a picture (1, 3, H, W), its long side at most ``long_side`` pixels."""
+    height, width = picture.shape[-2:]
+    size = fit(height, width, min(long_side, max(height, width)))
+    small = F.interpolate(picture, size, mode="area") if size != (height, width) else picture
+    luma = 0.299 * small[0, 0] + 0.587 * small[0, 1] + 0.114 * small[0, 2]
+    return (luma.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).cpu().numpy()
+
+
+def _dis() -> Callable[[Grey, Grey], Flow]:
+    """Dense inverse search (Kroeger et al. 2016), the variationally refined preset: milliseconds a frame."""
+    make: Any = getattr(cv2, "DISOpticalFlow_create")  # noqa: B009 - absent from OpenCV's own stubs
+    search = make(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search.setFinestScale(1)
+
+    def flow(first: Grey, second: Grey) -> Flow:
+        return np.asarray(search.calc(first, second, None), dtype=np.float32)
+
+    return flow
+
+
+def _farneback() -> Callable[[Grey, Grey], Flow]:
+    """Polynomial expansion (Farnebäck 2003): smoother than DIS, blurred at the edges of what moves."""
+
+    def flow(first: Grey, second: Grey) -> Flow:
+        found = cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 5, 21, 4, 7, 1.5, 0)  # type: ignore[call-overload]
+        return np.asarray(found, dtype=np.float32)
+
+    return flow
+
+
+def _raft() -> Callable[[Grey, Grey], Flow]:
+    """RAFT (Teed & Deng 2020) of torchvision, which fetches its weights at first use; luma only."""
+    try:
+        from torchvision.models.optical_flow import Raft_Small_Weights, raft_small  # type: ignore
+    except ImportError:
+        raise VideoError(
+            "flow 'raft' needs torchvision, which is not installed",
+            "dis and farneback need nothing more",
+            "pip install torchvision",
+        ) from None
+    model = raft_small(weights=Raft_Small_Weights.DEFAULT).eval()
+
+    def flow(first: Grey, second: Grey) -> Flow:
+        height, width = first.shape
+        padding = (0, -width % 8, 0, -height % 8)
+        pair = [torch.from_numpy(one)[None, None].float() / 127.5 - 1.0 for one in (first, second)]
+        a, b = (F.pad(one, padding, mode="replicate").expand(1, 3, -1, -1) for one in pair)
+        with torch.no_grad():
+            found = model(a, b)[-1][0, :, :height, :width]
+        return np.ascontiguousarray(found.permute(1, 2, 0).numpy(), dtype=np.float32)
+
+    return flow
+
+
+#: name → builder of (first, second) → flow.
+FLOWS: dict[str, Callable[[], Callable[[Grey, Grey], Flow]]] = {
+    "dis": _dis,
+    "farneback": _farneback,
+    "raft": _raft,
+}
+
+
+def flows(first: Grey, second: Grey, method: Callable[[Grey, Grey], Flow]) -> tuple[Flow, Flow]:
+    """Flow from the first frame to the second, and from the second to the first."""
+    shortest = min(first.shape)
+    if shortest >= 16:  # below that the methods' pyramids have no level left
+        return method(first, second), method(second, first)
+    nothing: Flow = np.zeros((*first.shape, 2), dtype=np.float32)
+    return nothing, nothing
+
+
+def resize_flow(flow: Flow, size: Size) -> Flow:
+    """A flow on another grid: resampled, its vectors scaled by each axis' ratio."""
+    height, width = size
+    if flow.shape[:2] == size:
+        return flow
+    scale = np.array([width / flow.shape[1], height / flow.shape[0]], dtype=np.float32)
+    return np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)) * scale
+
+
+def _targets(flow: Flow) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    height, width = flow.shape[:2]
+    xs, ys = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return xs + flow[..., 0], ys + flow[..., 1]
+
+
+def warp(picture: Tensor, flow: Flow, mode: str = "bicubic") -> Tensor:
+    """The picture as seen along a flow: result[p] = picture[p + flow[p]], edges repeated beyond the frame.
+
+    Bicubic, unlike Ruder's bilinear: bilinear sampling blurs a stylised frame a little with every frame.
+
+    Args:
+        picture: (1, C, H, W), [0, 1].
+        flow: (H, W, 2).
+        mode: ``bicubic``, ``bilinear`` or ``nearest``.
+    """
+    height, width = picture.shape[-2:]
+    xs, ys = _targets(flow)
+    grid = np.stack([2.0 * xs / max(width - 1, 1) - 1.0, 2.0 * ys / max(height - 1, 1) - 1.0], axis=-1)
+    where = torch.from_numpy(grid)[None].to(picture)
+    found = F.grid_sample(picture, where, mode=mode, padding_mode="border", align_corners=True)
+    return found.clamp(0.0, 1.0)
+
+
+def _sampled(field: Flow, along: Flow) -> Flow:
+    xs, ys = _targets(along)
+    return np.asarray(cv2.remap(field, xs, ys, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def occluded(flow: Flow, back: Flow) -> npt.NDArray[np.bool_]:
+    """Where the first frame shows what the second does not (Ruder et al. 2016, eq. 4; Sundaram 2010).
+
+    With f̂ the other flow at the target: |f + f̂|² ≥ 0.01 (|f|² + |f̂|²) + 0.5, or the target outside.
+
+    Args:
+        flow: (H, W, 2) first → second; the result is on the first frame's grid.
+        back: (H, W, 2) second → first.
+    """
+    other = _sampled(back, flow)
+    gap = np.square(flow + other).sum(-1)
+    energy = np.square(flow).sum(-1) + np.square(other).sum(-1)
+    xs, ys = _targets(flow)
+    height, width = flow.shape[:2]
+    outside = (xs < -0.5) | (ys < -0.5) | (xs > width - 0.5) | (ys > height - 0.5)
+    return np.asarray((gap >= 0.01 * energy + 0.5) | outside)
+
+
+def motion_boundaries(flow: Flow) -> npt.NDArray[np.bool_]:
+    """Where the flow changes abruptly (Ruder et al. 2016, eq. 5): |∇u|² + |∇v|² > 0.01 |f|² + 0.002."""
+    slopes = np.zeros(flow.shape[:2], dtype=np.float32)
+    for channel in range(2):
+        for axis in range(2):
+            if flow.shape[axis] > 1:
+                slopes += np.square(np.gradient(flow[..., channel], axis=axis))
+    return np.asarray(slopes > 0.01 * np.square(flow).sum(-1) + 0.002)
+
+
+def certainty(
+    flow: Flow, back: Flow, now: Tensor, then: Tensor, tolerance: float = 0.12
+) -> tuple[Tensor, Flow]:
+    """How far what the past frame says can be trusted at each pixel of the present one.
+
+    Ruder's mask, its holes widened by a pixel and its edges smoothed, so that no outline of the mask is
+    painted; and, differing from the paper, times how well the filmed frames themselves agree along the flow:
+    a flow can be consistent both ways and wrong, which would drag ghosts along.
+
+    Args:
+        flow: (h, w, 2) present → past, at any size.
+        back: (h, w, 2) past → present.
+        now, then: (1, 3, H, W), the filmed frames.
+        tolerance: difference of the filmed frames at which trust is down to 1/e.
+
+    Returns:
+        (1, 1, H, W) in [0, 1], and the flow on the frames' grid.
+    """
+    height, width = now.shape[-2:]
+    kept: Any = 1.0 - (occluded(flow, back) | motion_boundaries(flow)).astype(np.float32)
+    kept = cv2.erode(kept, np.ones((3, 3), dtype=np.uint8), borderValue=1.0)
+    if kept.shape != (height, width):
+        kept = cv2.resize(kept, (width, height), interpolation=cv2.INTER_LINEAR)
+    smooth = torch.from_numpy(np.ascontiguousarray(cv2.GaussianBlur(kept, (0, 0), 1.0)))[None, None]
+    full = resize_flow(flow, (height, width))
+    gap = (now - warp(then, full, "bilinear")).abs().mean(1, keepdim=True)
+    agreed = torch.exp(-(_blurred(gap, 1.5) / tolerance).square())
+    # Blurring lets a little trust back into the holes; squaring takes it out again.
+    return (smooth.square().to(now) * agreed).clamp(0.0, 1.0), full
+
+
+def long_term(certainties: Sequence[Tensor]) -> list[Tensor]:
+    """Share the trust among frames further and further back, nearest first (Ruder et al. 2016, eq. 9).
+
+    c_long(j) = max(c(j) − Σ_{nearer k} c(k), 0): the nearest frame that saw a pixel has the say.
+    """
+    shared, taken = [], torch.zeros_like(certainties[0])
+    for one in certainties:
+        shared.append((one - taken).clamp_min(0.0))
+        taken = taken + one
+    return shared
+
+
+def still(now: Tensor, then: Tensor, tolerance: float) -> Tensor:
+    """Where nothing happened: (1, 1, H, W), 1 up to ``tolerance`` of difference, 0 from twice that.
+
+    The difference is averaged over about five pixels, so that a camera's noise does not count as motion, and
+    its maximum over the neighbourhood decides, so that the still part ends before what moves begins.
+
+    Args:
+        now, then: (1, 3, H, W), [0, 1].
+        tolerance: mean absolute difference, of 1; 0: nothing is still.
+    """
+    if tolerance <= 0.0:
+        return torch.zeros_like(now[:, :1])
+    gap = _blurred((now - then).abs().mean(1, keepdim=True), 2.0)
+    gap = F.max_pool2d(gap, 7, stride=1, padding=3)
+    return (2.0 - gap / tolerance).clamp(0.0, 1.0)
+
+
+def slow(flow: Flow, limit: float = 0.25) -> Tensor:
+    """Where the flow is next to nothing: (1, 1, H, W), 1 up to ``limit`` pixels a frame, 0 from twice that.
+
+    A flat part of a moving picture changes as little as a part that stands still; its strokes must go along.
+    """
+    length = torch.from_numpy(np.sqrt(np.square(flow).sum(-1)))[None, None]
+    return (2.0 - _blurred(length, 2.0) / limit).clamp(0.0, 1.0)
+
+
+def _blurred(values: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of (1, 1, H, W), edges reflected."""
+    array: Any = cv2.GaussianBlur(
+        values[0, 0].cpu().numpy(), (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101
+    )
+    return torch.from_numpy(array)[None, None].to(values)

@@ -1,0 +1,259 @@
+"""The engine over the frames of one shot: each frame goes on from the one before.
+
+After Ruder, Dosovitskiy & Brox 2016 (arXiv 1604.08610). Where we depart: a frame that follows another takes
+a few evaluations instead of about a thousand, because what is known of it starts finished and what is new is
+painted coarse to fine; what stands still is copied instead of painted; mean and contrast are held to the
+clip's own course.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from impasto import engine
+from impasto.encoders import Encoder
+from impasto.engine import Sources, Step
+from impasto.objective import Past, StyleSource
+from impasto.recipe import Recipe
+from impasto.scales import Size
+from impasto.video import motion
+from impasto.video.settings import VideoRecipe
+
+__all__ = [
+    "Earlier",
+    "Painted",
+    "Studio",
+    "correct_drift",
+    "follow",
+    "following",
+    "lay_over",
+    "open_studio",
+    "paint",
+    "quantise",
+]
+
+#: Below this share of known pixels a frame is painted as a picture of its own: a cut that was not found.
+_STRANGE = 0.2
+#: Above this share of new pixels the coarse scales are painted too.
+_NEWS = 0.002
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What all frames of a clip share: made once.
+
+    Attributes:
+        grams: what the style asks for, by size: of a whole picture's scales and of a following frame's.
+        levels: that a frame is rounded to, 255 or 65535.
+    """
+
+    styles: tuple[StyleSource, ...]
+    recipe: VideoRecipe
+    encoder: Encoder
+    grams: Mapping[Size, Mapping[str, Tensor]]
+    levels: int = 255
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """An earlier frame of the shot: as filmed and as painted, (1, 3, H, W) each."""
+
+    filmed: Tensor
+    painted: Tensor
+
+
+@dataclass(frozen=True)
+class Painted:
+    """One painted frame.
+
+    Attributes:
+        pixels: (1, 3, H, W).
+        reference: (1, 3, H, W), for each pixel the filmed frame it was last painted from.
+        evaluations: of the objective, in units of one at full size.
+        known, still: shares of the frame that were known from the past, and that were copied.
+        terms: the last evaluation's terms; empty when everything stood still.
+    """
+
+    pixels: Tensor
+    reference: Tensor
+    evaluations: float
+    known: float
+    still: float
+    terms: Mapping[str, float]
+
+
+def open_studio(
+    styles: Sequence[StyleSource],
+    recipe: VideoRecipe,
+    encoder: Encoder,
+    height: int,
+    width: int,
+    levels: int = 255,
+) -> Studio:
+    """Look at the style at every size that frames of ``height`` × ``width`` will need it."""
+    sources = Sources(torch.zeros(1, 3, height, width), tuple(styles))
+    grams: dict[Size, Mapping[str, Tensor]] = {}
+    for one in (recipe.picture.replace(size="original"), following(recipe, height, width, coarse=True)):
+        grams |= engine.style_grams(sources, one.replace(init="content"), encoder)
+    return Studio(tuple(styles), recipe, encoder, grams, levels)
+
+
+def following(recipe: VideoRecipe, height: int, width: int, *, coarse: bool) -> Recipe:
+    """The picture recipe of a frame that follows another: from what is known, in a few evaluations."""
+    longest = max(height, width)
+    fill = recipe.fill_evaluations
+    plan = engine.sizes(
+        recipe.picture.replace(size="original", coarsest=max(1, longest // 4 if coarse else longest)),
+        height,
+        width,
+    )
+    budgets = (*(fill for _ in plan[:-1]), recipe.evaluations)
+    return recipe.picture.replace(
+        size="original",
+        init="picture",
+        coarsest=max(1, longest // 4 if coarse else longest),
+        iterations=budgets,
+    )
+
+
+def _run(sources: Sources, recipe: Recipe, studio: Studio) -> tuple[Step, float]:
+    """The last step, and the cost in evaluations at full size."""
+    taken = list(engine.steps(sources, recipe, studio.encoder))
+    final = taken[-1].size  # a plan has at least one evaluation
+    return taken[-1], sum(step.size[0] * step.size[1] for step in taken) / (final[0] * final[1])
+
+
+def paint(filmed: Tensor, studio: Studio, mask: Tensor | None = None, past: tuple[Past, ...] = ()) -> Painted:
+    """A frame as a picture of its own, with the full schedule; ``past`` holds where it is certain."""
+    recipe = studio.recipe.picture.replace(size="original")
+    sources = Sources(filmed, studio.styles, content_mask=mask, past=past, grams=studio.grams)
+    last, cost = _run(sources, recipe, studio)
+    return Painted(quantise(last.picture.detach(), studio.levels), filmed, cost, 0.0, 0.0, last.terms)
+
+
+def follow(
+    filmed: Tensor,
+    earlier: Sequence[Earlier],
+    reference: Tensor,
+    studio: Studio,
+    mask: Tensor | None = None,
+    base: Tensor | None = None,
+) -> Painted:
+    """A frame that goes on from earlier ones.
+
+    Args:
+        filmed: (1, 3, H, W), [0, 1].
+        earlier: the frames ``recipe.long_term`` back, as far as the shot has them; nearest first.
+        reference: (1, 3, H, W), what each pixel of the nearest painted frame was painted from.
+        mask: (1, 1, H, W), where the frame counts; None: everywhere.
+        base: this frame as the last pass painted it, in a later pass.
+    """
+    recipe, nearest = studio.recipe, earlier[0]
+    # What the nearest painted frame shows is not quite the frame before it, but what it was painted from.
+    earlier = (Earlier(reference, nearest.painted), *earlier[1:])
+    stays = motion.still(filmed, reference, recipe.still_tolerance)
+    past, flow, stays = _recall(filmed, earlier, stays, recipe)
+    if base is None and float(stays.min()) == 1.0:
+        return Painted(nearest.painted, reference, 0.0, 1.0, 1.0, {})
+    known = float(torch.stack([one.certainty for one in past]).sum(0).mean())
+    if known < _STRANGE and base is None:
+        return paint(filmed, studio, mask, past)
+    coarse = 1.0 - known > _NEWS and base is None
+    start = _known(filmed, past) if base is None else _blend(base, past[0], recipe.pass_blend)
+    sources = Sources(filmed, studio.styles, content_mask=mask, start=start, past=past, grams=studio.grams)
+    last, cost = _run(sources, following(recipe, *filmed.shape[-2:], coarse=coarse), studio)
+    pixels = last.picture.detach()
+    if recipe.drift == "hold":
+        pixels = correct_drift(pixels, filmed, earlier[0], past[0].certainty, flow)
+    pixels = quantise(torch.lerp(pixels, past[0].pixels, stays), studio.levels)
+    fresh = torch.where(stays > 0.5, reference, filmed)
+    return Painted(pixels, fresh, cost, known, float(stays.mean()), last.terms)
+
+
+def _recall(
+    filmed: Tensor, earlier: Sequence[Earlier], stays: Tensor, recipe: VideoRecipe
+) -> tuple[tuple[Past, ...], motion.Flow, Tensor]:
+    """What the earlier frames say of this one, the flow to the nearest of them, and what stands still."""
+    method = motion.FLOWS[recipe.flow]()
+    here = motion.grey(filmed, recipe.flow_size)
+    trusted: list[Tensor] = []
+    warped, fields = [], []
+    for one in earlier:
+        forth, back = motion.flows(motion.grey(one.filmed, recipe.flow_size), here, method)
+        trust, field = motion.certainty(back, forth, filmed, one.filmed)
+        if not trusted:  # still against the nearest frame only
+            stays = stays * motion.slow(field).to(stays)
+            trust = torch.maximum(trust, stays)
+            field = field * (1.0 - stays)[0, 0].cpu().numpy()[..., None].astype(np.float32)
+        trusted.append(trust)
+        fields.append(field)
+        warped.append(motion.warp(one.painted, field))
+    shared = motion.long_term(trusted)
+    past = (Past(w, c, recipe.temporal_weight) for w, c in zip(warped, shared, strict=True))
+    return tuple(past), fields[0], stays
+
+
+def _known(picture: Tensor, past: Sequence[Past]) -> Tensor:
+    """The past where it is certain, ``picture`` elsewhere."""
+    for one in reversed(past):
+        picture = torch.lerp(picture, one.pixels, one.certainty)
+    return picture
+
+
+def _blend(base: Tensor, past: Past, share: float) -> Tensor:
+    """Start of a later pass: last pass' frame, with ``share`` of the neighbour where that is certain."""
+    return torch.lerp(base, past.pixels, share * past.certainty)
+
+
+def correct_drift(
+    painted: Tensor, filmed: Tensor, before: Earlier, known: Tensor, flow: motion.Flow, limit: float = 0.03
+) -> Tensor:
+    """Hold mean and contrast of what is known to what they were, plus what changed in the film itself.
+
+    Every resampling and every few steps of optimisation shift both by a hair, always the same way: over
+    hundreds of frames a background darkens. Per channel, over the known pixels, mean and standard deviation
+    are brought to those of the frame before (read without interpolation, which would blur), times and plus
+    the film's own change; applied to the whole frame, as seams would show.
+
+    Args:
+        painted, filmed: this frame, (1, 3, H, W).
+        known: (1, 1, H, W) in [0, 1].
+        flow: (H, W, 2), this frame → the one before.
+        limit: largest relative change of contrast, and of the mean in units of the range.
+    """
+    if float(known.mean()) < 0.05:
+        return painted
+    old_painted = motion.warp(before.painted, flow, "nearest")
+    old_filmed = motion.warp(before.filmed, flow, "nearest")
+    mean, spread = _statistics(painted, known)
+    old_mean, old_spread = _statistics(old_painted, known)
+    film_mean, film_spread = _statistics(filmed, known)
+    was_mean, was_spread = _statistics(old_filmed, known)
+    tiny = 1e-3  # a flat picture has no contrast to correct
+    wanted = old_spread * ((film_spread + tiny) / (was_spread + tiny))
+    gain = ((wanted + tiny) / (spread + tiny)).clamp(1.0 - limit, 1.0 + limit)
+    shift = (old_mean + film_mean - was_mean - mean).clamp(-limit, limit)
+    return ((painted - mean) * gain + mean + shift).clamp(0.0, 1.0)
+
+
+def _statistics(picture: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation per channel, (1, 3, 1, 1) each, over the weighted pixels."""
+    total = weights.sum()
+    mean = (picture * weights).sum((2, 3), keepdim=True) / total
+    variance = ((picture - mean).square() * weights).sum((2, 3), keepdim=True) / total
+    return mean, variance.sqrt()
+
+
+def quantise(picture: Tensor, levels: int = 255) -> Tensor:
+    """Rounded to what the file on disk will hold: a resumed run goes on from the very same numbers."""
+    return (picture.clamp(0.0, 1.0) * levels).round() / levels
+
+
+def lay_over(painted: Tensor, filmed: Tensor, mask: Tensor | None) -> Tensor:
+    """The painted frame where the mask is 1, the filmed one where it is 0."""
+    return painted if mask is None else torch.lerp(filmed, painted, mask)
