@@ -1,0 +1,382 @@
+"""The Python door: whatever a caller has for a picture, and `Recipe` as the one place of every setting."""
+
+from __future__ import annotations
+
+import json
+import math
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from pydantic.fields import FieldInfo
+
+import impasto
+from fakes import checks, picture
+from impasto import images, runs
+from impasto.errors import PictureError, RecipeError, WeightsError
+from impasto.layers import LAYERS
+from impasto.recipe import Recipe
+
+QUICK: dict[str, Any] = {"size": 40, "coarsest": 40, "iterations": 2, "precision": "float32"}
+
+
+def eight_bit(tensor: torch.Tensor) -> np.ndarray:
+    """(H, W, 3) uint8."""
+    return (tensor[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+
+
+# ------------------------------------------------------------------------------------------------- pictures
+
+
+def test_a_path_a_pil_picture_an_array_and_a_tensor_give_the_same_picture(tmp_path):
+    arrays = eight_bit(picture(48, 64)), eight_bit(checks(48, 48))
+    paths = [tmp_path / "content.png", tmp_path / "style.png"]
+    for array, path in zip(arrays, paths, strict=True):
+        Image.fromarray(array).save(path)
+    tensors = [torch.from_numpy(a.transpose(2, 0, 1)[None].astype(np.float32) / 255) for a in arrays]
+    forms: list[list[Any]] = [
+        list(paths), [str(path) for path in paths], [Image.fromarray(a) for a in arrays],
+        list(arrays), tensors, [tensors[0][0], images.load(paths[1])],
+    ]  # fmt: skip
+    results = [impasto.stylize(content, style, **QUICK) for content, style in forms]
+    for result in results:
+        assert result.pixels.shape == (1, 3, 30, 40)
+        assert result.pixels.dtype == torch.float32
+        assert torch.equal(result.pixels, results[0].pixels)
+    assert results[0].inputs == tuple(paths)
+    assert results[3].inputs == ()
+
+
+def test_a_result_tells_everything_about_itself(tmp_path):
+    chosen = QUICK | {"iterations": 5, "tv_weight": 0.1}
+    result = impasto.stylize(picture(48, 64), checks(48, 48), **chosen)
+    assert result.finished
+    assert result.recipe == Recipe(**chosen)
+    assert len(result.trace) == 5
+    terms = {"content/relu3_2", "tv", *(f"style/relu{k}_1" for k in range(1, 6))}
+    assert set(result.losses) == terms | {"total"}
+    assert result.losses["total"] == min(entry["loss"] for entry in result.trace)
+    assert 0 < result.seconds < 60
+    assert result.environment["versions"]["torch"]
+    assert (result.image.size, result.image.mode) == ((40, 30), "RGB")
+    assert np.array_equal(np.asarray(result.image), eight_bit(result.pixels))
+    path = result.save(tmp_path / "out.png")
+    assert path == tmp_path / "out.png"
+    assert np.array_equal(np.asarray(Image.open(path)), np.asarray(result.image))
+    assert Recipe.from_json(images.read_metadata(path) or "") == result.recipe
+    deep = images.load(result.save(tmp_path / "out.tif", bit_depth=16))
+    assert float((deep.pixels - result.pixels).abs().max()) <= 0.5 / 65535 + 1e-7
+
+
+def test_a_result_never_goes_over_what_it_was_made_from(tmp_path):
+    path = tmp_path / "content.png"
+    Image.fromarray(eight_bit(picture(48, 64))).save(path)
+    before = path.read_bytes()
+    result = impasto.stylize(path, checks(48, 48), **QUICK)
+    with pytest.raises(PictureError, match="is also an input"):
+        result.save(path)
+    assert path.read_bytes() == before
+
+
+def test_alpha_comes_back_at_the_results_size():
+    rgba = np.dstack([eight_bit(picture(48, 64)), np.full((48, 64), 255, np.uint8)])
+    rgba[:, :32, 3] = 0
+    result = impasto.stylize(rgba, checks(48, 48), **QUICK)
+    assert result.image.mode == "RGBA"
+    alpha = np.asarray(result.image)[..., 3]
+    assert alpha.shape == (30, 40)
+    assert (alpha[:, :15] == 0).all()
+    assert (alpha[:, 25:] == 255).all()
+
+
+def test_several_styles_and_their_blend():
+    styles = [checks(48, 48), picture(48, 48, 5)]
+    even = impasto.stylize(picture(48, 64), styles, **QUICK)
+    told = impasto.stylize(picture(48, 64), tuple(styles), style_blend=(2, 2), **QUICK)
+    assert torch.equal(even.pixels, told.pixels)
+    uneven = impasto.stylize(picture(48, 64), styles, style_blend=(1, 0), **QUICK)
+    assert torch.equal(uneven.pixels, impasto.stylize(picture(48, 64), styles[0], **QUICK).pixels)
+    assert not torch.equal(uneven.pixels, even.pixels)
+    with pytest.raises(RecipeError, match="3 style weights for 2"):
+        impasto.stylize(picture(48, 64), styles, style_blend=(1, 1, 1), **QUICK)
+
+
+def test_settings_go_over_a_recipe_and_a_start_picture_sets_the_start():
+    base = Recipe(**QUICK, seed=7, init="noise")
+    result = impasto.stylize(picture(48, 64), checks(48, 48), recipe=base, tv_weight=0.5)
+    assert result.recipe == base.replace(tv_weight=0.5)
+    assert base.tv_weight == 0.0
+    started = impasto.stylize(picture(48, 64), checks(48, 48), recipe=base, init_image=picture(30, 40, 9))
+    assert started.recipe.init == "picture"
+    assert not torch.equal(
+        started.pixels, impasto.stylize(picture(48, 64), checks(48, 48), recipe=base).pixels
+    )
+
+
+def test_steps_are_the_same_work_one_at_a_time():
+    chosen = QUICK | {"iterations": 4}
+    steps = impasto.steps(picture(48, 64), checks(48, 48), **chosen)
+    assert isinstance(steps, Iterator)
+    listed = list(steps)
+    whole = impasto.stylize(picture(48, 64), checks(48, 48), **chosen)
+    assert [step.loss for step in listed] == [entry["loss"] for entry in whole.trace]
+    assert torch.equal(listed[-1].picture, whole.pixels)
+    assert isinstance(listed[0], impasto.Step)
+    with pytest.raises(AttributeError):
+        listed[0].loss = 0.0  # type: ignore[misc]
+
+
+def test_a_run_can_be_watched_and_stopped():
+    seen: list[int] = []
+    result = impasto.stylize(
+        picture(48, 64), checks(48, 48), on_step=lambda step: seen.append(step.evaluations),
+        stop=lambda: len(seen) == 3, **(QUICK | {"iterations": 50}),
+    )  # fmt: skip
+    assert seen == [1, 2, 3]
+    assert not result.finished
+    assert len(result.trace) == 3
+
+
+def test_a_run_stopped_at_a_coarse_scale_still_has_the_full_size():
+    chosen = {"size": 64, "coarsest": 32, "iterations": 9, "style_layers": "relu1_1"}
+    result = impasto.stylize(picture(48, 64), checks(48, 48), stop=lambda: True, **chosen)
+    assert result.pixels.shape == (1, 3, 48, 64)
+    assert result.trace[-1]["width"] == 32
+
+
+def test_an_interrupt_is_the_callers_unless_he_wants_the_picture():
+    job = runs.prepare(picture(48, 64), checks(48, 48), Recipe(**(QUICK | {"iterations": 9})))
+
+    def interrupt(step: impasto.Step) -> None:
+        if step.evaluations == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(job, on_step=interrupt)
+    kept = runs.run(job, on_step=interrupt, keep_on_interrupt=True)
+    assert not kept.finished
+    assert len(kept.trace) == 2
+
+
+def test_mistakes_are_errors_of_ours(tmp_path):
+    style = checks(48, 48)
+    for content, match in [
+        (tmp_path / "no.png", "there is no file"), (np.zeros((3, 48, 64), np.uint8), "channels last"),
+        (torch.zeros(2, 3, 48, 64), "one picture at a time"),
+        (np.full((48, 64, 3), 200.0), "floats from 200"),
+        (3.5, "given as float"), (None, "no content picture"),
+    ]:  # fmt: skip
+        with pytest.raises(impasto.ImpastoError, match=match):
+            impasto.stylize(content, style, **QUICK)
+    with pytest.raises(RecipeError, match="unknown setting 'strength'"):
+        impasto.stylize(picture(), style, strength=3)
+    with pytest.raises(RecipeError, match="device 'tpu'"):
+        impasto.stylize(picture(), style, device="tpu")
+    with pytest.raises(WeightsError, match=r"no\.pth"):
+        impasto.stylize(picture(), style, encoder="vgg19", weights=tmp_path / "no.pth")
+
+
+def test_a_record_is_strict_json_even_of_a_run_that_went_wrong(tmp_path):
+    result = impasto.stylize(picture(48, 64), checks(48, 48), **QUICK)
+    bad = result.trace[0] | {"loss": math.nan, "best_loss": math.inf, "event": "not finite: given up"}
+    broken = runs.Result(
+        pixels=result.pixels, alpha=None, recipe=result.recipe, losses={"total": math.inf}, trace=[bad],
+        seconds=1.0, finished=True, environment=result.environment,
+    )  # fmt: skip
+    runs.record(broken, tmp_path / "run")
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    line = json.loads((tmp_path / "run" / "trace.jsonl").read_text(), parse_constant=refuse)
+    assert (line["loss"], line["best_loss"], line["event"]) == (None, None, "not finite: given up")
+    text = (tmp_path / "run" / "environment.json").read_text()
+    assert json.loads(text, parse_constant=refuse)["losses"] == {"total": None}
+
+
+# --------------------------------------------------------------------------------------------------- recipe
+
+
+def test_a_recipe_is_frozen_and_replaced():
+    recipe = Recipe()
+    with pytest.raises(Exception, match="frozen"):
+        recipe.size = 3  # type: ignore[misc]
+    other = recipe.replace(size=800, style_layers="relu1_1,relu2_1")
+    assert (recipe.size, other.size) == (512, 800)
+    assert other.style_layers == ("relu1_1", "relu2_1")
+    assert other != recipe
+    assert hash(other) == hash(recipe.replace(size=800, style_layers=("relu1_1", "relu2_1")))
+
+
+@pytest.mark.parametrize(
+    ("given_", "expected"),
+    [("relu3_2", ("relu3_2",)), ("relu1_1,block2_conv1", ("relu1_1", "relu2_1")),
+     (["relu1_1, conv_5"], ("relu1_1", "conv3_1")), (("relu1_1", "relu2_1"), ("relu1_1", "relu2_1"))],
+)  # fmt: skip
+def test_lists_may_be_written_with_commas(given_, expected):
+    assert Recipe(style_layers=given_).style_layers == expected
+
+
+def test_numbers_in_lists_may_be_written_with_commas():
+    assert Recipe(iterations="30,20,10").iterations == (30, 20, 10)
+    assert Recipe(iterations=5).iterations == (5,)
+    assert Recipe(style_blend=["1, 2", 3]).style_blend == (1.0, 2.0, 3.0)
+
+
+def test_shares_sum_to_one_and_keep_the_ratio():
+    recipe = Recipe(content_layers=("relu1_1", "relu2_1"), content_layer_weights=(1, 3))
+    assert recipe.content_terms() == {"relu1_1": 0.25, "relu2_1": 0.75}
+    assert math.fsum(recipe.style_terms().values()) == pytest.approx(1.0)
+    assert set(recipe.style_terms()) == set(recipe.style_layers)
+
+
+WEIGHT = st.floats(0.0, 1e12)
+
+
+@st.composite
+def recipes(draw: st.DrawFn) -> Recipe:
+    layers = draw(st.lists(st.sampled_from(LAYERS), min_size=1, max_size=5, unique=True))
+    drawn: dict[str, Any] = {
+        "size": draw(st.integers(1, 65536) | st.just("original")),
+        "seed": draw(st.integers(0, 2**63 - 1)),
+        "weights": draw(st.none() | st.just(Path("some/file ünicode.pth"))),
+        "pooling": draw(st.sampled_from([None, "max", "average", "l2"])),
+        "style_layers": tuple(layers),
+        "style_layer_weights": draw(st.just(()) | st.tuples(*[st.floats(1e-12, 1e12)] * len(layers))),
+        "content_weight": draw(WEIGHT),
+        "tv_weight": draw(WEIGHT),
+        "iterations": tuple(draw(st.lists(st.integers(0, 10**6), min_size=1, max_size=4))),
+        "tolerance": draw(st.floats(0.0, 1.0, exclude_max=True)),
+        "learning_rate": draw(st.floats(0.0, 10.0, exclude_min=True)),
+        "style_scale": draw(st.floats(0.05, 8.0, exclude_min=True)),
+        "init": draw(st.sampled_from(["content", "noise", "style-colours", "picture"])),
+    }
+    return Recipe(**drawn)
+
+
+@settings(deadline=None)
+@given(recipes())
+def test_a_recipe_survives_json(recipe):
+    text = recipe.to_json()
+    assert Recipe.from_json(text) == recipe
+    assert set(json.loads(text)) == set(Recipe.model_fields)
+    assert Recipe.from_json(text).to_json() == text
+
+
+def test_json_by_hand_takes_defaults_for_the_rest():
+    assert Recipe.from_json('{"size": 800, "style_layers": "conv_1"}') == Recipe(
+        size=800, style_layers="conv1_1"
+    )
+    assert Recipe.from_json("{}") == Recipe()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "null", "[]", "3", "NaN", '{"size": 1e999}', '{"size": NaN}', '{"self": 1}',
+     '{"model_config": {}}',
+     '{"iterations": []}', '{"iterations": null}', '{"style_layers": {}}', '{"style_layers": [1]}',
+     '{"style_blend": [[1]]}', '{"encoder": ["compact"]}', '{"seed": 1.5}', '{"tv_weight": "x"}',
+     "[" * 100_000],
+    ids=lambda text: text[:30],
+)  # fmt: skip
+def test_json_that_is_no_recipe_is_refused_in_one_line(text):
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_json(text)
+    assert "\n" not in str(caught.value)
+
+
+def bounds(annotation: Any) -> list[Any]:
+    """Every constraint (ge, gt, le, lt) in an annotation, however deep."""
+    found = []
+    for item in getattr(annotation, "__metadata__", ()):
+        found += [item, *getattr(item, "metadata", ())]
+    for part in typing.get_args(annotation):
+        if part is not annotation:
+            found += bounds(part)
+    return [item for item in found if any(hasattr(item, name) for name in ("ge", "gt", "le", "lt"))]
+
+
+def limits(field: FieldInfo) -> Iterator[tuple[str, float]]:
+    """(sign, bound) of every limit of a field."""
+    for item in [*field.metadata, *bounds(field.annotation)]:
+        for name in ("ge", "gt", "le", "lt"):
+            bound = getattr(item, name, None)
+            if bound is not None:
+                yield name, bound
+
+
+LIMITS = [(name, *limit) for name, field in Recipe.model_fields.items() for limit in limits(field)]
+
+
+def types_in(annotation: Any) -> set[Any]:
+    """Every plain type in an annotation, however deep."""
+    parts = typing.get_args(annotation)
+    return set().union(*map(types_in, parts)) if parts else {annotation}
+
+
+def test_every_number_has_a_lower_and_an_upper_limit():
+    numbers = {n for n, field in Recipe.model_fields.items() if types_in(field.annotation) & {int, float}}
+    assert {"size", "seed", "iterations", "tv_weight", "style_blend"} <= numbers
+    assert {name for name, sign, _ in LIMITS if sign in ("ge", "gt")} == numbers
+    assert {name for name, sign, _ in LIMITS if sign in ("le", "lt")} == numbers
+
+
+@pytest.mark.parametrize(("name", "sign", "bound"), LIMITS)
+def test_limits_are_enforced_and_said(name, sign, bound):
+    whole = float not in types_in(Recipe.model_fields[name].annotation)
+    step = 1 if whole else abs(bound) * 1e-6 or 1e-6
+    outside = {"ge": bound - step, "gt": bound, "le": bound + step, "lt": bound}[sign]
+    inside = {"ge": bound, "gt": bound + step, "le": bound, "lt": bound - step}[sign]
+    # A weight of 0 alone may leave nothing to do, and lists have a length to keep.
+    rest: dict[str, Any] = {"tv_weight": 1.0} if name != "tv_weight" else {}
+    listed = name.endswith(("layer_weights", "blend"))
+    layers = len(getattr(Recipe(), name.replace("_layer_weights", "_layers"))) if "layer" in name else 2
+
+    def value(number: float) -> Any:
+        return [number, *[1.0] * (layers - 1)] if listed else number
+
+    with pytest.raises(RecipeError, match=name):
+        Recipe(**(rest | {name: value(outside)}))
+    if not (listed and layers == 1 and inside == 0):
+        Recipe(**(rest | {name: value(inside)}))
+    words = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    if abs(bound) < 1e18:
+        assert f"{words[sign]} {bound:g}" in (Recipe.model_fields[name].description or "")
+
+
+@pytest.mark.parametrize("name", list(Recipe.model_fields))
+def test_every_setting_has_help_and_a_valid_default(name):
+    field = Recipe.model_fields[name]
+    assert field.description
+    assert field.description.endswith(".")
+    assert len(field.description) > 15
+    assert not field.is_required()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ({"content_weight": -1e-9}, "content_weight"), ({"style_weight": math.nan}, "style_weight"),
+        ({"tv_weight": math.inf}, "tv_weight"), ({"size": "big"}, "size"), ({"size": 1.5}, "size"),
+        ({"style_layers": ()}, "style_layers"), ({"style_layers": ("relu1_1", "conv_99")}, "conv_99"),
+        ({"style_layers": ("relu1_1", "block1_conv1")}, "2 times"),
+        ({"content_layers": ("relu1_1",), "content_layer_weights": (1, 2)}, "2 content layer weights for 1"),
+        ({"style_layers": ("relu1_1",), "style_layer_weights": (0,)}, "layer weights are all 0"),
+        ({"style_blend": (0, 0)}, "blend is 0"), ({"iterations": ()}, "iterations"),
+        ({"content_weight": 0, "style_weight": 0}, "all 0"), ({"colour": "kept"}, "unknown setting 'colour'"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_in_one_line(wrong, match):
+    with pytest.raises(RecipeError, match=match) as caught:
+        Recipe(**wrong)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(RecipeError, match=match):
+        Recipe().replace(**wrong)
