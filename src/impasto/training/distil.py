@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,19 +47,30 @@ class Trainer:
         photos, paintings: folders' training crops.
         held_out: crops (N, 3, S, S) that are never trained on, for the variance explained.
         plan: numbers of this run.
+        widths: channels of each convolution.
+        fit: start in closed form; False before :meth:`resume`.
     """
 
     def __init__(
-        self, teacher: Teacher, photos: Crops, paintings: Crops, held_out: Tensor, plan: Plan
+        self,
+        teacher: Teacher,
+        photos: Crops,
+        paintings: Crops,
+        held_out: Tensor,
+        plan: Plan,
+        widths: Mapping[str, int] = WIDTHS,
+        *,
+        fit: bool = True,
     ) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self.teacher = plan, teacher
         self.photos, self.paintings, self.held_out = photos, paintings, held_out
         self.rng = np.random.default_rng(plan.seed)
-        start = self._crops(plan.start)
-        teacher.calibrate(start[:: max(1, plan.start // 32)])
-        self.student = Student(teacher.channels, WIDTHS, plan.pooling)
-        self.start = fit_to_teacher(self.student, teacher, start)
+        self.student = Student(teacher.channels, widths, plan.pooling)
+        if fit:
+            start = self._crops(plan.start)
+            teacher.calibrate(start[:: max(1, plan.start // 32)])
+            fit_to_teacher(self.student, teacher, start)
         self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.canvases = Canvases(photos, paintings, plan.buffer, plan.size, plan.seed + 1)
         self.optimiser = torch.optim.Adam(self.student.parameters(), lr=plan.lr, betas=(0.9, 0.99))
@@ -163,7 +175,7 @@ class Trainer:
     @torch.no_grad()
     def explained(self) -> dict[str, float]:
         """Share of each target's variance that the averaged student explains on the held-out crops."""
-        student = Student(self.teacher.channels, WIDTHS, self.plan.pooling)
+        student = copy.deepcopy(self.student)
         student.load_state_dict(self.mean_state)
         error, total = dict.fromkeys(TARGETS, 0.0), dict.fromkeys(TARGETS, 0.0)
         for chunk in self.held_out.split(16):

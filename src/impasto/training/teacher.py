@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from impasto.encoders import OXFORD, Encoder
+from impasto.encoders import OXFORD, Encoder, Normalisation
 from impasto.errors import WeightsError
 from impasto.layers import CONVS, LAYERS
 from impasto.weights import read_state
@@ -65,25 +65,31 @@ class Teacher(nn.Module):
     Raw features differ by orders of magnitude between levels; unscaled, the student learns nothing.
     """
 
-    def __init__(self, lower: Path, upper: Path | None = None) -> None:
+    def __init__(
+        self,
+        lower: Mapping[str, Tensor],
+        upper: Mapping[str, Tensor] | None = None,
+        normalisation: Normalisation = OXFORD,
+    ) -> None:
         super().__init__()
-        state = read_state(lower)
-        self.state: dict[str, Tensor] = dict(state)
-        self.lower = Encoder(state, OXFORD, padding="replicate")
-        self.upper: Compressed | None = None
-        if upper is not None:
-            from safetensors.torch import load_file
-
-            self.upper = Compressed(load_file(upper))
+        self.lower = Encoder(lower, normalisation, padding="replicate")
+        self.upper = None if upper is None else Compressed(upper)
         self.from_lower = tuple(t for t in TARGETS if t in self.lower.layers)
         self.from_upper = tuple(t for t in TARGETS if t not in self.lower.layers)
         if self.from_upper and self.upper is None:
             raise WeightsError(
-                f"{lower} ends at {self.lower.layers[-1]}",
+                f"the teacher ends at {self.lower.layers[-1]}",
                 f"the student is taught {', '.join(TARGETS)}",
                 "give a complete VGG-19, or a compressed network with heads as --upper",
             )
         self.rms = dict.fromkeys(TARGETS, 1.0)
+
+    @classmethod
+    def from_files(cls, lower: Path, upper: Path | None = None) -> Teacher:
+        """Oxford's VGG-19 in any container that ``read_state`` reads, and a compressed network's file."""
+        from safetensors.torch import load_file
+
+        return cls(read_state(lower), None if upper is None else load_file(upper))
 
     @property
     def channels(self) -> dict[str, int]:

@@ -1,0 +1,130 @@
+"""``python -m impasto.training``: distil the compact encoder, resumable, with a live table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from impasto.encoders import CENTRED, Encoder
+from impasto.errors import ImpastoError, RecipeError
+from impasto.planning import keep_memory, parse_seconds
+from impasto.recipe import Recipe
+from impasto.training.data import Crops
+from impasto.training.distil import Plan, Trainer
+from impasto.training.report import judge, paint
+from impasto.training.student import export
+from impasto.training.teacher import TARGETS, Teacher
+
+app = App(name="python -m impasto.training", default_parameter=Parameter(negative=()))
+
+#: Pictures painted and judged at each report: small, for minutes matter here.
+JUDGED = Recipe(size=192, coarsest=96, iterations=(60, 40))
+
+
+@app.default
+def distil(
+    *,
+    teacher: Path,
+    data: Path,
+    out: Path,
+    upper: Path | None = None,
+    budget: str = "2h",
+    final: float = 0.3,
+    resume: bool = False,
+    report_every: int = 300,
+    plan: Annotated[Plan | None, Parameter(name="*")] = None,
+) -> None:
+    """Distil the compact encoder from a VGG-19.
+
+    Parameters
+    ----------
+    teacher
+        Oxford's VGG-19: .safetensors, .pth or Keras .h5; fewer layers will do, with --upper.
+    data
+        Folder with the folders photos and paintings; 5 % of each is held out.
+    out
+        Folder for checkpoint.pt and compact.safetensors; made if its parent exists.
+    upper
+        Compressed network with heads for the levels that the teacher lacks.
+    budget
+        Wall time of this call, as 20m or 2h.
+    final
+        Share of the budget over which the learning rate falls to zero.
+    resume
+        Go on from the checkpoint in OUT.
+    report_every
+        Steps between two reports, each with a checkpoint.
+    """
+    console = Console()
+    seconds = parse_seconds(budget)
+    plan = plan or Plan()
+    if not 0.0 <= final <= 1.0:
+        raise RecipeError(f"final {final}", "a share from 0 to 1")
+    try:
+        out.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RecipeError(
+            f"no folder {str(out)!r}: {error.strerror}", "one in a folder that exists"
+        ) from None
+    keep_memory()
+    taught = Teacher.from_files(teacher, upper)
+    photos, paintings = Crops(data / "photos"), Crops(data / "paintings")
+    held = [Crops(data / name, held_out=True) for name in ("photos", "paintings")]
+    rng = np.random.default_rng(99)
+    pairs = [(held[0].draw(1, 192, rng), held[1].draw(1, 192, rng)) for _ in range(4)]
+    seen = torch.cat([crops.draw(24, 192, rng) for crops in held])
+    trainer = Trainer(taught, photos, paintings, seen, plan, fit=not resume)
+    if resume:
+        trainer.resume(out)
+    _report(console, trainer, pairs, {})
+    for record in trainer.run(seconds, final=final, every=50):
+        console.print(f"step {trainer.steps}  {trainer.seconds:.0f} s  loss {record['loss']:.3f}")
+        if trainer.steps % report_every == 0:
+            _report(console, trainer, pairs, record)
+            trainer.save(out)
+    _report(console, trainer, pairs, {})
+    trainer.save(out)
+
+
+def _report(
+    console: Console, trainer: Trainer, pairs: list[tuple[Tensor, Tensor]], record: dict[str, float]
+) -> None:
+    """Variance explained on held-out crops, error on policy, style_rel on a few painted pairs."""
+    state = {k: v.float() for k, v in export(trainer.student, trainer.mean_state).items()}
+    encoder = Encoder(state, CENTRED, pooling=trainer.plan.pooling)
+    painted = paint(encoder, pairs, JUDGED)
+    scores = [judge(trainer.teacher, out, c, s) for out, (c, s) in zip(painted, pairs, strict=True)]
+    table = Table(title=f"step {trainer.steps}, {trainer.seconds / 60:.0f} min")
+    for name in ("", *TARGETS):
+        table.add_column(name)
+    explained = trainer.explained()
+    table.add_row("explained", *(f"{explained[t]:.3f}" for t in TARGETS))
+    if record:
+        table.add_row("error on policy", *(f"{record[f'canvas_{t}']:.3f}" for t in TARGETS))
+    console.print(table)
+    console.print("style_rel " + " ".join(f"{score.mean:.3f}" for score in scores))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run; a user's mistake is one line and exit code 2."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+    except (ImpastoError, CycloptsError) as error:
+        print(f"impasto.training: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("impasto.training: stopped; the last checkpoint stands", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

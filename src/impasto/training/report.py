@@ -1,0 +1,86 @@
+"""How good a student is, judged by the teacher on finished pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto import engine
+from impasto.descriptors import gram
+from impasto.encoders import OXFORD, Encoder
+from impasto.engine import Sources
+from impasto.objective import StyleSource
+from impasto.recipe import Recipe
+from impasto.scales import fit, resample
+from impasto.training.teacher import STYLE_TARGETS, TARGETS, Teacher
+
+__all__ = ["CONTENT_TARGET", "Score", "TeacherEncoder", "judge", "paint"]
+
+CONTENT_TARGET = "relu3_2"
+
+
+class TeacherEncoder(Encoder):
+    """The teacher as an encoder, so that pictures can be painted against it too."""
+
+    def __init__(self, teacher: Teacher, lower: dict[str, Tensor]) -> None:
+        super().__init__(lower, OXFORD)
+        self.teacher = teacher
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return TARGETS
+
+    def forward(
+        self, image: Tensor, layers: Iterable[str], *, padding: str | None = None
+    ) -> dict[str, Tensor]:
+        del padding  # each of the teacher's networks pads as it was trained
+        found = self.teacher.raw(image, tuple(layers))
+        return {layer: found[layer].float() for layer in layers}
+
+
+@dataclass(frozen=True)
+class Score:
+    """A picture under the teacher.
+
+    Attributes:
+        style_rel: per style level, ‖G(out) − G(style)‖² / ‖G(content) − G(style)‖²: 1 untouched, 0 exact.
+        content: ‖F(out) − F(content)‖² / ‖F(content)‖² at relu3_2.
+    """
+
+    style_rel: tuple[float, ...]
+    content: float
+
+    @property
+    def mean(self) -> float:
+        """``style_rel`` averaged over the levels."""
+        return sum(self.style_rel) / len(self.style_rel)
+
+
+@torch.no_grad()
+def judge(teacher: Teacher, out: Tensor, content: Tensor, style: Tensor) -> Score:
+    """Score ``out`` (1, 3, H, W); content and style are resampled to its size, the style never larger."""
+    size = (out.shape[-2], out.shape[-1])
+    content = resample(content, size)
+    height, width = style.shape[-2:]
+    style = resample(style, fit(height, width, min(max(height, width), max(size))))
+    layers = (*STYLE_TARGETS, CONTENT_TARGET)
+    seen = [teacher.raw(picture, layers) for picture in (out, content, style)]
+    relative = []
+    for layer in STYLE_TARGETS:
+        a, b, target = (gram(features[layer].float()) for features in seen)
+        relative.append(float((a - target).square().sum() / (b - target).square().sum()))
+    a, b = seen[0][CONTENT_TARGET].float(), seen[1][CONTENT_TARGET].float()
+    return Score(tuple(relative), float((a - b).square().sum() / b.square().sum()))
+
+
+def paint(encoder: Encoder, pairs: Sequence[tuple[Tensor, Tensor]], recipe: Recipe) -> list[Tensor]:
+    """Each (content, style) pair painted with ``encoder``; pictures (1, 3, H, W)."""
+    done = []
+    for content, style in pairs:
+        for step in engine.steps(Sources(content, (StyleSource(style),)), recipe, encoder):
+            picture = step.picture
+        done.append(picture)
+    return done

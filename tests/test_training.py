@@ -1,0 +1,208 @@
+"""Distillation: closed-form start, folded losses, on-policy canvases, checkpoints, the exported file."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fakes import tiny_state
+from impasto import images
+from impasto.encoders import CENTRED, Encoder
+from impasto.training.__main__ import main
+from impasto.training.data import Crops
+from impasto.training.distil import Plan, Trainer
+from impasto.training.policy import Canvases, folded_gram_distance, grams, inner
+from impasto.training.report import TeacherEncoder, judge
+from impasto.training.student import WIDTHS, Student, export, fit_to_teacher
+from impasto.training.teacher import STYLE_TARGETS, TARGETS, Teacher
+
+#: As wide as the tiny teacher everywhere: then a perfect student exists.
+FULL = {name: (4, 5, 6, 7, 8)[int(name[4]) - 1] for name in WIDTHS}
+NARROW = {name: max(2, width - 3) for name, width in FULL.items()}
+PLAN = Plan(crops=2, canvases=2, buffer=3, size=32, start=24, lr=1e-3)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos and paintings: smooth random pictures, 24 each."""
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for kind, cells in (("photos", 5), ("paintings", 12)):
+        (root / kind).mkdir()
+        for i in range(24):
+            coarse = torch.from_numpy(rng.random((1, 3, cells, cells), dtype=np.float32))
+            picture = torch.nn.functional.interpolate(coarse, (64, 72), mode="bicubic").clamp(0, 1)
+            images.save(root / kind / f"{kind}-{i}.png", picture)
+    return root
+
+
+@pytest.fixture(scope="module")
+def teacher() -> Teacher:
+    return Teacher(tiny_state(), normalisation=CENTRED)
+
+
+def _trainer(folders: Path, teacher: Teacher, **kwargs: object) -> Trainer:
+    photos, paintings = Crops(folders / "photos"), Crops(folders / "paintings")
+    held = photos.draw(4, 48, np.random.default_rng(5))
+    return Trainer(copy.deepcopy(teacher), photos, paintings, held, PLAN, NARROW, **kwargs)  # type: ignore[arg-type]
+
+
+def test_held_out_pictures_are_never_trained_on(folders: Path) -> None:
+    train, held = Crops(folders / "photos"), Crops(folders / "photos", held_out=True)
+    assert len(train.pictures) + len(held.pictures) == 24
+    assert 0 < len(held.pictures) < 8
+    assert not any(torch.equal(a, b) for a in train.pictures for b in held.pictures)
+    crops = train.draw(5, 32, np.random.default_rng(1))
+    assert crops.shape == (5, 3, 32, 32)
+    assert float(crops.min()) >= 0
+    assert float(crops.max()) <= 1
+    assert float(crops.std()) > 0.05
+
+
+def test_a_student_as_wide_as_its_teacher_starts_perfect(folders: Path, teacher: Teacher) -> None:
+    """The closed-form start is a least-squares fit: with room for everything it loses next to nothing."""
+    taught = copy.deepcopy(teacher)
+    taught.lower.pooling = "average"
+    crops = Crops(folders / "photos").draw(24, 32, np.random.default_rng(2))
+    explained = fit_to_teacher(Student(taught.channels, FULL, "average"), taught, crops)
+    # relu2_1 and deeper see zero padding where the teacher's first layer alone replicates: both do.
+    assert min(explained.values()) > 0.97, explained
+    narrow = fit_to_teacher(Student(taught.channels, NARROW, "average"), taught, crops)
+    assert narrow["relu5_1"] < explained["relu5_1"]
+
+
+def test_folded_distances_are_those_of_the_wide_matrices() -> None:
+    g = torch.Generator().manual_seed(0)
+    w = torch.randn(40, 7, generator=g, dtype=torch.float64)
+    a, b = (torch.randn(3, 7, 5, 6, generator=g, dtype=torch.float64) for _ in range(2))
+    wide = [np.einsum("ij,njhw->nihw", w.numpy(), x.numpy()).reshape(3, 40, -1) for x in (a, b)]
+    expected = [
+        np.sum((x @ x.T / x.shape[1] - y @ y.T / y.shape[1]) ** 2) for x, y in zip(*wide, strict=True)
+    ]
+    found = folded_gram_distance(w.T @ w, (inner(a, a) - inner(b, b)).double())
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4)
+
+
+def test_the_loss_is_that_of_the_wide_features(folders: Path, teacher: Teacher) -> None:
+    """`_distance` never forms a wide map; a plain computation that does must agree."""
+    trainer = _trainer(folders, teacher)
+    batch = trainer._crops(4)
+    trainer.plan = Plan(**{**PLAN.__dict__, "size": 1000})  # no thinning at these sizes
+    own, targets = trainer.student.features(batch), trainer.teacher.raw(batch)
+    total, _ = trainer._distance(own, targets)
+    expected = 0.0
+    for layer in TARGETS:
+        t = targets[layer] / trainer.teacher.rms[layer]
+        f = trainer.student.heads[layer](own[layer]).detach()
+        energy = t.square().mean((2, 3)).sum(1)
+        error = (f - t).square().mean((2, 3)).sum(1)
+        expected += float((error / (energy + 0.1 * energy.mean())).mean()) / len(TARGETS)
+        if layer in STYLE_TARGETS:
+            x, y = (z.flatten(2) @ z.flatten(2).transpose(1, 2) / z[0, 0].numel() for z in (f, t))
+            size = y.square().sum((1, 2))
+            distance = (x - y).square().sum((1, 2))
+            expected += float((distance / (size + 0.1 * size.mean())).mean()) / len(STYLE_TARGETS)
+    assert float(total.detach()) == pytest.approx(expected, rel=1e-3)
+
+
+def test_canvases_come_closer_to_what_they_are_painted_for(folders: Path, teacher: Teacher) -> None:
+    trainer = _trainer(folders, teacher)
+    canvases = Canvases(trainer.photos, trainer.paintings, 3, 32, seed=3)
+    for slot in canvases.slots:
+        slot.left = 1000
+
+    def loss() -> tuple[float, torch.Tensor]:
+        images_ = canvases.images.clone().requires_grad_(True)
+        value = canvases.loss(trainer.student, trainer.student.features(images_), [0, 1, 2])
+        (gradient,) = torch.autograd.grad(value, images_)
+        return float(value.detach()), gradient
+
+    before, gradient = loss()
+    for _ in range(25):
+        canvases.step([0, 1, 2], gradient)
+        after, gradient = loss()
+    assert after < 0.7 * before
+    canvases.slots[1].left = 1
+    old = canvases.images[1].clone()
+    canvases.step([1], gradient[1:2])
+    assert float((canvases.images[1] - old).abs().mean()) > 0.02, "a finished canvas is replaced"
+
+
+def test_training_lowers_the_loss_and_resumes(folders: Path, teacher: Teacher, tmp_path: Path) -> None:
+    trainer = _trainer(folders, teacher, fit=False)  # a random start: the closed-form one is near its best
+    trainer.teacher.calibrate(trainer._crops(8))
+    trainer.optimiser.param_groups[0]["lr"] = 1e-2
+    records = [trainer._step()["loss"] for _ in range(60)]
+    assert np.mean(records[-8:]) < 0.9 * np.mean(records[:8])
+    trainer.save(tmp_path)
+    again = _trainer(folders, teacher, fit=False)
+    again.resume(tmp_path)
+    assert again.steps == 60
+    assert again.teacher.rms == trainer.teacher.rms
+    for key, value in trainer.student.state_dict().items():
+        assert torch.equal(value, again.student.state_dict()[key])
+    assert again.explained() == pytest.approx(trainer.explained())
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_the_exported_encoder_is_the_student(folders: Path, teacher: Teacher, tmp_path: Path) -> None:
+    """Distances between exported features are those between the student's in the teacher's space."""
+    trainer = _trainer(folders, teacher)
+    trainer.save(tmp_path)
+    state = load_file(tmp_path / "compact.safetensors")
+    assert all(value.dtype is torch.float16 for value in state.values())
+    exact = {k: v.double() for k, v in export(trainer.student).items()}
+    encoder = Encoder(exact, CENTRED, pooling="average", padding="replicate")
+    encoder.compute_in(torch.float64)
+    crops = trainer._crops(2)
+    student = trainer.student.features(crops)
+    found = encoder(crops.double(), TARGETS)
+    for layer in TARGETS:
+        wide = trainer.student.heads[layer](student[layer]).double()
+        expected = (wide[0] - wide[1]).square().sum()
+        assert float((found[layer][0] - found[layer][1]).square().sum()) == pytest.approx(
+            float(expected.detach()), rel=0.02
+        )
+        assert found[layer].shape[1] <= student[layer].shape[1]
+
+
+def test_judge_knows_the_two_ends(folders: Path, teacher: Teacher) -> None:
+    content = Crops(folders / "photos").draw(1, 48, np.random.default_rng(3))
+    style = Crops(folders / "paintings").draw(1, 48, np.random.default_rng(4))
+    untouched, exact = judge(teacher, content, content, style), judge(teacher, style, content, style)
+    assert untouched.mean == pytest.approx(1.0)
+    assert untouched.content == 0.0
+    assert exact.mean == pytest.approx(0.0, abs=1e-9)
+    assert exact.content > 0.01
+    encoder = TeacherEncoder(teacher, tiny_state())
+    assert encoder.layers == TARGETS
+    a = grams({k: v.float() for k, v in encoder(content, STYLE_TARGETS).items()})
+    assert set(a) == set(STYLE_TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--teacher", "no.pth", "--data", "d", "--out", "o", "--budget", "-1"], "budget"),
+        (["--teacher", "no.pth", "--data", "d", "--out", "missing/o"], "folder"),
+        (["--teacher", "no.pth", "--data", "d", "--out", "o"], "no.pth"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert (exit_.value.code, len(lines)) == (2, 1)
+    assert said in lines[0]
