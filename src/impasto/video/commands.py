@@ -244,7 +244,7 @@ def video_report(
         Which column the strip shows over time, 0 (left) to 1 (right).
     """
     _require_extra()
-    from impasto.video import report
+    import impasto.video.report as report
 
     found = report.measure(clip, result, baseline or [], flow=flow, rate=fps, limit=limit)
     path = report.write_page(found, output, column=column)

@@ -344,13 +344,12 @@ def estimate(job: VideoJob) -> Estimate:
 
 def _costs(job: VideoJob) -> tuple[float, float]:
     """Evaluations, in units of full size, of a frame as a picture and of one that follows."""
-    costs = []
+    costs, area = [], job.size[0] * job.size[1]
     picture = job.recipe.picture.replace(size="original")
-    for recipe in (picture, sequence.following(job.recipe, *job.size, coarse=True)):
+    for recipe in (picture, *(f(job.recipe, *job.size) for f in (sequence.following, sequence.filling))):
         plan = engine.sizes(recipe, *job.size)
-        area = job.size[0] * job.size[1]
         costs.append(sum(engine.budget(recipe, k) * h * w / area for k, (h, w) in enumerate(plan)))
-    return costs[0], costs[1]
+    return costs[0], costs[1] + costs[2]
 
 
 def require_room(job: VideoJob, needed: int) -> None:

@@ -126,7 +126,7 @@ def _targets(flow: Flow) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float3
 
 
 def warp(picture: Tensor, flow: Flow, mode: str = "bicubic") -> Tensor:
-    """The picture as seen along a flow: result[p] = picture[p + flow[p]], edges repeated beyond the frame.
+    """The picture as seen along a flow: result[p] = picture[p + flow[p]], mirrored beyond the frame.
 
     Bicubic, unlike Ruder's bilinear: bilinear sampling blurs a stylised frame a little with every frame.
 
@@ -139,7 +139,7 @@ def warp(picture: Tensor, flow: Flow, mode: str = "bicubic") -> Tensor:
     xs, ys = _targets(flow)
     grid = np.stack([2.0 * xs / max(width - 1, 1) - 1.0, 2.0 * ys / max(height - 1, 1) - 1.0], axis=-1)
     where = torch.from_numpy(grid)[None].to(picture)
-    found = F.grid_sample(picture, where, mode=mode, padding_mode="border", align_corners=True)
+    found = F.grid_sample(picture, where, mode=mode, padding_mode="reflection", align_corners=True)
     return found.clamp(0.0, 1.0)
 
 

@@ -18,9 +18,10 @@ from torch import Tensor
 from impasto import engine
 from impasto.encoders import Encoder
 from impasto.engine import Sources, Step
+from impasto.layers import geometry
 from impasto.objective import Past, StyleSource
 from impasto.recipe import Recipe
-from impasto.scales import Size
+from impasto.scales import Size, resample
 from impasto.video import motion
 from impasto.video.settings import VideoRecipe
 
@@ -29,12 +30,14 @@ __all__ = [
     "Painted",
     "Studio",
     "correct_drift",
+    "filling",
     "follow",
     "following",
     "lay_over",
     "open_studio",
     "paint",
     "quantise",
+    "recolour",
 ]
 
 #: Below this share of known pixels a frame is painted as a picture of its own: a cut that was not found.
@@ -98,27 +101,71 @@ def open_studio(
     """Look at the style at every size that frames of ``height`` × ``width`` will need it."""
     sources = Sources(torch.zeros(1, 3, height, width), tuple(styles))
     grams: dict[Size, Mapping[str, Tensor]] = {}
-    for one in (recipe.picture.replace(size="original"), following(recipe, height, width, coarse=True)):
+    for one in (
+        recipe.picture.replace(size="original"),
+        following(recipe, height, width),
+        filling(recipe, height, width),
+    ):
         grams |= engine.style_grams(sources, one.replace(init="content"), encoder)
     return Studio(tuple(styles), recipe, encoder, grams, levels)
 
 
-def following(recipe: VideoRecipe, height: int, width: int, *, coarse: bool) -> Recipe:
-    """The picture recipe of a frame that follows another: from what is known, in a few evaluations."""
-    longest = max(height, width)
-    fill = recipe.fill_evaluations
-    plan = engine.sizes(
-        recipe.picture.replace(size="original", coarsest=max(1, longest // 4 if coarse else longest)),
-        height,
-        width,
-    )
-    budgets = (*(fill for _ in plan[:-1]), recipe.evaluations)
+def following(recipe: VideoRecipe, height: int, width: int) -> Recipe:
+    """The picture recipe of a frame that follows another: its own size only, in a few evaluations."""
     return recipe.picture.replace(
-        size="original",
-        init="picture",
-        coarsest=max(1, longest // 4 if coarse else longest),
-        iterations=budgets,
+        size="original", init="picture", coarsest=max(height, width), iterations=(recipe.evaluations,)
     )
+
+
+def filling(recipe: VideoRecipe, height: int, width: int) -> Recipe:
+    """The picture recipe of what came in sight: a quarter and half of the size."""
+    half = max(height, width) // 2
+    smallest = max((geometry(layer).stride for layer in recipe.picture.active_layers()), default=1)
+    if min(height, width) // 2 < smallest:
+        half = max(height, width)  # too small to be halved
+    return recipe.picture.replace(
+        size=half, init="picture", coarsest=max(1, half // 2), iterations=recipe.fill_evaluations
+    )
+
+
+def _fill(
+    filmed: Tensor, past: tuple[Past, ...], studio: Studio, mask: Tensor | None
+) -> tuple[Tensor, float]:
+    """What the past does not know, painted coarse to fine from the film; and the cost of it.
+
+    The finest strokes, which the coarse scales cannot have, are borrowed from the warped frame: there they
+    belong to something else, but a stroke is a stroke, and a few evaluations would not bring them forth.
+    """
+    size = (int(filmed.shape[-2]), int(filmed.shape[-1]))
+    recipe = filling(studio.recipe, *size)
+    start = _known(recolour(filmed, past[0].pixels, past[0].certainty), past)
+    sources = Sources(filmed, studio.styles, content_mask=mask, start=start, past=past, grams=studio.grams)
+    last, cost = _run(sources, recipe, studio)
+    coarse, warped = last.picture.detach(), past[0].pixels
+    strokes = warped - resample(resample(warped, last.size), size)
+    area = last.size[0] * last.size[1] / (size[0] * size[1])
+    return (resample(coarse, size) + strokes).clamp(0.0, 1.0), cost * area
+
+
+def recolour(filmed: Tensor, painted: Tensor, known: Tensor) -> Tensor:
+    """The film in the painting's colours: the affine map of colours that fits best where both are known.
+
+    What comes in sight would otherwise keep the film's colours: a few evaluations do not change them.
+
+    Args:
+        filmed, painted: (1, 3, H, W).
+        known: (1, 1, H, W) in [0, 1], where ``painted`` shows what ``filmed`` does.
+    """
+    pixels = filmed[0].flatten(1).double()  # (3, M)
+    seen = torch.cat([pixels, torch.ones_like(pixels[:1])])  # (4, M)
+    weighted = seen * known[0, 0].flatten()
+    # A little of the identity, so that a colour never seen before stays itself.
+    prior = 1e-3 * pixels.shape[1] * torch.eye(4, dtype=torch.float64, device=filmed.device)
+    same = torch.eye(4, dtype=torch.float64, device=filmed.device)[:, :3]
+    right = weighted @ painted[0].flatten(1).double().T + prior @ same
+    mapping: Tensor = torch.linalg.solve(weighted @ seen.T + prior, right)  # (4, 3)
+    coloured: Tensor = (mapping.T @ seen).clamp(0.0, 1.0).float()
+    return coloured.view_as(filmed)
 
 
 def _run(sources: Sources, recipe: Recipe, studio: Studio) -> tuple[Step, float]:
@@ -163,10 +210,16 @@ def follow(
     known = float(torch.stack([one.certainty for one in past]).sum(0).mean())
     if known < _STRANGE and base is None:
         return paint(filmed, studio, mask, past)
-    coarse = 1.0 - known > _NEWS and base is None
-    start = _known(filmed, past) if base is None else _blend(base, past[0], recipe.pass_blend)
+    start, spent = filmed, 0.0
+    if base is not None:
+        start = _blend(base, past[0], recipe.pass_blend)
+    elif 1.0 - known > _NEWS:
+        start, spent = _fill(filmed, past, studio, mask)
+    if base is None:
+        start = _known(start, past)
     sources = Sources(filmed, studio.styles, content_mask=mask, start=start, past=past, grams=studio.grams)
-    last, cost = _run(sources, following(recipe, *filmed.shape[-2:], coarse=coarse), studio)
+    last, cost = _run(sources, following(recipe, *filmed.shape[-2:]), studio)
+    cost += spent
     pixels = last.picture.detach()
     if recipe.drift == "hold":
         pixels = correct_drift(pixels, filmed, earlier[0], past[0].certainty, flow)

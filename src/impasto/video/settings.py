@@ -47,10 +47,10 @@ class VideoSettings(BaseModel):
     evaluations: int = Field(
         6, ge=1, le=100_000, description="Evaluations at full size for a frame that follows another (≥ 1)."
     )
-    fill_evaluations: int = Field(
-        8,
-        ge=1,
-        le=100_000,
+    fill_evaluations: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(
+        (32, 12),
+        min_length=1,
+        max_length=2,
         description="Evaluations at a quarter and at half the size where something new came in sight (≥ 1).",
     )
     independent: bool = Field(
@@ -85,7 +85,7 @@ class VideoSettings(BaseModel):
         "repeat", description="A frame that cannot be decoded: its neighbour again, or stop."
     )
 
-    @field_validator("long_term", mode="before")
+    @field_validator("long_term", "fill_evaluations", mode="before")
     @classmethod
     def _lists(cls, value: Any) -> Any:
         """A list may be written with commas, and a single value without brackets."""
