@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,45 +16,14 @@ from torch import Tensor
 from impasto.descriptors import moments
 from impasto.encoders import Encoder
 from impasto.errors import RecipeError
-from impasto.guidance import fill
 from impasto.layers import geometry
 from impasto.objective import Objective, Past, StyleSource
 from impasto.optimisers import OPTIMISERS, Adam, Guarded, Optimiser
 from impasto.recipe import Recipe
 from impasto.scales import Size, fit, resample, resample_wrapped, schedule, to_multiple
+from impasto.sources import Sources, finished, ready, recoloured
 
 __all__ = ["Limits", "Sources", "Step", "budget", "output_size", "sizes", "steps", "style_grams"]
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What a picture is made from.
-
-    Attributes:
-        content: (1, 3, H, W), sRGB, [0, 1]; None: a texture, of the style alone.
-        styles: one or more style pictures, at their own sizes.
-        content_mask: (1, 1, H, W), the content's alpha; None: opaque.
-        start: (1, 3, h, w), the picture to start from with ``init="picture"``.
-        canvas: (height, width) that a result without content has the aspect ratio of.
-        past: earlier frames of a video, at the result's size, nearest first: the result is held to them, and
-            each finer scale starts from them where they are certain.
-        grams: what :func:`style_grams` returned, so that the style is not looked at again for each frame.
-    """
-
-    content: Tensor | None
-    styles: tuple[StyleSource, ...] = ()
-    content_mask: Tensor | None = None
-    start: Tensor | None = None
-    canvas: Size = (1, 1)
-    past: tuple[Past, ...] = ()
-    grams: Mapping[Size, Mapping[str, Tensor]] | None = None
-
-    @property
-    def shape(self) -> Size:
-        """(height, width) whose aspect ratio the result has."""
-        if self.content is None:
-            return self.canvas
-        return int(self.content.shape[-2]), int(self.content.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -158,7 +127,11 @@ def steps(
         RecipeError: a layer that the encoder does not have, a picture too small, or a start that is missing.
     """
     device = next(encoder.buffers()).device
-    plan, sources = _checked_plan(sources, recipe, encoder), _filled(sources)
+    plan, given = _checked_plan(sources, recipe, encoder), sources
+    if recipe.colours == "only":
+        yield _recoloured_step(sources, recipe, plan[-1])
+        return
+    sources = ready(given, recipe)
     budgets = [budget(recipe, scale) for scale in range(len(plan))]
     picture = _start(sources, recipe, plan[0]).to(device)
     limits, done = limits or Limits(), 0
@@ -186,10 +159,16 @@ def steps(
                 loss=loss,
                 terms=terms,
                 best_loss=best_loss,
-                picture=picture,
+                picture=finished(picture, given, recipe),
                 event=event,
                 last=ended and scale + 1 == len(plan),
             )
+
+
+def _recoloured_step(sources: Sources, recipe: Recipe, size: Size) -> Step:
+    """The whole of a run with ``colours="only"``: nothing is optimised, so there is no loss."""
+    picture = recoloured(ready(sources, recipe), recipe, size)
+    return Step(1, 1, size, 1, 1, 1, 1, 0.0, {}, 0.0, picture, None, last=True)
 
 
 _Progress = tuple[float, dict[str, float], float, Tensor, "str | None", bool]
@@ -247,22 +226,18 @@ def _checked_plan(sources: Sources, recipe: Recipe, encoder: Encoder) -> list[Si
             "one, as its weight or the start asks for it",
             "for a texture set content_weight to 0 and init to noise",
         )
+    if recipe.colours != "style" and (sources.content is None or not sources.styles):
+        missing = "content" if sources.content is None else "style"
+        raise RecipeError(
+            f"colours {recipe.colours!r} without a {missing} picture",
+            "both pictures, as one's colours go to the other",
+            "leave colours at 'style'",
+        )
     if recipe.init == "style-colours" and not sources.styles:
         raise RecipeError("a start with the style's colours, but no style picture", "at least one")
     if recipe.init == "picture" and sources.start is None:
         raise RecipeError("a start from a picture, but no picture", "one with --init-image")
     return plan
-
-
-def _filled(sources: Sources) -> Sources:
-    """The same, with nothing left of the colours under full transparency."""
-    styles = tuple(
-        s if s.mask is None else StyleSource(fill(s.pixels, s.mask), s.mask) for s in sources.styles
-    )
-    content, mask = sources.content, sources.content_mask
-    if content is not None and mask is not None:
-        content = fill(content, mask)
-    return replace(sources, content=content, styles=styles)
 
 
 def _start(sources: Sources, recipe: Recipe, size: Size) -> Tensor:
@@ -314,7 +289,13 @@ def _objective(
 def style_grams(sources: Sources, recipe: Recipe, encoder: Encoder) -> dict[Size, Mapping[str, Tensor]]:
     """What the styles ask for at each scale: size → layer → Gram matrix (C, C), for ``Sources.grams``."""
     device = next(encoder.buffers()).device
-    plan, sources = _checked_plan(sources, recipe, encoder), _filled(sources)
+    if recipe.colours != "style":
+        raise RecipeError(
+            f"colours {recipe.colours!r} with a style that is looked at once for many pictures",
+            "only 'style'",
+            "the others depend on each picture's own colours",
+        )
+    plan, sources = _checked_plan(sources, recipe, encoder), ready(sources, recipe)
     if not recipe.style_weight:
         return {}
     return {

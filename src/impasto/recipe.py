@@ -75,6 +75,11 @@ class Recipe(BaseModel):
         le=8.0,
         description="Size of the style picture against the result: sets the strokes' size.",
     )
+    colours: Literal["style", "content", "match", "only"] = Field(
+        "style",
+        description="Whose colours the result has; content: its own, the style works in light and dark "
+        "alone; match: the style's, brought to the content's palette first; only: the style's, no strokes.",
+    )
     tv_weight: Weight = Field(0.0, description="Weight of the total variation; raises smoothness.")
     normalisation: Literal["relative", "gatys", "neural-style"] = Field(
         "relative",

@@ -1,0 +1,48 @@
+"""Makes the pictures of ``docs/control.md``: ``python docs/control/make.py [name …]``.
+
+From photographs of scikit-image and the project's own paintings alone, so that the pages may go anywhere.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from impasto import images, runs, samples
+from impasto.scales import fit, resample
+
+HERE = Path(__file__).parent
+SIDE = 240
+
+
+def small(picture: Tensor) -> Tensor:
+    """(1, 3, SIDE, W): one height for a row."""
+    height, width = picture.shape[-2:]
+    return resample(picture, fit(height, width, round(SIDE * max(1.0, width / height))))
+
+
+def row(name: str, *pictures: Tensor) -> None:
+    """Pictures beside each other, as one JPEG."""
+    images.save(HERE / f"{name}.jpg", torch.cat([small(one) for one in pictures], 3), quality=88)
+
+
+def paint(content: Tensor, style: Tensor | list[Tensor], **settings: object) -> Tensor:
+    """A quick look, small: enough to see what a setting does."""
+    return runs.stylize(content, style, **{"size": 320, "iterations": (80, 50), **settings}).pixels
+
+
+def colours() -> None:
+    cat, garden = samples.photograph("coffee"), samples.painting("swirl", size=512)
+    kinds = ("style", "content", "match", "only")
+    row("colours", garden, *(paint(cat, garden, colours=kind) for kind in kinds))
+
+
+PAGES: dict[str, Callable[[], None]] = {"colours": colours}
+
+if __name__ == "__main__":
+    for chosen in sys.argv[1:] or PAGES:
+        PAGES[chosen]()

@@ -1,0 +1,167 @@
+"""Colour spaces and colour transfer: pure tensor maths on pictures (1, 3, H, W), sRGB, [0, 1].
+
+Colours are moved in OKLab (Ottosson 2020): its lightness is even to the eye and its hue stays put while
+lightness changes, so that a palette pulled to another shows no purple shadows, as in RGB.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "colour_moments",
+    "from_oklab",
+    "grey",
+    "match_lightness",
+    "match_palette",
+    "monge_map",
+    "to_oklab",
+    "with_chroma",
+]
+
+#: Linear sRGB → cone responses → (after a cube root) L, a, b; Ottosson's matrices.
+CONES = (
+    (0.4122214708, 0.5363325363, 0.0514459929),
+    (0.2119034982, 0.6806995451, 0.1073969566),
+    (0.0883024619, 0.2817188376, 0.6299787005),
+)
+LAB = (
+    (0.2104542553, 0.7936177850, -0.0040720468),
+    (1.9779984951, -2.4285922050, 0.4505937099),
+    (0.0259040371, 0.7827717662, -0.8086757660),
+)
+#: Keeps a covariance of colours invertible (a grey or flat picture), in OKLab's units squared: a step of
+#: about 0.003, below what 8 bits show.
+RIDGE = 1e-5
+
+
+def _mix(matrix: Tensor, picture: Tensor) -> Tensor:
+    return torch.einsum("ij,njhw->nihw", matrix.to(picture), picture)
+
+
+def _linear(picture: Tensor) -> Tensor:
+    """sRGB's transfer function undone (IEC 61966-2-1)."""
+    high = ((picture.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4
+    return torch.where(picture <= 0.04045, picture / 12.92, high)
+
+
+def _encoded(linear: Tensor) -> Tensor:
+    high = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(linear <= 0.0031308, linear * 12.92, high)
+
+
+def to_oklab(picture: Tensor) -> Tensor:
+    """sRGB (N, 3, H, W) in [0, 1] → OKLab: L in [0, 1], a (green–red) and b (blue–yellow) about ±0.4."""
+    cones = _mix(torch.tensor(CONES, dtype=torch.float64), _linear(picture))
+    return _mix(torch.tensor(LAB, dtype=torch.float64), cones.clamp_min(0.0) ** (1 / 3))
+
+
+def _linear_rgb(lab: Tensor) -> Tensor:
+    cones = _mix(torch.linalg.inv(torch.tensor(LAB, dtype=torch.float64)), lab) ** 3
+    return _mix(torch.linalg.inv(torch.tensor(CONES, dtype=torch.float64)), cones)
+
+
+def from_oklab(lab: Tensor) -> Tensor:
+    """OKLab (N, 3, H, W) → sRGB in [0, 1]; what no screen shows loses chroma, and keeps lightness and hue.
+
+    Clipping the channels instead would shift hues and flatten what is brightest. Twelve halvings find the
+    largest chroma that fits, to 1/4096 of it.
+    """
+    lab = torch.cat([lab[:, :1].clamp(0.0, 1.0), lab[:, 1:]], 1)
+    rgb = _linear_rgb(lab)
+    outside = ~_fits(rgb)[:, 0]  # (N, H, W): few as a rule, so only they are searched
+    if bool(outside.any()):
+        rgb = rgb.clone()
+        rgb.movedim(1, -1)[outside] = _paler(lab.movedim(1, -1)[outside].T[None, :, :, None])[0, :, :, 0].T
+    return _encoded(rgb).clamp(0.0, 1.0)
+
+
+def _paler(lab: Tensor) -> Tensor:
+    """Linear RGB of (1, 3, M, 1) with the largest share of their chroma that sRGB holds."""
+    low, high = torch.zeros_like(lab[:, :1]), torch.ones_like(lab[:, :1])
+    for _ in range(12):
+        middle = (low + high) / 2
+        inside = _fits(_linear_rgb(torch.cat([lab[:, :1], lab[:, 1:] * middle], 1)))
+        low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+    return _linear_rgb(torch.cat([lab[:, :1], lab[:, 1:] * low], 1))
+
+
+def _fits(rgb: Tensor) -> Tensor:
+    """(N, 1, H, W), whether linear RGB lies in [0, 1], to about a rounding of 8 bits."""
+    return ((rgb > -2e-4) & (rgb < 1.0 + 1e-3)).all(1, keepdim=True)
+
+
+def grey(picture: Tensor) -> Tensor:
+    """The picture without its colours: neutral, of the same lightness in OKLab."""
+    lab = to_oklab(picture)
+    return from_oklab(torch.cat([lab[:, :1], torch.zeros_like(lab[:, 1:])], 1))
+
+
+def with_chroma(picture: Tensor, other: Tensor) -> Tensor:
+    """Lightness of ``picture``, hue and chroma of ``other``; both (1, 3, H, W) (Gatys et al. 2017, 5.1).
+
+    Differs from Gatys, who takes YIQ: in OKLab a colour put on another lightness keeps its hue.
+    """
+    return from_oklab(torch.cat([to_oklab(picture)[:, :1], to_oklab(other)[:, 1:]], 1))
+
+
+def colour_moments(values: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Mean (3,) and second raw moment (3, 3), float64, of (1, 3, H, W) in any space; average linearly.
+
+    Args:
+        weights: (1, 1, H, W), how much each pixel counts; None: all alike.
+    """
+    x = values[0].flatten(1).double()
+    t = torch.ones_like(x[:1]) if weights is None else weights[0].flatten(1).double()
+    t = t / t.sum()
+    return (x * t).sum(1), (x * t) @ x.T
+
+
+def monge_map(source: Tensor, target: Tensor) -> Tensor:
+    """The symmetric matrix (C, C) that takes one covariance to another with the least movement.
+
+    Σₛ^-½ (Σₛ^½ Σₜ Σₛ^½)^½ Σₛ^-½ with 1e-5·I added to both (Pitié & Kokaram 2007, "linear
+    Monge–Kantorovitch"), where s is where the colours come from and t where they go.
+    """
+    ridge = RIDGE * torch.eye(len(source), dtype=torch.float64, device=source.device)
+    root, inverse = _powers(source.double() + ridge)
+    middle, _ = _powers(root @ (target.double() + ridge) @ root)
+    return inverse @ middle @ inverse
+
+
+def _powers(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Square root and inverse square root of a symmetric positive definite matrix."""
+    values, vectors = torch.linalg.eigh(matrix)
+    roots = values.clamp_min(1e-12).sqrt()
+    return (vectors * roots) @ vectors.T, (vectors / roots) @ vectors.T
+
+
+def match_palette(picture: Tensor, mean: Tensor, second: Tensor, *, weights: Tensor | None = None) -> Tensor:
+    """Give a picture's colours another palette's mean and covariance (in OKLab), moving them least.
+
+    Args:
+        mean, second: :func:`colour_moments` of the palette's :func:`to_oklab`.
+        weights: (1, 1, H, W), which of the picture's own pixels count as its palette; None: all.
+    """
+    lab = to_oklab(picture)
+    own, own_second = colour_moments(lab, weights)
+    matrix = monge_map(own_second - torch.outer(own, own), second - torch.outer(mean, mean))
+    moved = _mix(matrix, lab - own.to(lab).view(1, 3, 1, 1)) + mean.to(lab).view(1, 3, 1, 1)
+    return from_oklab(moved)
+
+
+def match_lightness(
+    picture: Tensor, mean: Tensor, second: Tensor, *, weights: Tensor | None = None
+) -> Tensor:
+    """The picture in greys whose lightness has the mean and spread of another's (Gatys et al. 2017, 5.1).
+
+    Without it a dark style would darken the content although only its brushwork is wanted. Arguments as
+    :func:`match_palette`.
+    """
+    lab = to_oklab(picture)
+    own, own_second = colour_moments(lab, weights)
+    variances = (own_second[0, 0] - own[0] ** 2, second[0, 0] - mean[0] ** 2)
+    spread, wanted = (torch.sqrt(one.clamp_min(0.0) + RIDGE) for one in variances)
+    lightness = (lab[:, :1] - float(own[0])) * float(wanted / spread) + float(mean[0])
+    return from_oklab(torch.cat([lightness.clamp(0.0, 1.0), torch.zeros_like(lab[:, 1:])], 1))
