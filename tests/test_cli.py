@@ -24,7 +24,7 @@ from torch import Tensor
 from fakes import checks, picture, tiny_state
 from impasto import cli, images, runs, samples
 from impasto.objective import Objective
-from impasto.recipe import Recipe
+from impasto.recipe import PRESETS, Recipe
 
 #: A tenth of a second a run: small and shallow in evaluations, with all of the default layers.
 QUICK = {"--size": "40", "--coarsest": "40", "--iterations": "2"}
@@ -214,6 +214,14 @@ BAD: list[tuple[list[str], str]] = [
     (painting("--preview-every", "-1"), "preview every -1"),
     (painting("--save-run", "nowhere/run"), "make 'nowhere' first"),
     (painting("--save-run", "recipe.json"), "recipe.json"),
+    # presets, memory and time
+    (painting("--preset", "instant"), "instant"),
+    (painting("--budget", "soon"), "soon"),
+    (painting("--budget=-3s"), "-3s"),
+    (painting("--budget", "0"), "'0'"),
+    (painting("--max-memory", "much"), "much"),
+    (painting("--max-memory", "0"), "'0'"),
+    (painting("--tile", "10"), "tiles of 10 pixels"),
     # recipes
     (painting("--recipe", "missing.json"), "missing.json"),
     (painting("--recipe", "a-folder"), "a-folder"),
@@ -377,6 +385,16 @@ def test_flags_go_over_the_recipe_file_and_defaults_do_not(impasto, folder):
     assert Recipe.from_json(images.read_metadata("out.png") or "") == full.replace(tv_weight=0.0)
 
 
+def test_a_recipe_file_goes_over_a_preset_and_flags_over_both(impasto, folder):
+    Path("r.json").write_text(json.dumps({"style_weight": 7.0, "tv_weight": 0.5}))
+    flags = ["--preset", "draft", "--recipe", "r.json", "--tv-weight", "0.25"]
+    assert impasto("stylize", "content.png", "style.png", "-o", "out.png", "--size", "40", *flags)[0] == 0
+    draft = PRESETS["draft"][1]
+    assert draft
+    expected = Recipe(**(draft | {"style_weight": 7.0, "tv_weight": 0.25, "size": 40}))
+    assert Recipe.from_json(images.read_metadata("out.png") or "") == expected
+
+
 def test_two_styles_are_blended(impasto, folder):
     images.save("other.png", picture(48, 48, 7))
     command, content, style, *quick = painting("--iterations", "6", out="mixed.png")
@@ -480,7 +498,7 @@ def test_every_default_is_the_recipes_own():
     signature = inspect.signature(cli.stylize).parameters
     assert not set(Recipe.model_fields) & set(signature) - {"recipe"}
     assert signature["settings"].default is None
-    assert cli._merge(None, None) == Recipe()
+    assert cli._merge("fast", None, None) == Recipe()
     assert signature["max_pixels"].default == images.DEFAULT_MAX_PIXELS
 
 

@@ -167,8 +167,8 @@ def prepare(
     size = engine.output_size(recipe, *sources.shape)
     files = [p.source for p in (loaded, *styles, start) if p is not None and p.source is not None]
     alpha = None if sources.content_mask is None else resample(sources.content_mask, size)
-    # The smallest scale tells whether the picture fits the layers at all: that error comes first.
-    engine.sizes(recipe, *sources.shape)
+    # Whether the picture fits the layers, and the layers the encoder: these errors come first.
+    encoder.require(recipe.active_layers(), *engine.sizes(recipe, *sources.shape)[0])
     room = max_memory or 0.8 * available_memory(chosen)
     return Job(
         sources=sources,
