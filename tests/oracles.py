@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import sqrtm
 from scipy.signal import correlate2d
 
 Array = NDArray[np.float64]
@@ -72,6 +73,43 @@ def gram_loss(own: Array, target: Array, normalisation: str) -> float:
         "gatys": error / (4.0 * channels**2),
         "neural-style": float(((own / channels - target / channels) ** 2).mean()),
     }[normalisation]
+
+
+def wasserstein_loss(own: Array, target: Array) -> float:
+    """Of two clouds (n, C): ‖μ−ν‖² + tr(A + B − 2(B^½ A B^½)^½) over E‖target‖²; ridge 1e-4 of its mean."""
+    energy = float((target**2).sum(1).mean()) + FLOOR * target.shape[1]
+    ridge = 1e-4 * energy / target.shape[1] * np.eye(target.shape[1])
+    a, b = (np.cov(one.T, bias=True) + ridge for one in (own, target))
+    root = np.real(sqrtm(b))
+    spread = np.trace(a + b - 2 * np.real(sqrtm(root @ a @ root)))
+    return float(((own.mean(0) - target.mean(0)) ** 2).sum() + spread) / energy
+
+
+def sorted_gap(own: Array, target: Array) -> float:
+    """Of two clouds of equally many: mean over pairs of sorted values, summed over columns, over E‖target‖²."""
+    total = 0.0
+    for a, b in zip(own.T, target.T, strict=True):
+        total += sum((x - y) ** 2 for x, y in zip(sorted(a), sorted(b), strict=True)) / len(a)
+    return total / (float((target**2).sum(1).mean()) + FLOOR * target.shape[1])
+
+
+def cosine_distance(a: Array, b: Array) -> float:
+    """1 − cos of the angle between two vectors."""
+    return 1.0 - float(a @ b) / float(np.linalg.norm(a) * np.linalg.norm(b))
+
+
+def relaxed_emd(own: Array, target: Array) -> float:
+    """The larger of the two mean distances to the nearest of the other cloud, around the target's mean."""
+    centre = target.mean(0)
+    table = np.array([[cosine_distance(a - centre, b - centre) for b in target] for a in own])
+    return float(max(table.min(1).mean(), table.min(0).mean()))
+
+
+def self_similarity(own: Array, target: Array) -> float:
+    """Mean over columns of Σ|D/ΣD − Dₜ/ΣDₜ|."""
+    tables = [np.array([[cosine_distance(a, b) for b in one] for a in one]) for one in (own, target)]
+    shares = [one / one.sum(0) for one in tables]
+    return float(np.abs(shares[0] - shares[1]).sum(0).mean())
 
 
 def total_variation(image: Array) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-__all__ = ["gram", "gram_sum", "moments"]
+__all__ = ["gram", "gram_sum", "moment_sum", "moments", "positions", "rows"]
 
 
 def gram(features: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -37,3 +38,46 @@ def moments(features: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Te
         return f.mean(1), gram(features)
     t = weights[0, 0].flatten()
     return (f * t).sum(1) / t.sum(), gram(features, weights)
+
+
+def moment_sum(features: Tensor, weights: Tensor | None = None) -> Tensor:
+    """[Σ_p t_p f_p f_pᵀ | Σ_p t_p f_p], (C, C + 1): :func:`moments` before the division, in one tensor."""
+    f = features[0].flatten(1)
+    first = f.sum(1) if weights is None else (f * weights[0, 0].flatten()).sum(1)
+    return torch.cat([gram_sum(features, weights), first[:, None]], 1)
+
+
+def positions(count: int, height: int, width: int, weights: Tensor | None = None) -> Tensor:
+    """A fixed sample of a grid's positions as flat indices (n,), in random order, each at most once.
+
+    Any first part of it is a fair sample too. The same arguments give the same positions.
+
+    Args:
+        count: how many at most.
+        weights: (1, 1, H, W) ≥ 0: positions are drawn in proportion, those of 0 never. None: all alike.
+    """
+    generator = torch.Generator().manual_seed(0)
+    if weights is None:
+        return torch.randperm(height * width, generator=generator)[:count]
+    # Efraimidis & Spirakis 2006: the largest of u^(1/w) are a weighted sample without replacement.
+    flat = weights.flatten().double().cpu()
+    keys = torch.rand(len(flat), generator=generator, dtype=torch.float64).log() / flat.clamp_min(1e-30)
+    return keys.topk(min(count, int((flat > 0).sum()))).indices
+
+
+def rows(features: Tensor, at: Tensor, grid: tuple[slice, slice], width: int) -> Tensor:
+    """The features at sampled positions, (n, C); zero where a position lies outside this part.
+
+    So the rows of a picture's parts add up to those of the whole.
+
+    Args:
+        features: (1, C, h, w), the part of the whole grid that ``grid`` says.
+        at: (n,) flat indices in the whole grid, whose width is ``width``.
+    """
+    y, x = at // width - grid[0].start, at % width - grid[1].start
+    height, across = features.shape[-2:]
+    inside = ((y >= 0) & (y < height) & (x >= 0) & (x < across)).to(features.device)
+    y, x = (
+        one.to(features.device).clamp_min(0) for one in (y.clamp_max(height - 1), x.clamp_max(across - 1))
+    )
+    return features[0][:, y, x].T * inside[:, None]
