@@ -101,7 +101,7 @@ def test_resampling_keeps_range_mean_and_what_fits():
     torch.testing.assert_close(small.mean((2, 3)), image.mean((2, 3)), atol=5e-3, rtol=0)
     # Antialiased: a checkerboard of single pixels becomes grey, not moiré.
     stripes = checks(64, 64, 1)
-    assert float(resample(stripes, (16, 16))[..., 2:-2, 2:-2].std((2, 3)).max()) < 0.02
+    assert float(resample(stripes, (15, 27))[..., 2:-2, 2:-2].std((2, 3)).max()) < 0.05
     moments = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     grown = resample_signed(moments, (16, 16))
     assert float(grown.abs().max()) <= float(moments.abs().max())
@@ -336,6 +336,18 @@ def test_lbfgs_keeps_up_with_scipy_on_a_picture():
     scipy.optimize.minimize(judged, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
     assert len(seen) >= 60
     assert paint(chosen)[-1].best_loss < 1.05 * min(seen[:60])
+
+
+@pytest.mark.parametrize("optimiser", list(OPTIMISERS))
+@pytest.mark.parametrize("factor", [2.0**-39, 2.0**39])
+def test_only_the_weights_ratio_counts(optimiser, factor):
+    # By powers of two, so that nothing is rounded: the same bytes, or something knows of absolute sizes.
+    weights = {"content_weight": 0.25, "style_weight": 1.0, "tv_weight": 0.5}
+    chosen = recipe(optimiser=optimiser, init="noise", iterations=(12, 6, 6), **weights)
+    scaled = chosen.replace(**{name: weight * factor for name, weight in weights.items()})
+    plain, other = paint(chosen), paint(scaled)
+    assert torch.equal(plain[-1].picture, other[-1].picture)
+    assert [s.loss * factor for s in plain] == [s.loss for s in other]
 
 
 def test_style_layers_of_no_weight_ask_for_no_size():
