@@ -264,7 +264,7 @@ def _blend(base: Tensor, past: Past, share: float) -> Tensor:
 
 
 def correct_drift(
-    painted: Tensor, filmed: Tensor, before: Earlier, known: Tensor, flow: motion.Flow, limit: float = 0.03
+    painted: Tensor, filmed: Tensor, before: Earlier, known: Tensor, flow: motion.Flow, limit: float = 0.003
 ) -> Tensor:
     """Hold mean and contrast of what is known to what they were, plus what changed in the film itself.
 

@@ -24,7 +24,7 @@ class VideoSettings(BaseModel):
 
     # -- how a frame follows the one before -----------------------------------------------------------
     temporal_weight: float = Field(
-        30.0,
+        3.0,
         ge=0.0,
         le=1e12,
         allow_inf_nan=False,
@@ -45,7 +45,7 @@ class VideoSettings(BaseModel):
         description="Share of the neighbour, against the last pass, in a later pass' start (≥ 0, ≤ 1).",
     )
     evaluations: int = Field(
-        6, ge=1, le=100_000, description="Evaluations at full size for a frame that follows another (≥ 1)."
+        12, ge=1, le=100_000, description="Evaluations at full size for a frame that follows another (≥ 1)."
     )
     fill_evaluations: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(
         (32, 12),

@@ -1,0 +1,111 @@
+"""Small clips made by PyAV, with whatever a camera, a phone or a bad cable can do to one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+
+def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Smooth coloured noise (height, width, 3) uint8: something for a flow to hold on to."""
+    random = np.random.RandomState(seed)
+    coarse = random.uniform(0, 255, (height // 4 + 2, width // 4 + 2, 3))
+    rows = np.linspace(0, coarse.shape[0] - 1.001, height)
+    columns = np.linspace(0, coarse.shape[1] - 1.001, width)
+    y, x = rows.astype(int), columns.astype(int)
+    fy, fx = (rows - y)[:, None, None], (columns - x)[None, :, None]
+    top = coarse[y][:, x] * (1 - fx) + coarse[y][:, x + 1] * fx
+    bottom = coarse[y + 1][:, x] * (1 - fx) + coarse[y + 1][:, x + 1] * fx
+    return (top * (1 - fy) + bottom * fy).astype(np.uint8)
+
+
+def moving_square(
+    count: int, height: int = 64, width: int = 96, side: int = 24, step: int = 3
+) -> list[np.ndarray]:
+    """A textured square going right by ``step`` pixels a frame over another texture that stands still."""
+    ground, square = texture(height, width, 1) // 2, texture(side, side, 2) // 2 + 127
+    frames = []
+    for index in range(count):
+        frame = ground.copy()
+        left = 8 + index * step
+        frame[20 : 20 + side, left : left + side] = square
+        frames.append(frame)
+    return frames
+
+
+def write_clip(
+    path: Path,
+    frames: Sequence[np.ndarray],
+    *,
+    codec: str = "ffv1",
+    pix_fmt: str = "bgr0",
+    rate: int = 10,
+    times: Sequence[int] | None = None,
+    time_base: Fraction | None = None,
+    options: dict[str, str] | None = None,
+    audio: bool = False,
+    color_range: int | None = None,
+    colorspace: int | None = None,
+) -> Path:
+    """Encode RGB(A) frames; with ``audio``, a tone as long as the clip."""
+    base = time_base or Fraction(1, rate)
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=rate, options=options or {})
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = pix_fmt
+        stream.codec_context.time_base = base
+        if color_range is not None:
+            stream.codec_context.color_range = color_range
+        if colorspace is not None:
+            stream.codec_context.colorspace = colorspace
+        tone = out.add_stream("aac", rate=16000, layout="mono") if audio else None
+        for index, pixels in enumerate(frames):
+            kind = {1: "gray", 3: "rgb24", 4: "rgba"}[pixels.shape[2]]
+            kind = "rgb48le" if pixels.dtype == np.uint16 else kind
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=kind)
+            frame = frame.reformat(
+                format=pix_fmt,
+                dst_colorspace=colorspace if colorspace in (1, 5) else 5,
+                src_color_range=2,
+                dst_color_range=color_range or 1,
+            )
+            frame.pts, frame.time_base = (times[index] if times else index), base
+            out.mux(stream.encode(frame))
+        if tone is not None:
+            _tone(out, tone, len(frames) / rate)
+        out.mux(stream.encode(None))
+    return path
+
+
+def _tone(out: Any, stream: Any, seconds: float) -> None:
+    count = int(16000 * seconds)
+    wave = (np.sin(np.arange(count) * 2 * np.pi * 440 / 16000) * 8000).astype(np.int16)
+    for start in range(0, count, 1024):
+        piece = wave[None, start : start + 1024]
+        frame = av.AudioFrame.from_ndarray(piece, format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = 16000, start, Fraction(1, 16000)
+        out.mux(stream.encode(frame))
+    out.mux(stream.encode(None))
+
+
+def packets(path: Path, kind: str) -> list[tuple[float, bytes]]:
+    """(time in seconds, bytes) of a kind of stream, in order."""
+    with av.open(str(path)) as container:
+        stream = next(one for one in container.streams if one.type == kind)
+        found = [p for p in container.demux(stream) if p.size]
+        return [(float(p.pts * p.time_base), bytes(p)) for p in found]
+
+
+def rotate_mp4(path: Path) -> None:
+    """Set the display matrix of an MP4's first track to a quarter turn, as phones do."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4  # version 0: the matrix is 40 bytes on
+    one = 1 << 16
+    matrix = [0, one, 0, -one & 0xFFFFFFFF, 0, 0, 0, 0, 1 << 30]
+    data[at + 40 : at + 76] = b"".join(value.to_bytes(4, "big") for value in matrix)
+    path.write_bytes(data)

@@ -1,0 +1,153 @@
+"""Flow, warping, occlusion and cuts against known motion and slow twins of the formulas."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from clips import moving_square, texture
+from impasto.video import motion
+from impasto.video.cuts import change, cuts, shots, signature
+from impasto.video.store import from_pixels
+
+DIS = motion.FLOWS["dis"]()
+
+
+def shifted(height: int, width: int, dx: int, dy: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two windows of one texture: what is at p in the first is at p + (dx, dy) in the second."""
+    big = texture(height + 32, width + 32, 5)
+    first, second = big[16:-16, 16:-16], big[16 - dy : 16 - dy + height, 16 - dx : 16 - dx + width]
+    return from_pixels(first), from_pixels(second)
+
+
+@pytest.mark.parametrize("method", ["dis", "farneback"])
+def test_flow_of_a_known_shift(method: str) -> None:
+    first, second = shifted(96, 128, 4, -3)
+    forth, back = motion.flows(motion.grey(first, 128), motion.grey(second, 128), motion.FLOWS[method]())
+    assert np.median(forth[10:-10, 10:-10], axis=(0, 1)) == pytest.approx([4, -3], abs=0.2)
+    assert np.median(back[10:-10, 10:-10], axis=(0, 1)) == pytest.approx([-4, 3], abs=0.2)
+
+
+def test_warping_by_whole_pixels_is_exact() -> None:
+    picture = from_pixels(texture(24, 32))
+    flow = np.zeros((24, 32, 2), np.float32)
+    assert (motion.warp(picture, flow) - picture).abs().max() < 1e-4
+    flow[..., 0], flow[..., 1] = 3, -2
+    found = motion.warp(picture, flow)
+    assert (found[..., 2:, :-3] - picture[..., :-2, 3:]).abs().max() < 1e-4
+
+
+def test_a_flow_is_resized_with_its_vectors() -> None:
+    flow = np.zeros((10, 20, 2), np.float32)
+    flow[..., 0], flow[..., 1] = 4, 6
+    larger = motion.resize_flow(flow, (30, 40))
+    assert larger.shape == (30, 40, 2)
+    assert np.allclose(larger, [8, 18])
+
+
+def bilinear(field: np.ndarray, x: float, y: float) -> np.ndarray:
+    """One sample, edges repeated."""
+    height, width = field.shape[:2]
+    x, y = min(max(x, 0), width - 1), min(max(y, 0), height - 1)
+    x0, y0 = min(int(x), width - 2), min(int(y), height - 2)
+    fx, fy = x - x0, y - y0
+    top = field[y0, x0] * (1 - fx) + field[y0, x0 + 1] * fx
+    bottom = field[y0 + 1, x0] * (1 - fx) + field[y0 + 1, x0 + 1] * fx
+    return top * (1 - fy) + bottom * fy
+
+
+def test_occlusion_is_the_papers_formula() -> None:
+    random = np.random.RandomState(0)
+    flow = random.normal(0, 2, (9, 11, 2)).astype(np.float32)
+    back = (-flow + random.normal(0, 0.6, flow.shape)).astype(np.float32)
+    found = motion.occluded(flow, back)
+    for y in range(9):
+        for x in range(11):
+            tx, ty = x + flow[y, x, 0], y + flow[y, x, 1]
+            other = bilinear(back, tx, ty)
+            gap = ((flow[y, x] + other) ** 2).sum()
+            bound = 0.01 * ((flow[y, x] ** 2).sum() + (other**2).sum()) + 0.5
+            outside = tx < -0.5 or ty < -0.5 or tx > 10.5 or ty > 8.5
+            if abs(gap - bound) > 0.05 * bound:  # OpenCV rounds the place to 1/32 of a pixel
+                assert found[y, x] == (gap >= bound or outside)
+
+
+def test_motion_boundaries_are_the_papers_formula() -> None:
+    flow = np.zeros((12, 16, 2), np.float32)
+    flow[:, 8:, 0] = 5
+    found = motion.motion_boundaries(flow)
+    slope = np.zeros(16)
+    slope[7:9] = 2.5  # central differences over the step
+    expected = slope**2 > 0.01 * np.square(flow[0]).sum(-1) + 0.002
+    assert np.array_equal(found[6], expected)
+    assert found[6, 7]
+
+
+def test_what_the_square_uncovers_is_uncertain_and_the_rest_is_not() -> None:
+    before, now = (from_pixels(frame) for frame in moving_square(2, 128, 192, 48, step=8))
+    forth, back = motion.flows(motion.grey(before, 192), motion.grey(now, 192), DIS)
+    trust, field = motion.certainty(back, forth, now, before)
+    uncovered, ground = trust[0, 0, 24:64, 9:15], trust[0, 0, 90:120, 100:180]
+    assert uncovered.mean() < 0.3
+    assert ground.min() > 0.8
+    assert np.median(field[32:56, 28:52], axis=(0, 1)) == pytest.approx([-8, 0], abs=0.7)
+
+
+def test_the_nearest_frame_that_saw_a_pixel_has_the_say() -> None:
+    near, far, farther = (torch.tensor([[[[a, b, c]]]]) for a, b, c in ((1, 0, 0.5), (1, 1, 0.7), (1, 1, 1)))
+    shared = motion.long_term([near, far, farther])
+    assert [one.flatten().tolist() for one in shared] == [
+        [1.0, 0.0, 0.5],
+        [0.0, 1.0, pytest.approx(0.2)],
+        [0.0, 0.0, 0.0],
+    ]
+
+
+def test_noise_is_still_and_motion_is_not() -> None:
+    ground = from_pixels(texture(64, 96))
+    noisy = (ground + 0.01 * torch.randn(ground.shape, generator=torch.Generator().manual_seed(0))).clamp(
+        0, 1
+    )
+    assert motion.still(noisy, ground, 0.02).min() == 1.0
+    before, now = (from_pixels(frame) for frame in moving_square(2))
+    stays = motion.still(now, before, 0.02)[0, 0]
+    assert stays[20:44, 8:38].max() < 1.0
+    assert stays[50:, 70:].min() == 1.0
+    assert motion.still(now, before, 0.0).max() == 0.0
+
+
+def test_a_flat_part_that_moves_is_not_slow() -> None:
+    flow = np.zeros((32, 32, 2), np.float32)
+    flow[:, 16:, 0] = 1.0
+    slow = motion.slow(flow)[0, 0]
+    assert slow[:, :10].min() == 1.0
+    assert slow[:, 22:].max() == 0.0
+
+
+def test_cuts_are_found_and_fast_motion_is_none() -> None:
+    scenes = [moving_square(8), [255 - frame for frame in moving_square(6, step=5)], [texture(64, 96, 9)] * 5]
+    frames = [signature(frame) for scene in scenes for frame in scene]
+    changes = [0.0, *(change(a, b) for a, b in pairwise(frames))]
+    assert cuts(changes, 15.0) == [8, 14]
+    assert shots(19, [8, 14]) == [(0, 8), (8, 14), (14, 19)]
+    assert cuts([0.0, *[22.0, 25.0, 20.0] * 4], 15.0) == [], "a shaking camera"
+
+
+def test_flow_against_the_truth_of_flying_chairs(shared: Path) -> None:
+    folder = shared / "data" / "video" / "flyingchairs_pair0_gt"
+    if not folder.exists():
+        pytest.skip("no ground truth here")
+    import cv2
+
+    raw = (folder / "0flow.flo").read_bytes()
+    width, height = np.frombuffer(raw, np.int32, 2, 4)
+    truth = np.frombuffer(raw, np.float32, offset=12).reshape(height, width, 2)
+    pair = [cv2.cvtColor(cv2.imread(str(folder / f"0img{k}.ppm")), cv2.COLOR_BGR2GRAY) for k in (0, 1)]
+    error = np.sqrt(np.square(DIS(*pair) - truth).sum(-1))
+    nothing = np.sqrt(np.square(truth).sum(-1)).mean()
+    assert error.mean() < 0.6 * nothing  # 1.76 pixels against 2.99
+    assert np.median(error) < 0.1
