@@ -86,7 +86,7 @@ def wasserstein_loss(own: Array, target: Array) -> float:
 
 
 def sorted_gap(own: Array, target: Array) -> float:
-    """Of two clouds of equally many: mean over pairs of sorted values, summed over columns, over E‖target‖²."""
+    """Of two clouds of equally many: mean over pairs of sorted values, summed, over E‖target‖²."""
     total = 0.0
     for a, b in zip(own.T, target.T, strict=True):
         total += sum((x - y) ** 2 for x, y in zip(sorted(a), sorted(b), strict=True)) / len(a)

@@ -43,7 +43,13 @@ CORE: dict[str, set[str]] = {
     "encoders": {"layers", "weights"},
     # the engine: no files, no clock
     "canvas": {"colour", "scales"},
-    "objective": {"descriptors", "encoders", "guidance", "layers", "losses", "recipe", "scales"},
+    "terms": {"descriptors", "guidance", "scales"},
+    "comparisons": {"descriptors", "losses", "scales", "terms"},
+    "matching": {"descriptors", "layers", "losses", "scales", "terms"},
+    "objective": {
+        "comparisons", "descriptors", "encoders", "guidance", "layers", "losses", "matching", "recipe",
+        "scales", "terms",
+    },
     "sources": {"colour", "descriptors", "guidance", "objective", "recipe", "scales"},
     "optimisers": {"recipe", "scales"},
     "engine": {

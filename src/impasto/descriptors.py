@@ -80,4 +80,5 @@ def rows(features: Tensor, at: Tensor, grid: tuple[slice, slice], width: int) ->
     y, x = (
         one.to(features.device).clamp_min(0) for one in (y.clamp_max(height - 1), x.clamp_max(across - 1))
     )
-    return features[0][:, y, x].T * inside[:, None]
+    found: Tensor = features[0][:, y, x].T * inside[:, None]
+    return found

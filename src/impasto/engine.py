@@ -143,7 +143,7 @@ def steps(
         if scale:
             picture = _keep_past(picture, _past(sources, size, device))
         optimiser.carry(size, limits.optimiser(recipe, size))
-        objective = _objective(sources, recipe, encoder, size, device, limits.tile)
+        objective = _objective(sources, recipe, encoder, size, device, limits.tile, picture)
         over = _stop_rule(scale + 1, budgets[scale], recipe.tolerance, enough)
         descent = _descend(objective, picture, optimiser, over)
         for iteration, (loss, terms, best_loss, picture, event, ended) in enumerate(descent, 1):
@@ -276,6 +276,7 @@ def _objective(
     size: Size,
     device: torch.device,
     tile: int | None = None,
+    start: Tensor | None = None,
 ) -> Objective:
     mask = None
     if sources.content_mask is not None:
@@ -283,7 +284,7 @@ def _objective(
     grams = None if sources.grams is None else sources.grams.get(size)
     styles = () if grams is not None else _styles(sources, recipe, size, device)
     content, past = _content(sources, size, device), _past(sources, size, device)
-    return Objective(encoder, recipe, content, styles, mask, past, grams, tile)
+    return Objective(encoder, recipe, content, styles, mask, past, grams, tile, start)
 
 
 def style_grams(sources: Sources, recipe: Recipe, encoder: Encoder) -> dict[Size, Mapping[str, Tensor]]:
@@ -299,7 +300,8 @@ def style_grams(sources: Sources, recipe: Recipe, encoder: Encoder) -> dict[Size
     if not recipe.style_weight:
         return {}
     return {
-        size: Objective(encoder, recipe, None, _styles(sources, recipe, size, device)).grams for size in plan
+        size: Objective(encoder, recipe, None, _styles(sources, recipe, size, device)).targets
+        for size in plan
     }
 
 

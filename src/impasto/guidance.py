@@ -11,9 +11,22 @@ from impasto.errors import PictureError
 __all__ = ["fill", "require_coverage", "to_grid"]
 
 
-def to_grid(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """A mask (1, 1, H, W) in [0, 1] on a layer's grid: the area average ('simple' in Gatys et al. 2017)."""
-    return mask if mask.shape[-2:] == size else F.adaptive_avg_pool2d(mask, size)
+def to_grid(mask: Tensor, size: tuple[int, int], radius: int = 0) -> Tensor:
+    """A mask (1, 1, H, W) in [0, 1] on a layer's grid: the area average ('simple' in Gatys et al. 2017).
+
+    Args:
+        size: (height, width) of the layer's grid.
+        radius: the layer's receptive radius in pixels, to count only features that see nothing beyond the
+            mask ('inside' there); a mask too small to hold any falls back to the average.
+    """
+    simple = mask if mask.shape[-2:] == size else F.adaptive_avg_pool2d(mask, size)
+    if not radius:
+        return simple
+    least = -mask
+    for kernel in ((2 * radius + 1, 1), (1, 2 * radius + 1)):  # beyond the picture's edge there is no other
+        least = F.max_pool2d(least, kernel, 1, (kernel[0] // 2, kernel[1] // 2))
+    inside = -F.adaptive_max_pool2d(least, size)
+    return inside if float(inside.sum()) > 0.01 * float(simple.sum()) else simple
 
 
 def require_coverage(mask: Tensor, what: str) -> None:

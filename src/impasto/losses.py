@@ -110,7 +110,8 @@ def wasserstein_loss(own: Tensor, target: Tensor) -> Tensor:
     middle = root @ (cov + ridge) @ root
     roots = torch.linalg.eigvalsh((middle + middle.T) / 2).clamp_min(float(ridge[0, 0]) ** 2).sqrt()
     spread = (cov + ridge).diagonal().sum() + (cov_t + ridge).diagonal().sum() - 2.0 * roots.sum()
-    return ((mean - mean_t).square().sum() + spread) / energy
+    distance: Tensor = ((mean - mean_t).square().sum() + spread) / energy
+    return distance
 
 
 def _mean_and_covariance(packed: Tensor) -> tuple[Tensor, Tensor]:

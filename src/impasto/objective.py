@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from impasto.descriptors import gram_sum
+from impasto.comparisons import COMPARISONS, blend
+from impasto.descriptors import rows
 from impasto.encoders import Encoder
-from impasto.guidance import to_grid
 from impasto.layers import Geometry, geometry
-from impasto.losses import content_from_sums, content_sums, gram_loss, temporal_loss, total_variation
+from impasto.losses import (
+    content_from_sums,
+    content_sums,
+    self_similarity_loss,
+    temporal_loss,
+    total_variation,
+)
+from impasto.matching import Matcher, cell_of, hypercolumn, pull, remember_cells
 from impasto.recipe import Recipe
 from impasto.scales import Size, Tile, resample, tiles
+from impasto.terms import Grid, Term, View
 
-__all__ = ["Objective", "Past", "StyleSource"]
+__all__ = ["Objective", "Past", "Region", "StyleSource"]
 
 
 @dataclass(frozen=True)
@@ -58,38 +66,32 @@ class Past:
 
 
 @dataclass(frozen=True)
-class Term:
-    """One comparison, at one place, times one weight.
+class Region:
+    """A part of the picture with styles of its own.
 
     Attributes:
-        name: ``content/relu3_2``, ``style/relu1_1``, ``tv``, ``temporal``.
-        gather: what the comparison needs to know of a part of the picture; additive over parts.
-        judge: from the sum over all parts to a loss, weight included.
+        name: shown in the terms' names; empty for the only one.
+        mask: (1, 1, H, W) in [0, 1] at the picture's size; None: all of it.
+        styles: its style pictures.
+        weight: of its style against the other regions'.
+        blend: one weight per style; empty: all alike.
     """
 
     name: str
-    gather: Callable[[View], Tensor]
-    judge: Callable[[Tensor], Tensor]
+    mask: Tensor | None
+    styles: tuple[StyleSource, ...]
+    weight: float = 1.0
+    blend: tuple[float, ...] = ()
 
+    @property
+    def suffix(self) -> str:
+        """What its terms' names end in."""
+        return f"/{self.name}" if self.name else ""
 
-@dataclass(frozen=True)
-class View:
-    """A part of the picture, or all of it.
-
-    Attributes:
-        tile: where it lies.
-        image: (1, 3, h, w), with the tile's halo.
-        features: layer → (1, C, h, w), the tile's own part alone.
-    """
-
-    tile: Tile
-    image: Tensor
-    features: Mapping[str, Tensor]
-
-    def own(self, image: Tensor, *, further: int = 0) -> Tensor:
-        """The tile's own part of ``image`` as cut; ``further`` pixels more to the right and below, if any."""
-        rows, columns = self.tile.inner(1)
-        return image[..., rows.start : rows.stop + further, columns.start : columns.stop + further]
+    @property
+    def area(self) -> float:
+        """Its share of the picture."""
+        return 1.0 if self.mask is None else float(self.mask.mean())
 
 
 class Objective:
@@ -112,6 +114,8 @@ class Objective:
         grams: the styles' Gram matrices (layer → (C, C)) where they are known already, as from frame to
             frame; ``styles`` is not looked at then.
         tile: side of the tiles in pixels; None: the whole picture at once.
+        start: (1, 3, H, W), the canvas as it is now: with the content, what style features are matched to.
+        regions: parts with styles of their own, instead of ``styles`` for all of the picture.
     """
 
     def __init__(
@@ -124,18 +128,26 @@ class Objective:
         past: Sequence[Past] = (),
         grams: Mapping[str, Tensor] | None = None,
         tile: int | None = None,
+        start: Tensor | None = None,
+        regions: Sequence[Region] = (),
     ) -> None:
         self.encoder, self.recipe, self.content, self.content_mask = encoder, recipe, content, content_mask
+        self.regions = tuple(regions) or (Region("", content_mask, tuple(styles), 1.0, recipe.style_blend),)
+        known = bool(grams) or any(one.styles for one in self.regions)
         self.content_terms = recipe.content_terms() if content is not None and recipe.content_weight else {}
-        self.style_terms = recipe.style_terms() if (styles or grams) and recipe.style_weight else {}
+        self.style_terms = recipe.style_terms() if known and recipe.style_weight else {}
         self.layers = tuple(dict.fromkeys((*self.content_terms, *self.style_terms)))
         self.past, self.tile = tuple(past), tile
+        self.cell = cell_of(self.style_terms) if self.style_terms else 1
+        self._grids: dict[tuple[Size, int, str], Grid] = {}
         with torch.no_grad():
-            self.grams: Mapping[str, Tensor] = self._blend(styles) if grams is None else grams
+            self.targets: Mapping[str, Tensor] = self._remember_all() if grams is None else grams
             whole = content is not None and (tile is None or max(content.shape[-2:]) <= tile)
             self.contents: Mapping[str, Tensor] | None = (
                 encoder(content, tuple(self.content_terms)) if whole and content is not None else None
             )
+            self.structure = self._structure()
+            self.matches = self._match_all(start)
 
     # -- the picture, whole ------------------------------------------------------------------------------
     def __call__(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -213,31 +225,113 @@ class Objective:
         with torch.no_grad():
             return self._view(tile, tile.cut(self.content), tuple(self.content_terms)).features
 
-    def _blend(self, styles: Sequence[StyleSource]) -> dict[str, Tensor]:
-        """Gram matrices of the styles, averaged with the recipe's blend (they average linearly)."""
-        shares = self.recipe.style_blend or (1.0,) * len(styles)
-        total, blended = sum(shares), dict[str, Tensor]()
-        for style, share in zip(styles, shares, strict=True):
-            for layer, value in self._style_grams(style).items():
-                part = value * (share / total)
-                blended[layer] = blended[layer] + part if layer in blended else part
-        return blended
+    def _remember_all(self) -> dict[str, Tensor]:
+        """What the styles ask for: ``relu1_1``, ``relu3_1/nearest``, ``relu1_1/sky`` → memory."""
+        found: dict[str, Tensor] = {}
+        for region in self.regions if self.style_terms else ():
+            memories = [self._remember(style) for style in region.styles]
+            given = region.blend or (1.0,) * len(memories)
+            shares = [one / sum(given) for one in given]
+            linear = {key: name != "nearest" and COMPARISONS[name].averages for key, _, name in self._keys()}
+            mixed = blend(memories, shares, linear)
+            found |= {f"{key}{region.suffix}": value for key, value in mixed.items()}
+        return found
 
-    def _style_grams(self, style: StyleSource) -> dict[str, Tensor]:
+    def _keys(self) -> Iterator[tuple[str, str, str]]:
+        """(key, layer, comparison) of each style term, regions apart."""
+        for name in self.recipe.style_losses():
+            for layer in self.style_terms:
+                yield layer if name == "gram" else f"{layer}/{name}", layer, name
+
+    def _remember(self, style: StyleSource) -> dict[str, Tensor]:
         size = (style.pixels.shape[-2], style.pixels.shape[-1])
         # The result may tile; the style picture does not, and must show no seam of its own.
         own = {"padding": "reflect"} if self.recipe.padding == "circular" else {}
+        strides = {geometry(layer).stride for layer in self.style_terms} | {self.cell}
+        grids = {stride: Grid.on(size, stride, style.mask) for stride in strides}
         found: dict[str, Tensor] = {}
         for tile in self._tiles(size, self.style_terms, wrap=False):
-            for layer, value in self.encoder(tile.cut(style.pixels), tuple(self.style_terms), **own).items():
+            features = self.encoder(tile.cut(style.pixels), tuple(self.style_terms), **own)
+            for key, layer, name in self._keys():
                 stride = geometry(layer).stride
-                weights, count = _share(style.mask, size, stride)
-                inner = value[(..., *tile.inner(stride))]
-                part = (
-                    gram_sum(inner, weights[(..., *tile.grid(stride))] if weights is not None else None)
-                    / count
-                )
+                inner = features[layer][(..., *tile.inner(stride))]
+                if name == "nearest":
+                    part = remember_cells(inner, layer, grids[self.cell], tile, size)
+                else:
+                    part = COMPARISONS[name].remember(inner, grids[stride], tile)
+                found[key] = found[key] + part if key in found else part
+        return found
+
+    # -- what goes where -------------------------------------------------------------------------------------
+    def _grid(self, size: Size, stride: int, region: Region, radius: int = 0) -> Grid:
+        """A layer's grid on the picture, with the weights of a region; worked out once."""
+        key = (size, stride * 4096 + radius, region.name)
+        if key not in self._grids:
+            self._grids[key] = Grid.on(size, stride, region.mask, radius)
+        return self._grids[key]
+
+    def _structure(self) -> dict[str, Tensor]:
+        """Sampled rows of the content's features, for the self-similarity."""
+        if self.recipe.content_loss != "self-similarity" or self.content is None or not self.content_terms:
+            return {}
+        size = (self.content.shape[-2], self.content.shape[-1])
+        found: dict[str, Tensor] = {}
+        for tile in self._tiles(size, self.layers, wrap=self.recipe.padding == "circular"):
+            for layer, value in self._content_features(tile).items():
+                part = self._rows(size, layer, value, tile)
                 found[layer] = found[layer] + part if layer in found else part
+        return found
+
+    def _rows(self, size: Size, layer: str, features: Tensor, tile: Tile) -> Tensor:
+        grid = self._grid(size, geometry(layer).stride, Region("/content", self.content_mask, ()))
+        return rows(features, grid.spots[:1024], tile.grid(grid.stride), grid.width)
+
+    def _match_all(self, start: Tensor | None) -> list[Tensor]:
+        """For each region: (a, b) of the picture's cells, each the row of the bank it shall look like."""
+        seen = start if start is not None else self.content
+        if seen is None or "nearest" not in self.recipe.style_losses() or not self.style_terms:
+            return []
+        share = self.recipe.match_content if self.content is not None and start is not None else 1.0
+        pictures = (
+            [(self.content, share), (start, 1.0 - share)]
+            if share < 1.0
+            else [(self.content if self.content is not None else seen, 1.0)]
+        )
+        size = (seen.shape[-2], seen.shape[-1])
+        return [self._match(size, region, pictures) for region in self.regions]
+
+    def _match(self, size: Size, region: Region, pictures: Sequence[tuple[Tensor | None, float]]) -> Tensor:
+        parts = self._tiles(size, self.style_terms, wrap=self.recipe.padding == "circular")
+        grid = self._grid(size, self.cell, region)
+        sums: dict[str, Tensor] = {}
+        for tile in parts:
+            weights = grid.part(tile)
+            t = 1.0 if weights is None else weights.flatten()[:, None]
+            for layer, x in self._columns(tile, pictures).items():
+                part = torch.cat([(x * t).sum(0), (x.square() * t).sum().reshape(1)])
+                sums[layer] = sums[layer] + part if layer in sums else part
+        mean = {layer: value[:-1] / grid.count for layer, value in sums.items()}
+        energy = {layer: v[-1] / grid.count - mean[layer].square().sum() for layer, v in sums.items()}
+        bank = {layer: self.targets[f"{layer}/nearest{region.suffix}"] for layer in self.style_terms}
+        matcher = Matcher(bank, {k: len(v) for k, v in mean.items()}, self.style_terms, mean, energy)
+        found = torch.empty(
+            grid.height, grid.width, dtype=torch.long, device=next(iter(bank.values())).device
+        )
+        for tile in parts:
+            own = tile.grid(self.cell)
+            found[own] = matcher(self._columns(tile, pictures)).view_as(found[own])
+        return found
+
+    def _columns(self, tile: Tile, pictures: Sequence[tuple[Tensor | None, float]]) -> dict[str, Tensor]:
+        """Hypercolumns of a tile's cells, blended from several pictures."""
+        found: dict[str, Tensor] = {}
+        own = tile.grid(self.cell)
+        shape = (own[0].stop - own[0].start, own[1].stop - own[1].start)
+        for picture, share in pictures:
+            assert picture is not None
+            features = self._view(tile, tile.cut(picture), self.style_terms).features
+            for layer, value in hypercolumn(features, self.cell, shape).items():
+                found[layer] = found[layer] + share * value if layer in found else share * value
         return found
 
     # -- the terms -------------------------------------------------------------------------------------------
@@ -246,8 +340,14 @@ class Objective:
         recipe = self.recipe
         for layer, share in self.content_terms.items():
             yield self._content_term(size, layer, recipe.content_weight * share, content)
-        for layer, share in self.style_terms.items():
-            yield self._style_term(size, layer, recipe.style_weight * share)
+        covered = sum(region.area for region in self.regions) or 1.0
+        for index, region in enumerate(self.regions if self.style_terms else ()):
+            # By area, so that a small region's pixels are moved as strongly as a large one's.
+            weight = recipe.style_weight * region.weight * region.area / covered
+            for key, layer, name in self._keys():
+                own = weight * self.style_terms[layer] * recipe.style_losses()[name]
+                make = self._nearest_term if name == "nearest" else self._style_term
+                yield make(size, key, layer, name, own, index)
         pixels = 3 * size[0] * size[1]
         if recipe.tv_weight:
             wrap = recipe.padding == "circular"
@@ -260,26 +360,40 @@ class Objective:
             yield Term("temporal", self._departure, lambda total: total[0] / pixels)
 
     def _content_term(self, size: Size, layer: str, weight: float, content: Mapping[str, Tensor]) -> Term:
-        stride, normalisation = geometry(layer).stride, self.recipe.normalisation
+        normalisation, name = self.recipe.normalisation, f"content/{layer}"
+        if self.recipe.content_loss == "self-similarity":
+            return Term(
+                name,
+                lambda view: self._rows(size, layer, view.features[layer], view.tile),
+                lambda own: weight * self_similarity_loss(own, self.structure[layer]),
+            )
+        grid = self._grid(size, geometry(layer).stride, Region("/content", self.content_mask, ()))
 
         def gather(view: View) -> Tensor:
-            weights, _ = _share(self.content_mask, size, stride)
-            part = None if weights is None else weights[(..., *view.tile.grid(stride))]
-            return content_sums(view.features[layer], content[layer], part)
+            return content_sums(view.features[layer], content[layer], grid.part(view.tile))
 
-        return Term(f"content/{layer}", gather, lambda sums: weight * content_from_sums(sums, normalisation))
+        return Term(name, gather, lambda sums: weight * content_from_sums(sums, normalisation))
 
-    def _style_term(self, size: Size, layer: str, weight: float) -> Term:
-        stride, normalisation = geometry(layer).stride, self.recipe.normalisation
-        weights, count = _share(self.content_mask, size, stride)
-
-        def gather(view: View) -> Tensor:
-            part = None if weights is None else weights[(..., *view.tile.grid(stride))]
-            return gram_sum(view.features[layer], part) / count
-
+    def _style_term(self, size: Size, key: str, layer: str, name: str, weight: float, index: int) -> Term:
+        region, comparison = self.regions[index], COMPARISONS[name]
+        shape = geometry(layer)
+        radius = shape.radius if self.recipe.mask_spread == "inside" and region.mask is not None else 0
+        grid, target = self._grid(size, shape.stride, region, radius), self.targets[key + region.suffix]
         return Term(
-            f"style/{layer}", gather, lambda gram: weight * gram_loss(gram, self.grams[layer], normalisation)
+            f"style/{key}{region.suffix}",
+            lambda view: comparison.remember(view.features[layer], grid, view.tile),
+            lambda own: weight * comparison.judge(own, target, self.recipe.normalisation),
         )
+
+    def _nearest_term(self, size: Size, key: str, layer: str, name: str, weight: float, index: int) -> Term:
+        region = self.regions[index]
+        grid, bank = self._grid(size, geometry(layer).stride, region), self.targets[key + region.suffix]
+
+        def gather(view: View) -> Tensor:
+            matches = self.matches[index][view.tile.grid(self.cell)]
+            return pull(view.features[layer], layer, matches, bank, self.cell, grid.part(view.tile))
+
+        return Term(f"style/{key}{region.suffix}", gather, lambda total: weight * total[0] / grid.count)
 
     def _departure(self, view: View) -> Tensor:
         """Weighted squared departure from the past frames, summed: (1,)."""
@@ -288,15 +402,6 @@ class Objective:
             pixels, certainty = (view.own(view.tile.cut(x)) for x in (one.pixels, one.certainty))
             total = total + one.weight * temporal_loss(own, pixels, certainty) * own.numel()
         return total
-
-
-def _share(mask: Tensor | None, size: Size, stride: int) -> tuple[Tensor | None, float]:
-    """A mask on a layer's whole grid, and the sum of its weights there (of ones, without a mask)."""
-    grid = (size[0] // stride, size[1] // stride)
-    if mask is None:
-        return None, float(grid[0] * grid[1])
-    weights = to_grid(mask, grid)
-    return weights, float(weights.sum())
 
 
 def _variation(view: View, wrap: bool) -> Tensor:

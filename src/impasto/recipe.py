@@ -53,6 +53,10 @@ class Recipe(BaseModel):
 
     # -- what is wanted ------------------------------------------------------------------------------
     content_weight: Weight = Field(0.05, description="Weight of the content loss; 0 leaves it out.")
+    content_loss: Literal["features", "self-similarity"] = Field(
+        "features",
+        description="How the content is compared; self-similarity: what is alike stays alike.",
+    )
     content_layers: tuple[str, ...] = Field(
         ("relu3_2",), min_length=1, description="Layers at which the content is compared."
     )
@@ -60,6 +64,21 @@ class Recipe(BaseModel):
         (), description="One weight per content layer, relative to each other; default: all alike."
     )
     style_weight: Weight = Field(1.0, description="Weight of the style loss; 0 leaves it out.")
+    style_loss: tuple[Literal["gram", "wasserstein", "sliced", "histogram", "remd", "nearest"], ...] = Field(
+        ("gram",),
+        min_length=1,
+        description="How styles are compared; nearest: each place looks like the part of the style most "
+        "alike, which keeps shapes and patterns; the others compare statistics; several are added.",
+    )
+    style_loss_weights: tuple[Weight, ...] = Field(
+        (), description="One weight per style loss, relative to each other; default: all alike."
+    )
+    match_content: float = Field(
+        0.75,
+        ge=0.0,
+        le=1.0,
+        description="How much the content, not the canvas, decides which part of the style is nearest.",
+    )
     style_layers: tuple[str, ...] = Field(
         STYLE_LAYERS, min_length=1, description="Layers at which the style is compared."
     )
@@ -79,6 +98,11 @@ class Recipe(BaseModel):
         "style",
         description="Whose colours the result has; content: its own, the style works in light and dark "
         "alone; match: the style's, brought to the content's palette first; only: the style's, no strokes.",
+    )
+    mask_spread: Literal["simple", "inside"] = Field(
+        "simple",
+        description="How a region's mask reaches a layer; simple: by area, inside: where features see "
+        "nothing else.",
     )
     tv_weight: Weight = Field(0.0, description="Weight of the total variation; raises smoothness.")
     normalisation: Literal["relative", "gatys", "neural-style"] = Field(
@@ -120,6 +144,8 @@ class Recipe(BaseModel):
         "content_layer_weights",
         "style_layers",
         "style_layer_weights",
+        "style_loss",
+        "style_loss_weights",
         "style_blend",
         "iterations",
         mode="before",
@@ -154,11 +180,28 @@ class Recipe(BaseModel):
                     "at least one above 0",
                     f"set {kind}_weight to 0 to leave the {kind} out",
                 )
+        self._check_style_losses()
         if self.style_blend and sum(self.style_blend) <= 0:
             raise RecipeError("the style blend is 0 for every style", "at least one above 0")
         if not (self.content_weight or self.style_weight or self.tv_weight):
             raise RecipeError("content, style and tv weight are all 0", "at least one above 0")
         return self
+
+    def _check_style_losses(self) -> None:
+        names, given = self.style_loss, self.style_loss_weights
+        if len(set(names)) < len(names):
+            raise RecipeError(f"style losses {', '.join(names)}", "each once", "raise its weight instead")
+        if given and (len(given) != len(names) or sum(given) <= 0):
+            raise RecipeError(
+                f"style loss weights {', '.join(map(str, given))} for {', '.join(names)}",
+                "one per style loss, at least one above 0; or none for all alike",
+            )
+        if self.normalisation != "relative" and (names != ("gram",) or self.content_loss != "features"):
+            raise RecipeError(
+                f"normalisation {self.normalisation!r} with another loss than Gram matrices and features",
+                "those programs have no other",
+                "leave normalisation at 'relative'",
+            )
 
     def __init__(self, /, **settings: Any) -> None:
         try:
@@ -174,6 +217,11 @@ class Recipe(BaseModel):
     def style_terms(self) -> dict[str, float]:
         """Style layer → share of the style loss; the shares sum to 1."""
         return _shares(self.style_layers, self.style_layer_weights)
+
+    def style_losses(self) -> dict[str, float]:
+        """Style loss → share of the style loss at each layer, sum 1; those of 0 are left out."""
+        found = _shares(self.style_loss, self.style_loss_weights)
+        return {name: share for name, share in found.items() if share}
 
     def active_layers(self) -> tuple[str, ...]:
         """The layers whose weight is not 0: what the encoder has to compute."""
