@@ -9,7 +9,11 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 import oracles
-from impasto import descriptors, losses
+from fakes import checks, picture, tiny_encoder
+from impasto import descriptors, engine, losses
+from impasto.errors import RecipeError
+from impasto.objective import Objective, StyleSource
+from impasto.recipe import Recipe
 
 
 def cloud(n: int = 40, c: int = 5, seed: int = 0) -> Tensor:
@@ -112,3 +116,64 @@ def test_rows_of_parts_add_up():
     parts = [(slice(a, b), slice(c, d)) for a, b in ((0, 2), (2, 6)) for c, d in ((0, 5), (5, 8))]
     found = sum(descriptors.rows(features[(..., *part)], at, part, 8) for part in parts)
     torch.testing.assert_close(found, whole)
+
+
+# ------------------------------------------------------------------------------------------ in the objective
+
+NAMES = ("gram", "wasserstein", "sliced", "histogram", "remd", "nearest")
+
+
+def style_total(name: str, image: Tensor, *styles: Tensor, **settings: object) -> float:
+    judged = Objective(
+        tiny_encoder(dtype=torch.float64),
+        Recipe(content_weight=0, style_loss=name, **settings),
+        None,
+        [StyleSource(one.double()) for one in styles],
+        start=image.double(),
+    )
+    return judged.evaluate(image.double())[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_style_itself_costs_nothing_and_another_picture_does(name):
+    style = picture(48, 64, 3)
+    assert style_total(name, style, style) == pytest.approx(0.0, abs=1e-6)
+    assert style_total(name, checks(48, 64), style) > 0.02
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_styles_are_blended_by_their_weights(name):
+    a, b = picture(48, 64, 3), checks(48, 64)
+    both = [style_total(name, a, a, b, style_blend=(w, 1 - w)) for w in (1.0, 0.75, 0.0)]
+    assert both[0] == pytest.approx(style_total(name, a, a), abs=1e-6)
+    assert both[2] == pytest.approx(style_total(name, a, b), rel=1e-6)
+    assert both[0] <= both[1] < both[2]
+
+
+def test_moved_cells_are_found_again():
+    # A picture whose halves change places is made of the style's cells: nearest sees that, Gram cannot say.
+    style = torch.cat([picture(48, 32, 3), checks(48, 32)], 3)
+    swapped = torch.cat([style[..., 32:], style[..., :32]], 3)
+    shallow = {"style_layers": ("relu1_1", "relu2_1")}
+    assert style_total("nearest", swapped, style, **shallow) < 0.1 * style_total(
+        "nearest", picture(48, 64, 9), style, **shallow
+    )
+
+
+def test_a_picture_becomes_like_its_style_by_every_loss():
+    sources = engine.Sources(picture(40, 48), (StyleSource(checks(48, 48)),))
+    for name in NAMES:
+        recipe = Recipe(size=48, iterations=(25,), coarsest=48, content_weight=0, style_loss=name)
+        steps = list(engine.steps(sources, recipe, tiny_encoder()))
+        assert steps[-1].best_loss < 0.75 * steps[0].loss, name
+
+
+def test_senseless_combinations_are_refused():
+    with pytest.raises(RecipeError, match="normalisation 'gatys' with another loss"):
+        Recipe(style_loss="nearest", normalisation="gatys")
+    with pytest.raises(RecipeError, match="each once"):
+        Recipe(style_loss="gram,gram")
+    with pytest.raises(RecipeError, match="one per style loss"):
+        Recipe(style_loss="gram,nearest", style_loss_weights=(1,))
+    with pytest.raises(RecipeError, match="style_loss"):
+        Recipe(style_loss="gramm")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fakes import tiny_encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fakes import tiny_encoder
 from impasto.layers import geometry
 from impasto.objective import Objective, Past, StyleSource
 from impasto.recipe import Recipe
@@ -46,6 +46,14 @@ RECIPES = {
     "style alone": Recipe(content_weight=0),
     "content alone": Recipe(style_weight=0),
     "tv alone": Recipe(style_weight=0, content_weight=0, tv_weight=1),
+    "wasserstein": Recipe(style_loss="wasserstein"),
+    "sliced": Recipe(style_loss="sliced"),
+    "histogram": Recipe(style_loss="histogram"),
+    "remd": Recipe(style_loss="remd"),
+    "nearest": Recipe(style_loss="nearest"),
+    "nearest, two styles' layers": Recipe(style_loss="nearest", style_layers="relu1_1,relu2_1"),
+    "two losses": Recipe(style_loss="gram,nearest", style_loss_weights=(1, 3), padding="circular"),
+    "self-similarity": Recipe(content_loss="self-similarity"),
     "circular": Recipe(padding="circular", tv_weight=0.3),
     "zeros": Recipe(padding="zeros"),
 }
@@ -54,7 +62,9 @@ RECIPES = {
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("tile", [48, 96])
 def test_tiled_equals_whole(name: str, tile: int) -> None:
-    (loss, gradient, terms), (loss2, gradient2, terms2) = _both(RECIPES[name], tile, masked=name == "all terms")
+    (loss, gradient, terms), (loss2, gradient2, terms2) = _both(
+        RECIPES[name], tile, masked=name == "all terms"
+    )
     assert loss2 == pytest.approx(loss, rel=1e-11)
     assert terms2.keys() == terms.keys()
     for key, value in terms.items():
@@ -91,7 +101,9 @@ def test_a_halo_too_small_is_noticed() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(1, 120), st.integers(1, 120), st.integers(4, 90), st.sampled_from([1, 2, 16]), st.booleans())
+@given(
+    st.integers(1, 120), st.integers(1, 120), st.integers(4, 90), st.sampled_from([1, 2, 16]), st.booleans()
+)
 def test_tiles_cover_each_pixel_once(height: int, width: int, side: int, stride: int, wrap: bool) -> None:
     seen = torch.zeros(height, width, dtype=torch.int)
     for tile in tiles((height, width), side, stride, 20, wrap=wrap):

@@ -16,7 +16,7 @@ from impasto import images, runs, samples
 from impasto.scales import fit, resample
 
 HERE = Path(__file__).parent
-SIDE = 240
+SIDE = 200
 
 
 def small(picture: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ def small(picture: Tensor) -> Tensor:
 
 def row(name: str, *pictures: Tensor) -> None:
     """Pictures beside each other, as one JPEG."""
-    images.save(HERE / f"{name}.jpg", torch.cat([small(one) for one in pictures], 3), quality=88)
+    images.save(HERE / f"{name}.jpg", torch.cat([small(one) for one in pictures], 3), quality=80)
 
 
 def paint(content: Tensor, style: Tensor | list[Tensor], **settings: object) -> Tensor:
@@ -41,7 +41,13 @@ def colours() -> None:
     row("colours", garden, *(paint(cat, garden, colours=kind) for kind in kinds))
 
 
-PAGES: dict[str, Callable[[], None]] = {"colours": colours}
+def losses() -> None:
+    rocket, glass = samples.photograph("rocket"), samples.painting("glass", size=512)
+    names = ("gram", "wasserstein", "sliced", "remd", "nearest")
+    row("losses", glass, *(paint(rocket, glass, style_loss=name) for name in names))
+
+
+PAGES: dict[str, Callable[[], None]] = {"colours": colours, "losses": losses}
 
 if __name__ == "__main__":
     for chosen in sys.argv[1:] or PAGES:

@@ -288,19 +288,17 @@ class Objective:
 
     def _match_all(self, start: Tensor | None) -> list[Tensor]:
         """For each region: (a, b) of the picture's cells, each the row of the bank it shall look like."""
-        seen = start if start is not None else self.content
-        if seen is None or "nearest" not in self.recipe.style_losses() or not self.style_terms:
+        if "nearest" not in self.recipe.style_losses() or not self.style_terms:
             return []
-        share = self.recipe.match_content if self.content is not None and start is not None else 1.0
-        pictures = (
-            [(self.content, share), (start, 1.0 - share)]
-            if share < 1.0
-            else [(self.content if self.content is not None else seen, 1.0)]
-        )
-        size = (seen.shape[-2], seen.shape[-1])
-        return [self._match(size, region, pictures) for region in self.regions]
+        given = [] if self.content is None else [(self.content, self.recipe.match_content)]
+        if start is not None:
+            given.append((start, 1.0 - self.recipe.match_content if given else 1.0))
+        if not given:
+            return []
+        size = (given[0][0].shape[-2], given[0][0].shape[-1])
+        return [self._match(size, region, given) for region in self.regions]
 
-    def _match(self, size: Size, region: Region, pictures: Sequence[tuple[Tensor | None, float]]) -> Tensor:
+    def _match(self, size: Size, region: Region, pictures: Sequence[tuple[Tensor, float]]) -> Tensor:
         parts = self._tiles(size, self.style_terms, wrap=self.recipe.padding == "circular")
         grid = self._grid(size, self.cell, region)
         sums: dict[str, Tensor] = {}
@@ -322,13 +320,12 @@ class Objective:
             found[own] = matcher(self._columns(tile, pictures)).view_as(found[own])
         return found
 
-    def _columns(self, tile: Tile, pictures: Sequence[tuple[Tensor | None, float]]) -> dict[str, Tensor]:
+    def _columns(self, tile: Tile, pictures: Sequence[tuple[Tensor, float]]) -> dict[str, Tensor]:
         """Hypercolumns of a tile's cells, blended from several pictures."""
         found: dict[str, Tensor] = {}
         own = tile.grid(self.cell)
         shape = (own[0].stop - own[0].start, own[1].stop - own[1].start)
         for picture, share in pictures:
-            assert picture is not None
             features = self._view(tile, tile.cut(picture), self.style_terms).features
             for layer, value in hypercolumn(features, self.cell, shape).items():
                 found[layer] = found[layer] + share * value if layer in found else share * value
