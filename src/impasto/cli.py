@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -439,6 +440,9 @@ videos.register(app)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: runs a command and ends the process with its exit code."""
+    # Read by OpenMP when PyTorch is loaded. Threads that wait actively for one that the system has put aside
+    # burn its processor time: on a busy machine a picture took 4 to 14 times as long (LOG.md, 2026-11-20).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = app(arguments, exit_on_error=False, print_error=False)
     except ImpastoError as error:
