@@ -61,7 +61,7 @@ CORE: dict[str, set[str]] = {
     "planning": {"encoders", "engine", "layers", "machine", "objective", "recipe", "scales", "sources"},
     "runs": {
         "colour", "encoders", "engine", "guidance", "images", "machine", "objective", "planning", "recipe",
-        "scales", "sources",
+        "regions", "scales", "sources",
     },
     "samples": set(),
 }  # fmt: skip

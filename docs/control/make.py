@@ -47,7 +47,26 @@ def losses() -> None:
     row("losses", glass, *(paint(rocket, glass, style_loss=name) for name in names))
 
 
-PAGES: dict[str, Callable[[], None]] = {"colours": colours, "losses": losses}
+def band(height: int, width: int, start: float, stop: float) -> Tensor:
+    """A grey mask, white between two heights."""
+    mask = torch.zeros(1, 3, height, width)
+    mask[..., round(start * height) : round(stop * height), :] = 1.0
+    return mask
+
+
+def parts() -> None:
+    content, wave, wood = (
+        samples.photograph("rocket"),
+        *(samples.painting(n, size=512) for n in ("wave", "woodcut")),
+    )
+    height, width = content.shape[-2:]
+    masks = [band(height, width, 0.0, 0.6), band(height, width, 0.6, 1.0)]
+    one = paint(content, wave, mask=masks[1:], style_loss="nearest")
+    two = paint(content, [wave, wood], mask=masks, style_loss="nearest", feather=0.04)
+    row("regions", content, masks[1], one, two)
+
+
+PAGES: dict[str, Callable[[], None]] = {"colours": colours, "losses": losses, "regions": parts}
 
 if __name__ == "__main__":
     for chosen in sys.argv[1:] or PAGES:

@@ -57,6 +57,8 @@ def stylize(
     max_memory: Annotated[str | None, Parameter(group=OUTPUT)] = None,
     tile: Annotated[int | None, Parameter(group=OUTPUT)] = None,
     init_image: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    mask: Annotated[list[Path] | None, Parameter(group=OUTPUT, consume_multiple=True)] = None,
+    style_mask: Annotated[list[Path] | None, Parameter(group=OUTPUT, consume_multiple=True)] = None,
     save_run: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     preview_every: Annotated[int, Parameter(group=OUTPUT)] = 0,
     bit_depth: Annotated[Literal[8, 16], Parameter(group=OUTPUT)] = 8,
@@ -89,6 +91,10 @@ def stylize(
         Side in pixels of the tiles that a large picture is judged in; default: by the memory.
     init_image
         Picture to start from.
+    mask
+        Regions of CONTENT: one picture of coloured labels, or a grey mask for each style; black stays.
+    style_mask
+        The same for STYLE: labels in the same colours for each style, or a grey mask for each mask.
     save_run
         Folder to keep the run in: picture, recipe, trace, environment.
     preview_every
@@ -112,7 +118,7 @@ def stylize(
         room = None if max_memory is None else planning.parse_bytes(max_memory)
         if tile is not None and tile < 64:
             raise RecipeError(f"tiles of {tile} pixels", "64 or more", "leave --tile out to have it chosen")
-        inputs = [content, *style, *([init_image] if init_image else [])]
+        inputs = [content, *style, *([init_image] if init_image else []), *(mask or []), *(style_mask or [])]
         images.check_output(output, inputs=inputs, bit_depth=bit_depth)
         _check_options(quality, preview_every, max_pixels, save_run)
         job = runs.prepare(
@@ -120,6 +126,8 @@ def stylize(
             style,
             full,
             init_image=init_image,
+            mask=mask or (),
+            style_mask=style_mask or (),
             device=device,
             max_pixels=max_pixels,
             max_memory=room,

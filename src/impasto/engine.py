@@ -17,11 +17,11 @@ from impasto.descriptors import moments
 from impasto.encoders import Encoder
 from impasto.errors import RecipeError
 from impasto.layers import geometry
-from impasto.objective import Objective, Past, StyleSource
+from impasto.objective import Objective, Past, Region, StyleSource
 from impasto.optimisers import OPTIMISERS, Adam, Guarded, Optimiser
 from impasto.recipe import Recipe
-from impasto.scales import Size, fit, resample, resample_wrapped, schedule, to_multiple
-from impasto.sources import Sources, finished, ready, recoloured
+from impasto.scales import Size, fit, mount, resample, resample_wrapped, schedule, to_multiple, unmount
+from impasto.sources import Part, Sources, finished, kept, ready, recoloured
 
 __all__ = ["Limits", "Sources", "Step", "budget", "output_size", "sizes", "steps", "style_grams"]
 
@@ -142,12 +142,17 @@ def steps(
         picture = _grown(picture, size, recipe)
         if scale:
             picture = _keep_past(picture, _past(sources, size, device))
-        optimiser.carry(size, limits.optimiser(recipe, size))
-        objective = _objective(sources, recipe, encoder, size, device, limits.tile, picture)
+        if sources.parts and sources.content is not None:
+            picture = kept(picture, resample(sources.content, size).to(device), sources)
+        rim = _rim(recipe, size)
+        canvas = mount(picture, rim)
+        optimiser.carry((canvas.shape[-2], canvas.shape[-1]), limits.optimiser(recipe, size))
+        objective = _objective(sources, recipe, encoder, size, device, limits.tile, canvas)
         over = _stop_rule(scale + 1, budgets[scale], recipe.tolerance, enough)
-        descent = _descend(objective, picture, optimiser, over)
-        for iteration, (loss, terms, best_loss, picture, event, ended) in enumerate(descent, 1):
+        descent = _descend(objective, canvas, optimiser, over)
+        for iteration, (loss, terms, best_loss, best, event, ended) in enumerate(descent, 1):
             done += 1
+            picture = unmount(best, rim)
             yield Step(
                 scale=scale + 1,
                 scales=len(plan),
@@ -165,9 +170,15 @@ def steps(
             )
 
 
+def _rim(recipe: Recipe, size: Size) -> int:
+    """Pixels painted beyond each edge at this size; a picture that tiles has no edge."""
+    return 0 if recipe.padding == "circular" else max(0, min(recipe.margin, min(size) - 1))
+
+
 def _recoloured_step(sources: Sources, recipe: Recipe, size: Size) -> Step:
     """The whole of a run with ``colours="only"``: nothing is optimised, so there is no loss."""
     picture = recoloured(ready(sources, recipe), recipe, size)
+    picture = finished(picture, sources, recipe)
     return Step(1, 1, size, 1, 1, 1, 1, 0.0, {}, 0.0, picture, None, last=True)
 
 
@@ -233,11 +244,29 @@ def _checked_plan(sources: Sources, recipe: Recipe, encoder: Encoder) -> list[Si
             "both pictures, as one's colours go to the other",
             "leave colours at 'style'",
         )
+    _check_lists(sources, recipe)
     if recipe.init == "style-colours" and not sources.styles:
         raise RecipeError("a start with the style's colours, but no style picture", "at least one")
     if recipe.init == "picture" and sources.start is None:
         raise RecipeError("a start from a picture, but no picture", "one with --init-image")
     return plan
+
+
+def _check_lists(sources: Sources, recipe: Recipe) -> None:
+    """Settings with one entry per style picture."""
+    count = len(sources.styles)
+    for name, each in (("style_rotation", 1), ("style_crop", 4)):
+        given = len(getattr(recipe, name)) // each
+        if given > 1 and given != count:
+            raise RecipeError(
+                f"{name} for {given} of {count} style pictures", "one for all, or one per style picture"
+            )
+    if recipe.style_order == "coarse-to-fine" and count < 2:
+        raise RecipeError(
+            f"style_order 'coarse-to-fine' with {count} style picture", "two or more, the coarse one first"
+        )
+    if sources.parts and sources.content is None:
+        raise RecipeError("masks without a content picture", "a picture for them to lie on")
 
 
 def _start(sources: Sources, recipe: Recipe, size: Size) -> Tensor:
@@ -282,9 +311,13 @@ def _objective(
     if sources.content_mask is not None:
         mask = resample(sources.content_mask, size).to(device)
     grams = None if sources.grams is None else sources.grams.get(size)
-    styles = () if grams is not None else _styles(sources, recipe, size, device)
-    content, past = _content(sources, size, device), _past(sources, size, device)
-    return Objective(encoder, recipe, content, styles, mask, past, grams, tile, start)
+    regions = _regions(sources, recipe, size, device, mask)
+    rim = _rim(recipe, size)
+    content = None if sources.content is None else mount(_content(sources, size, device), rim)
+    mask = None if mask is None else mount(mask, rim)
+    past = tuple(one.mounted(rim) for one in _past(sources, size, device))
+    regions = [one.mounted(rim) for one in regions]
+    return Objective(encoder, recipe, content, (), mask, past, grams, tile, start, regions)
 
 
 def style_grams(sources: Sources, recipe: Recipe, encoder: Encoder) -> dict[Size, Mapping[str, Tensor]]:
@@ -299,14 +332,41 @@ def style_grams(sources: Sources, recipe: Recipe, encoder: Encoder) -> dict[Size
     plan, sources = _checked_plan(sources, recipe, encoder), ready(sources, recipe)
     if not recipe.style_weight:
         return {}
-    return {
-        size: Objective(encoder, recipe, None, _styles(sources, recipe, size, device)).targets
-        for size in plan
-    }
+    found = {}
+    for size in plan:
+        regions = _regions(sources, recipe, size, device, None)
+        found[size] = Objective(encoder, recipe, None, (), regions=regions).targets
+    return found
 
 
-def _styles(sources: Sources, recipe: Recipe, size: Size, device: torch.device) -> list[StyleSource]:
-    return [_sized(style, recipe, max(size)).to(device) for style in sources.styles]
+def _regions(
+    sources: Sources, recipe: Recipe, size: Size, device: torch.device, mask: Tensor | None
+) -> list[Region]:
+    """The parts of the picture at this scale, each with its styles; without parts, one region: all of it."""
+    found = []
+    for part in sources.parts or (Part("", torch.ones(1, 1, 1, 1), sources.styles, 1.0, recipe.style_blend),):
+        own = mask
+        if sources.parts:
+            own = resample(part.mask, size).to(device)
+            own = own if mask is None else own * mask
+        shares = _scale_shares(part, recipe, size, sources.shape)
+        used = [(one, share) for one, share in zip(part.styles, shares, strict=True) if share > 0]
+        styles = tuple(_sized(one, recipe, max(size)).to(device) for one, _ in used)
+        found.append(Region(part.name, own, styles, part.weight, tuple(share for _, share in used)))
+    return found
+
+
+def _scale_shares(part: Part, recipe: Recipe, size: Size, shape: Size) -> tuple[float, ...]:
+    """How much each style counts at this scale."""
+    base = part.blend or (1.0,) * len(part.styles)
+    if recipe.style_order == "together" or len(base) < 2:
+        return base
+    plan = sizes(recipe, *shape)
+    place = plan.index(size) / (len(plan) - 1) if len(plan) > 1 else 1.0
+    # From one style to the next in turn: a hat around each, so two at most count at once.
+    hats = [max(0.0, 1.0 - abs(place * (len(base) - 1) - i)) for i in range(len(base))]
+    shares = tuple(share * hat for share, hat in zip(base, hats, strict=True))
+    return shares if sum(shares) > 0 else base
 
 
 def _past(sources: Sources, size: Size, device: torch.device) -> tuple[Past, ...]:
@@ -323,8 +383,9 @@ def _keep_past(picture: Tensor, past: tuple[Past, ...]) -> Tensor:
     return picture
 
 
-def _content(sources: Sources, size: Size, device: torch.device) -> Tensor | None:
-    return None if sources.content is None else resample(sources.content, size).to(device)
+def _content(sources: Sources, size: Size, device: torch.device) -> Tensor:
+    assert sources.content is not None, "asked for only where there is one"
+    return resample(sources.content, size).to(device)
 
 
 def _grown(picture: Tensor, size: Size, recipe: Recipe) -> Tensor:

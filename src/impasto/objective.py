@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from impasto.losses import (
 )
 from impasto.matching import Matcher, cell_of, hypercolumn, pull, remember_cells
 from impasto.recipe import Recipe
-from impasto.scales import Size, Tile, resample, tiles
+from impasto.scales import Size, Tile, mount, resample, tiles
 from impasto.terms import Grid, Term, View
 
 __all__ = ["Objective", "Past", "Region", "StyleSource"]
@@ -64,6 +64,10 @@ class Past:
     certainty: Tensor
     weight: float
 
+    def mounted(self, rim: int) -> Past:
+        """With ``rim`` pixels more on each side, of which nothing is certain."""
+        return Past(mount(self.pixels, rim), mount(self.certainty, rim, empty=True), self.weight)
+
 
 @dataclass(frozen=True)
 class Region:
@@ -82,6 +86,10 @@ class Region:
     styles: tuple[StyleSource, ...]
     weight: float = 1.0
     blend: tuple[float, ...] = ()
+
+    def mounted(self, rim: int) -> Region:
+        """With ``rim`` pixels more on each side."""
+        return self if self.mask is None else replace(self, mask=mount(self.mask, rim))
 
     @property
     def suffix(self) -> str:

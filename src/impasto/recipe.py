@@ -99,6 +99,26 @@ class Recipe(BaseModel):
         description="Whose colours the result has; content: its own, the style works in light and dark "
         "alone; match: the style's, brought to the content's palette first; only: the style's, no strokes.",
     )
+    style_rotation: tuple[Annotated[float, Field(ge=-360.0, le=360.0)], ...] = Field(
+        (),
+        description="Degrees the style is turned counter-clockwise by; one for all or one per style picture.",
+    )
+    style_crop: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...] = Field(
+        (),
+        description="Part of the style to take: left, top, width, height in its pixels; for all, or "
+        "four per style.",
+    )
+    style_order: Literal["together", "coarse-to-fine"] = Field(
+        "together",
+        description="How several styles share the scales; coarse-to-fine: the first gives the large strokes, "
+        "the last the fine ones.",
+    )
+    region_weights: tuple[Weight, ...] = Field(
+        (), description="One style weight per region; 0 leaves it as it is. Default: all alike."
+    )
+    feather: float = Field(
+        0.01, ge=0.0, le=0.5, description="Width of the soft edge of regions, as a share of the long side."
+    )
     mask_spread: Literal["simple", "inside"] = Field(
         "simple",
         description="How a region's mask reaches a layer; simple: by area, inside: where features see "
@@ -108,6 +128,13 @@ class Recipe(BaseModel):
     normalisation: Literal["relative", "gatys", "neural-style"] = Field(
         "relative",
         description="Units of the losses; relative: without units, the others as in these programs.",
+    )
+
+    margin: int = Field(
+        8,
+        ge=0,
+        le=256,
+        description="Pixels painted beyond each edge at every scale and cut off: borders stay clean.",
     )
 
     # -- how it is found -----------------------------------------------------------------------------
@@ -147,6 +174,9 @@ class Recipe(BaseModel):
         "style_loss",
         "style_loss_weights",
         "style_blend",
+        "style_rotation",
+        "style_crop",
+        "region_weights",
         "iterations",
         mode="before",
     )
@@ -181,6 +211,10 @@ class Recipe(BaseModel):
                     f"set {kind}_weight to 0 to leave the {kind} out",
                 )
         self._check_style_losses()
+        if len(self.style_crop) % 4:
+            raise RecipeError(
+                f"style_crop of {len(self.style_crop)} numbers", "four: left, top, width, height"
+            )
         if self.style_blend and sum(self.style_blend) <= 0:
             raise RecipeError("the style blend is 0 for every style", "at least one above 0")
         if not (self.content_weight or self.style_weight or self.tv_weight):
@@ -264,6 +298,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             "encoder": "vgg19-original",
             "pooling": "average",
             "padding": "zeros",
+            "margin": 0,
             "normalisation": "gatys",
             "content_layers": ("relu4_2",),
             "content_weight": 1.0,

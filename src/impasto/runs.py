@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from impasto import engine, images
+from impasto import engine, images, regions
 from impasto.encoders import Encoder, Progress, load_encoder
 from impasto.engine import Sources, Step
 from impasto.errors import PictureError
@@ -36,6 +36,7 @@ from impasto.planning import (
 )
 from impasto.recipe import Recipe
 from impasto.scales import Size, resample
+from impasto.sources import Part
 
 __all__ = ["Job", "Pictures", "Result", "prepare", "record", "run", "steps", "stylize"]
 
@@ -119,6 +120,8 @@ def prepare(
     *,
     canvas: Size | None = None,
     init_image: PictureLike | None = None,
+    mask: Pictures = (),
+    style_mask: Pictures = (),
     device: str = "auto",
     max_pixels: int = DEFAULT_MAX_PIXELS,
     max_memory: float | None = None,
@@ -132,6 +135,7 @@ def prepare(
         style: one of these, or several; an empty list where the style weight is 0.
         canvas: (height, width) whose aspect ratio a texture has; None: the first style's.
         init_image: the picture to start from; sets ``init="picture"``.
+        mask, style_mask: regions of the content and of the styles, see ``regions.py``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         max_pixels: larger files are refused before they are decoded.
         max_memory: bytes that the process may take; None: four fifths of what is free.
@@ -145,6 +149,9 @@ def prepare(
     loaded = None if content is None else images.load(content, max_pixels=max_pixels)
     styles = [images.load(one, max_pixels=max_pixels) for one in _listed(style)]
     start = None if init_image is None else images.load(init_image, max_pixels=max_pixels)
+    masks, style_masks = (
+        [images.load(one, max_pixels=max_pixels) for one in _listed(some)] for some in (mask, style_mask)
+    )
     for picture, what in [(loaded, "content"), *((one, "style") for one in styles)]:
         if picture is not None and picture.alpha is not None:
             require_coverage(picture.alpha, what)
@@ -164,8 +171,14 @@ def prepare(
         start=None if start is None else start.pixels,
         canvas=canvas or (styles[0].size if styles else (1, 1)),
     )
+    if masks or style_masks:
+        sources = replace(sources, parts=_parts(sources, recipe, masks, style_masks))
     size = engine.output_size(recipe, *sources.shape)
-    files = [p.source for p in (loaded, *styles, start) if p is not None and p.source is not None]
+    files = [
+        p.source
+        for p in (loaded, *styles, start, *masks, *style_masks)
+        if p is not None and p.source is not None
+    ]
     alpha = None if sources.content_mask is None else resample(sources.content_mask, size)
     # Whether the picture fits the layers, and the layers the encoder: these errors come first.
     encoder.require(recipe.active_layers(), *engine.sizes(recipe, *sources.shape)[0])
@@ -178,6 +191,20 @@ def prepare(
         alpha=alpha,
         inputs=tuple(files),
         forecast=forecast(recipe, encoder, size, room, tile),
+    )
+
+
+def _parts(
+    sources: Sources, recipe: Recipe, masks: Sequence[Picture], style_masks: Sequence[Picture]
+) -> tuple[Part, ...]:
+    return regions.parts(
+        sources.shape,
+        sources.styles,
+        [one.pixels for one in masks],
+        [one.pixels for one in style_masks],
+        weights=recipe.region_weights,
+        blend=recipe.style_blend,
+        feather=recipe.feather,
     )
 
 
@@ -320,6 +347,8 @@ def stylize(
     *,
     recipe: Recipe | None = None,
     init_image: PictureLike | None = None,
+    mask: Pictures = (),
+    style_mask: Pictures = (),
     device: str = "auto",
     max_pixels: int = DEFAULT_MAX_PIXELS,
     max_memory: float | None = None,
@@ -335,6 +364,7 @@ def stylize(
         style: one of these, or several (see ``style_blend``).
         recipe: settings to begin with; default: ``Recipe()``.
         init_image: a picture to start from instead of ``init``.
+        mask, style_mask: regions: one picture of coloured labels each, or grey masks; see docs/control.md.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         max_pixels, max_memory: see :func:`prepare`.
         on_step, stop, budget: see :func:`run`.
@@ -352,6 +382,8 @@ def stylize(
         style,
         (recipe or Recipe()).replace(**settings),
         init_image=init_image,
+        mask=mask,
+        style_mask=style_mask,
         device=device,
         max_pixels=max_pixels,
         max_memory=max_memory,
@@ -365,6 +397,8 @@ def steps(
     *,
     recipe: Recipe | None = None,
     init_image: PictureLike | None = None,
+    mask: Pictures = (),
+    style_mask: Pictures = (),
     device: str = "auto",
     max_pixels: int = DEFAULT_MAX_PIXELS,
     max_memory: float | None = None,
@@ -376,6 +410,8 @@ def steps(
         style,
         (recipe or Recipe()).replace(**settings),
         init_image=init_image,
+        mask=mask,
+        style_mask=style_mask,
         device=device,
         max_pixels=max_pixels,
         max_memory=max_memory,

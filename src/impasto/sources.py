@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.colour import colour_moments, match_lightness, match_palette, to_oklab, with_chroma
+from impasto.errors import RecipeError
 from impasto.guidance import fill
 from impasto.objective import Past, StyleSource
 from impasto.recipe import Recipe
 from impasto.scales import Size, resample
 
-__all__ = ["Sources", "finished", "ready", "recoloured"]
+__all__ = ["Part", "Sources", "finished", "kept", "ready", "recoloured"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A region of the content with styles of its own; see ``regions.py`` for how masks become parts.
+
+    Attributes:
+        name: shown in the terms' names.
+        mask: (1, 1, H, W) in [0, 1], at the content's size.
+        styles: of this part.
+        weight: of its style against the other parts'.
+        blend: one weight per style; empty: all alike.
+    """
+
+    name: str
+    mask: Tensor
+    styles: tuple[StyleSource, ...]
+    weight: float = 1.0
+    blend: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -31,6 +53,8 @@ class Sources:
             each finer scale starts from them where they are certain.
         grams: what :func:`impasto.engine.style_grams` returned, so that the style is not looked at again for
             each frame.
+        parts: regions with their own styles; empty: one, all of the picture. What lies in none of them
+            stays as it is.
     """
 
     content: Tensor | None
@@ -40,6 +64,7 @@ class Sources:
     canvas: Size = (1, 1)
     past: tuple[Past, ...] = ()
     grams: Mapping[Size, Mapping[str, Tensor]] | None = None
+    parts: tuple[Part, ...] = ()
 
     @property
     def shape(self) -> Size:
@@ -50,16 +75,35 @@ class Sources:
 
 
 def ready(sources: Sources, recipe: Recipe) -> Sources:
-    """The pictures as the networks are to see them: nothing of what transparency hides, colours as asked."""
-    return _coloured(_filled(sources), recipe)
+    """The pictures as the networks are to see them.
+
+    The part of the style that is wanted, turned; nothing of what transparency hides; colours as asked.
+    """
+    placed = _each_style(sources, lambda index, one: _placed(one, recipe, index))
+    return _coloured(_filled(placed), recipe)
 
 
 def finished(picture: Tensor, sources: Sources, recipe: Recipe) -> Tensor:
     """The picture to show for a canvas (1, 3, H, W); ``sources`` as given, before :func:`ready`."""
-    if recipe.colours != "content" or sources.content is None:
+    if sources.content is None or (recipe.colours != "content" and not sources.parts):
         return picture
-    content = resample(sources.content, (picture.shape[-2], picture.shape[-1]))
-    return with_chroma(picture, content.to(picture.device))
+    size = (picture.shape[-2], picture.shape[-1])
+    content = resample(sources.content, size).to(picture.device)
+    if recipe.colours == "content":
+        picture = with_chroma(picture, content)
+    return kept(picture, content, sources)
+
+
+def kept(picture: Tensor, content: Tensor, sources: Sources) -> Tensor:
+    """``content`` where no part is, ``picture`` elsewhere; both (1, 3, H, W)."""
+    if not sources.parts:
+        return picture
+    covered = resample(torch.stack([part.mask for part in sources.parts]).sum(0), _size(picture))
+    return torch.lerp(content, picture, covered.clamp(0.0, 1.0).to(picture.device))
+
+
+def _size(picture: Tensor) -> Size:
+    return int(picture.shape[-2]), int(picture.shape[-1])
 
 
 def recoloured(sources: Sources, recipe: Recipe, size: Size) -> Tensor:
@@ -71,14 +115,30 @@ def recoloured(sources: Sources, recipe: Recipe, size: Size) -> Tensor:
     return match_palette(content, mean, second, weights=mask)
 
 
+def _each_style(sources: Sources, change: Callable[[int, StyleSource], StyleSource]) -> Sources:
+    """The same with every style changed, those of the parts too; the index is that of the style picture."""
+    pictures = [one.pixels for one in sources.styles]
+
+    def changed(styles: tuple[StyleSource, ...]) -> tuple[StyleSource, ...]:
+        return tuple(change(_index(pictures, one.pixels), one) for one in styles)
+
+    parts = tuple(replace(part, styles=changed(part.styles)) for part in sources.parts)
+    return replace(sources, styles=changed(sources.styles), parts=parts)
+
+
+def _index(pictures: Sequence[Tensor], one: Tensor) -> int:
+    return next((i for i, other in enumerate(pictures) if other is one), 0)
+
+
 def _filled(sources: Sources) -> Sources:
     """The same, with nothing left of the colours under full transparency."""
-    styles = tuple(
-        s if s.mask is None else StyleSource(fill(s.pixels, s.mask), s.mask) for s in sources.styles
-    )
     content, mask = sources.content, sources.content_mask
     if content is not None and mask is not None:
         content = fill(content, mask)
+    # A part's style mask is the user's choice, not transparency: what lies beside it was really there.
+    styles = tuple(
+        s if s.mask is None else StyleSource(fill(s.pixels, s.mask), s.mask) for s in sources.styles
+    )
     return replace(sources, content=content, styles=styles)
 
 
@@ -88,13 +148,57 @@ def _coloured(sources: Sources, recipe: Recipe) -> Sources:
         return sources
     mean, second = colour_moments(to_oklab(sources.content), sources.content_mask)
     change = match_palette if recipe.colours == "match" else match_lightness
-    styles = tuple(
-        replace(one, pixels=change(one.pixels, mean, second, weights=one.mask)) for one in sources.styles
-    )
     content = sources.content
     if recipe.colours == "content":
         content = match_lightness(content, mean, second, weights=sources.content_mask)
-    return replace(sources, content=content, styles=styles)
+    done = _each_style(
+        sources, lambda _, one: replace(one, pixels=change(one.pixels, mean, second, weights=one.mask))
+    )
+    return replace(done, content=content)
+
+
+def _placed(style: StyleSource, recipe: Recipe, index: int) -> StyleSource:
+    """The wanted part of a style picture, turned as wanted."""
+    crops, angles = recipe.style_crop, recipe.style_rotation
+    if crops:
+        style = _cropped(style, crops[4 * index : 4 * index + 4] if len(crops) > 4 else crops)
+    angle = (angles[index if len(angles) > 1 else 0] if angles else 0.0) % 360.0
+    return _turned(style, angle) if angle else style
+
+
+def _cropped(style: StyleSource, box: tuple[int, ...]) -> StyleSource:
+    x, y, width, height = box
+    rows, columns = style.pixels.shape[-2:]
+    if x + width > columns or y + height > rows or not (width and height):
+        raise RecipeError(
+            f"style_crop {x},{y},{width},{height} of a style picture of {columns}×{rows} pixels",
+            "left, top, width and height of a part of it",
+        )
+    place = (..., slice(y, y + height), slice(x, x + width))
+    return StyleSource(style.pixels[place], None if style.mask is None else style.mask[place])
+
+
+def _turned(style: StyleSource, degrees: float) -> StyleSource:
+    """Counter-clockwise; beyond quarter turns the corners that come in count for nothing."""
+    quarters, rest = divmod(degrees, 90.0)
+    pixels = style.pixels.rot90(int(quarters), (-2, -1))
+    mask = None if style.mask is None else style.mask.rot90(int(quarters), (-2, -1))
+    if not rest:
+        return StyleSource(pixels.contiguous(), mask)
+    height, width = pixels.shape[-2:]
+    cos, sin = math.cos(math.radians(rest)), math.sin(math.radians(rest))
+    size = (round(height * cos + width * sin), round(width * cos + height * sin))
+    # `affine_grid` maps the result's coordinates in [-1, 1] to the picture's.
+    theta = torch.tensor([
+        [cos * size[1] / width, -sin * size[0] / width, 0.0],
+        [sin * size[1] / height, cos * size[0] / height, 0.0],
+    ])  # fmt: skip
+    at = F.affine_grid(theta[None], [1, 1, *size], align_corners=False).to(pixels.device)
+    own = torch.ones_like(pixels[:, :1]) if mask is None else mask
+    whole = F.grid_sample(torch.cat([pixels, own], 1), at, padding_mode="border", align_corners=False)
+    inside = (at.abs().amax(-1) <= 1.0).to(pixels)[:, None]
+    counts = whole[:, 3:] * inside
+    return StyleSource(fill(whole[:, :3].clamp(0.0, 1.0), counts), counts)
 
 
 def _palette(styles: tuple[StyleSource, ...], recipe: Recipe) -> tuple[Tensor, Tensor]:
