@@ -8,8 +8,9 @@ clip's own course.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -44,6 +45,9 @@ __all__ = [
 _STRANGE = 0.2
 #: Above this share of new pixels the coarse scales are painted too.
 _NEWS = 0.002
+#: Share of new pixels from which on a frame gets all its evaluations. The less is new, the less reason there
+#: is to change anything: fewer evaluations, and a stronger hold on the past, down to this share of both.
+_MUCH, _LEAST = 0.05, 0.25
 
 
 @dataclass(frozen=True)
@@ -110,10 +114,13 @@ def open_studio(
     return Studio(tuple(styles), recipe, encoder, grams, levels)
 
 
-def following(recipe: VideoRecipe, height: int, width: int) -> Recipe:
+def following(recipe: VideoRecipe, height: int, width: int, effort: float = 1.0) -> Recipe:
     """The picture recipe of a frame that follows another: its own size only, in a few evaluations."""
     return recipe.picture.replace(
-        size="original", init="picture", coarsest=max(height, width), iterations=(recipe.evaluations,)
+        size="original",
+        init="picture",
+        coarsest=max(height, width),
+        iterations=(math.ceil(effort * recipe.evaluations),),
     )
 
 
@@ -201,6 +208,8 @@ def follow(
         base: this frame as the last pass painted it, in a later pass.
     """
     recipe, nearest = studio.recipe, earlier[0]
+    if base is None and recipe.still_tolerance > 0.0 and torch.equal(filmed, nearest.filmed):
+        return Painted(nearest.painted, reference, 0.0, 1.0, 1.0, {})
     # What the nearest painted frame shows is not quite the frame before it, but what it was painted from.
     earlier = (Earlier(reference, nearest.painted), *earlier[1:])
     stays = motion.still(filmed, reference, recipe.still_tolerance)
@@ -210,6 +219,8 @@ def follow(
     known = float(torch.stack([one.certainty for one in past]).sum(0).mean())
     if known < _STRANGE and base is None:
         return paint(filmed, studio, mask, past)
+    effort = 1.0 if base is not None else min(1.0, max(_LEAST, (1.0 - known) / _MUCH))
+    past = tuple(replace(one, weight=one.weight / effort**2) for one in past)
     start, spent = filmed, 0.0
     if base is not None:
         start = _blend(base, past[0], recipe.pass_blend)
@@ -218,7 +229,8 @@ def follow(
     if base is None:
         start = _known(start, past)
     sources = Sources(filmed, studio.styles, content_mask=mask, start=start, past=past, grams=studio.grams)
-    last, cost = _run(sources, following(recipe, *filmed.shape[-2:]), studio)
+    height, width = int(filmed.shape[-2]), int(filmed.shape[-1])
+    last, cost = _run(sources, following(recipe, height, width, effort), studio)
     cost += spent
     pixels = last.picture.detach()
     if recipe.drift == "hold":

@@ -45,7 +45,10 @@ class VideoSettings(BaseModel):
         description="Share of the neighbour, against the last pass, in a later pass' start (≥ 0, ≤ 1).",
     )
     evaluations: int = Field(
-        12, ge=1, le=100_000, description="Evaluations at full size for a frame that follows another (≥ 1)."
+        24,
+        ge=1,
+        le=100_000,
+        description="Evaluations at full size for a frame that follows another; fewer where little is new.",
     )
     fill_evaluations: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(
         (32, 12),
