@@ -56,6 +56,7 @@ CORE: dict[str, set[str]] = {
         "canvas", "colour", "descriptors", "encoders", "guidance", "layers", "objective", "optimisers",
         "recipe", "scales", "sources",
     },
+    "regions": {"objective", "scales", "sources"},
     # what stands on it: machine, memory, time, files
     "machine": set(),
     "planning": {"encoders", "engine", "layers", "machine", "objective", "recipe", "scales", "sources"},
