@@ -131,7 +131,7 @@ class Recipe(BaseModel):
     )
 
     margin: int = Field(
-        8,
+        4,
         ge=0,
         le=256,
         description="Pixels painted beyond each edge at every scale and cut off: borders stay clean.",

@@ -14,12 +14,14 @@ __all__ = [
     "Size",
     "Tile",
     "fit",
+    "mount",
     "resample",
     "resample_signed",
     "resample_wrapped",
     "schedule",
     "tiles",
     "to_multiple",
+    "unmount",
 ]
 
 Size = tuple[int, int]
@@ -66,6 +68,18 @@ def resample(image: Tensor, size: Size) -> Tensor:
     if image.shape[-2:] == size:
         return image
     return F.interpolate(image, size, mode="bicubic", antialias=True, align_corners=False).clamp(0.0, 1.0)
+
+
+def mount(image: Tensor, rim: int, *, empty: bool = False) -> Tensor:
+    """(1, C, H, W) with ``rim`` pixels more on each side: reflected, or zeros if ``empty``."""
+    if not rim:
+        return image
+    return F.pad(image, (rim, rim, rim, rim), mode="constant" if empty else "reflect")
+
+
+def unmount(image: Tensor, rim: int) -> Tensor:
+    """The reverse of :func:`mount`: without its rim."""
+    return image[..., rim:-rim, rim:-rim].contiguous() if rim else image
 
 
 def to_multiple(size: Size, of: int) -> Size:
