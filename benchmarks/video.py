@@ -17,6 +17,7 @@ import json
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -56,10 +57,10 @@ class Row:
     still: float
 
 
-def load(place: Path, size: int, frames: int) -> list[Tensor]:
-    """The first frames, at most ``size`` pixels wide."""
+def load(place: Path, size: int, frames: int, skip: int = 0) -> list[Tensor]:
+    """Frames from the ``skip``-th on, at most ``size`` pixels wide."""
     found = []
-    for frame in read(open_clip(place)):
+    for frame in islice(read(open_clip(place)), skip, None):
         picture = from_pixels(frame.pixels)[:, :3]
         wanted = fit(*picture.shape[-2:], min(size, max(picture.shape[-2:])))
         found.append(quantise(resample(picture, wanted)))
@@ -100,7 +101,7 @@ def one_by_one(film: list[Tensor], studio: Studio, init: str) -> list[Tensor]:
 
 
 def measure(place: Path, style: StyleSource, job: runs.Job, options: argparse.Namespace) -> Row:
-    film = load(place, options.size, options.frames)
+    film = load(place, options.size, options.frames, options.skip)
     height, width = film[0].shape[-2:]
     studio = sequence.open_studio((style,), VideoRecipe(**options.settings), job.encoder, height, width)
     painted = [sequence.paint(film[0], studio)]
@@ -149,6 +150,7 @@ def main() -> None:
     parser.add_argument("--style", type=Path, help="default: a painting of our own")
     parser.add_argument("--size", type=int, default=480)
     parser.add_argument("--frames", type=int, default=10)
+    parser.add_argument("--skip", type=int, default=0, help="frames to leave out at the start")
     parser.add_argument("--baseline", type=int, default=3)
     parser.add_argument("--settings", type=json.loads, default={}, help="of VideoRecipe, as JSON")
     parser.add_argument("--output", type=Path, help="folder for sheets and figures")

@@ -21,7 +21,7 @@ from fakes import tiny_encoder
 from impasto.errors import VideoError
 from impasto.recipe import Recipe
 from impasto.video import job as jobs
-from impasto.video import store
+from impasto.video import stages, store
 from impasto.video.frames import open_clip, read
 from impasto.video.settings import VideoRecipe
 
@@ -49,11 +49,11 @@ def clip(tmp_path: Path) -> Path:
 
 def paint(
     clip: Path, style: Path, output: Path, recipe: VideoRecipe = QUICK, **options: Any
-) -> jobs.VideoResult:
+) -> stages.VideoResult:
     hooks = {
         name: options.pop(name) for name in ("on_moment", "on_estimate", "keep_frames") if name in options
     }
-    return jobs.run_video(jobs.prepare_video(clip, style, output, recipe, **options), **hooks)
+    return stages.run_video(jobs.prepare_video(clip, style, output, recipe, **options), **hooks)
 
 
 def digest(path: Path) -> str:
@@ -61,8 +61,8 @@ def digest(path: Path) -> str:
 
 
 def test_a_clip_keeps_its_frames_times_and_sound(tmp_path: Path, clip: Path, style: Path) -> None:
-    told: list[jobs.Moment] = []
-    estimates: list[jobs.Estimate] = []
+    told: list[stages.Moment] = []
+    estimates: list[stages.Estimate] = []
     preview = tmp_path / "now.png"
     result = paint(
         clip,
@@ -99,7 +99,7 @@ def test_stopped_anywhere_it_goes_on_with_the_same_bytes(
     total = 5 * passes
     for stage, at in [("decode", 2), ("paint", 2), ("encode", 0)] if passes == 1 else [("paint", 7)]:
 
-        def stop(moment: jobs.Moment, stage: str = stage, at: int = at) -> None:
+        def stop(moment: stages.Moment, stage: str = stage, at: int = at) -> None:
             if (moment.stage, moment.done) == (stage, at):
                 raise Killed
 
@@ -107,7 +107,7 @@ def test_stopped_anywhere_it_goes_on_with_the_same_bytes(
         with pytest.raises(Killed):
             paint(clip, style, output, recipe, on_moment=stop)
         assert not output.exists()
-        told: list[jobs.Moment] = []
+        told: list[stages.Moment] = []
         paint(clip, style, output, recipe, on_moment=told.append)
         assert digest(output) == whole
         if stage == "paint":
@@ -140,7 +140,7 @@ def test_a_killed_process_leaves_whole_files_and_goes_on(tmp_path: Path, clip: P
 def test_other_settings_do_not_go_on_with_these_frames(tmp_path: Path, clip: Path, style: Path) -> None:
     output = tmp_path / "out.mp4"
 
-    def stop(moment: jobs.Moment) -> None:
+    def stop(moment: stages.Moment) -> None:
         if moment.stage == "paint":
             raise Killed
 
@@ -171,7 +171,7 @@ def test_shots_in_processes_of_their_own(tmp_path: Path, style: Path) -> None:
     """With the compact encoder: a process of its own knows nothing of the tiny one."""
     clip = cut_clip(tmp_path)
     recipe = QUICK.replace(picture=QUICK.picture.replace(iterations=(2, 2, 2)))
-    told: list[jobs.Moment] = []
+    told: list[stages.Moment] = []
     result = paint(
         clip, style, tmp_path / "out.mkv", recipe, processes=2, limit=6, codec="ffv1", on_moment=told.append
     )

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Group, Parameter
 
 from impasto.errors import RecipeError, VideoError
-from impasto.recipe import Recipe
+from impasto.recipe import PRESETS, Recipe
 from impasto.video.settings import VideoRecipe, VideoSettings
 
 if TYPE_CHECKING:
-    from impasto.video.job import Estimate, Moment
+    from impasto.video.stages import Estimate, Moment
 
 __all__ = ["register", "video", "video_report"]
 
@@ -45,6 +45,7 @@ def video(
     style: list[Path],
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"], group=OUTPUT)],
+    preset: Annotated[Literal["draft", "fast", "fine", "reference"], Parameter(group=OUTPUT)] = "fast",
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     codec: Annotated[
         Literal["h264", "hevc", "vp9", "prores", "ffv1", "png"] | None, Parameter(group=OUTPUT)
@@ -75,6 +76,8 @@ def video(
         Picture whose strokes, colours and patterns are taken; several are blended.
     output
         File to write: .mp4, .mov, .mkv, .webm or .avi; a name without ending: a folder of pictures.
+    preset
+        Settings of a picture to begin with, as in `impasto stylize`.
     recipe
         Recipe file of a picture to begin with; flags given here go over it.
     codec
@@ -103,17 +106,18 @@ def video(
         Say nothing unless something goes wrong.
     """
     _require_extra()
-    from impasto.video import job as jobs
+    from impasto.video.job import prepare_video
+    from impasto.video.stages import run_video
 
-    full = VideoRecipe(**_given(motion), picture=_picture(recipe, settings))
+    full = VideoRecipe(**_given(motion), picture=_picture(preset, recipe, settings))
     kinds = {"all": ("audio", "subtitle"), "audio": ("audio",), "nothing": ()}[copy]
-    job = jobs.prepare_video(
+    job = prepare_video(
         clip, list(style), output, full, rate=fps, codec=codec, quality=quality, copy=kinds, mask=mask,
         limit=limit, processes=processes, preview=preview, device=device, restart=restart,
     )  # fmt: skip
     with _Report(quiet) as report:
         try:
-            result = jobs.run_video(
+            result = run_video(
                 job, on_moment=report.moment, on_estimate=report.estimate, keep_frames=keep_frames
             )
         except KeyboardInterrupt:
@@ -133,16 +137,16 @@ def _given(settings: VideoSettings | Recipe | None) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in (settings.model_fields_set if settings else ())}
 
 
-def _picture(file: Path | None, settings: Recipe | None) -> Recipe:
-    given = _given(settings)
-    if file is None:
-        return Recipe(**given)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise RecipeError(f"the recipe file '{file}' cannot be read: {reason}", "a JSON file") from None
-    return Recipe.from_json(text).replace(**given)
+def _picture(preset: str, file: Path | None, settings: Recipe | None) -> Recipe:
+    """A preset's settings, over them a recipe file's, over both those given on the command line."""
+    stored: dict[str, Any] = {}
+    if file is not None:
+        try:
+            stored = _given(Recipe.from_json(file.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not text"
+            raise RecipeError(f"the recipe file '{file}' cannot be read: {reason}", "a JSON file") from None
+    return Recipe(**(PRESETS[preset][1] | stored | _given(settings)))
 
 
 def _duration(seconds: float) -> str:

@@ -284,8 +284,8 @@ def still(now: Tensor, then: Tensor, tolerance: float) -> Tensor:
     return (2.0 - gap / tolerance).clamp(0.0, 1.0)
 
 
-def slow(flow: Flow, limit: float = 0.25) -> Tensor:
-    """Where the flow is next to nothing: (1, 1, H, W), 1 up to ``limit`` pixels a frame, 0 from twice that.
+def slow(flow: Flow, limit: float = 0.4) -> Tensor:
+    """Where the flow is next to nothing: (1, 1, H, W), 1 up to ``limit`` pixels, 0 from twice that.
 
     A flat part of a moving picture changes as little as a part that stands still; its strokes must go along.
     """
