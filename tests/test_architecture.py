@@ -64,6 +64,7 @@ CORE: dict[str, set[str]] = {
         "colour", "encoders", "engine", "guidance", "images", "machine", "objective", "planning", "recipe",
         "regions", "scales", "sources",
     },
+    "mixing": {"colour", "images", "scales"},
     "samples": set(),
 }  # fmt: skip
 #: Siblings, each a folder that stands on the core and knows nothing of the others.

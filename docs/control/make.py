@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from impasto import images, runs, samples
+from impasto import images, mixing, runs, samples
 from impasto.scales import fit, resample
 
 HERE = Path(__file__).parent
@@ -66,7 +66,35 @@ def parts() -> None:
     row("regions", content, masks[1], one, two)
 
 
-PAGES: dict[str, Callable[[], None]] = {"colours": colours, "losses": losses, "regions": parts}
+def strength() -> None:
+    cat, style = samples.photograph("chelsea"), samples.painting("mosaic", size=512)
+    painted = [paint(cat, style, strength=one) for one in (0.25, 0.5, 0.75, 1.0)]
+    row("strength", cat, *painted)
+    row("blend", *(mixing.blend(painted[2], one, cat).pixels for one in (0.0, 0.25, 0.5, 0.75, 1.0)))
+
+
+def strokes() -> None:
+    cat, wave, garden = (
+        samples.photograph("coffee"),
+        *(samples.painting(n, size=512) for n in ("woodcut", "garden")),
+    )
+    row(
+        "strokes",
+        wave,
+        paint(cat, wave, style_scale=0.6),
+        paint(cat, wave, style_scale=1.6),
+        paint(cat, wave, style_rotation=90),
+        paint(cat, [garden, wave], style_order="coarse-to-fine", coarsest=80, iterations=(80, 60, 40)),
+    )
+
+
+PAGES: dict[str, Callable[[], None]] = {
+    "colours": colours,
+    "losses": losses,
+    "regions": parts,
+    "strokes": strokes,
+    "strength": strength,
+}
 
 if __name__ == "__main__":
     for chosen in sys.argv[1:] or PAGES:

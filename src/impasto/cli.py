@@ -350,6 +350,37 @@ DEMO_STYLES = ("wave", "swirl", "mosaic")
 
 
 @app.command
+def blend(
+    painted: Path,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    strength: float,
+    content: Path | None = None,
+) -> int:
+    """Weaken a finished picture towards its content, at once: nothing is painted again.
+
+    Parameters
+    ----------
+    painted
+        A finished picture, or the folder of a run (--save-run).
+    output
+        File to write.
+    strength
+        0: the content, 1: the picture as painted.
+    content
+        What it was painted from; a run's folder knows.
+    """
+    from impasto import images, mixing
+
+    inputs = [one for one in (painted, content) if one is not None]
+    images.check_output(output, inputs=inputs)
+    mixed = mixing.blend(painted, strength, content)
+    sources = [*inputs, *([mixed.source] if mixed.source else [])]
+    print(images.save(output, mixed.pixels, alpha=mixed.alpha, inputs=sources))
+    return 0
+
+
+@app.command
 def doctor() -> int:
     """Say what this machine offers and whether Impasto works on it."""
     with _waiting("looking around", quiet=False):

@@ -15,6 +15,7 @@ __all__ = [
     "grey",
     "match_lightness",
     "match_palette",
+    "mixed",
     "monge_map",
     "to_oklab",
     "with_chroma",
@@ -104,6 +105,16 @@ def with_chroma(picture: Tensor, other: Tensor) -> Tensor:
     Differs from Gatys, who takes YIQ: in OKLab a colour put on another lightness keeps its hue.
     """
     return from_oklab(torch.cat([to_oklab(picture)[:, :1], to_oklab(other)[:, 1:]], 1))
+
+
+def mixed(picture: Tensor, other: Tensor, share: float) -> Tensor:
+    """From ``other`` (0) to ``picture`` (1), pixel by pixel in OKLab; both (1, 3, H, W).
+
+    In sRGB the middle between two strong colours is darker and greyer than either.
+    """
+    if share in (0.0, 1.0):
+        return picture if share else other
+    return from_oklab(torch.lerp(to_oklab(other), to_oklab(picture), share))
 
 
 def colour_moments(values: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -229,9 +229,9 @@ def _checked_plan(sources: Sources, recipe: Recipe, encoder: Encoder) -> list[Si
             "one weight per style picture, or none for all alike",
             f"give {len(sources.styles)}",
         )
-    if recipe.style_weight and not sources.styles:
+    if recipe.wants_style and not sources.styles:
         raise RecipeError("no style picture", "at least one", "give one or set style_weight to 0")
-    if sources.content is None and (recipe.content_weight or recipe.init == "content"):
+    if sources.content is None and (recipe.wants_content or recipe.init == "content"):
         raise RecipeError(
             "no content picture",
             "one, as its weight or the start asks for it",
@@ -330,7 +330,7 @@ def style_grams(sources: Sources, recipe: Recipe, encoder: Encoder) -> dict[Size
             "the others depend on each picture's own colours",
         )
     plan, sources = _checked_plan(sources, recipe, encoder), ready(sources, recipe)
-    if not recipe.style_weight:
+    if not recipe.wants_style:
         return {}
     found = {}
     for size in plan:
@@ -398,7 +398,7 @@ def _sized(style: StyleSource, recipe: Recipe, long_side: int) -> StyleSource:
     height, width = style.pixels.shape[-2:]
     shortest, longest = sorted((height, width))
     wanted = max(1, round(long_side * recipe.style_scale))
-    if recipe.style_weight:
+    if recipe.wants_style:
         deepest = max(geometry(layer).stride for layer in recipe.style_layers)
         if shortest < deepest:
             raise RecipeError(

@@ -27,6 +27,10 @@ from impasto.terms import Grid, Term, View
 __all__ = ["Objective", "Past", "Region", "StyleSource"]
 
 
+#: Content against style at a strength of one half, each on its own scale: about what the defaults give.
+BALANCE = 1 / 40
+
+
 @dataclass(frozen=True)
 class StyleSource:
     """A style picture at the size it is looked at.
@@ -142,8 +146,8 @@ class Objective:
         self.encoder, self.recipe, self.content, self.content_mask = encoder, recipe, content, content_mask
         self.regions = tuple(regions) or (Region("", content_mask, tuple(styles), 1.0, recipe.style_blend),)
         known = bool(grams) or any(one.styles for one in self.regions)
-        self.content_terms = recipe.content_terms() if content is not None and recipe.content_weight else {}
-        self.style_terms = recipe.style_terms() if known and recipe.style_weight else {}
+        self.content_terms = recipe.content_terms() if content is not None and recipe.wants_content else {}
+        self.style_terms = recipe.style_terms() if known and recipe.wants_style else {}
         self.layers = tuple(dict.fromkeys((*self.content_terms, *self.style_terms)))
         self.past, self.tile = tuple(past), tile
         self.cell = cell_of(self.style_terms) if self.style_terms else 1
@@ -156,6 +160,9 @@ class Objective:
             )
             self.structure = self._structure()
             self.matches = self._match_all(start)
+            self.content_weight, self.style_weight = recipe.content_weight, recipe.style_weight
+            if recipe.strength is not None:
+                self._calibrate(recipe.strength)
 
     # -- the picture, whole ------------------------------------------------------------------------------
     def __call__(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -278,6 +285,24 @@ class Objective:
             self._grids[key] = Grid.on(size, stride, region.mask, radius)
         return self._grids[key]
 
+    def _calibrate(self, strength: float) -> None:
+        """Set both weights so that ``strength`` means the same on every pair.
+
+        Each side is measured on its own scale: the style's is its loss for the content as it is; the
+        content's, its loss for the content turned upside down, which has the same features, all elsewhere.
+        """
+        self.content_weight = self.style_weight = 1.0
+        if self.content is None or not (self.content_terms and self.style_terms):
+            return
+        size = (self.content.shape[-2], self.content.shape[-1])
+        parts = self._tiles(size, self.layers, self.recipe.padding == "circular")
+        scales = []
+        for kind, image in (("content/", self.content.flip((-2, -1))), ("style/", self.content)):
+            terms = self._judge(size, self._add_up(size, image, parts))[1]
+            scales.append(sum(float(v) for name, v in terms.items() if name.startswith(kind)) or 1.0)
+        self.content_weight = BALANCE * ((1.0 - strength) / strength) ** 2 / scales[0]
+        self.style_weight = 1.0 / scales[1]
+
     def _structure(self) -> dict[str, Tensor]:
         """Sampled rows of the content's features, for the self-similarity."""
         if self.recipe.content_loss != "self-similarity" or self.content is None or not self.content_terms:
@@ -344,11 +369,11 @@ class Objective:
         """All terms at ``size``; ``content`` holds the content's features where they are to be gathered."""
         recipe = self.recipe
         for layer, share in self.content_terms.items():
-            yield self._content_term(size, layer, recipe.content_weight * share, content)
+            yield self._content_term(size, layer, self.content_weight * share, content)
         covered = sum(region.area for region in self.regions) or 1.0
         for index, region in enumerate(self.regions if self.style_terms else ()):
             # By area, so that a small region's pixels are moved as strongly as a large one's.
-            weight = recipe.style_weight * region.weight * region.area / covered
+            weight = self.style_weight * region.weight * region.area / covered
             for key, layer, name in self._keys():
                 own = weight * self.style_terms[layer] * recipe.style_losses()[name]
                 make = self._nearest_term if name == "nearest" else self._style_term

@@ -53,6 +53,11 @@ class Recipe(BaseModel):
 
     # -- what is wanted ------------------------------------------------------------------------------
     content_weight: Weight = Field(0.05, description="Weight of the content loss; 0 leaves it out.")
+    strength: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
+        None,
+        description="Content against style by one number that means the same on every pair; 0: the content, "
+        "0.5: about the defaults, 1: the style alone. Instead of content_weight and style_weight.",
+    )
     content_loss: Literal["features", "self-similarity"] = Field(
         "features",
         description="How the content is compared; self-similarity: what is alike stays alike.",
@@ -211,6 +216,13 @@ class Recipe(BaseModel):
                     f"set {kind}_weight to 0 to leave the {kind} out",
                 )
         self._check_style_losses()
+        defaults = tuple(type(self).model_fields[f"{kind}_weight"].default for kind in ("content", "style"))
+        if self.strength is not None and (self.content_weight, self.style_weight) != defaults:
+            raise RecipeError(
+                f"strength {self.strength:g} with content_weight or style_weight",
+                "one or the other: strength sets both",
+                "leave out the weights",
+            )
         if len(self.style_crop) % 4:
             raise RecipeError(
                 f"style_crop of {len(self.style_crop)} numbers", "four: left, top, width, height"
@@ -259,8 +271,18 @@ class Recipe(BaseModel):
 
     def active_layers(self) -> tuple[str, ...]:
         """The layers whose weight is not 0: what the encoder has to compute."""
-        content = self.content_layers if self.content_weight else ()
-        return tuple(dict.fromkeys((*content, *(self.style_layers if self.style_weight else ()))))
+        content = self.content_layers if self.wants_content else ()
+        return tuple(dict.fromkeys((*content, *(self.style_layers if self.wants_style else ()))))
+
+    @property
+    def wants_content(self) -> bool:
+        """The content counts."""
+        return self.content_weight > 0 and self.strength != 1.0
+
+    @property
+    def wants_style(self) -> bool:
+        """The style counts."""
+        return self.style_weight > 0 and self.strength != 0.0
 
     # -- conversion --------------------------------------------------------------------------------------
     def replace(self, **settings: Any) -> Recipe:
