@@ -119,14 +119,13 @@ def measure(place: Path, style: StyleSource, job: runs.Job, options: argparse.Na
     first = film[: options.baseline]
     from_content, from_noise = (one_by_one(first, studio, init) for init in ("content", "noise"))
     evaluations = float(np.mean([one.evaluations for one in painted[1:]]))
-    # The single picture of the last frame that a baseline was painted of.
-    at = len(first) - 1
-    single = judge(from_content[at], film[at], studio)
+    # The last frame as a single picture: what the style loss of a video's last frame is compared with.
+    single = judge(one_by_one(film[-1:], studio, "content")[0], film[-1], studio)
     sheet(options.output, place.stem, film, ours)
     return Row(
         place.stem, f"{width}×{height}",
         errors(film, film), errors(film, ours), errors(first, ours[: len(first)]),
-        errors(first, from_content), errors(first, from_noise), judge(ours[at], film[at], studio) / single,
+        errors(first, from_content), errors(first, from_noise), judge(ours[-1], film[-1], studio) / single,
         evaluations, 1000 * cpu / max(evaluations, 1), cpu, wall,
         float(np.mean([one.known for one in painted[1:]])),
         float(np.mean([one.still for one in painted[1:]])),

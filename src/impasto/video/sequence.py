@@ -221,23 +221,31 @@ def follow(
         return paint(filmed, studio, mask, past)
     effort = 1.0 if base is not None else min(1.0, max(_LEAST, (1.0 - known) / _MUCH))
     past = tuple(replace(one, weight=one.weight / effort**2) for one in past)
-    start, spent = filmed, 0.0
-    if base is not None:
-        start = _blend(base, past[0], recipe.pass_blend)
-    elif 1.0 - known > _NEWS:
-        start, spent = _fill(filmed, past, studio, mask)
-    if base is None:
-        start = _known(start, past)
+    start, cost = _start(filmed, past, studio, mask, base, known)
     sources = Sources(filmed, studio.styles, content_mask=mask, start=start, past=past, grams=studio.grams)
     height, width = int(filmed.shape[-2]), int(filmed.shape[-1])
-    last, cost = _run(sources, following(recipe, height, width, effort), studio)
-    cost += spent
+    last, spent = _run(sources, following(recipe, height, width, effort), studio)
     pixels = last.picture.detach()
     if recipe.drift == "hold":
         pixels = correct_drift(pixels, filmed, earlier[0], past[0].certainty, flow)
     pixels = quantise(torch.lerp(pixels, past[0].pixels, stays), studio.levels)
     fresh = torch.where(stays > 0.5, reference, filmed)
-    return Painted(pixels, fresh, cost, known, float(stays.mean()), last.terms)
+    return Painted(pixels, fresh, cost + spent, known, float(stays.mean()), last.terms)
+
+
+def _start(
+    filmed: Tensor,
+    past: tuple[Past, ...],
+    studio: Studio,
+    mask: Tensor | None,
+    base: Tensor | None,
+    known: float,
+) -> tuple[Tensor, float]:
+    """Where a frame begins, and what it cost: the past where it is known, paint where something is new."""
+    if base is not None:
+        return _blend(base, past[0], studio.recipe.pass_blend), 0.0
+    start, cost = (filmed, 0.0) if 1.0 - known <= _NEWS else _fill(filmed, past, studio, mask)
+    return _known(start, past), cost
 
 
 def _recall(

@@ -1,0 +1,67 @@
+"""Study: what temporal weight, J, passes and evaluations a frame do to warp error, style and time.
+
+    python benchmarks/video_study.py CLIP STYLE --size 256 --frames 8
+
+One setting at a time is changed from the defaults; whole jobs are run, lossless, and measured as
+`impasto video-report` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from impasto.video import report
+from impasto.video.job import prepare_video
+from impasto.video.settings import VideoRecipe
+from impasto.video.stages import run_video
+
+VARIANTS: dict[str, dict[str, object]] = {
+    "defaults": {},
+    "temporal weight 0": {"temporal_weight": 0.0},
+    "temporal weight 0.3": {"temporal_weight": 0.3},
+    "temporal weight 30": {"temporal_weight": 30.0},
+    "temporal weight 300": {"temporal_weight": 300.0},
+    "J = 1, 2, 4": {"long_term": (1, 2, 4)},
+    "6 evaluations": {"evaluations": 6},
+    "12 evaluations": {"evaluations": 12},
+    "48 evaluations": {"evaluations": 48},
+    "2 passes": {"passes": 2},
+    "3 passes": {"passes": 3},
+    "nothing copied": {"still_tolerance": 0.0},
+    "drift free": {"drift": "free"},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("style", type=Path)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--frames", type=int, default=8)
+    options = parser.parse_args()
+    print("| variant | warp error × film's | contrast, last / first | CPU s a frame |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, settings in VARIANTS.items():
+            recipe = VideoRecipe(**settings)
+            recipe = recipe.replace(picture=recipe.picture.replace(size=options.size))
+            output = Path(folder) / "out.mkv"
+            job = prepare_video(
+                options.clip, options.style, output, recipe, codec="ffv1", limit=options.frames, restart=True
+            )
+            begin = time.process_time()
+            run_video(job)
+            spent = (time.process_time() - begin) / options.frames
+            found = report.measure(options.clip, output, limit=options.frames)
+            film, result = found.tracks
+            contrast = np.array(result.contrasts)
+            ratio, kept = result.error / film.error, contrast[-1] / contrast[0]
+            print(f"| {name} | {ratio:.2f} | {kept:.3f} | {spent:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
