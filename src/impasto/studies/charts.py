@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib import colormaps, rc_context
@@ -51,7 +51,11 @@ STYLE: Any = {
 }
 
 
-def loss_curves(plan: Plan, rows: Sequence[Row]) -> Figure:
+#: Which of a point's numbers goes along the axis.
+UNITS = {"evaluations": 0, "seconds": 1}
+
+
+def loss_curves(plan: Plan, rows: Sequence[Row], units: Sequence[str] = tuple(UNITS)) -> Figure:
     """Best loss against evaluations and against seconds, a line for each cell, a colour for each column.
 
     Where the cells have different objectives their losses are drawn as shares of each one's first.
@@ -60,53 +64,56 @@ def loss_curves(plan: Plan, rows: Sequence[Row]) -> Figure:
     names = plan.axes[plan.column_axis]
     colours = dict(zip(names, _colours(len(names)), strict=True))
     with rc_context(STYLE):
-        figure = Figure(figsize=(9.0, 3.9), layout="constrained")
-        for k, (axes, unit) in enumerate(
-            zip(figure.subplots(1, 2, sharey=True), ("evaluations", "seconds"), strict=True)
-        ):
+        figure = Figure(
+            figsize=(5.0 * len(units), 3.6 + 0.22 * math.ceil(len(names) / 3)), layout="constrained"
+        )
+        panels = figure.subplots(1, len(units), sharey=True, squeeze=False)[0]
+        for axes, unit in zip(panels, units, strict=True):
             for row in rows:
-                points = [(point[k], point[2]) for point in row.curve if math.isfinite(point[2])]
-                unit_loss = points[0][1] if shares and points and points[0][1] > 0 else 1.0
-                colour = colours[row.coordinates[plan.column_axis]]
-                axes.plot(
-                    [x for x, _ in points],
-                    [y / unit_loss for _, y in points],
-                    color=colour,
-                    lw=1.2,
-                    alpha=0.8,
-                )
+                xs, ys = _line(row, UNITS[unit], shares)
+                axes.plot(xs, ys, color=colours[row.coordinates[plan.column_axis]], lw=1.2, alpha=0.8)
             axes.set(xlabel=unit, yscale="log")
-        figure.axes[0].set_ylabel("loss, share of the first" if shares else "loss")
-        _legend(figure, plan.column_axis, colours)
+        panels[0].set_ylabel("loss, share of the first" if shares else "loss")
+        _legend(figure, colours)
     return figure
 
 
-def _legend(figure: Figure, title: str, colours: dict[str, str]) -> None:
+def _line(row: Row, unit: int, shares: bool) -> tuple[list[float], list[float]]:
+    points = [(point[unit], point[2]) for point in row.curve if math.isfinite(point[2])]
+    first = points[0][1] if shares and points and points[0][1] > 0 else 1.0
+    return [x for x, _ in points], [y / first for _, y in points]
+
+
+def _legend(figure: Figure, colours: dict[str, str]) -> None:
     for label, colour in colours.items():
         figure.axes[-1].plot([], [], color=colour, lw=2.5, label=_short(label))
-    figure.legend(
-        loc="outside right center",
-        title=title.replace("_", " "),
-        frameon=False,
-        fontsize=8.5,
-        alignment="left",
-    )
+    columns = min(len(colours), 3 * len(figure.axes))
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5)
 
 
-def measure_charts(plan: Plan, rows: Sequence[Row], groups: Sequence[Group]) -> Figure | None:
-    """One panel per measurement along the columns' axis: each cell a dot, means joined, deviations as bars.
+def measure_charts(
+    plan: Plan, rows: Sequence[Row], groups: Sequence[Group], across: int = 2
+) -> list[tuple[str, Figure]]:
+    """Measurements along the columns' axis: each cell a dot, means joined, deviations as bars.
 
     A measurement with ``/*`` has a line for each layer; else there is a line for each row of the sheet.
+
+    Returns:
+        (name, figure of one panel) for each measurement there is, then ("all", all panels ``across`` wide).
     """
     panels = [(name, _series(plan, rows, groups, name)) for name in _chosen(plan, rows, groups)]
     panels = [(name, series) for name, series in panels if series]
-    if not panels:
-        return None
     labels = plan.axes[plan.column_axis]
-    across = 2 if len(panels) > 1 else 1
+    figures = [(name, _figure([(name, series)], labels, 1)) for name, series in panels]
+    return [*figures, ("all", _figure(panels, labels, min(across, len(panels))))] if panels else []
+
+
+def _figure(panels: Sequence[tuple[str, Series]], labels: Sequence[str], across: int) -> Figure:
     down = math.ceil(len(panels) / across)
     with rc_context(STYLE):
-        figure = Figure(figsize=(4.6 * across, 3.5 * down), layout="constrained")
+        # A panel alone is cut to what is drawn (see _save), which is quicker than laying it out.
+        layout: Any = "constrained" if len(panels) > 1 else None
+        figure = Figure(figsize=(4.8 * across, 3.5 * down), layout=layout)
         grid = figure.subplots(down, across, squeeze=False).ravel()
         for axes, (name, series) in zip(grid, panels, strict=False):
             _panel(axes, name, labels, series)
@@ -148,7 +155,9 @@ def _chosen(plan: Plan, rows: Sequence[Row], groups: Sequence[Group]) -> list[st
     if plan.charts:
         return list(plan.charts)
     wanted = ["content_psnr_db", "content_ssim", "content_edges", "content_judge/*"]
-    wanted += ["style_judge/*", "style_palette", "stroke_px", "evaluations_to_equal_loss"]
+    wanted += ["style_judge/*", "style_palette", "stroke_px"]
+    if len({objective_of(row) for row in rows}) == 1 and len(plan.axes[plan.column_axis]) > 1:
+        wanted.append("evaluations_to_equal_loss")
     wanted += ["pair_psnr_db", "pair_features/*", "pair_style/*"] if groups else []
     return wanted
 
@@ -195,22 +204,22 @@ def _short(label: str) -> str:
 
 def as_svg(figure: Figure) -> str:
     """SVG without date, doctype or links: it can be set into a page as it is."""
-    text = io.StringIO()
-    nothing: dict[str, None] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with rc_context(STYLE):
-        figure.savefig(text, format="svg", metadata=nothing)
-    svg = text.getvalue()
+    data = io.BytesIO()
+    _save(figure, data, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    svg = data.getvalue().decode()
     return svg[svg.index("<svg") :]
 
 
 def as_png(figure: Figure) -> bytes:
     """PNG at twice the size on screen."""
     data = io.BytesIO()
-    with rc_context(STYLE):
-        figure.savefig(data, format="png", dpi=160, metadata={"Software": None})
+    _save(figure, data, format="png", dpi=160, metadata={"Software": None})
     return data.getvalue()
 
 
-def names(keys: Iterable[str]) -> list[str]:
-    """Readable names of measurements."""
-    return [AXIS_NAMES.get(key, key.replace("_", " ")) for key in keys]
+def _save(figure: Figure, data: io.BytesIO, **options: Any) -> None:
+    cut: dict[str, Any] = (
+        {"bbox_inches": "tight", "pad_inches": 0.05} if figure.get_layout_engine() is None else {}
+    )
+    with rc_context(STYLE):
+        figure.savefig(data, **options, **cut)

@@ -36,7 +36,7 @@ def content_tutorial() -> Plan:
 
 def content_freedom() -> Plan:
     """How far two seeds' reconstructions lie apart, by depth: five seeds."""
-    plan = named.layers(CAT, of="content", names=RELUS, seeds=range(5), iterations=300)
+    plan = named.layers(CAT, of="content", names=RELUS, seeds=range(5))
     return _renamed(
         plan,
         name="content-freedom",
@@ -47,7 +47,7 @@ def content_freedom() -> Plan:
 
 def style_blocks() -> Plan:
     """Textures at each block and all together."""
-    plan = named.layers("painting:facets", of="style", size=256)
+    plan = named.layers("painting:facets", of="style", iterations=150)
     charts = ("stroke_px", "style_palette", "style_judge/*", "pair_style/*")
     return _renamed(plan, name="style-blocks", charts=charts)
 
@@ -59,7 +59,7 @@ def style_seeds() -> Plan:
         name="style-seeds",
         title="Six seeds of one texture",
         question="Do textures that differ in their seed alone have other strokes?",
-        base=named.base(256, 200, {"init": "noise"}),
+        base=named.base(192, 150, {"init": "noise"}),
         styles=paintings,
         seeds=tuple(range(6)),
         columns="seed",
@@ -69,12 +69,12 @@ def style_seeds() -> Plan:
 
 def style_of() -> Plan:
     """The deconstructed style."""
-    return named.style_of("painting:swirl")
+    return named.style_of("painting:swirl", size=192, iterations=150)
 
 
 def starts() -> Plan:
     """Content against noise on two contents, at two content weights."""
-    plan = named.inits(CAT, "painting:facets")
+    plan = named.inits(CAT, "painting:facets", seeds=(0, 1, 2), size=192)
     weights = tuple(
         Value(label=f"content weight {w:g}", settings={"content_weight": w}) for w in (0.05, 0.01)
     )
@@ -88,7 +88,7 @@ def starts() -> Plan:
 
 def optimisers() -> Plan:
     """From the content and from noise, two seeds."""
-    plan = named.optimisers(CAT, "painting:facets", seeds=(0, 1))
+    plan = named.optimisers(CAT, "painting:facets", seeds=(0, 1), size=160, iterations=200)
     init = tuple(Value(label=f"from {one}", settings={"init": one}) for one in ("content", "noise"))
     return _renamed(plan, name="optimisers", vary=(Axis(name="start", values=init), *plan.vary))
 
@@ -105,7 +105,7 @@ def nan() -> Plan:
         title="L-BFGS and NaN",
         question="How many of ten noises end in a loss that is not finite? Units of neural-style, as in the "
         "tutorial.",
-        base=named.base(128, 150, {"init": "noise", "normalisation": "neural-style"}),
+        base=named.base(96, 120, {"init": "noise", "normalisation": "neural-style"}),
         contents=(CAT,),
         styles=("painting:facets",),
         seeds=tuple(range(10)),
@@ -120,13 +120,13 @@ def styles() -> Plan:
     from impasto.samples import PAINTINGS
 
     paintings = tuple(f"painting:{name}" for name in PAINTINGS)
-    plan = named.styles((CAT, WOMAN), paintings, inits=("content", "noise"), size=224)
+    plan = named.styles((CAT, WOMAN), paintings, inits=("content", "noise"), size=176, iterations=150)
     return _renamed(plan, name="styles")
 
 
 def content_layers() -> Plan:
     """block3_conv2 × 0.1 against block4_conv2 × 1, and weights around them."""
-    plan = named.content_layers(WOMAN, "painting:wave", factors=(0.01, 0.1, 1.0))
+    plan = named.content_layers(WOMAN, "painting:wave", factors=(0.01, 0.1, 1.0), size=192, iterations=150)
     return _renamed(plan, name="content-layers")
 
 
@@ -138,7 +138,7 @@ def small_part() -> Plan:
         title="A small part of the style",
         question="A mosaic set into a picture of waves: how much of the result is mosaic when it covers "
         "3 % of the style picture, and how much when it covers all?",
-        base=named.base(256, 200),
+        base=named.base(192, 150),
         contents=(CAT,),
         styles=tuple(f"inset:mosaic:wave:{share:g}" for share in shares),
         references=("painting:mosaic", "painting:wave"),
@@ -149,7 +149,7 @@ def small_part() -> Plan:
 
 def weights() -> Plan:
     """Content weight × style weight."""
-    return named.weights(CUP, "painting:swirl")
+    return named.weights(CUP, "painting:swirl", size=160, iterations=120)
 
 
 #: name of the folder → builder, in the order of the page.

@@ -5,11 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
@@ -185,8 +188,8 @@ def _in_processes(
 ) -> Iterator[tuple[int, str | None]]:
     """Spawned, not forked: PyTorch's threads do not survive a fork."""
     context = multiprocessing.get_context("spawn")
-    news = context.Queue()
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(threads, news))
+    news, stop = context.Queue(), context.Event()
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(threads, news, stop))
     try:
         waiting = {pool.submit(_attempt, index, task): index for index, task in enumerate(tasks)}
         while waiting:
@@ -197,7 +200,8 @@ def _in_processes(
                 tell.end(index)
                 yield index, _error_of(future)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        stop.set()  # at Ctrl-C the cells in work are given up at their next step
+        pool.shutdown(cancel_futures=True)
 
 
 def _error_of(future: Future[str | None]) -> str | None:
@@ -220,14 +224,28 @@ def _pass_on(news: Any, tell: _Teller) -> None:
         tell.hear(index, share)
 
 
+class _StoppedError(Exception):
+    """The study was stopped while a cell was in work."""
+
+
 _news: Any = None
+_stop: Any = None
 
 
-def _begin(threads: int, news: Any) -> None:
+def _begin(threads: int, news: Any, stop: Any) -> None:
     """First thing in a worker process."""
-    global _news
+    global _news, _stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the study itself tells its workers
     torch.set_num_threads(threads)
-    _news = news
+    _news, _stop = news, stop
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """A study that is killed takes its workers with it: they would wait for work for ever."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
 
 
 def _attempt(index: int, task: Task) -> str | None:
@@ -235,8 +253,10 @@ def _attempt(index: int, task: Task) -> str | None:
 
     def on_step(step: Step) -> None:
         nonlocal last
+        if _stop.is_set():
+            raise _StoppedError
         if (now := time.monotonic()) - last > 0.5:
             last = now
             _news.put((index, step.evaluations / step.planned))
 
-    return cells.attempt(task, on_step)
+    return None if _stop.is_set() else cells.attempt(task, on_step)

@@ -73,8 +73,6 @@ class Axis(BaseModel):
         for label in labels:
             if labels.count(label) > 1:
                 raise RecipeError(f"axis {self.name!r} has {label!r} twice", "each value once")
-        if self.name in (CONTENT, STYLE, SEED):
-            raise RecipeError(f"an axis called {self.name!r}", "another name", f"use the plan's {self.name}s")
         return self
 
 
@@ -275,6 +273,8 @@ def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _values(axis: str, values: Any) -> list[Any]:
     """A hand-written axis: bare values of the setting it is named after, or settings with a label."""
+    if axis in (CONTENT, STYLE, SEED):
+        raise RecipeError(f"an axis called {axis!r}", "another name", f"use the plan's {axis}s")
     if not isinstance(values, (list, tuple)):
         raise RecipeError(f"axis {axis!r} is {values!r}", "a list of values")
     return [_value(axis, value) for value in values]

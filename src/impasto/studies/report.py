@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
 from PIL import Image
 
 from impasto.errors import PictureError
@@ -39,8 +40,12 @@ TABLE = {
     "non_finite": "not finite",
     "events": "guard's events",
 }
-#: What is said below a picture, the first two that it has.
-CAPTION = {"content_ssim": "SSIM", "style_judge": "style", "stroke_px": "strokes", "content_psnr_db": "dB"}
+#: What is said below a picture, by what it was made from.
+CAPTION = {
+    "both": (("content_ssim", "SSIM"), ("style_judge", "style")),
+    "content": (("content_ssim", "SSIM"), ("content_psnr_db", "PSNR")),
+    "style": (("style_judge", "style"), ("stroke_px", "strokes")),
+}
 #: Long side of the pictures on the page, in pixels: sharp at two columns on a phone.
 SHOWN = 320
 
@@ -56,15 +61,14 @@ def write(outcome: Outcome) -> Path:
     if rows:
         groups = results.compare_seeds(rows)
         grid = arrange(plan, rows)
-        figures = {
-            "curves": charts.loss_curves(plan, rows),
-            "measures": charts.measure_charts(plan, rows, groups),
-        }
-        drawn = {name: charts.as_svg(figure) for name, figure in figures.items() if figure is not None}
-        files |= {f"{name}.svg": _standalone(svg) for name, svg in drawn.items()}
-        files |= {
-            f"{name}.png": charts.as_png(figure) for name, figure in figures.items() if figure is not None
-        }
+        measures = charts.measure_charts(plan, rows, groups)
+        figures = {"curves": charts.loss_curves(plan, rows)} | (
+            {"measures": measures[-1][1]} if measures else {}
+        )
+        files |= {f"{name}.png": charts.as_png(figure) for name, figure in figures.items()}
+        files["curves.svg"] = '<?xml version="1.0" encoding="utf-8"?>\n' + charts.as_svg(figures["curves"])
+        curves = [charts.loss_curves(plan, rows, [unit]) for unit in charts.UNITS]
+        drawn = {"curves": curves, "measures": [figure for _, figure in measures[:-1]]}
         sheet = contact_sheet(plan, grid, {row.task.folder.name: _caption(row) for row in rows})
         files["sheet.png"] = _png(sheet)
         files["seeds.csv"] = results.as_csv(_seed_rows(groups))
@@ -81,7 +85,7 @@ def page(
     rows: Sequence[Row],
     groups: Sequence[Group],
     grid: Grid,
-    drawings: Mapping[str, str],
+    drawings: Mapping[str, Sequence[Figure]],
     sheet: Image.Image | None,
 ) -> str:
     """The page: one file without any link outside itself."""
@@ -95,7 +99,7 @@ def page(
         yaml=outcome.plan.to_yaml(),
         grid=_grid(grid),
         width=max(1, len(grid.columns)),
-        drawings={name: _inline(svg) for name, svg in drawings.items()},
+        drawings={name: [_inline(charts.as_svg(one)) for one in all_] for name, all_ in drawings.items()},
         axes=[name for name, labels in outcome.plan.axes.items() if len(labels) > 1],
         columns=[TABLE[name] for name in shown],
         table=[(row.coordinates, [number(row.values.get(name)) for name in shown]) for row in rows],
@@ -125,12 +129,10 @@ def _figure(row: Row | None, column: str) -> dict[str, Any]:
 
 
 def _caption(row: Row) -> str:
-    words = [
-        f"{word} {number(row.values.get(name))}"
-        for name, word in CAPTION.items()
-        if row.values.get(name) is not None
-    ]
-    return " · ".join(words[:2])
+    """The two numbers that say most of a picture of its kind."""
+    cell = row.task.cell
+    kind = "both" if cell.content and cell.style else "content" if cell.content else "style"
+    return " · ".join(f"{word} {number(row.values.get(name))}" for name, word in CAPTION[kind])
 
 
 def number(value: Any) -> str:
@@ -195,10 +197,6 @@ def _png(image: Image.Image) -> bytes:
     data = io.BytesIO()
     image.save(data, "PNG", optimize=True)
     return data.getvalue()
-
-
-def _standalone(svg: str) -> str:
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + svg
 
 
 def _inline(svg: str) -> str:

@@ -85,6 +85,7 @@ class _Sheet:
         self.width = max(self.left + len(grid.columns) * (side + GAP) - GAP + MARGIN, 640)
         self.head = textwrap.wrap(plan.question, max(30, (self.width - 2 * MARGIN) // 9))
         self.y = MARGIN
+        self.given_height = max((_given(spec, 130).height for _, spec in self._givens()), default=0)
         self.image = Image.new("RGB", (self.width, self._height()), PAPER)
         self.draw = ImageDraw.Draw(self.image)
 
@@ -102,7 +103,7 @@ class _Sheet:
 
     def _height(self) -> int:
         head = 44 + 23 * len(self.head) + 16
-        givens = 150 + 30
+        givens = self.given_height + 40
         columns = 24 * max(len(lines) for lines in self._column_lines()) + 8
         return MARGIN + head + givens + columns + sum(h + 34 for h in self._row_heights()) + MARGIN - 8
 
@@ -120,10 +121,10 @@ class _Sheet:
         x = MARGIN
         for label, spec in self._givens():
             small = _given(spec, 130)
-            self.image.paste(small, (x, self.y + 130 - small.height))
-            self._text(x, self.y + 134, _cut(label, 130, 14), 14, QUIET)
+            self.image.paste(small, (x, self.y + self.given_height - small.height))
+            self._text(x, self.y + self.given_height + 4, _cut(label, 130, 14), 14, QUIET)
             x += 150
-        self.y += 180
+        self.y += self.given_height + 40
 
     def cells(self, captions: Mapping[str, str]) -> None:
         """The grid with its labels."""
