@@ -175,8 +175,8 @@ def test_mistakes_are_errors_of_ours(tmp_path):
     ]:  # fmt: skip
         with pytest.raises(impasto.ImpastoError, match=match):
             impasto.stylize(content, style, **QUICK)
-    with pytest.raises(RecipeError, match="unknown setting 'strength'"):
-        impasto.stylize(picture(), style, strength=3)
+    with pytest.raises(RecipeError, match="unknown setting 'brushiness'"):
+        impasto.stylize(picture(), style, brushiness=3)
     with pytest.raises(RecipeError, match="device 'tpu'"):
         impasto.stylize(picture(), style, device="tpu")
     with pytest.raises(WeightsError, match=r"no\.pth"):
@@ -336,16 +336,20 @@ def test_limits_are_enforced_and_said(name, sign, bound):
     inside = {"ge": bound, "gt": bound + step, "le": bound, "lt": bound - step}[sign]
     # A weight of 0 alone may leave nothing to do, and lists have a length to keep.
     rest: dict[str, Any] = {"tv_weight": 1.0} if name != "tv_weight" else {}
-    listed = name.endswith(("layer_weights", "blend"))
-    layers = len(getattr(Recipe(), name.replace("_layer_weights", "_layers"))) if "layer" in name else 2
+    if name.endswith("_weights") and name != "region_weights":
+        several = {"style_loss": ("gram", "sliced")}
+        rest[name.removesuffix("_weights") + "s" * ("layer" in name)] = several.get(
+            name.removesuffix("_weights"), ("relu1_1", "relu2_1")
+        )
+    listed = typing.get_origin(Recipe.model_fields[name].annotation) is tuple
+    length = 4 if name == "style_crop" else 2
 
     def value(number: float) -> Any:
-        return [number, *[1.0] * (layers - 1)] if listed else number
+        return [number, *[1] * (length - 1)] if listed else number
 
     with pytest.raises(RecipeError, match=name):
         Recipe(**(rest | {name: value(outside)}))
-    if not (listed and layers == 1 and inside == 0):
-        Recipe(**(rest | {name: value(inside)}))
+    Recipe(**(rest | {name: value(inside)}))
     words = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     if abs(bound) < 1e18:
         assert f"{words[sign]} {bound:g}" in (Recipe.model_fields[name].description or "")

@@ -26,6 +26,7 @@ from impasto.recipe import Recipe
 WEIGHTS = (
     st.just(0.0) | st.floats(-12.0, 12.0).map(lambda power: 10.0**power) | st.sampled_from([1e-12, 1e12])
 )
+STYLE_LOSSES = ("gram", "wasserstein", "sliced", "histogram", "remd", "nearest")
 LAYERS = ("relu1_1", "conv1_2", "relu2_1", "relu3_1", "conv3_2", "relu4_2", "relu5_1")
 
 
@@ -51,6 +52,10 @@ def recipes(draw: st.DrawFn, styles: int) -> Recipe:
         "style_scale": draw(st.floats(0.06, 8.0)),
         "tv_weight": draw(WEIGHTS),
         "normalisation": draw(st.sampled_from(NORMALISATIONS)),
+        "margin": draw(st.sampled_from([0, 4, 30, 256])),
+        "colours": draw(st.sampled_from(["style", "style", "content", "match", "only"])),
+        "style_order": draw(st.sampled_from(["together", "coarse-to-fine"])),
+        "style_rotation": draw(st.just(()) | st.tuples(st.floats(-360.0, 360.0))),
         "init": draw(st.sampled_from(["content", "noise", "style-colours", "picture"])),
         "optimiser": draw(st.sampled_from(list(OPTIMISERS))),
         "iterations": draw(st.tuples(st.integers(0, 12), st.integers(0, 12))),
@@ -59,6 +64,12 @@ def recipes(draw: st.DrawFn, styles: int) -> Recipe:
         "learning_rate": draw(st.floats(1e-6, 10.0)),
         "history": draw(st.integers(1, 20)),
     }
+    if drawn["normalisation"] == "relative":
+        losses = draw(st.lists(st.sampled_from(STYLE_LOSSES), min_size=1, max_size=3, unique=True))
+        drawn["style_loss"] = tuple(losses)
+        drawn["style_loss_weights"] = draw(st.just(()) | st.tuples(*[some] * len(losses)))
+        drawn["content_loss"] = draw(st.sampled_from(["features", "features", "self-similarity"]))
+        drawn["match_content"] = draw(st.floats(0.0, 1.0))
     if not (drawn["content_weight"] or drawn["style_weight"] or drawn["tv_weight"]):
         drawn["tv_weight"] = 1.0
     return Recipe(**drawn)
@@ -169,7 +180,7 @@ Fault = Callable[[int], bool]
 def run(encoder: Encoder, **changes: object) -> list[Step]:
     settings_ = {
         "size": 32, "coarsest": 32, "iterations": (30,), "style_layers": ("relu1_1", "relu2_1"),
-        "content_layers": ("relu2_1",),
+        "content_layers": ("relu2_1",), "margin": 0,
     } | changes  # fmt: skip
     given_ = Sources(content=picture(24, 32), styles=(StyleSource(checks()),))
     steps = list(engine.steps(given_, Recipe(**settings_), encoder))  # type: ignore[arg-type]
