@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check clean
+.PHONY: demo test check clean bench
 
 demo: $(VENV)/.installed
 	$(BIN)/impasto demo --output demo-out
@@ -27,6 +27,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@ $(VENV)/.installed
+
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/speed.py --out benchmarks/results
 
 clean:
 	rm -rf $(VENV) demo-out
