@@ -16,6 +16,7 @@ from torch import Tensor
 
 from impasto.encoders import CENTRED, Encoder
 from impasto.errors import ImpastoError, RecipeError
+from impasto.machine import choose_device
 from impasto.planning import keep_memory, parse_seconds
 from impasto.recipe import Recipe
 from impasto.training.data import Crops
@@ -41,6 +42,7 @@ def distil(
     final: float = 0.3,
     resume: bool = False,
     report_every: int = 300,
+    device: str = "auto",
     plan: Annotated[Plan | None, Parameter(name="*")] = None,
 ) -> None:
     """Distil the compact encoder from a VGG-19.
@@ -63,6 +65,8 @@ def distil(
         Go on from the checkpoint in OUT.
     report_every
         Steps between two reports, each with a checkpoint.
+    device
+        auto, cpu, cuda, cuda:1, mps.
     """
     console = Console()
     seconds = parse_seconds(budget)
@@ -82,7 +86,7 @@ def distil(
     rng = np.random.default_rng(99)
     pairs = [(held[0].draw(1, 192, rng), held[1].draw(1, 192, rng)) for _ in range(4)]
     seen = torch.cat([crops.draw(24, 192, rng) for crops in held])
-    trainer = Trainer(taught, photos, paintings, seen, plan, fit=not resume)
+    trainer = Trainer(taught, photos, paintings, seen, plan, fit=not resume, device=choose_device(device))
     if resume:
         trainer.resume(out)
     _report(console, trainer, pairs, {})
@@ -100,7 +104,7 @@ def _report(
 ) -> None:
     """Variance explained on held-out crops, error on policy, style_rel on a few painted pairs."""
     state = {k: v.float() for k, v in export(trainer.student, trainer.mean_state).items()}
-    encoder = Encoder(state, CENTRED, pooling=trainer.plan.pooling)
+    encoder = Encoder(state, CENTRED, pooling=trainer.plan.pooling).to(trainer.device)
     painted = paint(encoder, pairs, JUDGED)
     scores = [judge(trainer.teacher, out, c, s) for out, (c, s) in zip(painted, pairs, strict=True)]
     table = Table(title=f"step {trainer.steps}, {trainer.seconds / 60:.0f} min")

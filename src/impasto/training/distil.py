@@ -48,7 +48,8 @@ class Trainer:
         held_out: crops (N, 3, S, S) that are never trained on, for the variance explained.
         plan: numbers of this run.
         widths: channels of each convolution.
-        fit: start in closed form; False before :meth:`resume`.
+        fit: start in closed form, on the CPU; False before :meth:`resume`.
+        device: where the steps are computed.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Trainer:
         widths: Mapping[str, int] = WIDTHS,
         *,
         fit: bool = True,
+        device: torch.device | str = "cpu",
     ) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self.teacher = plan, teacher
@@ -71,8 +73,10 @@ class Trainer:
             start = self._crops(plan.start)
             teacher.calibrate(start[:: max(1, plan.start // 32)])
             fit_to_teacher(self.student, teacher, start)
-        self.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.canvases = Canvases(photos, paintings, plan.buffer, plan.size, plan.seed + 1)
+        self.device = torch.device(device)
+        self.teacher.to(self.device)
+        self.student.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.canvases = Canvases(photos, paintings, plan.buffer, plan.size, plan.seed + 1, self.device)
         self.optimiser = torch.optim.Adam(self.student.parameters(), lr=plan.lr, betas=(0.9, 0.99))
         self.mean_state = {k: v.clone() for k, v in self.student.state_dict().items()}
         self.steps, self.seconds = 0, 0.0
@@ -102,11 +106,11 @@ class Trainer:
 
     def _step(self) -> dict[str, float]:
         index, canvases = self.canvases.take(self.plan.canvases)
-        batch = torch.cat([self._crops(self.plan.crops), canvases])
+        batch = torch.cat([self._crops(self.plan.crops).to(self.device), canvases])
         batch = batch.contiguous(memory_format=torch.channels_last).requires_grad_(True)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
             targets = self.teacher.raw(batch)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16):
             own = self.student.features(batch)
             loss, record = self._distance(own, targets)
         tail = {k: v[self.plan.crops :] for k, v in own.items()}
@@ -135,13 +139,13 @@ class Trainer:
         cost more than the student itself: with G = s sᵀ / M, K = s tᵀ / M and A = t tᵀ / M,
         ‖W s − t‖² / M = tr(WᵀW G) − 2 tr(W K) + tr A and ‖W G Wᵀ − A‖² = tr(MGMG) − 2 tr(G WᵀAW) + ‖A‖².
         """
-        total, record = torch.zeros(()), dict[str, float]()
+        total, record = torch.zeros((), device=self.device), dict[str, float]()
         for layer in TARGETS:
             weight = 1.0 / len(TARGETS)
             s, t = self._thinned(own[layer], targets[layer])
             scale = self.teacher.rms[layer]
             w = self.student.heads[layer].weight.flatten(1).float()
-            with torch.autocast("cpu", enabled=False):
+            with torch.autocast(self.device.type, enabled=False):
                 gram = inner(s.float(), s.float())
                 metric, cross = w.T @ w, inner(s, t) / scale
                 energy = torch.linalg.vector_norm(t.flatten(1), dim=1, dtype=torch.float32).square()
@@ -179,6 +183,7 @@ class Trainer:
         student.load_state_dict(self.mean_state)
         error, total = dict.fromkeys(TARGETS, 0.0), dict.fromkeys(TARGETS, 0.0)
         for chunk in self.held_out.split(16):
+            chunk = chunk.to(self.device)
             own, targets = student.features(chunk), self.teacher(chunk)
             for layer in TARGETS:
                 t = targets[layer]
@@ -206,7 +211,7 @@ class Trainer:
 
     def resume(self, folder: Path) -> None:
         """Go on from :meth:`save`'s checkpoint; canvases and crops are drawn anew."""
-        state = torch.load(folder / "checkpoint.pt", weights_only=True)
+        state = torch.load(folder / "checkpoint.pt", weights_only=True, map_location=self.device)
         self.student.load_state_dict(state["student"])
         self.mean_state = state["mean"]
         self.optimiser.load_state_dict(state["optimiser"])

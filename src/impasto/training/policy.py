@@ -31,7 +31,7 @@ def grams(features: Mapping[str, Tensor], layers: Iterable[str] = STYLE_TARGETS)
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
     """A Bᵀ / M per picture for features (N, C, H, W) and (N, K, H, W): (N, C, K), float32."""
-    with torch.autocast("cpu", enabled=False):
+    with torch.autocast(a.device.type, enabled=False):
         # (N, M, C) is how channels_last lies in memory: no copy.
         left, right = (x.permute(0, 2, 3, 1).flatten(1, 2) for x in (a, b.to(a.dtype)))
         return (left.transpose(1, 2) @ right).float() / left.shape[1]
@@ -62,12 +62,21 @@ class Canvases:
         count: canvases in the buffer.
         size: pixels a side.
         seed: of everything random here.
+        device: where the canvases live.
     """
 
-    def __init__(self, photos: Crops, paintings: Crops, count: int, size: int, seed: int) -> None:
-        self.photos, self.paintings, self.size = photos, paintings, size
+    def __init__(
+        self,
+        photos: Crops,
+        paintings: Crops,
+        count: int,
+        size: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.photos, self.paintings, self.size, self.device = photos, paintings, size, torch.device(device)
         self.rng = np.random.default_rng(seed)
-        self.images = torch.zeros(count, 3, size, size)
+        self.images = torch.zeros(count, 3, size, size, device=self.device)
         self.first, self.second = torch.zeros_like(self.images), torch.zeros_like(self.images)
         self.age = torch.zeros(count)
         self.slots: list[_Slot] = [self._renew(i) for i in range(count)]
@@ -82,10 +91,11 @@ class Canvases:
         share = {"content": 0.0, "noise": 1.0, "mixed": float(rng.uniform(0, 1))}[
             str(rng.choice(["content", "noise", "mixed"], p=[0.55, 0.2, 0.25]))
         ]
-        self.images[i] = ((1 - share) * content + share * noise)[0].clamp(0, 1)
+        self.images[i] = ((1 - share) * content + share * noise)[0].clamp(0, 1).to(self.device)
         self.first[i], self.second[i], self.age[i] = 0.0, 0.0, 0.0
         weight = 0.0 if rng.random() < 0.2 else float(10 ** rng.uniform(-3.5, -0.5))
         life = round(20 * 8 ** float(rng.random()))
+        style, content = style.to(self.device), content.to(self.device)
         return _Slot(style, content, weight, float(10 ** rng.uniform(-2.0, -1.3)), life)
 
     def take(self, count: int) -> tuple[list[int], Tensor]:
@@ -96,12 +106,12 @@ class Canvases:
 
     def loss(self, student: Student, features: dict[str, Tensor], index: list[int]) -> Tensor:
         """What the canvases ``index`` are being painted for, seen by the student as it is now."""
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
             styles = grams(student.features(torch.cat([self.slots[i].style for i in index])))
             contents = student.features(
                 torch.cat([self.slots[i].content for i in index]), until=f"conv{CONTENT[4:]}"
             )[CONTENT]
-        total = torch.zeros(len(index))
+        total = torch.zeros(len(index), device=self.device)
         for layer, own in grams(features).items():
             w = student.heads[layer].weight.detach().flatten(1)
             metric = w.T @ w
@@ -111,7 +121,7 @@ class Canvases:
         metric = w.T @ w
         delta, base = features[CONTENT].float() - contents.float(), contents.float()
         error = torch.einsum("nchw,cd,ndhw->n", delta, metric, delta)
-        weight = torch.tensor([self.slots[i].content_weight for i in index])
+        weight = torch.tensor([self.slots[i].content_weight for i in index], device=self.device)
         energy = torch.einsum("nchw,cd,ndhw->n", base, metric, base).clamp_min(1e-8)
         return (total + weight * error / energy).sum()
 

@@ -63,7 +63,7 @@ class Score:
 def judge(teacher: Teacher, out: Tensor, content: Tensor, style: Tensor) -> Score:
     """Score ``out`` (1, 3, H, W); content and style are resampled to its size, the style never larger."""
     size = (out.shape[-2], out.shape[-1])
-    content = resample(content, size)
+    content, style = resample(content, size).to(out.device), style.to(out.device)
     height, width = style.shape[-2:]
     style = resample(style, fit(height, width, min(max(height, width), max(size))))
     layers = (*STYLE_TARGETS, CONTENT_TARGET)

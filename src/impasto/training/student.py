@@ -182,4 +182,4 @@ def export(student: Student, state: Mapping[str, Tensor] | None = None) -> dict[
         w = params[f"head.{layer}.weight"].double()[:, :, 0, 0]
         # The triangular factor of W is that of WᵀW, without squaring the condition number.
         out[f"head.{layer}.weight"] = torch.linalg.qr(w, mode="r")[1].half().contiguous()
-    return out
+    return {name: value.cpu() for name, value in out.items()}
