@@ -18,10 +18,13 @@ from torch import Tensor
 from impasto.descriptors import gram
 from impasto.encoders import Encoder
 from impasto.layers import geometry
+from impasto.scales import fit, resample
 
 __all__ = [
     "edge_agreement",
     "feature_distances",
+    "grain",
+    "grain_where_smooth",
     "palette_distance",
     "psnr",
     "seen",
@@ -91,6 +94,43 @@ def _edges(picture: Tensor, sigma: float) -> Tensor:
     strength = F.conv2d(plane, both).square().sum(1, keepdim=True).sqrt()
     radius = max(1, round(3 * sigma))
     return _blur(F.pad(strength, (radius,) * 4, mode="replicate"), sigma, radius)
+
+
+def grain(picture: Tensor, style: Tensor) -> float:
+    """Energy of the finest detail over the style's own, without unit; far above 1: noise or checkerboard.
+
+    Mean square of luma less its blur of σ = 1 pixel: what is finer than about three pixels. The style is
+    looked at as large as the picture, as while painting, never larger than it is. Infinite for a flat style.
+    """
+    height, width = style.shape[-2:]
+    size = fit(height, width, min(max(height, width), max(picture.shape[-2:])))
+    own, theirs = float(_finest(picture).mean()), float(_finest(resample(style, size)).mean())
+    return own / theirs if theirs > 1e-12 else (math.inf if own > 1e-12 else 1.0)
+
+
+def grain_where_smooth(picture: Tensor, content: Tensor, *, share: float = 0.25) -> float:
+    """Finest detail of a picture where its content is smoothest, as a root mean square of luma in [0, 1].
+
+    Skies and walls should stay quiet: 0.004 is one level of 8 bits, 0.02 is seen as noise.
+
+    Args:
+        content: of the same size.
+        share: how much of the content counts as smooth, by its least variation within about 10 pixels.
+    """
+    plane = luma(content).double()
+    radius = min(8, min(plane.shape[-2:]) - 1)
+    spread = (radius + 3,) * 4
+    mode = "reflect" if min(plane.shape[-2:]) > radius + 3 else "replicate"
+    around = F.pad(plane, spread, mode=mode)
+    variation = _blur(around.square(), 4.0, radius + 3) - _blur(around, 4.0, radius + 3).square()
+    smooth = variation <= variation.flatten().kthvalue(max(1, int(share * variation.numel()))).values
+    return math.sqrt(float(_finest(picture)[smooth].mean()))
+
+
+def _finest(picture: Tensor) -> Tensor:
+    """(1, 1, H, W): squared difference of luma from its blur of one pixel."""
+    plane = luma(picture).double()
+    return (plane - _blur(F.pad(plane, (3,) * 4, mode="replicate"), 1.0, 3)).square()
 
 
 def palette_distance(a: Tensor, b: Tensor, *, directions: int = 32, quantiles: int = 256) -> float:
