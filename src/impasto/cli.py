@@ -20,6 +20,7 @@ from impasto.video import commands as videos
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+    from rich.status import Status
 
     from impasto.engine import Step
     from impasto.runs import Job, Result
@@ -110,7 +111,7 @@ def stylize(
     quiet
         Say nothing unless something goes wrong.
     """
-    with _waiting("loading", quiet):
+    with _waiting("loading", quiet) as waiting:
         from impasto import images, planning, runs, scales
 
         full = _merge(preset, recipe, settings)
@@ -132,6 +133,7 @@ def stylize(
             max_pixels=max_pixels,
             max_memory=room,
             tile=tile,
+            progress=_fetching(waiting),
         )
         height, width = job.size
         images.check_output(output, inputs=inputs, bit_depth=bit_depth, size=(height, width))
@@ -275,13 +277,25 @@ def _bar(total: int, quiet: bool) -> _Bar:
     return _Bar(total, quiet)
 
 
-def _waiting(what: str, quiet: bool) -> AbstractContextManager[Any]:
+def _waiting(what: str, quiet: bool) -> AbstractContextManager[Status | None]:
     """A spinner while libraries and pictures are loaded: PyTorch alone takes over a second."""
     if quiet or not sys.stderr.isatty():
         return nullcontext()
     from rich.console import Console
 
     return Console(stderr=True).status(what)
+
+
+def _fetching(waiting: Status | None) -> Callable[[int, int | None], None] | None:
+    """Shows how far a download is, in the spinner's line."""
+    if waiting is None:
+        return None
+
+    def show(done: int, total: int | None) -> None:
+        of = f" of {total / 1e6:.0f}" if total else ""
+        waiting.update(f"fetching the encoder's weights, once: {done / 1e6:.0f}{of} MB")
+
+    return show
 
 
 def _summary(result: Result, path: Path) -> str:
@@ -377,6 +391,40 @@ def blend(
     mixed = mixing.blend(painted, strength, content)
     sources = [*inputs, *([mixed.source] if mixed.source else [])]
     print(images.save(output, mixed.pixels, alpha=mixed.alpha, inputs=sources))
+    return 0
+
+
+@app.command(name="mask")
+def make_mask(
+    picture: Path,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    box: str,
+    invert: bool = False,
+) -> int:
+    """Cut out what stands in a box, as a grey mask for --mask.
+
+    Parameters
+    ----------
+    picture
+        Photograph or painting.
+    output
+        File to write, best a .png.
+    box
+        The thing and a little around it: left,top,width,height in pixels.
+    invert
+        Everything but the thing.
+    """
+    from impasto import cutting, images
+
+    try:
+        left, top, width, height = (int(part) for part in box.split(","))
+    except ValueError:
+        raise RecipeError(f"a box of {box!r}", "left,top,width,height, as 40,20,200,300") from None
+    images.check_output(output, inputs=[picture])
+    found = cutting.cut_out(images.load(picture).pixels, (left, top, width, height))
+    found = 1.0 - found if invert else found
+    print(images.save(output, found.expand(1, 3, -1, -1), inputs=[picture]))
     return 0
 
 
