@@ -54,7 +54,7 @@ def recipes(draw: st.DrawFn, styles: int) -> Recipe:
         "normalisation": draw(st.sampled_from(NORMALISATIONS)),
         "margin": draw(st.sampled_from([0, 4, 30, 256])),
         "colours": draw(st.sampled_from(["style", "style", "content", "match", "only"])),
-        "style_order": draw(st.sampled_from(["together", "coarse-to-fine"])),
+        "style_order": draw(st.sampled_from(["together", "coarse-to-fine"][:styles])),
         "style_rotation": draw(st.just(()) | st.tuples(st.floats(-360.0, 360.0))),
         "init": draw(st.sampled_from(["content", "noise", "style-colours", "picture"])),
         "optimiser": draw(st.sampled_from(list(OPTIMISERS))),
