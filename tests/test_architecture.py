@@ -64,6 +64,7 @@ CORE: dict[str, set[str]] = {
         "colour", "encoders", "engine", "guidance", "images", "machine", "objective", "planning", "recipe",
         "regions", "scales", "sources",
     },
+    "cutting": {"images", "scales"},
     "mixing": {"colour", "images", "scales"},
     "samples": set(),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from impasto import images, mixing, runs, samples
+from impasto import cutting, images, mixing, runs, samples
 from impasto.scales import fit, resample
 
 HERE = Path(__file__).parent
@@ -88,10 +88,17 @@ def strokes() -> None:
     )
 
 
+def cut() -> None:
+    person, style = samples.photograph("astronaut"), samples.painting("pointillist", size=512)
+    mask = cutting.cut_out(person, (20, 10, 420, 500)).expand(1, 3, -1, -1)
+    row("cut", person, mask, paint(person, style, mask=1.0 - mask), paint(person, style, mask=mask))
+
+
 PAGES: dict[str, Callable[[], None]] = {
     "colours": colours,
     "losses": losses,
     "regions": parts,
+    "cut": cut,
     "strokes": strokes,
     "strength": strength,
 }
