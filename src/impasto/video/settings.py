@@ -24,7 +24,7 @@ class VideoSettings(BaseModel):
 
     # -- how a frame follows the one before -----------------------------------------------------------
     temporal_weight: float = Field(
-        3.0,
+        30.0,
         ge=0.0,
         le=1e12,
         allow_inf_nan=False,
