@@ -18,9 +18,8 @@ from torch import Tensor
 
 from impasto import engine, images, runs
 from impasto.encoders import Encoder, load_encoder
-from impasto.engine import Sources, Step
+from impasto.engine import Step
 from impasto.errors import ImpastoError, PictureError
-from impasto.recipe import Recipe
 from impasto.scales import fit, resample
 from impasto.studies import metrics, sources, textbook
 from impasto.studies.judges import JUDGED, Judge, encoder_digest, load
@@ -29,7 +28,7 @@ from impasto.studies.plan import Cell
 __all__ = ["PAINTERS", "Task", "is_done", "is_judged", "judge_again", "paint", "read"]
 
 #: name → generator of steps; what an axis' value may name as its ``painter``.
-PAINTERS: dict[str, Callable[[Sources, Recipe, Encoder], Iterator[Step]]] = {
+PAINTERS: dict[str, Callable[..., Iterator[Step]]] = {
     "impasto": engine.steps,
     "textbook": textbook.steps,
 }
@@ -220,4 +219,6 @@ def attempt(task: Task, on_step: Callable[[Step], None] | None = None) -> str | 
             judge_again(task)
     except ImpastoError as error:
         return str(error)
+    except (RuntimeError, MemoryError) as error:  # PyTorch's: out of memory, a kernel that failed
+        return " ".join(f"{type(error).__name__}: {error}".split())[:300]
     return None

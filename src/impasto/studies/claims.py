@@ -25,18 +25,18 @@ def _renamed(plan: Plan, **fields: Any) -> Plan:
 
 def content_blocks() -> Plan:
     """conv1 … conv5 read as the first convolution of each block."""
-    return _renamed(named.layers(CAT, of="content"), name="content-blocks")
+    return _renamed(named.layers(CAT, of="content", size=160, iterations=150), name="content-blocks")
 
 
 def content_tutorial() -> Plan:
     """The same names read as the tutorial counts them."""
-    plan = named.layers(CAT, of="content", names=TUTORIAL)
+    plan = named.layers(CAT, of="content", names=TUTORIAL, size=160, iterations=150)
     return _renamed(plan, name="content-tutorial", title="Content, the tutorial's layers")
 
 
 def content_freedom() -> Plan:
-    """How far two seeds' reconstructions lie apart, by depth: five seeds."""
-    plan = named.layers(CAT, of="content", names=RELUS, seeds=range(5))
+    """How far two seeds' reconstructions lie apart, by depth: four seeds."""
+    plan = named.layers(CAT, of="content", names=RELUS, seeds=range(4), size=160, iterations=150)
     return _renamed(
         plan,
         name="content-freedom",
@@ -47,7 +47,7 @@ def content_freedom() -> Plan:
 
 def style_blocks() -> Plan:
     """Textures at each block and all together."""
-    plan = named.layers("painting:facets", of="style", iterations=150)
+    plan = named.layers("painting:facets", of="style", size=160, iterations=150)
     charts = ("stroke_px", "style_palette", "style_judge/*", "pair_style/*")
     return _renamed(plan, name="style-blocks", charts=charts)
 
@@ -88,13 +88,13 @@ def starts() -> Plan:
 
 def optimisers() -> Plan:
     """From the content and from noise, two seeds."""
-    plan = named.optimisers(CAT, "painting:facets", seeds=(0, 1), size=160, iterations=200)
+    plan = named.optimisers(CAT, "painting:facets", seeds=(0, 1), size=160, iterations=160)
     init = tuple(Value(label=f"from {one}", settings={"init": one}) for one in ("content", "noise"))
     return _renamed(plan, name="optimisers", vary=(Axis(name="start", values=init), *plan.vary))
 
 
 def nan() -> Plan:
-    """The textbook's L-BFGS at the tutorial's units and weights, and Impasto's beside it: ten noises each."""
+    """The textbook's L-BFGS at the tutorial's units and weights, and Impasto's beside it: eight noises each."""
     units = tuple(
         Value(label=f"style × {weight:g}", settings={"style_weight": weight, "content_weight": 1.0})
         for weight in (1.0, 1e3, 1e6)
@@ -103,12 +103,12 @@ def nan() -> Plan:
     return Plan(
         name="nan",
         title="L-BFGS and NaN",
-        question="How many of ten noises end in a loss that is not finite? Units of neural-style, as in the "
+        question="How many of eight noises end in a loss that is not finite? Units of neural-style, as in the "
         "tutorial.",
-        base=named.base(96, 120, {"init": "noise", "normalisation": "neural-style"}),
+        base=named.base(96, 100, {"init": "noise", "normalisation": "neural-style"}),
         contents=(CAT,),
         styles=("painting:facets",),
-        seeds=tuple(range(10)),
+        seeds=tuple(range(8)),
         vary=(Axis(name="weights", values=units), Axis(name="optimiser", values=kinds)),
         columns="seed",
         charts=("non_finite", "style_judge", "content_ssim"),
@@ -120,7 +120,7 @@ def styles() -> Plan:
     from impasto.samples import PAINTINGS
 
     paintings = tuple(f"painting:{name}" for name in PAINTINGS)
-    plan = named.styles((CAT, WOMAN), paintings, inits=("content", "noise"), size=176, iterations=150)
+    plan = named.styles((CAT, WOMAN), paintings, inits=("content", "noise"), size=160, iterations=120)
     return _renamed(plan, name="styles")
 
 

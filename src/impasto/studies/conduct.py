@@ -245,7 +245,7 @@ def _leave_with_parent() -> None:
     """A study that is killed takes its workers with it: they would wait for work for ever."""
     if (parent := multiprocessing.parent_process()) is not None:
         wait_for([parent.sentinel])
-        os._exit(1)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _attempt(index: int, task: Task) -> str | None:

@@ -1,7 +1,8 @@
 """The studies that have a command: a plan from a few words, and the reason for each choice.
 
 All of them paint at one scale (``coarsest`` = size), as Gatys et al. did and as the report did: losses of
-two sizes cannot be drawn as one curve. And in float32, so that numbers do not depend on the processor.
+two sizes cannot be drawn as one curve. Without a margin, so that what is measured is all that was painted;
+and in float32, so that numbers do not depend on the processor.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ CONTENT, STYLE = "photograph:chelsea", "painting:wave"
 
 
 def base(size: int, iterations: int, settings: Settings | None = None) -> dict[str, Any]:
-    """What all studies share: one scale, float32; ``settings`` go over it."""
+    """What all studies share: one scale, no margin, float32; ``settings`` go over it."""
     given = dict(settings or {})
     whole = given.get("size", size)
-    shared = {"size": whole, "iterations": [iterations], "precision": "float32"}
+    shared = {"size": whole, "iterations": [iterations], "precision": "float32", "margin": 0}
     return shared | ({} if whole == "original" else {"coarsest": whole}) | given
 
 

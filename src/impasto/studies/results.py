@@ -21,12 +21,12 @@ from impasto.studies.judges import JUDGED, load
 
 __all__ = ["Group", "Row", "as_csv", "as_json_lines", "compare_seeds", "gather"]
 
-#: Settings that make the objective: cells that share them can be compared by their loss.
-OBJECTIVE = (
-    "encoder", "weights", "pooling", "padding", "content_weight", "content_layers", "content_layer_weights",
-    "style_weight", "style_layers", "style_layer_weights", "style_blend", "style_scale", "tv_weight",
-    "normalisation", "size",
-)  # fmt: skip
+#: Settings that change how the picture is sought, not what is sought: cells that share all the others can
+#: be compared by their loss.
+SEARCH = {
+    "seed", "init", "optimiser", "iterations", "coarsest", "tolerance", "learning_rate", "history",
+    "precision",
+}  # fmt: skip
 
 Scalar = str | int | float | None
 
@@ -129,10 +129,9 @@ def _time_to_equal_loss(rows: Iterable[Row]) -> None:
 
 def objective_of(row: Row) -> str:
     """The same for cells whose losses mean the same."""
-    cell, settings = row.task.cell, row.task.cell.recipe.model_dump(mode="json")
-    return json.dumps(
-        [cell.content, cell.style, cell.canvas, {name: settings.get(name) for name in OBJECTIVE}]
-    )
+    cell = row.task.cell
+    settings = cell.recipe.model_dump(mode="json", exclude=SEARCH)
+    return json.dumps([cell.content, cell.style, cell.canvas, settings])
 
 
 def _one_scale(row: Row) -> bool:

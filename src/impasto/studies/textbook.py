@@ -23,8 +23,12 @@ from impasto.scales import fit, resample
 __all__ = ["steps"]
 
 
-def steps(sources: Sources, recipe: Recipe, encoder: Encoder) -> Iterator[Step]:
-    """As ``engine.steps``, at one scale; the first loss that is not finite ends it, and is its event."""
+def steps(sources: Sources, recipe: Recipe, encoder: Encoder, **options: object) -> Iterator[Step]:
+    """As ``engine.steps``, at one scale; the first loss that is not finite ends it, and is its event.
+
+    The engine's ``options`` about memory and time are not for the textbook.
+    """
+    del options
     one_scale = recipe.replace(coarsest=max(engine.output_size(recipe, *sources.shape)))
     first = next(engine.steps(sources, one_scale, encoder))  # checks everything, and its picture is the start
     objective = _objective(sources, one_scale, encoder, first)
