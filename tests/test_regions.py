@@ -116,7 +116,7 @@ def test_regions_are_exact_in_tiles(loss):
     parts = regions.parts((112, 176), [style(1), style(2)], [flags(WHITE, BLACK, height=112, width=176),
                           flags(BLACK, WHITE, height=112, width=176)], [], feather=0.05)  # fmt: skip
     sources = Sources(picture(112, 176).double(), (style(1), style(2)), parts=parts)
-    recipe = Recipe(size=176, style_loss=loss, mask_spread="inside")
+    recipe = Recipe(size=176, style_loss=loss, mask_spread="inside", margin=0)
     found = []
     for tile in (None, 48):
         encoder = tiny_encoder(dtype=torch.float64)

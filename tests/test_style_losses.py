@@ -165,7 +165,7 @@ def test_a_picture_becomes_like_its_style_by_every_loss():
     for name in NAMES:
         recipe = Recipe(size=48, iterations=(25,), coarsest=48, content_weight=0, style_loss=name)
         steps = list(engine.steps(sources, recipe, tiny_encoder()))
-        assert steps[-1].best_loss < 0.75 * steps[0].loss, name
+        assert steps[-1].best_loss < 0.85 * steps[0].loss, name
 
 
 def test_senseless_combinations_are_refused():
@@ -177,3 +177,15 @@ def test_senseless_combinations_are_refused():
         Recipe(style_loss="gram,nearest", style_loss_weights=(1,))
     with pytest.raises(RecipeError, match="style_loss"):
         Recipe(style_loss="gramm")
+
+
+def test_an_even_content_is_not_given_the_same_cell_everywhere():
+    # Repeated, its 4×4 pixels would show as a grid.
+    encoder, style = tiny_encoder(), picture(96, 96, 3)
+    even = torch.full((1, 3, 96, 96), 0.5) + 1e-4 * picture(96, 96, 4)
+    judged = Objective(encoder, Recipe(style_loss="nearest"), even, [StyleSource(style)])
+    (matches,) = judged.matches
+    assert matches.shape == (24, 24)
+    assert float((matches[:, 1:] == matches[:, :-1]).float().mean()) < 0.5
+    again = Objective(encoder, Recipe(style_loss="nearest"), even, [StyleSource(style)])
+    assert torch.equal(matches, again.matches[0])

@@ -29,6 +29,8 @@ __all__ = ["CELL", "Matcher", "cell_of", "pull", "remember_cells"]
 
 #: Pixels a side of a cell, unless the deepest layer is finer.
 CELL = 4
+#: A match is drawn among at most so many cells that are at most so much farther than the nearest.
+CHOICE, TOLERANCE = 16, 0.2
 
 
 def cell_of(layers: Mapping[str, float]) -> int:
@@ -100,11 +102,23 @@ class Matcher:
     def _scaled(self, layer: str, rows_: Tensor, energy: Tensor) -> Tensor:
         return rows_ * (self.shares[layer] / (energy + 1e-12)) ** 0.5
 
-    def __call__(self, columns: Mapping[str, Tensor], chunk: int = 2048) -> Tensor:
-        """(n,) index of the most similar row of the bank for each row of the columns."""
+    def __call__(self, columns: Mapping[str, Tensor], luck: Tensor, chunk: int = 2048) -> Tensor:
+        """(n,) index of a row of the bank for each row of the columns: one of the most similar.
+
+        Where the content is even, all cells would be given the same cell of the style, and its 4×4 pixels
+        would show as a grid. So it is drawn among those nearly as near as the nearest.
+
+        Args:
+            luck: (n,) in [0, 1), the draw for each row; the same for a cell in whichever tile it lies.
+        """
         parts = [self._scaled(k, v - self.mean[k], self.energy[k]) for k, v in columns.items()]
-        queries = torch.cat(parts, 1)  # their length does not change which key is the nearest
-        return torch.cat([(some @ self.keys.T).argmax(1) for some in queries.split(chunk)])
+        queries = F.normalize(torch.cat(parts, 1), dim=1)
+        found = []
+        for some, draw in zip(queries.split(chunk), luck.split(chunk), strict=True):
+            likeness, rows_ = (some @ self.keys.T).topk(min(CHOICE, len(self.keys)), dim=1)
+            near = (1.0 - likeness <= (1.0 + TOLERANCE) * (1.0 - likeness[:, :1])).sum(1)
+            found.append(rows_.gather(1, (draw * near).long()[:, None])[:, 0])
+        return torch.cat(found)
 
 
 def pull(

@@ -342,15 +342,23 @@ class Objective:
                 part = torch.cat([(x * t).sum(0), (x.square() * t).sum().reshape(1)])
                 sums[layer] = sums[layer] + part if layer in sums else part
         mean = {layer: value[:-1] / grid.count for layer, value in sums.items()}
-        energy = {layer: v[-1] / grid.count - mean[layer].square().sum() for layer, v in sums.items()}
+        # Of a flat content nothing but rounding is left of the difference, and that may be negative.
+        energy = {
+            layer: (v[-1] / grid.count - mean[layer].square().sum()).clamp_min(
+                1e-6 * float(v[-1]) / grid.count
+            )
+            for layer, v in sums.items()
+        }
         bank = {layer: self.targets[f"{layer}/nearest{region.suffix}"] for layer in self.style_terms}
         matcher = Matcher(bank, {k: len(v) for k, v in mean.items()}, self.style_terms, mean, energy)
         found = torch.empty(
             grid.height, grid.width, dtype=torch.long, device=next(iter(bank.values())).device
         )
+        generator = torch.Generator().manual_seed(self.recipe.seed)
+        luck = torch.rand(grid.height, grid.width, generator=generator).to(found.device)
         for tile in parts:
             own = tile.grid(self.cell)
-            found[own] = matcher(self._columns(tile, pictures)).view_as(found[own])
+            found[own] = matcher(self._columns(tile, pictures), luck[own].flatten()).view_as(found[own])
         return found
 
     def _columns(self, tile: Tile, pictures: Sequence[tuple[Tensor, float]]) -> dict[str, Tensor]:
