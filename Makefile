@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check clean bench
+.PHONY: demo test check clean bench studies
 
 demo: $(VENV)/.installed
 	$(BIN)/impasto demo --output demo-out
@@ -32,5 +32,8 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/speed.py --out benchmarks/results
 
+studies: $(VENV)/.installed
+	$(BIN)/impasto study claims --output studies-out
+
 clean:
-	rm -rf $(VENV) demo-out
+	rm -rf $(VENV) demo-out studies-out

@@ -94,7 +94,7 @@ def optimisers() -> Plan:
 
 
 def nan() -> Plan:
-    """The textbook's L-BFGS at the tutorial's units and weights, and Impasto's beside it: eight noises each."""
+    """The textbook's L-BFGS at the tutorial's units and weights, and Impasto's beside it."""
     units = tuple(
         Value(label=f"style × {weight:g}", settings={"style_weight": weight, "content_weight": 1.0})
         for weight in (1.0, 1e3, 1e6)
@@ -103,8 +103,8 @@ def nan() -> Plan:
     return Plan(
         name="nan",
         title="L-BFGS and NaN",
-        question="How many of eight noises end in a loss that is not finite? Units of neural-style, as in the "
-        "tutorial.",
+        question="How many of eight noises end in a loss that is not finite? Units of neural-style, as in "
+        "the tutorial.",
         base=named.base(96, 100, {"init": "noise", "normalisation": "neural-style"}),
         contents=(CAT,),
         styles=("painting:facets",),

@@ -303,8 +303,20 @@ def _label(value: Any) -> str:
 
 def _labels(specs: Sequence[str]) -> tuple[str, ...]:
     """Short names of pictures, whole where the short ones would be alike."""
-    short = [re.sub(r"^[a-z]+:", "", spec) if _is_sample(spec) else Path(spec).stem for spec in specs]
+    short = [_short(spec) for spec in specs]
     return tuple(one if short.count(one) == 1 else spec for one, spec in zip(short, specs, strict=True))
+
+
+def _short(spec: str) -> str:
+    kind, _, rest = spec.partition(":")
+    parts = rest.split(":")
+    if kind == "inset" and len(parts) == 3:
+        return f"{parts[0]} {float(parts[2]):.0%} in {parts[1]}" if _is_number(parts[2]) else spec
+    return rest if _is_sample(spec) else Path(spec).stem
+
+
+def _is_number(word: str) -> bool:
+    return word.replace(".", "", 1).isdigit()
 
 
 def _is_sample(spec: str) -> bool:
