@@ -18,7 +18,6 @@ A cell is one combination: content × style × one value of each axis × seed. P
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
