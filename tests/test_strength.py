@@ -31,7 +31,7 @@ def test_each_side_is_measured_on_its_own_scale():
         at_content = judged(strength).evaluate(content)[2]
         elsewhere = judged(strength).evaluate(content.flip((-2, -1)))[2]
         assert at_content["style/relu2_1"] == pytest.approx(1.0)
-        assert elsewhere["content/relu3_2"] == pytest.approx(((1 - strength) / strength) ** 2 / 40)
+        assert elsewhere["content/relu3_2"] == pytest.approx(((1 - strength) / strength) ** 3 / 40)
 
 
 @pytest.mark.parametrize("normalisation", ["gatys", "neural-style"])

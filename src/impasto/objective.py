@@ -300,7 +300,7 @@ class Objective:
         for kind, image in (("content/", self.content.flip((-2, -1))), ("style/", self.content)):
             terms = self._judge(size, self._add_up(size, image, parts))[1]
             scales.append(sum(float(v) for name, v in terms.items() if name.startswith(kind)) or 1.0)
-        self.content_weight = BALANCE * ((1.0 - strength) / strength) ** 2 / scales[0]
+        self.content_weight = BALANCE * ((1.0 - strength) / strength) ** 3 / scales[0]
         self.style_weight = 1.0 / scales[1]
 
     def _structure(self) -> dict[str, Tensor]:
