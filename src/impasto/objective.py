@@ -286,7 +286,7 @@ class Objective:
         return self._grids[key]
 
     def _calibrate(self, strength: float) -> None:
-        """Set both weights so that ``strength`` means the same on every pair.
+        """Set both weights so that ``strength`` means the same in every unit, loss and encoder.
 
         Each side is measured on its own scale: the style's is its loss for the content as it is; the
         content's, its loss for the content turned upside down, which has the same features, all elsewhere.

@@ -55,7 +55,7 @@ class Recipe(BaseModel):
     content_weight: Weight = Field(0.05, description="Weight of the content loss; 0 leaves it out.")
     strength: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
         None,
-        description="Content against style by one number that means the same on every pair; 0: the content, "
+        description="Content against style by one number on the losses' own scale; 0: the content, "
         "0.5: about the defaults, 1: the style alone. Instead of content_weight and style_weight.",
     )
     content_loss: Literal["features", "self-similarity"] = Field(
