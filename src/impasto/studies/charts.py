@@ -55,25 +55,51 @@ STYLE: Any = {
 UNITS = {"evaluations": 0, "seconds": 1}
 
 
-def loss_curves(plan: Plan, rows: Sequence[Row], units: Sequence[str] = tuple(UNITS)) -> Figure:
+def loss_curves(plan: Plan, rows: Sequence[Row]) -> list[Figure]:
     """Best loss against evaluations and against seconds, a line for each cell, a colour for each column.
 
-    Where the cells have different objectives their losses are drawn as shares of each one's first.
+    Cells of one objective share a panel. Where every column has an objective of its own they all share
+    one, and losses are drawn as shares of each cell's first.
+
+    Returns:
+        A figure for each panel, then one with all of them.
     """
-    shares = len({objective_of(row) for row in rows}) > 1
+    groups = _comparable(plan, rows)
+    panels = [(title, group, unit) for title, group in groups for unit in UNITS]
+    return [*(_curves(plan, [panel], 1) for panel in panels), _curves(plan, panels, len(UNITS))]
+
+
+Curves = tuple[str, list[Row], str]
+
+
+def _comparable(plan: Plan, rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """(title, cells whose losses mean the same); one group with no title where that leaves columns alone."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(objective_of(row), []).append(row)
+    widest = max(len({row.coordinates[plan.column_axis] for row in group}) for group in found.values())
+    if len(found) == 1 or widest == 1 or len(found) > 8:
+        return [("", list(rows))]
+    axes = [axis for axis in plan.row_axes if axis != "seed"]
+    return [(", ".join(group[0].coordinates[axis] for axis in axes), group) for group in found.values()]
+
+
+def _curves(plan: Plan, panels: Sequence[Curves], across: int) -> Figure:
     names = plan.axes[plan.column_axis]
     colours = dict(zip(names, _colours(len(names)), strict=True))
+    down = math.ceil(len(panels) / across)
     with rc_context(STYLE):
-        figure = Figure(
-            figsize=(5.0 * len(units), 3.6 + 0.22 * math.ceil(len(names) / 3)), layout="constrained"
-        )
-        panels = figure.subplots(1, len(units), sharey=True, squeeze=False)[0]
-        for axes, unit in zip(panels, units, strict=True):
+        size = (5.0 * across, 3.2 * down + 0.3 + 0.22 * math.ceil(len(names) / (3 * across)))
+        figure = Figure(figsize=size, layout="constrained")
+        for axes, (title, rows, unit) in zip(
+            figure.subplots(down, across, squeeze=False).ravel(), panels, strict=True
+        ):
+            shares = len({objective_of(row) for row in rows}) > 1
             for row in rows:
                 xs, ys = _line(row, UNITS[unit], shares)
                 axes.plot(xs, ys, color=colours[row.coordinates[plan.column_axis]], lw=1.2, alpha=0.8)
-            axes.set(xlabel=unit, yscale="log")
-        panels[0].set_ylabel("loss, share of the first" if shares else "loss")
+            axes.set(xlabel=unit, yscale="log", ylabel="loss, share of the first" if shares else "loss")
+            axes.set_title(title, fontsize=10.5, loc="left")
         _legend(figure, colours)
     return figure
 
@@ -87,7 +113,7 @@ def _line(row: Row, unit: int, shares: bool) -> tuple[list[float], list[float]]:
 def _legend(figure: Figure, colours: dict[str, str]) -> None:
     for label, colour in colours.items():
         figure.axes[-1].plot([], [], color=colour, lw=2.5, label=_short(label))
-    columns = min(len(colours), 3 * len(figure.axes))
+    columns = min(len(colours), 3 * min(2, len(figure.axes)))
     figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5)
 
 
@@ -135,7 +161,13 @@ def _panel(axes: Axes, name: str, labels: Sequence[str], series: Series) -> None
         bars = [0.0 if math.isnan(deviation) else deviation for _, deviation in stats]
         middle = [mean for mean, _ in stats]
         axes.errorbar(
-            [x + shift for x in columns], middle, bars, color=colour, lw=1.6, capsize=2.5, label=_short(label)
+            [x + shift for x in columns],
+            middle,
+            bars,
+            color=colour,
+            lw=1.6,
+            capsize=2.5,
+            label=_short(label, 40),
         )
     axes.set_xticks(range(len(labels)), [_short(label) for label in labels])
     if max(map(len, labels), default=0) * len(labels) > 42:
@@ -198,8 +230,8 @@ def _colours(count: int) -> list[str]:
     return ["#" + "".join(f"{round(255 * part):02x}" for part in ramp(k)[:3]) for k in range(count)]
 
 
-def _short(label: str) -> str:
-    return label if len(label) <= 24 else label[:23] + "…"
+def _short(label: str, letters: int = 24) -> str:
+    return label if len(label) <= letters else label[: letters - 1] + "…"
 
 
 def as_svg(figure: Figure) -> str:

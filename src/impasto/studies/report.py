@@ -62,13 +62,11 @@ def write(outcome: Outcome) -> Path:
         groups = results.compare_seeds(rows)
         grid = arrange(plan, rows)
         measures = charts.measure_charts(plan, rows, groups)
-        figures = {"curves": charts.loss_curves(plan, rows)} | (
-            {"measures": measures[-1][1]} if measures else {}
-        )
+        curves = charts.loss_curves(plan, rows)
+        figures = {"curves": curves[-1]} | ({"measures": measures[-1][1]} if measures else {})
         files |= {f"{name}.png": charts.as_png(figure) for name, figure in figures.items()}
-        files["curves.svg"] = '<?xml version="1.0" encoding="utf-8"?>\n' + charts.as_svg(figures["curves"])
-        curves = [charts.loss_curves(plan, rows, [unit]) for unit in charts.UNITS]
-        drawn = {"curves": curves, "measures": [figure for _, figure in measures[:-1]]}
+        files["curves.svg"] = '<?xml version="1.0" encoding="utf-8"?>\n' + charts.as_svg(curves[-1])
+        drawn = {"curves": curves[:-1], "measures": [figure for _, figure in measures[:-1]]}
         sheet = contact_sheet(plan, grid, {row.task.folder.name: _caption(row) for row in rows})
         files["sheet.png"] = _png(sheet)
         files["seeds.csv"] = results.as_csv(_seed_rows(groups))
