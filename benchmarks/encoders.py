@@ -1,8 +1,8 @@
 """Which student is best for its price, and how the embedded one compares with its teacher.
 
-    python benchmarks/encoders.py WHAT --teacher VGG19 [--upper SMALL] --data TRAIN …
-    variants    widths and pooling, each as its closed-form start, judged on painted pairs
-    embedded    the embedded encoder against painting with the teacher itself: scores and a sheet
+python benchmarks/encoders.py WHAT --teacher VGG19 [--upper SMALL] --data TRAIN …
+variants    widths and pooling, each as its closed-form start, judged on painted pairs
+embedded    the embedded encoder against painting with the teacher itself: scores and a sheet
 """
 
 from __future__ import annotations

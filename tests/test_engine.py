@@ -671,3 +671,25 @@ def test_the_golden_picture():
 )  # fmt: skip
 def test_another_algorithm_would_not_pass_for_it(changes):
     assert apart(golden(**changes)) > 0.02
+
+
+def test_a_style_that_is_all_but_black_does_not_stop_the_picture():
+    """A first loss in the thousands leaves a curvature so steep that no pixel would ever move again."""
+
+    class Cliff:
+        """Falls a million-fold at the first step, then is an ordinary bowl around 0.7."""
+
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def evaluate(self, image: Tensor) -> tuple[float, Tensor, dict[str, float]]:
+            self.calls += 1
+            steep = 1e9 if self.calls == 1 else 1.0
+            error = image - 0.7
+            return steep * float(error.square().sum()), steep * 2 * error, {}
+
+    guard = Guarded(OPTIMISERS["lbfgs"](Recipe()), 0.02)
+    picture = torch.full((1, 3, 8, 8), 0.2)
+    descent = engine._descend(Cliff(), picture, guard, lambda trail: len(trail) >= 30)
+    last = list(descent)[-1][3]
+    assert float((last - 0.7).abs().max()) < 0.01

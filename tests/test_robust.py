@@ -117,7 +117,8 @@ def check_steps(steps: list[Step]) -> None:
         assert bool(torch.isfinite(step.picture).all())
         assert float(step.picture.min()) >= 0.0
         assert float(step.picture.max()) <= 1.0
-        if math.isfinite(step.loss) and step.event is None:
+        # A loss counts if its gradient was finite too, whatever became of the next proposal.
+        if math.isfinite(step.loss) and not (step.event or "").startswith("not finite"):
             best[step.scale] = min(best[step.scale], step.loss)
         assert step.best_loss == best[step.scale]
         assert math.isfinite(step.loss) or step.event

@@ -37,6 +37,10 @@ class Optimiser(Protocol):
         ...
 
 
+#: Moves smaller than this are none: a two-hundredth of a grey level of 16 bits.
+STILL = 1e-7
+
+
 class LBFGS:
     """Limited-memory BFGS within the box [0, 1] (Nocedal & Wright, alg. 7.4 and 7.5; Bertsekas' projection).
 
@@ -118,7 +122,10 @@ class LBFGS:
         for (s, y, rho), a in zip(self.pairs, reversed(stack), strict=True):
             q = q + (a - rho * (y * q).sum()) * s
         d = -q * free
-        if not math.isfinite(float(d.abs().sum())) or float((d * gradient).sum()) >= 0.0:
+        # Pairs from a cliff (a loss that fell a thousandfold at once) say the ground is steep everywhere:
+        # no pixel would move by as much as its own rounding, and the picture would stand still for good.
+        moves = not self.pairs or float(d.abs().max()) > STILL
+        if not moves or not math.isfinite(float(d.abs().sum())) or float((d * gradient).sum()) >= 0.0:
             self.pairs.clear()
             d = -gradient * free
         largest = float(d.abs().max())
