@@ -95,21 +95,23 @@ def optimisers() -> Plan:
 
 def nan() -> Plan:
     """The textbook's L-BFGS at the tutorial's units and weights, and Impasto's beside it."""
-    units = tuple(
-        Value(label=f"style × {weight:g}", settings={"style_weight": weight, "content_weight": 1.0})
-        for weight in (1.0, 1e3, 1e6)
-    )
+    kinds_of_loss = {
+        "transfer, style × 1e6": {"style_weight": 1e6, "content_weight": 1.0},
+        "style alone × 1e6": {"style_weight": 1e6, "content_weight": 0.0},
+        "style alone × 1": {"style_weight": 1.0, "content_weight": 0.0},
+    }
+    units = tuple(Value(label=label, settings=settings) for label, settings in kinds_of_loss.items())
     kinds = (Value(label="textbook", painter="textbook", settings={"history": 100}), Value(label="Impasto"))
     return Plan(
         name="nan",
         title="L-BFGS and NaN",
-        question="How many of eight noises end in a loss that is not finite? Units of neural-style, as in "
-        "the tutorial.",
+        question="How many of eight noises end in a loss that is not finite, explode, or stop early? Units "
+        "of neural-style, as in the tutorial.",
         base=named.base(96, 100, {"init": "noise", "normalisation": "neural-style"}),
         contents=(CAT,),
         styles=("painting:facets",),
         seeds=tuple(range(8)),
-        vary=(Axis(name="weights", values=units), Axis(name="optimiser", values=kinds)),
+        vary=(Axis(name="loss", values=units), Axis(name="optimiser", values=kinds)),
         columns="seed",
         charts=("non_finite", "style_judge", "content_ssim"),
     )

@@ -1,8 +1,9 @@
 """PyTorch's own L-BFGS as the style-transfer tutorial drives it, without Impasto's guard: for comparison.
 
 The tutorial (and the courses that start from its code) writes ``LBFGS([picture])``: steps of length 1 with
-no line search, and a picture clamped to [0, 1] behind the optimiser's back. How often that ends in NaN is
-something a study can count; nobody should paint with it.
+no line search, a picture clamped to [0, 1] behind the optimiser's back, and noise that is Gaussian, so that
+two thirds of it are clamped at once. How often that goes wrong is something a study can count; nobody
+should paint with it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ __all__ = ["steps"]
 
 
 def steps(sources: Sources, recipe: Recipe, encoder: Encoder, **options: object) -> Iterator[Step]:
-    """As ``engine.steps``, at one scale; the first loss that is not finite ends it, and is its event.
+    """As ``engine.steps``, at one scale; a loss that is not finite, or a picture that the optimiser no longer
+    moves, ends it and is its event.
 
     The engine's ``options`` about memory and time are not for the textbook.
     """
@@ -32,7 +34,7 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder, **options: object)
     one_scale = recipe.replace(coarsest=max(engine.output_size(recipe, *sources.shape)))
     first = next(engine.steps(sources, one_scale, encoder))  # checks everything, and its picture is the start
     objective = _objective(sources, one_scale, encoder, first)
-    canvas = first.picture.clone().requires_grad_(True)
+    canvas = _start(first, one_scale).requires_grad_(True)
     # One iteration a call keeps the state and gives one evaluation a step: the same iterates.
     optimiser = torch.optim.LBFGS([canvas], max_iter=1, history_size=recipe.history)
     best, best_loss, planned = first.picture, math.inf, engine.budget(recipe, 0)
@@ -40,6 +42,9 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder, **options: object)
         before = _clamped(canvas)
         loss, terms = _advance(optimiser, canvas, objective)
         finite = math.isfinite(loss)
+        event = None if finite else "not finite: the textbook ends here"
+        if finite and torch.equal(canvas, before):
+            event = "no longer moves: the textbook ends here"
         if finite and loss < best_loss:
             best, best_loss = before, loss
         yield Step(
@@ -54,11 +59,19 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder, **options: object)
             terms=terms,
             best_loss=best_loss,
             picture=best,
-            event=None if finite else "not finite: the textbook ends here",
-            last=not finite or iteration == planned,
+            event=event,
+            last=event is not None or iteration == planned,
         )
-        if not finite:
+        if event is not None:
             return
+
+
+def _start(first: Step, recipe: Recipe) -> Tensor:
+    """The engine's start; for noise the tutorial's: standard Gaussian, not yet clamped."""
+    if recipe.init != "noise":
+        return first.picture.clone()
+    noise = torch.randn(first.picture.shape, generator=torch.Generator().manual_seed(recipe.seed))
+    return noise.to(first.picture.device)
 
 
 def _clamped(canvas: Tensor) -> Tensor:
