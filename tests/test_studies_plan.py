@@ -109,6 +109,7 @@ def test_what_is_not_there_is_not_asked_for() -> None:
         ("name: x\ncontents: [a.png]\nvary: {size: [64, 64]}", "twice"),
         ("name: x\ncontents: [a.png, a.png]", "the same one twice"),
         ("name: x\ncontents: [a.png]\nvary: {style: [1]}", "an axis called 'style'"),
+        ("name: x\ncontents: [a.png]\nvary: {loss: [{size: 64}]}", "an axis called 'loss'"),
         ("name: x\ncontents: [a.png]\ncolumns: size", "columns: 'size'"),
         ("name: x\ncontents: [a.png]\nwhat: 1", "unknown entry 'what'"),
         ("name: x\ncontents: [a.png]\nseeds: " + str(list(range(6000))), "6000 cells"),

@@ -39,6 +39,12 @@ MOST_CELLS = 5000
 #: Labels that are not from ``vary``, in the order of a cell's coordinates.
 CONTENT, STYLE, SEED = "content", "style", "seed"
 
+#: Columns of a study's results that no axis may be called like.
+COLUMNS = {
+    "study", "cell", "status", "error", "painter", "evaluations", "seconds", "threads", "events", "non_finite",
+    "loss", "judge",
+}  # fmt: skip
+
 
 class Value(BaseModel):
     """One point on an axis: a label and the settings it stands for, over the plan's base.
@@ -72,6 +78,12 @@ class Axis(BaseModel):
         for label in labels:
             if labels.count(label) > 1:
                 raise RecipeError(f"axis {self.name!r} has {label!r} twice", "each value once")
+        if self.name in COLUMNS or "/" in self.name:
+            raise RecipeError(
+                f"an axis called {self.name!r}",
+                f"none of {', '.join(sorted(COLUMNS))}, and no /",
+                "rename it",
+            )
         return self
 
 

@@ -37,7 +37,7 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder, **options: object)
     canvas = _start(first, one_scale).requires_grad_(True)
     # One iteration a call keeps the state and gives one evaluation a step: the same iterates.
     optimiser = torch.optim.LBFGS([canvas], max_iter=1, history_size=recipe.history)
-    best, best_loss, planned = first.picture, math.inf, engine.budget(recipe, 0)
+    picture, planned = first.picture, engine.budget(recipe, 0)
     for iteration in range(1, planned + 1):
         before = _clamped(canvas)
         loss, terms = _advance(optimiser, canvas, objective)
@@ -45,8 +45,7 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder, **options: object)
         event = None if finite else "not finite: the textbook ends here"
         if finite and torch.equal(canvas, before):
             event = "no longer moves: the textbook ends here"
-        if finite and loss < best_loss:
-            best, best_loss = before, loss
+        picture = before if finite else picture
         yield Step(
             scale=1,
             scales=1,
@@ -57,8 +56,8 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder, **options: object)
             planned=planned,
             loss=loss,
             terms=terms,
-            best_loss=best_loss,
-            picture=best,
+            best_loss=loss,  # the textbook keeps no best: its result is its last picture
+            picture=picture,
             event=event,
             last=event is not None or iteration == planned,
         )
