@@ -41,8 +41,8 @@ CONTENT, STYLE, SEED = "content", "style", "seed"
 
 #: Columns of a study's results that no axis may be called like.
 COLUMNS = {
-    "study", "cell", "status", "error", "painter", "evaluations", "seconds", "threads", "events", "non_finite",
-    "loss", "judge",
+    "study", "cell", "status", "error", "painter", "evaluations", "seconds", "threads", "events",
+    "non_finite", "loss", "judge",
 }  # fmt: skip
 
 
