@@ -45,8 +45,10 @@ class Codec:
     deep: bool = False
 
 
+_H264 = (("preset", "medium"), ("x264-params", "mbtree=0"))
+
 CODECS: dict[str, Codec] = {
-    "h264": Codec("libx264", ("yuv420p", ""), (("preset", "medium"),), crf=True, even=True),
+    "h264": Codec("libx264", ("yuv420p", ""), _H264, crf=True, even=True),
     "hevc": Codec("libx265", ("yuv420p", ""), (("preset", "medium"),), crf=True, even=True),
     "vp9": Codec("libvpx-vp9", ("yuv420p", ""), (("b", "0"),), crf=True, even=True),
     "prores": Codec("prores_ks", ("yuv422p10le", "yuva444p10le"), even=True, deep=True),
