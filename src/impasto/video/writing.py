@@ -45,6 +45,8 @@ class Codec:
     deep: bool = False
 
 
+# Without the macroblock tree: with it, x264's bytes depended on what the heap had held before (the same
+# frames gave either of two files, whatever the threads); a resumed run must end in the same bytes.
 _H264 = (("preset", "medium"), ("x264-params", "mbtree=0"))
 
 CODECS: dict[str, Codec] = {
