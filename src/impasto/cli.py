@@ -529,7 +529,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: runs a command and ends the process with its exit code."""
     # Read by OpenMP when PyTorch is loaded. Threads that wait actively for one that the system has put aside
     # burn its processor time: on a busy machine a picture took 4 to 14 times as long (LOG.md, 2026-11-20).
+    # A short spin before they sleep keeps an idle machine as fast as with active waiting.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         code = app(arguments, exit_on_error=False, print_error=False)
     except ImpastoError as error:
