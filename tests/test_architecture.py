@@ -44,11 +44,12 @@ CORE: dict[str, set[str]] = {
     # the engine: no files, no clock
     "canvas": {"colour", "scales"},
     "terms": {"descriptors", "guidance", "scales"},
+    "pictures": {"scales"},
     "comparisons": {"descriptors", "losses", "scales", "terms"},
     "matching": {"descriptors", "layers", "losses", "scales", "terms"},
     "objective": {
-        "comparisons", "descriptors", "encoders", "guidance", "layers", "losses", "matching", "recipe",
-        "scales", "terms",
+        "comparisons", "descriptors", "encoders", "guidance", "layers", "losses", "matching", "pictures",
+        "recipe", "scales", "terms",
     },
     "sources": {"colour", "descriptors", "guidance", "objective", "recipe", "scales"},
     "optimisers": {"recipe", "scales"},

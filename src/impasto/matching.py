@@ -13,7 +13,7 @@ over 4×4 pixels, so that fine strokes come along; no last pass that matches ane
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +25,7 @@ from impasto.losses import nearest_loss
 from impasto.scales import Size, Tile
 from impasto.terms import Grid
 
-__all__ = ["CELL", "Matcher", "cell_of", "pull", "remember_cells"]
+__all__ = ["CELL", "Matcher", "assign", "cell_of", "hypercolumn", "pull", "remember_cells"]
 
 #: Pixels a side of a cell, unless the deepest layer is finer.
 CELL = 4
@@ -119,6 +119,48 @@ class Matcher:
             near = (1.0 - likeness <= (1.0 + TOLERANCE) * (1.0 - likeness[:, :1])).sum(1)
             found.append(rows_.gather(1, (draw * near).long()[:, None])[:, 0])
         return torch.cat(found)
+
+
+def assign(
+    parts: Sequence[Tile],
+    cells: Grid,
+    bank: Mapping[str, Tensor],
+    shares: Mapping[str, float],
+    columns: Callable[[Tile], Mapping[str, Tensor]],
+    seed: int,
+) -> Tensor:
+    """(a, b) of a picture's cells, each the row of the bank it shall look like.
+
+    Args:
+        parts: the picture's tiles.
+        cells: the grid of cells, with the weights of a region: their mean is what all are centred on.
+        bank, shares: see :class:`Matcher`.
+        columns: hypercolumns of a tile's cells.
+        seed: of the draw among equally good matches.
+    """
+    sums: dict[str, Tensor] = {}
+    for tile in parts:
+        weights = cells.part(tile)
+        t = 1.0 if weights is None else weights.flatten()[:, None]
+        for layer, x in columns(tile).items():
+            part = torch.cat([(x * t).sum(0), (x.square() * t).sum().reshape(1)])
+            sums[layer] = sums[layer] + part if layer in sums else part
+    mean = {layer: value[:-1] / cells.count for layer, value in sums.items()}
+    energy = {layer: _energy(float(v[-1]) / cells.count, mean[layer]) for layer, v in sums.items()}
+    matcher = Matcher(bank, {k: len(v) for k, v in mean.items()}, shares, mean, energy)
+    device = next(iter(bank.values())).device
+    found = torch.empty(cells.height, cells.width, dtype=torch.long, device=device)
+    generator = torch.Generator().manual_seed(seed)
+    luck = torch.rand(cells.height, cells.width, generator=generator).to(device)
+    for tile in parts:
+        own = tile.grid(cells.stride)
+        found[own] = matcher(columns(tile), luck[own].flatten()).view_as(found[own])
+    return found
+
+
+def _energy(square: float, mean: Tensor) -> Tensor:
+    """Mean square distance from the mean. Of a flat picture only rounding is left, and may be negative."""
+    return (square - mean.square().sum()).clamp_min(1e-6 * square)
 
 
 def pull(

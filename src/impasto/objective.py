@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,9 +18,10 @@ from impasto.losses import (
     temporal_loss,
     total_variation,
 )
-from impasto.matching import Matcher, cell_of, hypercolumn, pull, remember_cells
+from impasto.matching import assign, cell_of, hypercolumn, pull, remember_cells
+from impasto.pictures import Past, Region, StyleSource
 from impasto.recipe import Recipe
-from impasto.scales import Size, Tile, mount, resample, tiles
+from impasto.scales import Size, Tile, tiles
 from impasto.terms import Grid, Term, View
 
 __all__ = ["Objective", "Past", "Region", "StyleSource"]
@@ -29,81 +29,6 @@ __all__ = ["Objective", "Past", "Region", "StyleSource"]
 
 #: Content against style at a strength of one half, each on its own scale: about what the defaults give.
 BALANCE = 1 / 40
-
-
-@dataclass(frozen=True)
-class StyleSource:
-    """A style picture at the size it is looked at.
-
-    Attributes:
-        pixels: (1, 3, H, W), sRGB, [0, 1].
-        mask: (1, 1, H, W) in [0, 1], how much each pixel counts (its alpha); None: all alike.
-    """
-
-    pixels: Tensor
-    mask: Tensor | None = None
-
-    def resized(self, size: Size) -> StyleSource:
-        """The same at another size, (height, width)."""
-        return StyleSource(
-            resample(self.pixels, size), None if self.mask is None else resample(self.mask, size)
-        )
-
-    def to(self, device: torch.device) -> StyleSource:
-        """The same on ``device``."""
-        return StyleSource(self.pixels.to(device), None if self.mask is None else self.mask.to(device))
-
-
-@dataclass(frozen=True)
-class Past:
-    """An earlier stylised frame, warped to where its parts are now: what a frame of a video should look like.
-
-    Attributes:
-        pixels: (1, 3, H, W), sRGB, [0, 1].
-        certainty: (1, 1, H, W) in [0, 1], 0 where the past saw something else.
-        weight: of its term in the total.
-    """
-
-    pixels: Tensor
-    certainty: Tensor
-    weight: float
-
-    def mounted(self, rim: int) -> Past:
-        """With ``rim`` pixels more on each side, of which nothing is certain."""
-        return Past(mount(self.pixels, rim), mount(self.certainty, rim, empty=True), self.weight)
-
-
-@dataclass(frozen=True)
-class Region:
-    """A part of the picture with styles of its own.
-
-    Attributes:
-        name: shown in the terms' names; empty for the only one.
-        mask: (1, 1, H, W) in [0, 1] at the picture's size; None: all of it.
-        styles: its style pictures.
-        weight: of its style against the other regions'.
-        blend: one weight per style; empty: all alike.
-    """
-
-    name: str
-    mask: Tensor | None
-    styles: tuple[StyleSource, ...]
-    weight: float = 1.0
-    blend: tuple[float, ...] = ()
-
-    def mounted(self, rim: int) -> Region:
-        """With ``rim`` pixels more on each side."""
-        return self if self.mask is None else replace(self, mask=mount(self.mask, rim))
-
-    @property
-    def suffix(self) -> str:
-        """What its terms' names end in."""
-        return f"/{self.name}" if self.name else ""
-
-    @property
-    def area(self) -> float:
-        """Its share of the picture."""
-        return 1.0 if self.mask is None else float(self.mask.mean())
 
 
 class Objective:
@@ -329,37 +254,18 @@ class Objective:
         if not given:
             return []
         size = (given[0][0].shape[-2], given[0][0].shape[-1])
-        return [self._match(size, region, given) for region in self.regions]
-
-    def _match(self, size: Size, region: Region, pictures: Sequence[tuple[Tensor, float]]) -> Tensor:
         parts = self._tiles(size, self.style_terms, wrap=self.recipe.padding == "circular")
-        grid = self._grid(size, self.cell, region)
-        sums: dict[str, Tensor] = {}
-        for tile in parts:
-            weights = grid.part(tile)
-            t = 1.0 if weights is None else weights.flatten()[:, None]
-            for layer, x in self._columns(tile, pictures).items():
-                part = torch.cat([(x * t).sum(0), (x.square() * t).sum().reshape(1)])
-                sums[layer] = sums[layer] + part if layer in sums else part
-        mean = {layer: value[:-1] / grid.count for layer, value in sums.items()}
-        # Of a flat content nothing but rounding is left of the difference, and that may be negative.
-        energy = {
-            layer: (v[-1] / grid.count - mean[layer].square().sum()).clamp_min(
-                1e-6 * float(v[-1]) / grid.count
+        return [
+            assign(
+                parts,
+                self._grid(size, self.cell, region),
+                {layer: self.targets[f"{layer}/nearest{region.suffix}"] for layer in self.style_terms},
+                self.style_terms,
+                lambda tile: self._columns(tile, given),
+                self.recipe.seed,
             )
-            for layer, v in sums.items()
-        }
-        bank = {layer: self.targets[f"{layer}/nearest{region.suffix}"] for layer in self.style_terms}
-        matcher = Matcher(bank, {k: len(v) for k, v in mean.items()}, self.style_terms, mean, energy)
-        found = torch.empty(
-            grid.height, grid.width, dtype=torch.long, device=next(iter(bank.values())).device
-        )
-        generator = torch.Generator().manual_seed(self.recipe.seed)
-        luck = torch.rand(grid.height, grid.width, generator=generator).to(found.device)
-        for tile in parts:
-            own = tile.grid(self.cell)
-            found[own] = matcher(self._columns(tile, pictures), luck[own].flatten()).view_as(found[own])
-        return found
+            for region in self.regions
+        ]
 
     def _columns(self, tile: Tile, pictures: Sequence[tuple[Tensor, float]]) -> dict[str, Tensor]:
         """Hypercolumns of a tile's cells, blended from several pictures."""

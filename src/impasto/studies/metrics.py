@@ -26,6 +26,7 @@ __all__ = [
     "grain",
     "grain_where_smooth",
     "palette_distance",
+    "pattern_distances",
     "psnr",
     "seen",
     "ssim",
@@ -151,6 +152,48 @@ def _lab(picture: Tensor) -> NDArray[np.float64]:
     pixels = picture[0].permute(1, 2, 0).double().numpy()
     lab: NDArray[np.float64] = rgb2lab(pixels).reshape(-1, 3)
     return lab
+
+
+def pattern_distances(
+    picture: Tensor, style: Tensor, *, sides: tuple[int, ...] = (16, 32), count: int = 1024
+) -> tuple[float, float]:
+    """How much of the style's pattern the picture lacks, and how much of the picture's the style lacks.
+
+    Both ways (Simakov et al. 2008, "bidirectional similarity"): patches of ``sides`` pixels, seen as 8×8 of
+    colour less their mean, are laid on the other picture's most similar patch; what remains of their energy
+    is counted, as a share. 0: all of it stands there; 1: nothing like it. Palettes do not enter, and even
+    areas count for as little as they hold. The style is looked at as large as the picture at most.
+
+    Args:
+        count: how many patches of a picture are looked for, evenly spread.
+    """
+    height, width = style.shape[-2:]
+    style = resample(style, fit(height, width, min(max(height, width), max(picture.shape[-2:]))))
+    missing, foreign = [], []
+    for side in sides:
+        a, b = (_patterns(one, side) for one in (picture, style))
+        missing.append(_unexplained(b[:: max(1, len(b) // count)], a))
+        foreign.append(_unexplained(a[:: max(1, len(a) // count)], b))
+    return math.fsum(missing) / len(sides), math.fsum(foreign) / len(sides)
+
+
+def _patterns(picture: Tensor, side: int) -> Tensor:
+    """(n, 192): every patch of ``side`` pixels, less its mean colour, as 8×8."""
+    small = F.avg_pool2d(picture, max(1, side // 8))
+    patches = F.unfold(small, min(8, *small.shape[-2:]))[0].T.unflatten(1, (3, -1))
+    found: Tensor = (patches - patches.mean(2, keepdim=True)).flatten(1)
+    return found
+
+
+def _unexplained(wanted: Tensor, bank: Tensor) -> float:
+    """Share of the wanted patches' energy that their nearest patch of the bank does not have."""
+    norms = bank.square().sum(1)
+    left = [
+        (some.square().sum(1) + (norms - 2.0 * some @ bank.T).amin(1)).clamp_min(0.0)
+        for some in wanted.split(128)
+    ]
+    energy = float(wanted.square().sum())
+    return float(torch.cat(left).sum()) / energy if energy > 1e-9 else 0.0
 
 
 def stroke_width(picture: Tensor) -> float:
