@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.encoders import CENTRED, Encoder, Normalisation
+from impasto.encoders import CENTRED, Encoder, Features, Normalisation
 from impasto.layers import CONVS
 
 #: Channels of each block of the tiny encoder: few, and different, so that a mixed-up layer shows.
@@ -55,9 +55,7 @@ class Faulty(Encoder):
         super().__init__(tiny_state(), CENTRED, pooling="average")
         self.fault, self.value, self.backwards, self.calls = fault, value, backwards, 0
 
-    def forward(
-        self, image: Tensor, layers: Iterable[str], *, padding: str | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, layers: Iterable[str], *, padding: str | None = None) -> Features:
         found = super().forward(image, layers, padding=padding)
         if not image.requires_grad:
             return found
@@ -66,7 +64,7 @@ class Faulty(Encoder):
             for features in found.values():
                 features.register_hook(lambda gradient: gradient * self.value)
         elif self.fault(self.calls):
-            found = {layer: features * self.value for layer, features in found.items()}
+            found = Features({layer: features * self.value for layer, features in found.items()})
         return found
 
 

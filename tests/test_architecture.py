@@ -40,12 +40,12 @@ CORE: dict[str, set[str]] = {
     "downloads": set(),
     "published": {"checkpoints"},
     "weights": {"checkpoints", "downloads", "published"},
-    "encoders": {"layers", "weights"},
+    "encoders": {"descriptors", "layers", "weights"},
     # the engine: no files, no clock
     "canvas": {"colour", "scales"},
-    "terms": {"descriptors", "guidance", "scales"},
+    "terms": {"descriptors", "encoders", "guidance", "scales"},
     "pictures": {"scales"},
-    "comparisons": {"descriptors", "losses", "scales", "terms"},
+    "comparisons": {"descriptors", "encoders", "losses", "scales", "terms"},
     "matching": {"descriptors", "layers", "losses", "scales", "terms"},
     "objective": {
         "comparisons", "descriptors", "encoders", "guidance", "layers", "losses", "matching", "pictures",

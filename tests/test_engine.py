@@ -22,7 +22,7 @@ from impasto.engine import Sources, Step
 from impasto.errors import RecipeError
 from impasto.guidance import fill
 from impasto.objective import Objective, StyleSource
-from impasto.optimisers import LBFGS, OPTIMISERS, Adam, Guarded
+from impasto.optimisers import LBFGS, OPTIMISERS, Adam, Guarded, Pairs
 from impasto.recipe import Recipe
 from impasto.scales import fit, resample, resample_signed, schedule
 
@@ -693,3 +693,29 @@ def test_a_style_that_is_all_but_black_does_not_stop_the_picture():
     descent = engine._descend(Cliff(), picture, guard, lambda trail: len(trail) >= 30)
     last = list(descent)[-1][3]
     assert float((last - 0.7).abs().max()) < 0.01
+
+
+@pytest.mark.parametrize(("most", "added"), [(1, 1), (3, 2), (3, 3), (3, 8), (5, 12)])
+def test_pairs_apply_the_inverse_hessian_of_the_textbook(most, added):
+    """Against the two loops of Nocedal & Wright, algorithm 7.4, written over vectors in NumPy."""
+    generator = np.random.default_rng(added)
+    curvature = generator.normal(size=(6, 6))
+    curvature = curvature @ curvature.T + np.eye(6)
+    steps_ = generator.normal(size=(added, 6))
+    pairs = Pairs(most)
+    for s in steps_:
+        pairs.add(torch.from_numpy(s).view(2, 3), torch.from_numpy(curvature @ s).view(2, 3))
+    q = start = generator.normal(size=6)
+    kept, stack = [(s, curvature @ s) for s in steps_[-most:]], []
+    for s, y in reversed(kept):
+        stack.append(s @ q / (s @ y))
+        q = q - stack[-1] * y
+    s, y = kept[-1]
+    r = (s @ y) / (y @ y) * q
+    for (s, y), a in zip(kept, reversed(stack), strict=True):
+        r = r + (a - y @ r / (s @ y)) * s
+    found = pairs.apply(torch.from_numpy(start).view(2, 3))
+    np.testing.assert_allclose(found.flatten().numpy(), r, rtol=1e-9, atol=1e-12)
+    pairs.clear()
+    assert len(pairs) == 0
+    assert torch.equal(pairs.apply(torch.ones(2, 3)), torch.ones(2, 3))

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.descriptors import gram_sum, moment_sum, rows
+from impasto.descriptors import moment_sum, rows
+from impasto.encoders import Features
 from impasto.losses import gram_loss, histogram_loss, relaxed_emd_loss, sliced_loss, wasserstein_loss
 from impasto.scales import Tile
 from impasto.terms import Grid
@@ -25,28 +26,28 @@ class Comparison:
     """One way to compare styles.
 
     Attributes:
-        remember: (features (1, C, h, w) of a tile, the whole grid, the tile) → additive memory.
+        remember: (features of a tile, layer, the whole grid, the tile) → additive memory.
         judge: (own memory, target memory, normalisation) → scalar without unit, about 1 for unlike pictures.
         averages: whether memories of several styles average linearly; otherwise they are rows, and of each
             style some are taken.
     """
 
-    remember: Callable[[Tensor, Grid, Tile], Tensor]
+    remember: Callable[[Features, str, Grid, Tile], Tensor]
     judge: Callable[[Tensor, Tensor, str], Tensor]
     averages: bool
 
 
-def _gram(features: Tensor, grid: Grid, tile: Tile) -> Tensor:
-    return gram_sum(features, grid.part(tile)) / grid.count
+def _gram(features: Features, layer: str, grid: Grid, tile: Tile) -> Tensor:
+    return features.gram_sum(layer, grid.part(tile)) / grid.count
 
 
-def _moments(features: Tensor, grid: Grid, tile: Tile) -> Tensor:
-    return moment_sum(features, grid.part(tile)) / grid.count
+def _moments(features: Features, layer: str, grid: Grid, tile: Tile) -> Tensor:
+    return moment_sum(features[layer], grid.part(tile)) / grid.count
 
 
-def _sample(count: int) -> Callable[[Tensor, Grid, Tile], Tensor]:
-    def remember(features: Tensor, grid: Grid, tile: Tile) -> Tensor:
-        return rows(features, grid.spots[:count], tile.grid(grid.stride), grid.width)
+def _sample(count: int) -> Callable[[Features, str, Grid, Tile], Tensor]:
+    def remember(features: Features, layer: str, grid: Grid, tile: Tile) -> Tensor:
+        return rows(features[layer], grid.spots[:count], tile.grid(grid.stride), grid.width)
 
     return remember
 

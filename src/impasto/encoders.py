@@ -13,7 +13,7 @@ comparison of R s where RᵀR = WᵀW. R is square and small; it is all that is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto import weights as weight_files
+from impasto.descriptors import gram_sum
 from impasto.errors import RecipeError, WeightsError
 from impasto.layers import CONVS, LAYERS, canonical_layer, geometry
 
-__all__ = ["ENCODERS", "PADDINGS", "Encoder", "Normalisation", "load_encoder", "pad", "pool"]
+__all__ = ["ENCODERS", "PADDINGS", "Encoder", "Features", "Normalisation", "load_encoder", "pad", "pool"]
 
 Progress = Callable[[int, "int | None"], None]
 
@@ -84,6 +85,54 @@ def pad(features: Tensor, mode: str) -> Tensor:
         rows = torch.cat([features[..., -1:, :], features, features[..., :1, :]], dim=-2)
         return torch.cat([rows[..., -1:], rows, rows[..., :1]], dim=-1)
     return F.pad(features, (1, 1, 1, 1), mode=mode)
+
+
+class Features(Mapping[str, Tensor]):
+    """Features by layer: float32 (float64 if computed in it), behind the encoder's heads.
+
+    A layer is converted and sent through its head when it is first looked at. :meth:`gram_sum` does without:
+    G behind a head R is R G Rᵀ, a product of small matrices.
+
+    Args:
+        raw: layer → (1, c, H, W) before the head, as computed.
+        head: layer → (k, c) or None.
+    """
+
+    def __init__(
+        self, raw: Mapping[str, Tensor], head: Callable[[str], Tensor | None] = lambda layer: None
+    ) -> None:
+        self._raw, self._head = raw, head
+        self._read: dict[str, Tensor] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    def __getitem__(self, layer: str) -> Tensor:
+        if layer not in self._read:
+            raw, head = self._raw[layer], self._head(layer)
+            value = raw if raw.dtype is torch.float64 else raw.float()
+            self._read[layer] = value if head is None else F.conv2d(value, head[:, :, None, None].to(value))
+        return self._read[layer]
+
+    def cut(self, places: Mapping[str, tuple[slice, slice]]) -> Features:
+        """A part of each layer; ``places``: layer → rows and columns."""
+        return Features({layer: _part(x, *places[layer]) for layer, x in self._raw.items()}, self._head)
+
+    def gram_sum(self, layer: str, weights: Tensor | None = None) -> Tensor:
+        """(C, C), see :func:`impasto.descriptors.gram_sum`."""
+        if layer in self._read:
+            return gram_sum(self._read[layer], weights)
+        found, head = gram_sum(self._raw[layer], weights), self._head(layer)
+        return found if head is None else head.to(found) @ found @ head.to(found).T
+
+
+def _part(features: Tensor, rows: slice, columns: slice) -> Tensor:
+    """Rows and columns of features; all of them without a slice, whose derivative would be copied."""
+    whole = (rows.stop - rows.start, columns.stop - columns.start) == features.shape[-2:]
+    return features if whole else features[..., rows, columns]
 
 
 class Encoder(nn.Module):
@@ -163,16 +212,11 @@ class Encoder(nn.Module):
             image = image[:, list(self.normalisation.order)]
         return image * self.get_buffer("scale") + self.get_buffer("shift")
 
-    def _read(self, layer: str, features: Tensor) -> Tensor:
-        """What the caller gets of a layer: float, through its head if it has one."""
-        out_dtype = torch.float64 if self.compute_dtype is torch.float64 else torch.float32
-        features = features.to(out_dtype)
-        head = getattr(self, f"head__{layer}__weight", None)
-        return features if head is None else F.conv2d(features, head[:, :, None, None].to(out_dtype))
+    def head(self, layer: str) -> Tensor | None:
+        """The linear head behind a layer, (k, c), or None."""
+        return getattr(self, f"head__{layer}__weight", None)
 
-    def forward(
-        self, image: Tensor, layers: Iterable[str], *, padding: str | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, layers: Iterable[str], *, padding: str | None = None) -> Features:
         """Features of a picture.
 
         Args:
@@ -181,7 +225,7 @@ class Encoder(nn.Module):
             padding: another than the encoder's own for this picture, a key of :data:`PADDINGS`.
 
         Returns:
-            layer → (N, C, H/stride, W/stride), float32 (float64 if computed in it), in the order asked.
+            layer → (N, C, H/stride, W/stride), in the order asked.
         """
         wanted = tuple(layers)
         remaining, found = set(wanted), {}
@@ -197,12 +241,12 @@ class Encoder(nn.Module):
             x = F.conv2d(pad(x, mode), weight, bias, padding=1 if mode == "zeros" else 0)
             relu = f"relu{conv[4:]}"
             if conv in remaining:
-                found[conv] = self._read(conv, x)
-            x = F.relu(x)
+                found[conv] = x
+            x = F.relu(x, inplace=conv not in remaining)
             if relu in remaining:
-                found[relu] = self._read(relu, x)
+                found[relu] = x
             remaining -= {conv, relu}
-        return {layer: found[layer] for layer in wanted}
+        return Features({layer: found[layer] for layer in wanted}, self.head)
 
 
 def _compact(path: Path | None, pooling: str | None, progress: Progress | None) -> Encoder:

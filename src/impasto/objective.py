@@ -9,7 +9,7 @@ from torch import Tensor
 
 from impasto.comparisons import COMPARISONS, blend
 from impasto.descriptors import rows
-from impasto.encoders import Encoder
+from impasto.encoders import Encoder, Features
 from impasto.layers import Geometry, geometry
 from impasto.losses import (
     content_from_sums,
@@ -140,11 +140,8 @@ class Objective:
         return sums
 
     def _view(self, tile: Tile, cut: Tensor, layers: Iterable[str]) -> View:
-        features = {
-            layer: value[(..., *tile.inner(geometry(layer).stride))]
-            for layer, value in (self.encoder(cut, tuple(layers)) if layers else {}).items()
-        }
-        return View(tile, cut, features)
+        features: Features = self.encoder(cut, tuple(layers))
+        return View(tile, cut, features.cut({k: tile.inner(geometry(k).stride) for k in features}))
 
     def _gather(self, size: Size, tile: Tile, cut: Tensor) -> dict[str, Tensor]:
         view = self._view(tile, cut, self.layers)
@@ -191,14 +188,14 @@ class Objective:
         grids = {stride: Grid.on(size, stride, style.mask) for stride in strides}
         found: dict[str, Tensor] = {}
         for tile in self._tiles(size, self.style_terms, wrap=False):
-            features = self.encoder(tile.cut(style.pixels), tuple(self.style_terms), **own)
+            whole: Features = self.encoder(tile.cut(style.pixels), tuple(self.style_terms), **own)
+            features = whole.cut({k: tile.inner(geometry(k).stride) for k in whole})
             for key, layer, name in self._keys():
-                stride = geometry(layer).stride
-                inner = features[layer][(..., *tile.inner(stride))]
                 if name == "nearest":
-                    part = remember_cells(inner, layer, grids[self.cell], tile, size)
+                    part = remember_cells(features[layer], layer, grids[self.cell], tile, size)
                 else:
-                    part = COMPARISONS[name].remember(inner, grids[stride], tile)
+                    grid = grids[geometry(layer).stride]
+                    part = COMPARISONS[name].remember(features, layer, grid, tile)
                 found[key] = found[key] + part if key in found else part
         return found
 
@@ -325,7 +322,7 @@ class Objective:
         grid, target = self._grid(size, shape.stride, region, radius), self.targets[key + region.suffix]
         return Term(
             f"style/{key}{region.suffix}",
-            lambda view: comparison.remember(view.features[layer], grid, view.tile),
+            lambda view: comparison.remember(view.features, layer, grid, view.tile),
             lambda own: weight * comparison.judge(own, target, self.recipe.normalisation),
         )
 

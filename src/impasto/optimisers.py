@@ -199,7 +199,7 @@ class LBFGS:
 
 
 def _dot(a: Tensor, b: Tensor) -> float:
-    return float(torch.dot(a.flatten(), b.flatten()))
+    return float(torch.dot(a.flatten(), b.flatten()).item())
 
 
 class Adam:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 from torch import Tensor
 
 from impasto.descriptors import positions
+from impasto.encoders import Features
 from impasto.guidance import to_grid
 from impasto.scales import Size, Tile
 
@@ -25,12 +26,12 @@ class View:
     Attributes:
         tile: where it lies.
         image: (1, 3, h, w), with the tile's halo.
-        features: layer → (1, C, h, w), the tile's own part alone.
+        features: of the tile's own part alone.
     """
 
     tile: Tile
     image: Tensor
-    features: Mapping[str, Tensor]
+    features: Features
 
     def own(self, image: Tensor, *, further: int = 0) -> Tensor:
         """The tile's own part of ``image`` as cut; ``further`` pixels more to the right and below, if any."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from impasto import engine
 from impasto.descriptors import gram
-from impasto.encoders import OXFORD, Encoder
+from impasto.encoders import OXFORD, Encoder, Features
 from impasto.engine import Sources
 from impasto.objective import StyleSource
 from impasto.recipe import Recipe
@@ -33,12 +33,10 @@ class TeacherEncoder(Encoder):
     def layers(self) -> tuple[str, ...]:
         return TARGETS
 
-    def forward(
-        self, image: Tensor, layers: Iterable[str], *, padding: str | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, layers: Iterable[str], *, padding: str | None = None) -> Features:
         del padding  # each of the teacher's networks pads as it was trained
         found = self.teacher.raw(image, tuple(layers))
-        return {layer: found[layer].float() for layer in layers}
+        return Features({layer: found[layer] for layer in layers})
 
 
 @dataclass(frozen=True)
