@@ -83,7 +83,7 @@ class Pairs:
         if not count or self.rows is None:
             return q
         rows, inner = self.rows[: 2 * count], self.products.tolist()
-        of_q = (rows @ q.flatten()).double().tolist()
+        of_q: list[float] = (rows @ q.flatten()).double().tolist()
         slots = [2 * (k % self.most) for k in range(self.added - count, self.added)]
         # r = share · q + Σ weights · rows throughout.
         weights, kept = [0.0] * (2 * count), {}
