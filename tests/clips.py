@@ -51,6 +51,7 @@ def write_clip(
     audio: bool = False,
     color_range: int | None = None,
     colorspace: int | None = None,
+    transfer: int | None = None,
 ) -> Path:
     """Encode RGB(A) frames; with ``audio``, a tone as long as the clip."""
     base = time_base or Fraction(1, rate)
@@ -63,6 +64,8 @@ def write_clip(
             stream.codec_context.color_range = color_range
         if colorspace is not None:
             stream.codec_context.colorspace = colorspace
+        if transfer is not None:
+            stream.codec_context.color_trc = transfer
         tone = out.add_stream("aac", rate=16000, layout="mono") if audio else None
         for index, pixels in enumerate(frames):
             kind = {1: "gray", 3: "rgb24", 4: "rgba"}[pixels.shape[2]]

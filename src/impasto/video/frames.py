@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from impasto import images
 from impasto.errors import ImpastoError, VideoError
+from impasto.video.hdr import to_standard
 
 __all__ = ["Clip", "Frame", "matrix_of", "open_clip", "read"]
 
@@ -287,7 +288,7 @@ def matrix_of(height: int) -> int:
 
 
 def _upright(frame: Any, clip: Clip) -> Pixels:
-    """(H, W, 3 or 4) full range RGB, rotated as the container says."""
+    """(H, W, 3 or 4) full range RGB for an ordinary screen, rotated as the container says."""
     turned = frame.rotation % 180 != 0
     width, height = (clip.height, clip.width) if turned else (clip.width, clip.height)
     kind = ("rgba64le" if clip.deep else "rgba") if clip.alpha else ("rgb48le" if clip.deep else "rgb24")
@@ -301,7 +302,7 @@ def _upright(frame: Any, clip: Clip) -> Pixels:
         dst_color_range=2,
         interpolation=SCALING,
     )
-    array = converted.to_ndarray()
+    array = to_standard(converted.to_ndarray(), int(frame.color_trc))
     quarter_turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(array, quarter_turns)) if quarter_turns else array
 
