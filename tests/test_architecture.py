@@ -66,20 +66,27 @@ CORE: dict[str, set[str]] = {
         "regions", "scales", "sources",
     },
     "cutting": {"images", "scales"},
+    "faces": {"images", "scales", "weights"},
     "mixing": {"colour", "images", "scales"},
+    "progress": set(),
+    "commands": {
+        "cutting", "faces", "images", "machine", "mixing", "progress", "recipe", "runs", "samples", "weights",
+    },
     "samples": set(),
 }  # fmt: skip
 #: Siblings, each a folder that stands on the core and knows nothing of the others.
 APPLICATIONS = {"training", "instant", "video", "studies", "studio"}
 MAY_IMPORT: dict[str, set[str]] = {
     **CORE,
-    **{application: set(CORE) for application in APPLICATIONS},
+    **{application: set(CORE) - {"commands"} for application in APPLICATIONS},
     "__init__": {"engine", "recipe", "runs"},  # for type checkers; at run time on first use
 }
 
 #: The command line, in its parts.
 MAY_PRINT = {
     "cli.py",
+    "commands.py",
+    "progress.py",
     "training/__main__.py",
     "studies/commands.py",
     "studies/terminal.py",

@@ -6,22 +6,19 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from impasto import __version__
+from impasto import __version__, commands
 from impasto.errors import ImpastoError, PictureError, RecipeError
+from impasto.progress import Bar, fetching, waiting
 from impasto.recipe import PRESETS, Recipe
 from impasto.studies import commands as studies
 from impasto.video import commands as videos
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-    from rich.status import Status
-
     from impasto.engine import Step
     from impasto.runs import Job, Result
 
@@ -37,8 +34,6 @@ app = App(
     default_parameter=Parameter(negative=()),
     suppress_keyboard_interrupt=False,  # `main` says what became of the picture
 )
-weights_app = App(name="weights", help="The encoders' weights: embedded, fetched or missing.")
-app.command(weights_app)
 
 OUTPUT = Group("Output", sort_key=0)
 RECIPE = Group("Recipe", help="Every setting of the picture; the same names in a recipe file.", sort_key=1)
@@ -111,7 +106,7 @@ def stylize(
     quiet
         Say nothing unless something goes wrong.
     """
-    with _waiting("loading", quiet) as waiting:
+    with waiting("loading", quiet) as spinner:
         from impasto import images, planning, runs, scales
 
         full = _merge(preset, recipe, settings)
@@ -133,7 +128,7 @@ def stylize(
             max_pixels=max_pixels,
             max_memory=room,
             tile=tile,
-            progress=_fetching(waiting),
+            progress=fetching(spinner),
         )
         height, width = job.size
         images.check_output(output, inputs=inputs, bit_depth=bit_depth, size=(height, width))
@@ -207,7 +202,7 @@ def paint(
     before = [sum(b * c for b, c in zip(budgets[:k], cost[:k], strict=True)) for k in range(len(plan))]
     total = sum(b * c for b, c in zip(budgets, cost, strict=True))
     begin = time.perf_counter()
-    with _bar(total, quiet) as bar:
+    with Bar(total, quiet) as bar:
 
         def show(step: Step) -> None:
             k = step.scale - 1
@@ -229,73 +224,6 @@ def _describe(step: Step) -> str:
     terms = " ".join(f"{name} {value:.3g}" for name, value in groups.items())
     height, width = step.size
     return f"{width}×{height} ({step.scale}/{step.scales})  {terms}"
-
-
-class _Bar:
-    """A progress bar on stderr, or one line per scale where stderr is no terminal."""
-
-    def __init__(self, total: int, quiet: bool) -> None:
-        self.total, self.quiet, self.last = total, quiet, ""
-        self.progress: Progress | None = None
-        self.task: TaskID | None = None
-
-    def __enter__(self) -> _Bar:
-        if not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-            self.progress = Progress(
-                TextColumn("{task.percentage:>3.0f}%"),
-                BarColumn(24),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                TextColumn("{task.description}"),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self.progress.start()
-            self.task = self.progress.add_task("", total=self.total)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.progress is not None:
-            self.progress.stop()
-
-    def update(self, done: int, description: str) -> None:
-        """Show that ``done`` of ``total`` is behind us."""
-        if self.progress is not None and self.task is not None:
-            self.progress.update(self.task, completed=done, description=description)
-        elif not self.quiet:
-            scale = description.split("  ", maxsplit=1)[0]
-            if scale != self.last:
-                print(f"impasto: {100 * done // max(self.total, 1)}% {description}", file=sys.stderr)
-            self.last = scale
-
-
-def _bar(total: int, quiet: bool) -> _Bar:
-    return _Bar(total, quiet)
-
-
-def _waiting(what: str, quiet: bool) -> AbstractContextManager[Status | None]:
-    """A spinner while libraries and pictures are loaded: PyTorch alone takes over a second."""
-    if quiet or not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
-
-    return Console(stderr=True).status(what)
-
-
-def _fetching(waiting: Status | None) -> Callable[[int, int | None], None] | None:
-    """Shows how far a download is, in the spinner's line."""
-    if waiting is None:
-        return None
-
-    def show(done: int, total: int | None) -> None:
-        of = f" of {total / 1e6:.0f}" if total else ""
-        waiting.update(f"fetching the encoder's weights, once: {done / 1e6:.0f}{of} MB")
-
-    return show
 
 
 def _summary(result: Result, path: Path) -> str:
@@ -332,7 +260,7 @@ def demo(
         Say nothing unless something goes wrong.
     """
     begin = time.perf_counter()
-    with _waiting("loading", quiet):
+    with waiting("loading", quiet):
         from impasto import engine, images, runs, samples
     content, recipe = samples.photograph(photograph), Recipe(size=size)
     engine.sizes(recipe, content.shape[-2], content.shape[-1])  # refused before anything is written
@@ -363,164 +291,7 @@ def demo(
 DEMO_STYLES = ("wave", "swirl", "mosaic")
 
 
-@app.command
-def blend(
-    painted: Path,
-    *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])],
-    strength: float,
-    content: Path | None = None,
-) -> int:
-    """Weaken a finished picture towards its content, at once: nothing is painted again.
-
-    Parameters
-    ----------
-    painted
-        A finished picture, or the folder of a run (--save-run).
-    output
-        File to write.
-    strength
-        0: the content, 1: the picture as painted.
-    content
-        What it was painted from; a run's folder knows.
-    """
-    from impasto import images, mixing
-
-    inputs = [one for one in (painted, content) if one is not None]
-    images.check_output(output, inputs=inputs)
-    mixed = mixing.blend(painted, strength, content)
-    sources = [*inputs, *([mixed.source] if mixed.source else [])]
-    print(images.save(output, mixed.pixels, alpha=mixed.alpha, inputs=sources))
-    return 0
-
-
-@app.command(name="mask")
-def make_mask(
-    picture: Path,
-    *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])],
-    box: str,
-    invert: bool = False,
-) -> int:
-    """Cut out what stands in a box, as a grey mask for --mask.
-
-    Parameters
-    ----------
-    picture
-        Photograph or painting.
-    output
-        File to write, best a .png.
-    box
-        The thing and a little around it: left,top,width,height in pixels.
-    invert
-        Everything but the thing.
-    """
-    from impasto import cutting, images
-
-    try:
-        left, top, width, height = (int(part) for part in box.split(","))
-    except ValueError:
-        raise RecipeError(f"a box of {box!r}", "left,top,width,height, as 40,20,200,300") from None
-    images.check_output(output, inputs=[picture])
-    found = cutting.cut_out(images.load(picture).pixels, (left, top, width, height))
-    found = 1.0 - found if invert else found
-    print(images.save(output, found.expand(1, 3, -1, -1), inputs=[picture]))
-    return 0
-
-
-@app.command
-def doctor() -> int:
-    """Say what this machine offers and whether Impasto works on it."""
-    with _waiting("looking around", quiet=False):
-        from impasto import runs, samples, weights
-        from impasto.machine import choose_device, describe
-
-        facts = describe(choose_device())
-    versions = facts.pop("versions")
-    for name, value in (facts | versions).items():
-        print(f"{name:<16}{value}")
-    for status in weights.status():
-        print(f"{'weights':<16}{_weights_line(status)}")
-    job = runs.prepare(samples.photograph("chelsea"), samples.painting("wave", size=192), Recipe(size=192))
-    end = time.perf_counter() + 3.0
-    result = runs.run(job, stop=lambda: time.perf_counter() > end)
-    first, last = result.trace[0]["loss"], result.losses["total"]
-    rate = len(result.trace) / result.seconds
-    print(f"{'self-test':<16}{rate:.1f} evaluations a second up to 192 px, loss {first:.3g} → {last:.3g}")
-    return 0
-
-
-def _weights_line(status: Any) -> str:
-    size = "" if status.bytes is None else f"{status.bytes / 1e6:.0f} MB"
-    where = (
-        str(status.path)
-        if status.path
-        else f"not here ({size} to fetch: impasto weights fetch {status.name})"
-    )
-    return f"{status.name:<16} {where}  [{status.licence}]"
-
-
-@weights_app.command(name="list")
-def weights_list() -> int:
-    """Which weights are here, and where."""
-    from impasto import weights
-
-    for status in weights.status():
-        print(_weights_line(status))
-    return 0
-
-
-@weights_app.command(name="fetch")
-def weights_fetch(name: str, *, force: bool = False) -> int:
-    """Fetch an encoder's weights into the cache.
-
-    Parameters
-    ----------
-    name
-        vgg19 or vgg19-original.
-    force
-        Fetch again even if they are there.
-    """
-    from impasto import weights
-
-    with _Download() as download:
-        path = weights.fetch(name, progress=download, force=force)
-    print(path)
-    return 0
-
-
-@weights_app.command(name="verify")
-def weights_verify(name: str) -> int:
-    """Check a cached file against its checksums.
-
-    Parameters
-    ----------
-    name
-        vgg19 or vgg19-original.
-    """
-    from impasto import weights
-
-    print(f"{weights.verify(name)} is intact")
-    return 0
-
-
-class _Download:
-    """A progress bar for a download."""
-
-    def __enter__(self) -> _Download:
-        self.bar = _Bar(0, quiet=not sys.stderr.isatty()).__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.__exit__()
-
-    def __call__(self, done: int, total: int | None) -> None:
-        if self.bar.progress is not None and self.bar.task is not None:
-            self.bar.progress.update(
-                self.bar.task, total=total, completed=done, description=f"{done / 1e6:.0f} MB"
-            )
-
-
+commands.register(app)
 studies.register(app, paint)
 videos.register(app)
 
