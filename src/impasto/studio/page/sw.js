@@ -2,8 +2,8 @@
 
 const SHELL = [
   './', 'style.css', 'parts.css', 'manifest.webmanifest', 'icons/favicon.png', 'icons/icon-192.png',
-  ...['api', 'app', 'compare', 'compose', 'dom', 'draft', 'easel', 'gallery', 'history', 'masks', 'painting',
-    'result', 'schema', 'settings', 'source'].map((name) => `js/${name}.js`),
+  ...['api', 'app', 'compare', 'compose', 'dom', 'draft', 'easel', 'gallery', 'history', 'keep', 'masks',
+    'painting', 'result', 'schema', 'settings', 'source'].map((name) => `js/${name}.js`),
 ];
 const CACHE = 'impasto-shell';
 const addresses = new Set(SHELL.map((path) => new URL(path, self.registration.scope).pathname));

@@ -5,6 +5,7 @@ import { composeFrom, startCompose } from './compose.js';
 import { $, say, tell } from './dom.js';
 import { draft } from './draft.js';
 import { dropJob, forget, remember, showHistory, startHistory, unfinished } from './history.js';
+import { startKeeping } from './keep.js';
 import { leavePainting, showPainting } from './painting.js';
 import { showResult, startResult } from './result.js';
 import { clearSource } from './source.js';
@@ -48,12 +49,14 @@ async function open(job) {
   window.scrollTo(0, 0);
   if (isFinal(job)) {
     show('result');
+    $('result-title').focus({ preventScroll: true });
     document.title = `${job.state === 'done' ? 'Finished' : 'Stopped'} – Impasto`;
     await showResult(job, clips.get(job.id));
     showHistory();
     return;
   }
   show('painting');
+  $('live-title').focus({ preventScroll: true });
   const own = draft.source?.madeJob === job.id ? draft.source : null;
   const backdrop = own && own.element.tagName === 'IMG' ? own.element.cloneNode() : null;
   showPainting(job, backdrop, (ended) => open(ended).catch((error) => tell('result-error', error.message)), (error) => lost(job.id, error));
@@ -147,6 +150,7 @@ async function start() {
     if (going && !location.hash && !draft.source) go(`#job/${going.id}`);
   }
   await ready;
+  await startKeeping(() => !location.hash && !draft.source);
   document.body.dataset.ready = 'yes';
   navigator.serviceWorker?.register('sw.js').catch(() => {}); // only where the address is secure
 }

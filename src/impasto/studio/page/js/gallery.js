@@ -55,16 +55,30 @@ export async function addStyles(files) {
   tell('style-error', '');
   for (const file of files) {
     try {
-      own += 1;
-      const style = { key: `own:${own}`, title: file.name.replace(/\.[^.]*$/, ''), file, weight: 1 };
-      style.thumbnail = await address(file);
-      addTile(style, 'first');
-      toggle(style);
-      say(`${style.title} added to the styles`);
+      toggle(tiles.get(await addStyle(file, file.name.replace(/\.[^.]*$/, ''))).style);
+      say(`${file.name} added to the styles`);
     } catch (error) {
       tell('style-error', error.message);
     }
   }
+}
+
+/** A picture of one's own as a tile; its key. */
+export async function addStyle(file, title) {
+  const thumbnail = await address(file);
+  own += 1;
+  return addTile({ key: `own:${own}`, title, file, thumbnail, weight: 1 }, 'first').key;
+}
+
+/** Choose by key, with weights. */
+export function chooseStyles(keys, weights) {
+  draft.styles = [...new Set(keys.map((key, index) => {
+    const style = tiles.get(key)?.style;
+    if (style) style.weight = weights?.[index] ?? 1;
+    return style;
+  }))].filter(Boolean);
+  if (draft.styles.length > 1) $('blend').checked = true;
+  changed();
 }
 
 async function address(file) {
@@ -82,15 +96,10 @@ async function address(file) {
 
 /** The styles of an earlier job, with their weights. */
 export function setStyles(styles, weights) {
-  draft.styles = styles.map((style, index) => {
+  chooseStyles(styles.map((style, index) => {
     const key = style.id ? `id:${style.id}` : `job:${style.thumbnail}`;
-    const known = tiles.get(key)?.style ?? addTile({ ...style, key, of: index }, 'first');
-    known.weight = weights?.[index] ?? 1;
-    return known;
-  });
-  draft.styles = [...new Set(draft.styles)];
-  if (draft.styles.length > 1) $('blend').checked = true;
-  changed();
+    return tiles.has(key) ? key : addTile({ ...style, key, of: index }, 'first').key;
+  }), weights);
 }
 
 function show() {

@@ -4,7 +4,7 @@ import { $, h, say, segments, tell } from './dom.js';
 import { changed, draft, onDraft } from './draft.js';
 import { Mask, opacity, remainder } from './easel.js';
 
-const LONGEST = 1024;
+const LONGEST = 1024; // as large for small pictures: the canvas fills its place
 const MOST = 4;
 const TINTS = ['#d8452e', '#1f6fb2', '#c99a1a', '#3f8f5a'];
 
@@ -44,7 +44,7 @@ function open() {
   if (!source) return;
   if (owner !== source) {
     owner = source;
-    const scale = Math.min(1, LONGEST / Math.max(source.width, source.height));
+    const scale = LONGEST / Math.max(source.width, source.height);
     const [width, height] = [source.width, source.height].map((side) => Math.max(1, Math.round(side * scale)));
     Object.assign($('mask-canvas'), { width, height });
     regions = [];

@@ -12,10 +12,7 @@ const ENDINGS = { png: 'png', jpeg: 'jpg', webp: 'webp' };
 
 /** Wire the view: `painted(job)` for another run, `settings(job)` to change them, `deleted(job)`. */
 export function startResult({ painted, settings, deleted }) {
-  segments($('formats'), 'format', [['png', 'PNG'], ['jpeg', 'JPEG'], ['webp', 'WebP']], format, (value) => {
-    format = value;
-    showLinks();
-  });
+  $('format').addEventListener('change', () => { format = $('format').value; showLinks(); });
   const exact = later(250, showExact);
   $('after').addEventListener('input', () => {
     strength = $('after').value / 100;
@@ -43,7 +40,7 @@ export async function showResult(finished, original) {
   $('result-title').textContent = { done: 'Finished', cancelled: has ? 'Stopped: the best so far' : 'Stopped', failed: 'It did not work' }[job.state];
   $('result-about').textContent = about();
   tell('result-error', job.error ?? (has ? '' : 'It was stopped before there was a picture.'));
-  for (const id of ['after-field', 'compare-field', 'formats', 'zoom-open']) $(id).hidden = clip || !has;
+  for (const id of ['after-field', 'compare-field', 'format', 'zoom-open']) $(id).hidden = clip || !has;
   $('save').hidden = !has;
   $('share').hidden = !has || !navigator.canShare;
   $('recipe-text').textContent = JSON.stringify(clip ? { ...job.recipe, video: job.video } : job.recipe, null, 2);

@@ -53,7 +53,7 @@ export function field(prefix, name, property, changed) {
 function choose({ list, flag, number, words: options }) {
   if (list) return list.items?.enum ? boxes : line;
   if (flag) return tick;
-  if (number && !options.length) return lowest(number) === 0 && highest(number) === 1 ? slider : figure;
+  if (number && !options.length) return number.minimum === 0 && number.maximum === 1 ? slider : figure;
   return options.length && !number ? select : line;
 }
 

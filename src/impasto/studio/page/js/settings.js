@@ -21,11 +21,11 @@ export function startSettings(settings) {
   build(recipe, 'recipe', settings.recipe);
   build(video, 'video', settings.video);
   $('strength').addEventListener('input', () => { strength = $('strength').value / 100; count(); });
-  $('reset').addEventListener('click', () => { strength = null; setPreset(preset); writeAll(video, {}); count(); });
+  $('reset').addEventListener('click', () => { strength = null; setPreset(preset, {}); writeAll(video, {}); count(); });
   $('find').addEventListener('input', find);
   $('find').addEventListener('keydown', (event) => event.key === 'Enter' && event.preventDefault());
   onDraft(() => { $('video-settings').hidden = draft.source?.kind !== 'video'; });
-  setPreset(preset);
+  setPreset(preset, {});
   writeAll(video, {});
 }
 
@@ -45,20 +45,18 @@ function usual(name) {
   return name in own ? own[name] : draft.settings.recipe.properties[name]?.default;
 }
 
-function setPreset(name) {
-  const kept = changes(recipe);
+/** Take a preset; what was changed by hand (`kept`) stays changed. */
+function setPreset(name, kept = changes(recipe)) {
   preset = name;
   choosePreset(name);
   const purpose = draft.settings.presets.find((one) => one.name === name)?.purpose ?? '';
   $('preset-purpose').textContent = purpose && `${purpose[0].toUpperCase()}${purpose.slice(1)}.`;
-  for (const [key, { write }] of recipe) write(key in kept && !resetting() ? kept[key] : usual(key));
+  for (const [key, { write }] of recipe) write(key in kept ? kept[key] : usual(key));
   const own = ['content_weight', 'style_weight'].some((key) => usual(key) !== draft.settings.recipe.properties[key]?.default);
   $('strength').disabled = own; // the preset's weights say it, and both together are refused
   if (own) strength = null;
   count();
 }
-
-const resetting = () => document.activeElement === $('reset');
 
 function writeAll(fields, values) {
   for (const [name, made] of fields) made.write(name in values ? values[name] : made.standard);
@@ -101,9 +99,9 @@ export function chosenSettings() {
   return { preset, recipe: wanted, video: draft.source?.kind === 'video' ? changes(video) : null };
 }
 
-/** Show the settings of an earlier job. */
+/** Show the settings of an earlier job (or of a part of one: {preset, recipe, video}). */
 export function setSettings(job) {
-  if (job.preset) setPreset(job.preset);
+  if (job.preset) setPreset(job.preset, {});
   strength = job.recipe.strength ?? null;
   if (strength !== null) $('strength').value = strength * 100;
   for (const [name, { write }] of recipe) if (name in job.recipe) write(job.recipe[name]);

@@ -1,0 +1,201 @@
+"""The studio's page: settings from the schemas, errors beside them, several styles, regions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from browsing import PHONE, TINY, Visit
+from impasto.recipe import Recipe
+
+pytest_plugins = ["browsing"]
+
+#: Keeps the form that is sent, for a test to read.
+SPY = """() => {
+  const send = XMLHttpRequest.prototype.send;
+  XMLHttpRequest.prototype.send = function (form) {
+    window.sent = Object.fromEntries(form);
+    send.call(this, form);
+  };
+}"""
+
+# -- settings --------------------------------------------------------------------------------
+
+
+def test_more_is_generated_from_the_schema(visit: Callable[..., Visit]) -> None:
+    """Every setting that the server gives is there once, with its help; only what differs is sent."""
+    one = visit()
+    page = one.page
+    properties = one.get("/v1/settings").json()["recipe"]["properties"]
+    shown = page.eval_on_selector_all("#recipe-fields [data-name]", "all => all.map(one => one.dataset.name)")
+    assert sorted([*shown, "strength", "style_blend"]) == sorted({*properties} - {"weights"})
+    helps = page.eval_on_selector_all(
+        "#recipe-fields [data-name]", "all => all.map(one => one.querySelector('.hint').textContent)"
+    )
+    assert helps == [properties[name]["description"] for name in shown]
+    one.choose()
+    one.style()
+    one.set(TINY | {"style_rotation": "30, -5"})
+    page.evaluate("document.getElementById('more').open = true")
+    page.select_option("#recipe-colours", "content")
+    page.check("#recipe-fields [data-name='style_loss'] input[value='nearest']")
+    page.fill("#recipe-match_content", "0.5")
+    assert page.inner_text("#more-count") == "7 changed"
+    page.fill("#find", "rotation")
+    assert page.locator("#recipe-fields [data-name]:visible").count() == 1
+    page.evaluate(SPY)
+    one.paint()
+    page.wait_for_function("window.sent")
+    assert json.loads(page.evaluate("window.sent.recipe")) == {
+        "size": 64,
+        "iterations": [4],
+        "coarsest": 32,
+        "style_rotation": [30, -5],
+        "colours": "content",
+        "style_loss": ["gram", "nearest"],
+        "match_content": 0.5,
+    }
+    job = one.get(f"/v1/jobs/{one.finished()}").json()
+    assert job["recipe"] == json.loads(
+        Recipe(
+            size=64,
+            iterations=(4,),
+            coarsest=32,
+            style_rotation=(30, -5),
+            colours="content",
+            style_loss=("gram", "nearest"),
+            match_content=0.5,
+        ).to_json()
+    )
+
+
+def test_preset_and_strength(visit: Callable[..., Visit]) -> None:
+    """A preset changes the fields, keeps what was typed, and takes the strength away where it has weights."""
+    one = visit()
+    page = one.page
+    one.set({"size": "64", "coarsest": "32"})
+    page.check("#presets input[value='draft']")
+    assert page.input_value("#recipe-iterations") == "60, 30, 15"
+    assert page.input_value("#recipe-size") == "64"
+    assert page.inner_text("#more-count") == "2 changed"
+    page.check("#presets input[value='reference']")
+    assert page.is_disabled("#strength")
+    page.check("#presets input[value='fast']")
+    assert page.is_enabled("#strength")
+    page.evaluate("document.getElementById('more').open = true")
+    page.click("#reset")
+    assert page.input_value("#recipe-size") == "512"
+
+
+def test_an_error_stands_where_it_belongs(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    one = visit()
+    page = one.page
+    one.expected = ("400", "415", "422")
+    page.click("#paint")
+    assert page.inner_text("#source-error") == "Choose a photo first."
+    one.choose()
+    page.click("#paint")
+    assert page.inner_text("#style-error") == "Tap a style."
+    one.style()
+    one.set({"learning_rate": "-3", "size": "64"})
+    page.click("#paint")
+    page.wait_for_selector("#recipe-learning_rate-error:visible")
+    line = page.inner_text("#recipe-learning_rate-error")
+    assert "learning_rate" in line
+    assert "\n" not in line
+    assert page.evaluate("document.activeElement.id") == "recipe-learning_rate"
+    assert page.input_value("#recipe-size") == "64"  # nothing entered is lost
+    page.fill("#recipe-learning_rate", "0.02")
+    assert page.is_hidden("#recipe-learning_rate-error")
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\xe0 this is no photograph")
+    page.set_input_files("#file", broken)
+    page.wait_for_selector("#source-error:visible")
+    assert page.is_visible("#frame img")  # the photograph before it is still chosen
+
+
+def test_several_styles_with_weights(visit: Callable[..., Visit]) -> None:
+    one = visit()
+    one.choose()
+    one.style("wave")
+    one.style("glass")  # without blending the second takes the first one's place
+    assert one.page.locator("#gallery [aria-pressed='true']").count() == 1
+    one.page.click("label:has(#blend)")
+    one.style("mosaic")
+    one.page.fill(".weight >> nth=1 >> input", "300")
+    one.set(TINY)
+    one.paint()
+    job = one.get(f"/v1/jobs/{one.finished()}").json()
+    assert [style["id"] for style in job["styles"]] == ["glass", "mosaic"]
+    assert job["recipe"]["style_blend"] == [1, 3]
+
+
+# -- regions --------------------------------------------------------------------------------
+
+
+def pixels(one: Visit, job: str, what: str) -> np.ndarray:
+    """(h, w, 3) of a picture of the job, 0 to 255."""
+    with Image.open(BytesIO(one.get(f"/v1/jobs/{job}/{what}").body())) as found:
+        return np.asarray(found.convert("RGB"), float)
+
+
+def test_a_painted_mask_reaches_the_job(visit: Callable[..., Visit]) -> None:
+    """Half of the picture is brushed over; the other half stays the photograph."""
+    one = visit(**PHONE)
+    page = one.page
+    one.choose("coffee")
+    one.style("wave")
+    page.click("#mask-open")
+    page.fill("#mask-size", "40")
+    box = page.locator("#mask-canvas").bounding_box()
+    for share in (0.1, 0.35, 0.6, 0.9):
+        page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + share * box["height"])
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + share * box["height"], steps=3)
+        page.mouse.up()
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 20)
+    page.mouse.down()
+    page.mouse.up()
+    page.click("#mask-undo")  # the last dab, on the right
+    page.click("#mask-done")
+    page.wait_for_selector("#mask", state="hidden")
+    assert page.inner_text("#mask-open") == "1 part painted"
+    one.set(TINY | {"size": "96", "iterations": "25", "feather": "0"})
+    one.paint()
+    job = one.finished()
+    assert one.get(f"/v1/jobs/{job}").json()["masks"] == 1
+    change = np.abs(pixels(one, job, "result") - pixels(one, job, "content")).mean(-1)  # (h, w)
+    assert change[:, :24].mean() > 12
+    assert change[:, 60:].mean() < 4  # JPEG's own
+
+
+def test_two_regions_without_a_pointer(visit: Callable[..., Visit]) -> None:
+    one = visit()
+    page = one.page
+    one.choose("rocket")
+    one.style("wave")
+    page.click("#mask-open")
+    page.click(".numbers summary")
+    for side, value in {"x": "0", "y": "0", "w": "50", "h": "100"}.items():
+        page.fill(f"#rect-{side}", value)
+    page.click("#rect-add")
+    page.select_option("select[aria-label='Style of everything else']", label="Glass")
+    page.click("#mask-done")
+    page.wait_for_selector("#mask", state="hidden")
+    assert page.inner_text("#mask-open") == "2 parts painted"
+    one.set(TINY)
+    one.paint()
+    job = one.get(f"/v1/jobs/{one.finished()}").json()
+    assert job["masks"] == 2
+    assert [style["id"] for style in job["styles"]] == ["wave", "glass"]
+    page.click("#again-settings")
+    page.click("#mask-open")
+    page.click("#mask-drop")
+    one.paint()
+    page.wait_for_function("id => location.hash && !location.hash.endsWith(id)", arg=job["id"])
+    assert one.get(f"/v1/jobs/{one.finished()}").json()["masks"] == 0
