@@ -133,11 +133,11 @@ def equal_loss(state: dict[str, Tensor], content: Tensor, style: Tensor, iterati
     best = choose_dtype("auto", torch.device("cpu"))
     found: dict[str, Any] = {"target": target, "tutorial": clock[-1], "iterations": iterations}
     full = Encoder(state, OXFORD, padding="zeros").compute_in(best)
-    painting = recipe.replace(size=size, iterations=(150, 100, 120))
+    painting = recipe.replace(size=size, iterations=(60, 60, 120))
     found["VGG-19"] = _until(steps(_sources(content, style), painting, full), judged, target, 0.0)
     begin = time.perf_counter()
     small = load_encoder("compact", dtype=best)
-    for step in steps(_sources(content, style), Recipe(size=size, iterations=(120, 60, 25)), small):
+    for step in steps(_sources(content, style), Recipe(size=size, iterations=(60, 60, 25)), small):
         start = step.picture
     spent = time.perf_counter() - begin
     polish = painting.replace(init="picture", coarsest=size, iterations=80)

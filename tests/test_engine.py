@@ -199,14 +199,22 @@ def test_the_same_seed_gives_the_same_bytes(optimiser):
     assert torch.equal(paint(content)[-1].picture, paint(content.replace(seed=1))[-1].picture)
 
 
-def test_tolerance_ends_a_scale_early_and_zero_does_not():
-    chosen = recipe(iterations=(40,), optimiser="adam", learning_rate=1e-4)
-    assert len(paint(chosen)) == 120
-    steps = paint(chosen.replace(tolerance=0.5))
-    assert [s.scale for s in steps] == [1] * 11 + [2] * 11 + [3] * 11
-    assert [s.last for s in steps] == [False] * 32 + [True]
-    falling = paint(recipe(iterations=(40,), tolerance=1e-6, init="noise", coarsest=64))
-    assert len(falling) == 40
+def test_tolerance_ends_a_scale_that_no_longer_changes_and_zero_does_not():
+    chosen = recipe(iterations=(40,), optimiser="adam", learning_rate=1e-5)
+    assert len(paint(chosen.replace(tolerance=0.0))) == 120
+    # Ten steps of 1e-5 change nothing by more than 1e-4.
+    steps = paint(chosen.replace(tolerance=2e-4))
+    assert [s.scale for s in steps] == [1] * 20 + [2] * 20 + [3] * 20
+    assert [s.last for s in steps] == [False] * 59 + [True]
+    assert len(paint(chosen.replace(tolerance=1e-6))) == 120
+
+
+def test_a_small_place_that_changes_keeps_a_scale_going():
+    before, after = torch.zeros(1, 3, 64, 80), torch.zeros(1, 3, 64, 80)
+    after[..., 16:32, 32:48] = 0.5
+    assert engine._change(after, before) == pytest.approx(0.5)
+    assert engine._change(before, before) == 0.0
+    assert engine._change(torch.ones(1, 3, 3, 2), torch.zeros(1, 3, 3, 2)) == pytest.approx(1.0)
 
 
 def test_a_scale_ends_when_there_is_nothing_left_to_do():
@@ -690,7 +698,7 @@ def test_a_style_that_is_all_but_black_does_not_stop_the_picture():
 
     guard = Guarded(OPTIMISERS["lbfgs"](Recipe()), 0.02)
     picture = torch.full((1, 3, 8, 8), 0.2)
-    descent = engine._descend(Cliff(), picture, guard, lambda trail: len(trail) >= 30)
+    descent = engine._descend(Cliff(), picture, guard, lambda count, _: count >= 30)
     last = list(descent)[-1][3]
     assert float((last - 0.7).abs().max()) < 0.01
 

@@ -13,7 +13,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from impasto import __version__, commands
 from impasto.errors import ImpastoError, PictureError, RecipeError
-from impasto.progress import Bar, fetching, waiting
+from impasto.progress import Bar, duration, fetching, waiting
 from impasto.recipe import PRESETS, Recipe
 from impasto.studies import commands as studies
 from impasto.video import commands as videos
@@ -140,7 +140,8 @@ def stylize(
                 output, step.picture.cpu(), alpha=alpha, quality=quality, bit_depth=bit_depth, inputs=inputs
             )
 
-    _say(quiet or job.forecast.limits.tile is None, _plan(job))
+    if not quiet:
+        _announce(job, seconds)
     result = paint(job, quiet=quiet, on_step=preview, budget=seconds)
     path = result.save(output, bit_depth=bit_depth, quality=quality)
     if save_run is not None:
@@ -149,10 +150,16 @@ def stylize(
     return 0 if result.finished else INTERRUPTED
 
 
-def _plan(job: Job) -> str:
-    height, width = job.size
-    tile, memory = job.forecast.limits.tile, job.forecast.bytes / 1e9
-    return f"painting {width}×{height} in tiles of {tile} pixels, in about {memory:.1f} GB of memory"
+def _announce(job: Job, budget: float | None) -> None:
+    """Say before the start what it will take, if that is more than a moment."""
+    from impasto.planning import expected_seconds
+
+    (height, width), tile = job.size, job.forecast.limits.tile
+    seconds = budget or expected_seconds(job.recipe, job.encoder, job.sources, tile)
+    tiles = "" if tile is None else f" in tiles of {tile} pixels"
+    memory = f"{job.forecast.bytes / 1e9:.1f} GB of memory"
+    about = f"painting {width}×{height}{tiles}: about {duration(seconds)}, at most {memory}"
+    _say(tile is None and seconds < 2, about)
 
 
 def _merge(preset: str, file: Path | None, settings: Recipe | None) -> Recipe:

@@ -6,11 +6,13 @@ for the next one.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.descriptors import moments
@@ -23,7 +25,17 @@ from impasto.recipe import Recipe
 from impasto.scales import Size, fit, mount, resample, resample_wrapped, schedule, to_multiple, unmount
 from impasto.sources import Part, Sources, finished, kept, ready, recoloured
 
-__all__ = ["Limits", "Sources", "Step", "budget", "output_size", "sizes", "steps", "style_grams"]
+__all__ = [
+    "Limits",
+    "Sources",
+    "Step",
+    "budget",
+    "check",
+    "output_size",
+    "sizes",
+    "steps",
+    "style_grams",
+]
 
 
 @dataclass(frozen=True)
@@ -187,37 +199,53 @@ _Progress = tuple[float, dict[str, float], float, Tensor, "str | None", bool]
 
 def _stop_rule(
     scale: int, iterations: int, tolerance: float, enough: Callable[[int, int], bool] | None
-) -> Callable[[list[float]], bool]:
-    """Whether a scale is over, from the best losses after each of its evaluations."""
+) -> Callable[[int, Tensor], bool]:
+    """Whether a scale is over, from the number of its evaluations and the best picture after them."""
+    mark: Tensor | None = None
 
-    def over(trail: list[float]) -> bool:
-        if len(trail) >= iterations or (enough is not None and enough(scale, len(trail))):
+    def over(count: int, best: Tensor) -> bool:
+        nonlocal mark
+        if count >= iterations or (enough is not None and enough(scale, count)):
             return True
-        return tolerance > 0 and len(trail) > 10 and trail[-11] - trail[-1] <= tolerance * trail[-11]
+        if tolerance <= 0 or count % 10:
+            return False
+        # The same picture as ten evaluations ago is a search in trouble, not a picture that is done.
+        settled = mark is not None and best is not mark and _change(best, mark) < tolerance
+        mark = best
+        return settled
 
     return over
 
 
+def _change(picture: Tensor, before: Tensor) -> float:
+    """The largest mean absolute change of a block of 16×16 pixels: a small place counts as a large one."""
+    block = min(16, *picture.shape[-2:])
+    return float(F.avg_pool2d((picture - before).abs().mean(1), block, ceil_mode=True).max())
+
+
 def _descend(
-    objective: Objective, start: Tensor, optimiser: Guarded, over: Callable[[list[float]], bool]
+    objective: Objective, start: Tensor, optimiser: Guarded, over: Callable[[int, Tensor], bool]
 ) -> Iterator[_Progress]:
     """Minimise at one scale: loss, gradient, step; the best picture seen is kept."""
     picture, best, best_loss, unit = start, start, math.inf, 0.0
-    trail: list[float] = []
-    while True:
+    for count in itertools.count(1):
         loss, gradient, terms = objective.evaluate(picture)
         # The optimisers see a loss of about one, whatever the weights: no overflow, no underflow.
         unit = unit or (abs(loss) if math.isfinite(loss) and loss else 0.0)
         usable = math.isfinite(loss) and bool(torch.isfinite(gradient).all())
         if usable and loss < best_loss:
             best, best_loss = picture, loss
-        trail.append(best_loss)
         still = usable and not bool(gradient.any())
         picture = optimiser.propose(picture, loss / (unit or 1.0), gradient / (unit or 1.0), best)
-        ended = over(trail) or still or optimiser.finished
+        ended = over(count, best) or still or optimiser.finished
         yield loss, terms, best_loss, best, optimiser.last_event, ended
         if ended:
             return
+
+
+def check(sources: Sources, recipe: Recipe, encoder: Encoder) -> None:
+    """Raise what :func:`steps` would before its first step."""
+    _checked_plan(sources, recipe, encoder)
 
 
 def _checked_plan(sources: Sources, recipe: Recipe, encoder: Encoder) -> list[Size]:

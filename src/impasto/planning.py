@@ -24,6 +24,7 @@ from impasto.scales import Size
 __all__ = [
     "Forecast",
     "available_memory",
+    "expected_seconds",
     "forecast",
     "keep_memory",
     "parse_bytes",
@@ -37,8 +38,9 @@ GB = 1e9
 RUNTIME_BYTES = 0.5 * GB
 #: One float32 picture, a pixel.
 PICTURE = 12
-#: Pictures alive at once: content, the one evaluated, the best, gradient, proposal, two in resampling.
-PICTURES_ALIVE = 7
+#: Pictures alive at once: content, the one evaluated, the best, that of ten evaluations ago, gradient,
+#: proposal, two in resampling.
+PICTURES_ALIVE = 8
 #: Smallest tile that is worth its halo.
 SMALLEST_TILE = 256
 #: Fewest evaluations at the final size that a time budget is accepted for.
@@ -52,12 +54,10 @@ class Forecast:
     Attributes:
         limits: for :func:`impasto.engine.steps`.
         bytes: expected peak of the process.
-        seconds: expected wall time, 0 if not measured.
     """
 
     limits: Limits
     bytes: float
-    seconds: float = 0.0
 
 
 def keep_memory() -> None:
@@ -160,6 +160,19 @@ def seconds_per_pixel(recipe: Recipe, encoder: Encoder, sources: Sources, side: 
     begin = time.perf_counter()
     objective.evaluate(1.0 - image)
     return (time.perf_counter() - begin) / image[0, 0].numel()
+
+
+def expected_seconds(recipe: Recipe, encoder: Encoder, sources: Sources, tile: int | None = None) -> float:
+    """What all evaluations of a picture will take, from :func:`seconds_per_pixel` measured here and now."""
+    rate, total = seconds_per_pixel(recipe, encoder, sources), 0.0
+    radius = max((geometry(layer).radius for layer in recipe.active_layers()), default=1)
+    for scale, (height, width) in enumerate(engine.sizes(recipe, *sources.shape)):
+        cost = rate * height * width
+        if tile is not None and max(height, width) > tile:
+            # Two passes forward and one back instead of one and one, over tiles with their halos.
+            cost *= 4 / 3 * (1 + 2 * radius / tile) ** 2
+        total += engine.budget(recipe, scale) * cost
+    return total
 
 
 def time_shares(

@@ -11,7 +11,14 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.status import Status
 
-__all__ = ["Bar", "Download", "fetching", "waiting"]
+__all__ = ["Bar", "Download", "duration", "fetching", "waiting"]
+
+
+def duration(seconds: float) -> str:
+    """A time to come, in words: ``12 s``, ``3 min``, ``1.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class Bar:

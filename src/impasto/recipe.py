@@ -149,7 +149,7 @@ class Recipe(BaseModel):
     )
     optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="How the picture is moved.")
     iterations: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...] = Field(
-        (150, 100, 60),
+        (60,),
         min_length=1,
         description="Evaluations at each scale, coarse to fine; the last counts for all further scales.",
     )
@@ -160,10 +160,11 @@ class Recipe(BaseModel):
         description="Long side of the coarsest scale in pixels; the size itself: one scale.",
     )
     tolerance: float = Field(
-        0.0,
+        0.004,
         ge=0.0,
         lt=1.0,
-        description="A scale ends when ten evaluations lower the loss by less than this share.",
+        description="A scale ends when ten evaluations change no place of the picture by more than this; "
+        "0.004 is a grey level, 0 never ends it.",
     )
     learning_rate: float = Field(
         0.02, gt=0.0, le=10.0, description="Adam's step in units of the picture's range."
@@ -311,9 +312,9 @@ class Recipe(BaseModel):
 
 #: name → (what it is for, settings that differ from the defaults).
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
-    "draft": ("a look at the pair, in a third of the time", {"iterations": (60, 30, 15)}),
+    "draft": ("a look at the pair, in a third of the time", {"iterations": (20,)}),
     "fast": ("the defaults", {}),
-    "fine": ("the last few per cent of the style, in four times the time", {"iterations": (300, 300, 250)}),
+    "fine": ("the last of the style, in three times the time", {"iterations": (60, 60, 250)}),
     "reference": (
         "as in Gatys et al. 2015: Oxford's VGG-19 with average pooling, one scale from noise, L-BFGS",
         {
@@ -328,6 +329,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             "init": "noise",
             "coarsest": 65536,
             "iterations": (500,),
+            "tolerance": 0.0,
         },
     ),
 }

@@ -181,7 +181,7 @@ def prepare(
     ]
     alpha = None if sources.content_mask is None else resample(sources.content_mask, size)
     # Whether the picture fits the layers, and the layers the encoder: these errors come first.
-    encoder.require(recipe.active_layers(), *engine.sizes(recipe, *sources.shape)[0])
+    engine.check(sources, recipe, encoder)
     room = max_memory or 0.8 * available_memory(chosen)
     return Job(
         sources=sources,

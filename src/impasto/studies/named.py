@@ -36,10 +36,12 @@ CONTENT, STYLE = "photograph:chelsea", "painting:wave"
 
 
 def base(size: int, iterations: int, settings: Settings | None = None) -> dict[str, Any]:
-    """What all studies share: one scale, no margin, float32; ``settings`` go over it."""
+    """What all studies share: one scale, no margin, float32, all iterations; ``settings`` go over it."""
     given = dict(settings or {})
     whole = given.get("size", size)
-    shared = {"size": whole, "iterations": [iterations], "precision": "float32", "margin": 0}
+    shared = {
+        "size": whole, "iterations": [iterations], "tolerance": 0.0, "precision": "float32", "margin": 0,
+    }  # fmt: skip
     return shared | ({} if whole == "original" else {"coarsest": whole}) | given
 
 

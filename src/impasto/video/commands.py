@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Group, Parameter
 
 from impasto.errors import RecipeError, VideoError
+from impasto.progress import duration
 from impasto.recipe import PRESETS, Recipe
 from impasto.video.settings import VideoRecipe, VideoSettings
 
@@ -149,12 +150,6 @@ def _picture(preset: str, file: Path | None, settings: Recipe | None) -> Recipe:
     return Recipe(**(PRESETS[preset][1] | stored | _given(settings)))
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 class _Report:
     """Progress on stderr: a bar with frames and ETA, or a line now and then where there is no terminal."""
 
@@ -191,7 +186,7 @@ class _Report:
         """What is to come."""
         shots = f"{expected.shots} shot{'s' * (expected.shots != 1)}"
         self._say(
-            f"{expected.frames} frames in {shots}, about {_duration(expected.seconds)} at most, "
+            f"{expected.frames} frames in {shots}, about {duration(expected.seconds)} at most, "
             f"up to {expected.bytes / 1e6:.0f} MB on the way"
         )
 
@@ -206,7 +201,7 @@ class _Report:
         text = f"{at.stage} {at.done}/{at.total}"
         if at.stage == "paint" and at.fresh:
             each = at.seconds / at.fresh
-            text += f", {each:.2f} s a frame, {_duration(each * (at.total - at.done))} left"
+            text += f", {each:.2f} s a frame, {duration(each * (at.total - at.done))} left"
         tenth = (10 * at.done // max(at.total, 1), at.stage)
         if self.progress is not None:
             self.progress.update(self.task, completed=at.done, total=at.total, description=text)
