@@ -16,6 +16,7 @@ from impasto.errors import ImpastoError, PictureError, RecipeError
 from impasto.progress import Bar, duration, fetching, waiting
 from impasto.recipe import PRESETS, Recipe
 from impasto.studies import commands as studies
+from impasto.studio import commands as studio
 from impasto.video import commands as videos
 
 if TYPE_CHECKING:
@@ -301,6 +302,7 @@ DEMO_STYLES = ("wave", "swirl", "mosaic")
 commands.register(app)
 studies.register(app, paint)
 videos.register(app)
+studio.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
