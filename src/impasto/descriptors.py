@@ -33,7 +33,7 @@ def gram_sum(features: Tensor, weights: Tensor | None = None) -> Tensor:
     Features in bfloat16 stay so, and the result is float32: summed in sixteen parts, whose roundings even
     out to 0.05 %.
     """
-    f = features.squeeze(0).permute(1, 2, 0).flatten(0, 1)  # (M, C), a view where the channels lie last
+    f = features.permute(0, 2, 3, 1).flatten(0, 2)  # (M, C), a view where the channels lie last
     t = None if weights is None else weights[0, 0].flatten()[:, None]
     found: Tensor = _GramSum.apply(f, t)  # type: ignore[no-untyped-call]
     return found

@@ -101,38 +101,42 @@ class Features(Mapping[str, Tensor]):
     def __init__(
         self, raw: Mapping[str, Tensor], head: Callable[[str], Tensor | None] = lambda layer: None
     ) -> None:
-        self._raw, self._head = raw, head
+        self.raw, self._head = raw, head
         self._read: dict[str, Tensor] = {}
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._raw)
+        return iter(self.raw)
 
     def __len__(self) -> int:
-        return len(self._raw)
+        return len(self.raw)
 
     def __getitem__(self, layer: str) -> Tensor:
         if layer not in self._read:
-            raw, head = self._raw[layer], self._head(layer)
+            raw, head = self.raw[layer], self._head(layer)
             value = raw if raw.dtype is torch.float64 else raw.float()
             self._read[layer] = value if head is None else F.conv2d(value, head[:, :, None, None].to(value))
         return self._read[layer]
 
     def cut(self, places: Mapping[str, tuple[slice, slice]]) -> Features:
         """A part of each layer; ``places``: layer → rows and columns."""
-        return Features({layer: _part(x, *places[layer]) for layer, x in self._raw.items()}, self._head)
+        found = {layer: _part(x, *places[layer]) for layer, x in self.raw.items()}
+        return self if all(found[k] is x for k, x in self.raw.items()) else Features(found, self._head)
 
     def gram_sum(self, layer: str, weights: Tensor | None = None) -> Tensor:
         """(C, C), see :func:`impasto.descriptors.gram_sum`."""
         if layer in self._read:
             return gram_sum(self._read[layer], weights)
-        found, head = gram_sum(self._raw[layer], weights), self._head(layer)
+        found, head = gram_sum(self.raw[layer], weights), self._head(layer)
         return found if head is None else head.to(found) @ found @ head.to(found).T
 
 
 def _part(features: Tensor, rows: slice, columns: slice) -> Tensor:
     """Rows and columns of features; all of them without a slice, whose derivative would be copied."""
-    whole = (rows.stop - rows.start, columns.stop - columns.start) == features.shape[-2:]
-    return features if whole else features[..., rows, columns]
+    height, width = features.shape[-2:]
+    if (rows.stop - rows.start, columns.stop - columns.start) == (height, width):
+        return features
+    # Padding by less than nothing: the derivative of a slice would change the layout of the channels.
+    return F.pad(features, (-columns.start, columns.stop - width, -rows.start, rows.stop - height))
 
 
 class Encoder(nn.Module):
@@ -211,6 +215,12 @@ class Encoder(nn.Module):
         if self.normalisation.order != (0, 1, 2):
             image = image[:, list(self.normalisation.order)]
         return image * self.get_buffer("scale") + self.get_buffer("shift")
+
+    def bytes_per_pixel(self, layers: Iterable[str]) -> float:
+        """What features at these layers take before their heads, a pixel of the picture."""
+        width = torch.empty((), dtype=self.compute_dtype).element_size()
+        channels = {layer: self._parameter(f"conv{layer[4:]}", "weight").shape[0] for layer in layers}
+        return sum(width * count / geometry(layer).stride ** 2 for layer, count in channels.items())
 
     def head(self, layer: str) -> Tensor | None:
         """The linear head behind a layer, (k, c), or None."""

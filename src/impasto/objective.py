@@ -24,9 +24,11 @@ from impasto.recipe import Recipe
 from impasto.scales import Size, Tile, tiles
 from impasto.terms import Grid, Term, View
 
-__all__ = ["Objective", "Past", "Region", "StyleSource"]
+__all__ = ["HELD", "Objective", "Past", "Region", "StyleSource"]
 
 
+#: Bytes a pixel up to which the content's features are held for a picture in tiles.
+HELD = 64
 #: Content against style at a strength of one half, each on its own scale: about what the defaults give.
 BALANCE = 1 / 40
 
@@ -79,10 +81,7 @@ class Objective:
         self._grids: dict[tuple[Size, int, str], Grid] = {}
         with torch.no_grad():
             self.targets: Mapping[str, Tensor] = self._remember_all() if grams is None else grams
-            whole = content is not None and (tile is None or max(content.shape[-2:]) <= tile)
-            self.contents: Mapping[str, Tensor] | None = (
-                encoder(content, tuple(self.content_terms)) if whole and content is not None else None
-            )
+            self.contents = self._remember_content()
             self.structure = self._structure()
             self.matches = self._match_all(start)
             self.content_weight, self.style_weight = recipe.content_weight, recipe.style_weight
@@ -153,12 +152,29 @@ class Objective:
         return torch.stack(list(terms.values())).sum(), terms
 
     # -- targets -------------------------------------------------------------------------------------------
+    def _remember_content(self) -> Features | None:
+        """The content's features, worked out once, in tiles if need be; None: too many to be held."""
+        if self.content is None or self.encoder.bytes_per_pixel(self.content_terms) > HELD:
+            return None
+        size = (self.content.shape[-2], self.content.shape[-1])
+        found: dict[str, Tensor] = {}
+        for tile in self._tiles(size, self.content_terms, self.recipe.padding == "circular"):
+            own = self._view(tile, tile.cut(self.content), self.content_terms).features
+            if tile.is_whole:
+                return own
+            for layer, value in own.raw.items():
+                stride = geometry(layer).stride
+                if layer not in found:
+                    found[layer] = value.new_empty(1, value.shape[1], size[0] // stride, size[1] // stride)
+                found[layer][(..., *tile.grid(stride))] = value
+        return Features(found, self.encoder.head)
+
     def _content_features(self, tile: Tile) -> Mapping[str, Tensor]:
-        """The content's own part of each layer; computed anew per tile where it is not held whole."""
-        if self.contents is not None:
-            return {k: v[(..., *tile.grid(geometry(k).stride))] for k, v in self.contents.items()}
+        """The content's own part of each layer; computed anew per tile where it is not held."""
         if self.content is None or not self.content_terms:
             return {}
+        if self.contents is not None:
+            return self.contents.cut({k: tile.grid(geometry(k).stride) for k in self.contents})
         with torch.no_grad():
             return self._view(tile, tile.cut(self.content), tuple(self.content_terms)).features
 

@@ -17,7 +17,7 @@ from impasto.encoders import Encoder
 from impasto.engine import Limits, Sources
 from impasto.errors import RecipeError
 from impasto.layers import geometry
-from impasto.objective import Objective
+from impasto.objective import HELD, Objective
 from impasto.recipe import Recipe
 from impasto.scales import Size
 
@@ -122,7 +122,8 @@ def forecast(
     pixels, layers = size[0] * size[1], recipe.active_layers()
     per_pixel = bytes_per_pixel(encoder, layers)
     history = 2.0 * PICTURE * pixels * recipe.history
-    fixed = RUNTIME_BYTES + PICTURES_ALIVE * PICTURE * pixels
+    held = encoder.bytes_per_pixel(recipe.content_terms() if recipe.wants_content else ())
+    fixed = RUNTIME_BYTES + (PICTURES_ALIVE * PICTURE + (held if held <= HELD else 0)) * pixels
     room = max_bytes - fixed
     if tile is None and pixels * per_pixel + history <= room:
         return Forecast(Limits(None, None), fixed + pixels * per_pixel + history)
@@ -169,8 +170,8 @@ def expected_seconds(recipe: Recipe, encoder: Encoder, sources: Sources, tile: i
     for scale, (height, width) in enumerate(engine.sizes(recipe, *sources.shape)):
         cost = rate * height * width
         if tile is not None and max(height, width) > tile:
-            # Two passes forward and one back instead of one and one, over tiles with their halos.
-            cost *= 4 / 3 * (1 + 2 * radius / tile) ** 2
+            # Two passes forward and one back instead of one and one (measured), over tiles with their halos.
+            cost *= 1.6 * (1 + 2 * radius / tile) ** 2
         total += engine.budget(recipe, scale) * cost
     return total
 
