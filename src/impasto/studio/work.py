@@ -14,6 +14,7 @@ import time
 
 from filelock import Timeout
 
+from impasto.studio import isolation
 from impasto.studio.jobs import Jobs
 from impasto.studio.settings import StudioSettings
 from impasto.studio.supervisor import lock_of
@@ -41,6 +42,7 @@ def main(slot: str, device: str) -> int:
     from impasto.studio import painting
 
     painting.warm_up(device)
+    isolation.start()  # for the first clip
     threading.Thread(target=_beat, args=(jobs, slot), daemon=True).start()
     jobs.beat(slot, os.getpid(), ready=True)
     while True:

@@ -1,0 +1,153 @@
+"""A studio of its own for a test: as a process that can be killed, or in this one without a worker."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from PIL import Image
+
+from clips import moving_square, texture, write_clip
+
+#: A picture that a test can wait for.
+TINY = {"size": 48, "coarsest": 48, "iterations": [3], "tolerance": 0}
+#: One that a test can do something in the middle of.
+LONG = {"size": 64, "coarsest": 64, "iterations": [100000], "tolerance": 0}
+TINY_CLIP = {"evaluations": 2, "fill_evaluations": [2, 2], "flow_size": 64}
+
+
+def encoded(kind: str = "JPEG", size: tuple[int, int] = (64, 48), seed: int = 0, **options: Any) -> bytes:
+    """A picture file (width, height) of smooth noise."""
+    buffer = io.BytesIO()
+    Image.fromarray(texture(size[1], size[0], seed)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def clip_bytes(folder: Path, count: int = 4, name: str = "in.mp4", **options: Any) -> bytes:
+    """An H.264 clip."""
+    settings: dict[str, Any] = {"codec": "libx264", "pix_fmt": "yuv420p"} | options
+    return write_clip(folder / name, moving_square(count), **settings).read_bytes()
+
+
+class Studio:
+    """A server in a process of its own, at a free port, with its data in ``folder``."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self.folder, self.flags = folder, flags
+        self.process: subprocess.Popen[str] | None = None
+        self.said: list[str] = []
+
+    def start(self, *, ready: bool = True) -> Studio:
+        """Start, and wait until it can paint."""
+        command = [sys.executable, "-m", "impasto.cli", "studio", "--no-open", "--port", "0"]
+        self.process = subprocess.Popen(
+            [*command, "--data", str(self.folder), *self.flags],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        self.said = []
+        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        self.url = self.wait(self._address)
+        self.http = httpx.Client(base_url=self.url, timeout=60)
+        self.wait(lambda: self.answers("/readyz" if ready else "/healthz"))
+        return self
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        for line in process.stdout or ():
+            self.said.append(line)
+
+    def _address(self) -> str:
+        assert self.process is not None
+        assert self.process.poll() is None, "".join(self.said)
+        found = re.search(r"http://[\d.]+:\d+", "".join(self.said))
+        return found[0] if found else ""
+
+    def answers(self, path: str) -> bool:
+        try:
+            return self.http.get(path).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def wait(self, what: Any, seconds: float = 120) -> Any:
+        """The first true answer of ``what``."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            found = what()
+            if found:
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"waited {seconds} s in vain; the studio said: {''.join(self.said)[-2000:]}")
+
+    def kill(self) -> None:
+        """As the kernel would, without a word."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(20)
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def __enter__(self) -> Studio:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # -- what a client does ---------------------------------------------------------------------------
+    def post(
+        self, content: bytes | None = None, recipe: dict[str, Any] = TINY, **parts: Any
+    ) -> httpx.Response:
+        return post(self.http, content, recipe, **parts)
+
+    def job(self, job: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.http.get(f"/v1/jobs/{job}").json()
+        return found
+
+    def finished(self, job: str, seconds: float = 120) -> dict[str, Any]:
+        """The job at its end."""
+        found: dict[str, Any] = self.wait(
+            lambda: one if (one := self.job(job))["state"] in ("done", "failed", "cancelled") else None,
+            seconds,
+        )
+        return found
+
+    def running(self, job: str) -> dict[str, Any]:
+        """The job when it has shown something."""
+        found: dict[str, Any] = self.wait(lambda: one if (one := self.job(job))["preview"] else None)
+        return found
+
+
+def post(
+    http: Any, content: bytes | None = None, recipe: dict[str, Any] | None = None, **parts: Any
+) -> httpx.Response:
+    """POST a job: one of our styles unless ``files`` has a style."""
+    files: list[tuple[str, Any]] = [("content", ("x", encoded() if content is None else content))]
+    files += parts.pop("files", [])
+    data = {"recipe": json.dumps(TINY if recipe is None else recipe)} | parts
+    if not any(name in ("style", "style_id") for name, _ in files) and "style_id" not in data:
+        files.append(("style", ("x", encoded("PNG", (40, 40), 7))))
+    answer: httpx.Response = http.post("/v1/jobs", files=files, data=data)
+    return answer
+
+
+def pixels(data: bytes) -> np.ndarray:
+    """(H, W, 3) of a picture file."""
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB")).astype(float)
