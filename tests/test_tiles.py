@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import tiny_encoder
+from impasto import objective
 from impasto.layers import geometry
 from impasto.objective import Objective, Past, StyleSource
 from impasto.recipe import Recipe
@@ -62,9 +65,11 @@ RECIPES = {
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("tile", [48, 96])
 def test_tiled_equals_whole(name: str, tile: int) -> None:
-    (loss, gradient, terms), (loss2, gradient2, terms2) = _both(
-        RECIPES[name], tile, masked=name == "all terms"
-    )
+    _assert_alike(*_both(RECIPES[name], tile, masked=name == "all terms"))
+
+
+def _assert_alike(whole: Any, tiled: Any) -> None:
+    (loss, gradient, terms), (loss2, gradient2, terms2) = whole, tiled
     assert loss2 == pytest.approx(loss, rel=1e-11)
     assert terms2.keys() == terms.keys()
     for key, value in terms.items():
@@ -72,6 +77,12 @@ def test_tiled_equals_whole(name: str, tile: int) -> None:
     scale = float(gradient.abs().max())
     assert scale > 0
     torch.testing.assert_close(gradient2, gradient, rtol=0, atol=1e-11 * scale)
+
+
+@pytest.mark.parametrize("name", ["all terms", "deep content", "self-similarity", "circular"])
+def test_tiled_equals_whole_where_the_content_is_not_held(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objective, "HELD", 0)
+    _assert_alike(*_both(RECIPES[name], 64))
 
 
 def test_tiled_equals_whole_with_the_past() -> None:
