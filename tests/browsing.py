@@ -44,7 +44,7 @@ DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 #: Small enough for a test to wait for.
 TINY = {"size": "64", "iterations": "4", "coarsest": "32"}
 #: So long that a test can do something in the middle.
-LONG = {"size": "96", "iterations": "100000", "coarsest": "96"}
+LONG = {"size": "96", "iterations": "100000", "coarsest": "96", "tolerance": "0"}
 
 REPORTER = (
     "document.addEventListener('securitypolicyviolation', e => console.error('CSP ' + e.violatedDirective))"
@@ -120,7 +120,7 @@ class Visit:
     def __init__(self, browser: Any, base: str, **options: Any) -> None:
         self.base = base
         self.context = browser.new_context(**(options or DESK))
-        self.context.set_default_timeout(30_000)
+        self.context.set_default_timeout(60_000)
         self.context.add_init_script(REPORTER)
         self.complaints: list[str] = []
         self.hosts: set[str] = set()
@@ -153,7 +153,7 @@ class Visit:
         else:
             self.page.click(f"#samples button[aria-label='Try {picture}' i]")
         self.page.wait_for_selector("#frame > *")
-        self.page.wait_for_function("!document.querySelector('#compose').hasAttribute('aria-busy')")
+        self.page.wait_for_function("() => !document.querySelector('#compose').hasAttribute('aria-busy')")
 
     def style(self, name: str = "wave") -> None:
         self.page.click(f"[data-style='id:{name}']")
@@ -168,7 +168,7 @@ class Visit:
     def paint(self) -> None:
         self.page.click("#paint")
 
-    def finished(self, patience: float = 60) -> str:
+    def finished(self, patience: float = 100) -> str:
         """Wait for the result; its job's id."""
         self.page.wait_for_selector("#result:not([hidden])", timeout=patience * 1000)
         self.page.wait_for_selector("#result-frame img.after, #result-frame video")

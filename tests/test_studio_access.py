@@ -309,7 +309,7 @@ def test_a_clip(visit: Callable[..., Visit], tmp_path: Path) -> None:
     one.set({"size": "96", "iterations": "6", "coarsest": "96"})
     one.set({"evaluations": "6", "fill_evaluations": "2"}, "video")
     seen: list[str] = []
-    page.expose_function("seen", seen.append)
+    page.expose_function("seen", lambda line: seen.append(line))
     page.evaluate(
         "new MutationObserver(() => seen(document.getElementById('live-part').textContent)).observe("
         "document.getElementById('live-part'), { childList: true })"
@@ -321,7 +321,7 @@ def test_a_clip(visit: Callable[..., Visit], tmp_path: Path) -> None:
     players = page.locator("#result-frame video")
     assert players.count() == 2
     page.wait_for_function(
-        "[...document.querySelectorAll('#result-frame video')].every(one => one.readyState >= 1)"
+        "() => [...document.querySelectorAll('#result-frame video')].every(one => one.readyState >= 1)"
     )
     assert page.eval_on_selector("#result-frame video", "one => [one.videoWidth, one.videoHeight]") == [
         96,

@@ -187,7 +187,7 @@ def test_history_and_deleting(visit: Callable[..., Visit], painted: str, studio:
     assert one.page.evaluate("JSON.parse(localStorage.getItem('impasto.jobs')).length") == 2
     one.page.click("#tidy")
     one.page.click(f"#history li:has(a[href='#job/{mine}']) .drop")
-    one.page.wait_for_function("document.querySelectorAll('#history li').length === 1")
+    one.page.wait_for_function("() => document.querySelectorAll('#history li').length === 1")
     assert one.get(f"/v1/jobs/{mine}").status == 404
     one.page.click(f"#history a[href='#job/{painted}']")
     one.finished()
@@ -217,7 +217,7 @@ def test_drag_and_drop_and_paste(visit: Callable[..., Visit], tmp_path: Path) ->
     page.evaluate(DROP, [bytes_, "brush.png", "image/png", "#gallery", "drop"])
     page.wait_for_selector("#gallery [data-style^='own:'][aria-pressed='true']")
     page.evaluate(DROP, [bytes_, "pasted.png", "image/png", "body", "paste"])
-    page.wait_for_function("document.getElementById('about').textContent.includes('pasted.png')")
+    page.wait_for_function("() => document.getElementById('about').textContent.includes('pasted.png')")
     one.set(TINY)
     one.paint()
     job = one.get(f"/v1/jobs/{one.finished()}").json()
@@ -244,7 +244,7 @@ def test_large_photographs_are_scaled_down_unless_told(visit: Callable[..., Visi
     one.page.evaluate("document.getElementById('more').open = true")
     one.page.uncheck("#shrink")
     one.page.set_input_files("#file", large)
-    one.page.wait_for_function("!document.getElementById('about').textContent.includes('scaled')")
+    one.page.wait_for_function("() => !document.getElementById('about').textContent.includes('scaled')")
     assert "5000 × 500" in one.page.inner_text("#about")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from browsing import PHONE, TINY, Visit
-from impasto.recipe import Recipe
+from impasto.recipe import Recipe, preset
 
 pytest_plugins = ["browsing"]
 
@@ -50,7 +50,7 @@ def test_more_is_generated_from_the_schema(visit: Callable[..., Visit]) -> None:
     assert page.locator("#recipe-fields [data-name]:visible").count() == 1
     page.evaluate(SPY)
     one.paint()
-    page.wait_for_function("window.sent")
+    page.wait_for_function("() => window.sent")
     assert json.loads(page.evaluate("window.sent.recipe")) == {
         "size": 64,
         "iterations": [4],
@@ -75,21 +75,20 @@ def test_more_is_generated_from_the_schema(visit: Callable[..., Visit]) -> None:
 
 
 def test_preset_and_strength(visit: Callable[..., Visit]) -> None:
-    """A preset changes the fields, keeps what was typed, and takes the strength away where it has weights."""
+    """A preset changes the fields and keeps what was typed; all can be put back."""
     one = visit()
     page = one.page
     one.set({"size": "64", "coarsest": "32"})
     page.check("#presets input[value='draft']")
-    assert page.input_value("#recipe-iterations") == "60, 30, 15"
+    assert page.input_value("#recipe-iterations") == ", ".join(map(str, preset("draft").iterations))
     assert page.input_value("#recipe-size") == "64"
     assert page.inner_text("#more-count") == "2 changed"
-    page.check("#presets input[value='reference']")
-    assert page.is_disabled("#strength")
-    page.check("#presets input[value='fast']")
-    assert page.is_enabled("#strength")
+    page.fill("#strength", "30")
+    assert page.inner_text("#strength-out") == "30 %"
     page.evaluate("document.getElementById('more').open = true")
     page.click("#reset")
     assert page.input_value("#recipe-size") == "512"
+    assert page.inner_text("#strength-out") == "as usual"
 
 
 def test_an_error_stands_where_it_belongs(visit: Callable[..., Visit], tmp_path: Path) -> None:

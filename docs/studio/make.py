@@ -79,7 +79,7 @@ def first_picture(one: Visit, camera: Camera, name: str) -> dict[str, float]:
     asked = time.monotonic()
     page.wait_for_selector("#live img[data-preview]", timeout=120_000)
     preview = time.monotonic()
-    page.wait_for_function("document.getElementById('live-bar').value > 0.4", timeout=240_000)
+    page.wait_for_function("() => document.getElementById('live-bar').value > 0.4", timeout=240_000)
     camera.take(page, f"{name}-painting")
     one.finished(600)
     done = time.monotonic()
