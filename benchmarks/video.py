@@ -112,7 +112,9 @@ def measure(place: Path, style: StyleSource, job: runs.Job, options: argparse.Na
             for j in studio.recipe.long_term
             if index - j >= 0
         ]
-        painted.append(sequence.follow(film[index], earlier, painted[-1].reference, studio))
+        painted.append(
+            sequence.follow(film[index], earlier, painted[-1].reference, studio, first=painted[0].pixels)
+        )
     count = max(len(film) - 1, 1)
     cpu, wall = (time.process_time() - cpu) / count, (time.perf_counter() - wall) / count
     ours = [one.pixels for one in painted]

@@ -23,9 +23,9 @@ from impasto.video.stages import run_video
 VARIANTS: dict[str, dict[str, object]] = {
     "defaults": {},
     "temporal weight 0": {"temporal_weight": 0.0},
-    "temporal weight 0.3": {"temporal_weight": 0.3},
+    "temporal weight 0.1": {"temporal_weight": 0.1},
+    "temporal weight 3": {"temporal_weight": 3.0},
     "temporal weight 30": {"temporal_weight": 30.0},
-    "temporal weight 300": {"temporal_weight": 300.0},
     "J = 1, 2, 4": {"long_term": (1, 2, 4)},
     "6 evaluations": {"evaluations": 6},
     "12 evaluations": {"evaluations": 12},

@@ -146,7 +146,7 @@ def test_other_settings_do_not_go_on_with_these_frames(tmp_path: Path, clip: Pat
 
     with pytest.raises(Killed):
         paint(clip, style, output, on_moment=stop)
-    with pytest.raises(VideoError, match=r"temporal_weight 30.0 → 9.0.*--restart"):
+    with pytest.raises(VideoError, match=r"temporal_weight 1.0 → 9.0.*--restart"):
         paint(clip, style, output, QUICK.replace(temporal_weight=9.0))
     paint(clip, style, output, QUICK.replace(temporal_weight=9.0), restart=True)
 

@@ -151,3 +151,32 @@ def test_flow_against_the_truth_of_flying_chairs(shared: Path) -> None:
     nothing = np.sqrt(np.square(truth).sum(-1)).mean()
     assert error.mean() < 0.6 * nothing  # 1.76 pixels against 2.99
     assert np.median(error) < 0.1
+
+
+def test_a_bare_wall_does_not_move_where_the_camera_rests() -> None:
+    """Half wall, half texture, a square that moves, and a camera's noise: the wall has no flow of its own."""
+    random = np.random.RandomState(0)
+    ground = np.full((128, 192), 90, np.float32)
+    ground[:, 96:] = texture(128, 96, 3)[..., 0]
+    square = texture(32, 32, 2)[..., 1]
+    pair = []
+    for left in (120, 125):
+        frame = ground.copy()
+        frame[48:80, left : left + 32] = square
+        pair.append((frame + random.normal(0, 2, frame.shape)).clip(0, 255).astype(np.uint8))
+    raw, found = DIS(*pair), motion.flows(*pair, DIS)[0]
+    assert np.abs(raw[:, :80]).max() > 0.1, "the method finds motion in noise"
+    assert np.abs(found[:, :80]).max() == 0.0
+    assert np.median(found[54:74, 126:146, 0]) == pytest.approx(5.0, abs=0.3), "what moves still does"
+
+
+def test_a_bare_wall_goes_along_where_the_camera_pans() -> None:
+    big = texture(128, 220, 3)[..., 0].astype(np.float32)
+    big[:, :80] = 90
+    pair = [big[:, left : left + 192].astype(np.uint8) for left in (0, 3)]
+    assert np.array_equal(motion.flows(*pair, DIS)[0], DIS(*pair))
+
+
+def test_brighter_light_is_no_motion() -> None:
+    frame = texture(96, 128, 3)[..., 0] // 2 + 40
+    assert np.abs(motion.flows(frame, frame + 6, DIS)[0]).max() == 0.0

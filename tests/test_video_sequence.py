@@ -76,7 +76,9 @@ def walk(frames: list[torch.Tensor], desk: sequence.Studio) -> list[sequence.Pai
             for j in desk.recipe.long_term
             if index - j >= 0
         ]
-        painted.append(sequence.follow(frames[index], earlier, painted[-1].reference, desk))
+        painted.append(
+            sequence.follow(frames[index], earlier, painted[-1].reference, desk, first=painted[0].pixels)
+        )
     return painted
 
 
@@ -87,9 +89,9 @@ def test_a_still_clip_is_painted_once() -> None:
     assert [one.evaluations for one in painted[1:]] == [0.0] * 3
 
 
-@pytest.mark.parametrize(("tolerance", "within"), [(0.02, 0.0), (0.0, 0.02)])
+@pytest.mark.parametrize(("tolerance", "within"), [(0.02, 0.0), (0.0, 0.01)])
 def test_two_hundred_noisy_still_frames_do_not_drift(tolerance: float, within: float) -> None:
-    """Not at all by default; mean and contrast within 2 % where every frame is painted anew."""
+    """Not at all by default; mean and contrast within 1 % where every frame is painted anew."""
     generator = torch.Generator().manual_seed(0)
     ground = from_pixels(texture(48, 48)) * 0.8 + 0.1
     recipe = QUICK.replace(still_tolerance=tolerance, evaluations=2, fill_evaluations=(1,))
@@ -97,7 +99,7 @@ def test_two_hundred_noisy_still_frames_do_not_drift(tolerance: float, within: f
     first = last = sequence.paint(ground, desk)
     for _ in range(200):
         noisy = sequence.quantise(ground + 0.008 * torch.randn(ground.shape, generator=generator))
-        last = sequence.follow(noisy, [Earlier(noisy, last.pixels)], last.reference, desk)
+        last = sequence.follow(noisy, [Earlier(noisy, last.pixels)], last.reference, desk, first=first.pixels)
     assert float(last.pixels.mean() / first.pixels.mean()) == pytest.approx(1.0, abs=within)
     assert float(last.pixels.std() / first.pixels.std()) == pytest.approx(1.0, abs=within)
 
@@ -127,16 +129,15 @@ def test_a_frame_that_shares_nothing_is_painted_as_a_picture() -> None:
     assert painted.evaluations > 8
 
 
-def test_drift_is_taken_back_and_the_films_own_change_is_kept() -> None:
-    filmed, painted = from_pixels(texture(48, 64, 1)) * 0.5 + 0.2, from_pixels(texture(48, 64, 2)) * 0.5 + 0.2
-    known, flow = torch.ones(1, 1, 48, 64), np.zeros((48, 64, 2), np.float32)
-    before = Earlier(filmed, painted)
-    darker = painted * 0.998
-    held = sequence.correct_drift(darker, filmed, before, known, flow)
-    assert (held - painted).abs().max() < 1e-3
-    brighter = filmed + 0.002
-    followed = sequence.correct_drift(painted, brighter, before, known, flow)
-    assert float((followed - painted).mean()) == pytest.approx(0.002, abs=2e-4)
+def test_drift_is_taken_back_a_little_at_a_time() -> None:
+    first = from_pixels(texture(48, 64, 2)) * 0.5 + 0.2
+    assert (sequence.correct_drift(first * 0.995, first) - first).abs().max() < 1e-3
+    pale = (first - 0.4) * 0.5 + 0.4
+    once = sequence.correct_drift(pale, first)
+    assert float(once.std() / pale.std()) == pytest.approx(1.01, abs=1e-3)
+    for _ in range(80):
+        pale = sequence.correct_drift(pale, first)
+    assert (pale - first).abs().max() < 1e-3
 
 
 def test_new_parts_take_the_paintings_colours() -> None:
@@ -188,14 +189,13 @@ def test_sampling_again_and_again_keeps_the_contrast() -> None:
         moved = motion.warp(moved, flow if step % 2 else -flow)
     inner = (slice(None), slice(None), slice(12, -12), slice(12, -12))
     assert float(moved[inner].std() / picture[inner].std()) == pytest.approx(1.0, abs=0.02)
-    # No frequency gains, wherever between two pixels the place is.
+    # No frequency gains, and the lower six tenths lose nothing, wherever between two pixels the place is.
     for fraction in (0.1, 0.25, 0.5, 0.9):
         taps = motion._taps(torch.tensor(fraction, dtype=torch.float64))
-        wave = torch.exp(
-            1j * torch.outer(torch.linspace(0, 3.14159, 50), torch.tensor([-2.0, -1, 0, 1, 2, 3]))
-        )
+        wave = torch.exp(1j * torch.outer(torch.linspace(0, 3.14159, 50), torch.arange(-4.0, 6.0)))
         gain = (wave.to(torch.complex128) @ torch.stack(taps).to(torch.complex128)).abs()
-        assert float(gain.max()) <= 1.0 + 1e-6
+        assert float(gain.max()) <= 1.002
+        assert float(gain[: len(gain) * 6 // 10].min()) > 0.99
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ class VideoSettings(BaseModel):
 
     # -- how a frame follows the one before -----------------------------------------------------------
     temporal_weight: float = Field(
-        30.0,
+        1.0,
         ge=0.0,
         le=1e12,
         allow_inf_nan=False,
@@ -82,7 +82,7 @@ class VideoSettings(BaseModel):
         description="What changed less than this (of 1) is copied, not painted again; 0: never (≥ 0, ≤ 1).",
     )
     drift: Literal["hold", "free"] = Field(
-        "hold", description="Mean and contrast: held to the film's own course, or left free."
+        "hold", description="Mean and contrast: held to those of a shot's first frame, or left free."
     )
     on_corrupt: Literal["repeat", "stop"] = Field(
         "repeat", description="A frame that cannot be decoded: its neighbour again, or stop."

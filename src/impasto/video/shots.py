@@ -61,8 +61,8 @@ def _paint(store: Store, shot: Shot, studio: Studio, number: int, index: int) ->
         for back in studio.recipe.long_term
         if shot.first <= index - step * back < shot.end
     ]
-    reference = store.load("reference", index - step)
-    return sequence.follow(filmed, earlier, reference, studio, mask, base)
+    reference, first = store.load("reference", index - step), store.load("pass1", shot.first)
+    return sequence.follow(filmed, earlier, reference, studio, mask, base, first)
 
 
 def _filmed(store: Store, index: int) -> Tensor:

@@ -162,7 +162,8 @@ def _write(
     with video_errors(f"'{path.name}' cannot be written", "choose another --codec or container"):
         source = None if clip.files else av.open(str(clip.path), metadata_errors="ignore")
         try:
-            with av.open(str(path), "w") as out:
+            # Without "bitexact" Matroska and WebM get new random numbers every time.
+            with av.open(str(path), "w", options={"fflags": "+bitexact"}) as out:
                 _fill(out, frames, clip, codec, quality, source, copy, limit)
         finally:
             if source is not None:
