@@ -67,9 +67,12 @@ def test_nearest_loss():
         * oracles.cosine_distance(*((one[0, :, y, x] - centre).numpy() for one in (f, t)))
         for y in range(4) for x in range(5)
     )  # fmt: skip
-    assert float(losses.nearest_loss(f, t, centre, weights)) == pytest.approx(twin, rel=1e-9)
-    assert float(losses.nearest_loss(t, t, centre)) == pytest.approx(0.0, abs=1e-9)
-    assert gradcheck(lambda x: losses.nearest_loss(x, t, centre, weights), f.requires_grad_())
+    unit = losses.directions(t, centre)
+    torch.testing.assert_close(unit.norm(dim=1), torch.ones(1, 4, 5, dtype=torch.float64))
+    assert float(losses.nearest_loss(f, unit, centre, weights)) == pytest.approx(twin, rel=1e-9)
+    assert float(losses.nearest_loss(t, unit, centre)) == pytest.approx(0.0, abs=1e-9)
+    assert gradcheck(lambda x: losses.nearest_loss(x, unit, centre, weights), f.requires_grad_())
+    assert gradcheck(lambda x: losses.nearest_loss(x, unit, centre), f)
 
 
 @pytest.mark.parametrize("dead", ["own", "target", "both"])

@@ -12,6 +12,8 @@ without them (`normalisation` below):
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,7 @@ __all__ = [
     "content_from_sums",
     "content_loss",
     "content_sums",
+    "directions",
     "gram_loss",
     "histogram_loss",
     "nearest_loss",
@@ -185,12 +188,39 @@ def nearest_loss(features: Tensor, target: Tensor, centre: Tensor, weights: Tens
     The matches are given (Kolkin et al. 2022, "Neural Neighbor Style Transfer"; Li & Wand 2016 with patches).
 
     Args:
-        features, target: (1, C, H, W). centre: (C,), the style's mean.
+        features: (1, C, H, W).
+        target: (1, C, H, W), the matched features less the centre, each of length 1: :func:`directions`.
+        centre: (C,), the style's mean.
         weights: (1, 1, H, W), how much each position counts; None: all alike.
     """
-    own, wanted = ((one - centre.view(1, -1, 1, 1))[0].flatten(1).T for one in (features, target))
-    distance = 1.0 - (_unit(own) * _unit(wanted)).sum(1)
-    return (distance if weights is None else distance * weights.flatten()).sum().reshape(1)
+    c = centre.view(1, -1, 1, 1)
+    found: Tensor = _Cosine.apply(features, target, c, weights)  # type: ignore[no-untyped-call]
+    return found
+
+
+def directions(features: Tensor, centre: Tensor) -> Tensor:
+    """Features (1, C, H, W) less ``centre`` (C,), each of length 1; next to nothing stays next to nothing."""
+    centred = features - centre.view(1, -1, 1, 1)
+    return centred / (centred.square().sum(1, keepdim=True) + FLOOR * FLOOR).sqrt()
+
+
+class _Cosine(torch.autograd.Function):
+    """Σ t (1 − u·w / |u|) for u = f − c: few passes over the features, where autograd takes many."""
+
+    @staticmethod
+    def forward(ctx: Any, f: Tensor, w: Tensor, c: Tensor, t: Tensor | None) -> Tensor:
+        u = f - c
+        length = (u.square().sum(1, keepdim=True) + FLOOR * FLOOR).sqrt()
+        along = (u * w).sum(1, keepdim=True)
+        ctx.save_for_backward(u, w, length, along, t)
+        distance = 1.0 - along / length
+        return (distance if t is None else distance * t).sum().reshape(1)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None, None]:
+        u, w, length, along, t = ctx.saved_tensors
+        each = slope if t is None else slope * t
+        return (w * (-each / length)).addcmul_(u, each * along / length**3), None, None, None
 
 
 def _unit(vectors: Tensor) -> Tensor:

@@ -21,11 +21,11 @@ from torch import Tensor
 
 from impasto.descriptors import rows
 from impasto.layers import geometry
-from impasto.losses import nearest_loss
+from impasto.losses import directions, nearest_loss
 from impasto.scales import Size, Tile
 from impasto.terms import Grid
 
-__all__ = ["CELL", "Matcher", "assign", "cell_of", "hypercolumn", "pull", "remember_cells"]
+__all__ = ["CELL", "Matcher", "Pull", "assign", "cell_of", "hypercolumn", "remember_cells"]
 
 #: Pixels a side of a cell, unless the deepest layer is finer.
 CELL = 4
@@ -139,6 +139,9 @@ def assign(
         seed: of the draw among equally good matches.
     """
     sums: dict[str, Tensor] = {}
+    if len(parts) == 1:  # looked at once for both rounds
+        whole = columns(parts[0])
+        columns = lambda tile: whole  # noqa: E731
     for tile in parts:
         weights = cells.part(tile)
         t = 1.0 if weights is None else weights.flatten()[:, None]
@@ -163,26 +166,48 @@ def _energy(square: float, mean: Tensor) -> Tensor:
     return (square - mean.square().sum()).clamp_min(1e-6 * square)
 
 
-def pull(
-    features: Tensor, layer: str, matches: Tensor, bank: Tensor, cell: int, weights: Tensor | None
-) -> Tensor:
-    """Σ of the distances of a part's features to those of their matched cells, (1,).
+class Pull:
+    """One layer's pull towards the features of the matched cells.
 
     Args:
-        features: (1, C, h, w) of a tile.
-        matches: (a, b) of the tile's cells, indices into the bank.
         bank: (m, C·k²) of the layer.
-        weights: (1, 1, h, w); None: all alike.
+        matches: (a, b) of the picture's cells, indices into the bank.
+        cell: side of a cell in pixels.
     """
-    stride, channels = geometry(layer).stride, features.shape[1]
-    height, width = features.shape[-2:]
-    if stride > cell:
-        ratio = stride // cell
-        matches = matches[ratio // 2 :: ratio, ratio // 2 :: ratio][:height, :width]
-    wanted = bank[matches].movedim(-1, 0)[None]  # (1, C·k², a, b)
-    k = max(1, cell // stride)
-    wanted = F.pixel_shuffle(wanted, k) if k > 1 else wanted
-    height, width = min(height, wanted.shape[-2]), min(width, wanted.shape[-1])
-    centre = bank.unflatten(1, (channels, -1)).mean((0, 2))
-    part = None if weights is None else weights[..., :height, :width]
-    return nearest_loss(features[..., :height, :width], wanted[..., :height, :width], centre, part)
+
+    def __init__(self, layer: str, bank: Tensor, matches: Tensor, cell: int) -> None:
+        self.stride, self.cell, self.bank, self.matches = geometry(layer).stride, cell, bank, matches
+        k = max(1, cell // self.stride)
+        self.centre = bank.unflatten(1, (bank.shape[1] // (k * k), -1)).mean((0, 2))  # (C,)
+        self._kept: Tensor | None = None
+
+    def __call__(self, features: Tensor, tile: Tile, weights: Tensor | None) -> Tensor:
+        """Σ of the distances of a tile's features (1, C, h, w) to those of their matched cells, (1,).
+
+        Args:
+            weights: (1, 1, h, w); None: all alike.
+        """
+        wanted = self._wanted(tile, (int(features.shape[-2]), int(features.shape[-1])))
+        height, width = wanted.shape[-2:]
+        if (height, width) != features.shape[-2:]:  # a remainder smaller than a cell has no match
+            features = features[..., :height, :width]
+            weights = None if weights is None else weights[..., :height, :width]
+        return nearest_loss(features, wanted, self.centre, weights)
+
+    def _wanted(self, tile: Tile, size: Size) -> Tensor:
+        """What a tile's features of ``size`` should point to; a whole picture's is kept, as it is asked for
+        again at each evaluation."""
+        if self._kept is not None:
+            return self._kept
+        matches = self.matches[tile.grid(self.cell)]
+        if self.stride > self.cell:
+            ratio = self.stride // self.cell
+            matches = matches[ratio // 2 :: ratio, ratio // 2 :: ratio][: size[0], : size[1]]
+        wanted = self.bank[matches].movedim(-1, 0)[None]  # (1, C·k², a, b)
+        k = max(1, self.cell // self.stride)
+        wanted = (F.pixel_shuffle(wanted, k) if k > 1 else wanted)[..., : size[0], : size[1]]
+        # In the layout of the encoder's features, the channels last.
+        found = directions(wanted, self.centre).contiguous(memory_format=torch.channels_last)
+        if tile.is_whole:
+            self._kept = found
+        return found

@@ -18,7 +18,7 @@ from impasto.losses import (
     temporal_loss,
     total_variation,
 )
-from impasto.matching import assign, cell_of, hypercolumn, pull, remember_cells
+from impasto.matching import Pull, assign, cell_of, hypercolumn, remember_cells
 from impasto.pictures import Past, Region, StyleSource
 from impasto.recipe import Recipe
 from impasto.scales import Size, Tile, tiles
@@ -79,6 +79,7 @@ class Objective:
         self.past, self.tile = tuple(past), tile
         self.cell = cell_of(self.style_terms) if self.style_terms else 1
         self._grids: dict[tuple[Size, int, str], Grid] = {}
+        self._pulls: dict[str, Pull] = {}
         with torch.no_grad():
             self.targets: Mapping[str, Tensor] = self._remember_all() if grams is None else grams
             self.contents = self._remember_content()
@@ -343,14 +344,15 @@ class Objective:
         )
 
     def _nearest_term(self, size: Size, key: str, layer: str, name: str, weight: float, index: int) -> Term:
-        region = self.regions[index]
-        grid, bank = self._grid(size, geometry(layer).stride, region), self.targets[key + region.suffix]
+        region, own = self.regions[index], key + self.regions[index].suffix
+        grid = self._grid(size, geometry(layer).stride, region)
+        if own not in self._pulls:
+            self._pulls[own] = Pull(layer, self.targets[own], self.matches[index], self.cell)
 
         def gather(view: View) -> Tensor:
-            matches = self.matches[index][view.tile.grid(self.cell)]
-            return pull(view.features[layer], layer, matches, bank, self.cell, grid.part(view.tile))
+            return self._pulls[own](view.features[layer], view.tile, grid.part(view.tile))
 
-        return Term(f"style/{key}{region.suffix}", gather, lambda total: weight * total[0] / grid.count)
+        return Term(f"style/{own}", gather, lambda total: weight * total[0] / grid.count)
 
     def _departure(self, view: View) -> Tensor:
         """Weighted squared departure from the past frames, summed: (1,)."""
