@@ -209,10 +209,9 @@ def _stop_rule(
             return True
         if tolerance <= 0 or count % 10:
             return False
-        # The same picture as ten evaluations ago is a search in trouble, not a picture that is done.
-        settled = mark is not None and best is not mark and _change(best, mark) < tolerance
-        mark = best
-        return settled
+        before, mark = mark, best.half()  # half a picture's memory, a tenth of a grey level
+        # Not changed at all is a search in trouble, not a picture that is done.
+        return before is not None and 0 < _change(mark, before) < tolerance
 
     return over
 
@@ -220,7 +219,8 @@ def _stop_rule(
 def _change(picture: Tensor, before: Tensor) -> float:
     """The largest mean absolute change of a block of 16×16 pixels: a small place counts as a large one."""
     block = min(16, *picture.shape[-2:])
-    return float(F.avg_pool2d((picture - before).abs().mean(1), block, ceil_mode=True).max())
+    gap = (picture - before).abs_().mean(1, dtype=torch.float32)
+    return float(F.avg_pool2d(gap, block, ceil_mode=True).max())
 
 
 def _descend(

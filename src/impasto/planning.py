@@ -38,9 +38,9 @@ GB = 1e9
 RUNTIME_BYTES = 0.5 * GB
 #: One float32 picture, a pixel.
 PICTURE = 12
-#: Pictures alive at once: content, the one evaluated, the best, that of ten evaluations ago, gradient,
-#: proposal, two in resampling.
-PICTURES_ALIVE = 8
+#: Pictures alive at once: content, the one evaluated, the best, that of ten evaluations ago (a half),
+#: gradient, proposal, two in resampling.
+PICTURES_ALIVE = 7.5
 #: Smallest tile that is worth its halo.
 SMALLEST_TILE = 256
 #: Fewest evaluations at the final size that a time budget is accepted for.
