@@ -12,7 +12,9 @@ import argparse
 import json
 import multiprocessing
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -107,8 +109,10 @@ def limit(size: int, rounds: int) -> dict[str, Any]:
 def pair(content: Path | None, style: Path | None, size: int) -> tuple[Tensor, Tensor]:
     c = images.load(content).pixels if content else samples.photograph("chelsea")
     s = images.load(style).pixels if style else samples.painting("swirl")
-    height, width = fit(c.shape[-2], c.shape[-1], size)
-    return resample(c, (height, width)), resample(s, fit(s.shape[-2], s.shape[-1], size))
+    side = min(c.shape[-2:])  # a square, as the evaluations above are
+    top, left = (c.shape[-2] - side) // 2, (c.shape[-1] - side) // 2
+    c = c[..., top : top + side, left : left + side]
+    return resample(c, (size, size)), resample(s, fit(s.shape[-2], s.shape[-1], size))
 
 
 def equal_loss(state: dict[str, Tensor], content: Tensor, style: Tensor, iterations: int) -> dict[str, Any]:
@@ -165,14 +169,46 @@ def _until(painting: Any, judged: Callable[[Tensor], float], target: float, spen
     return {"seconds": seconds, "reached": loss <= target, "loss": loss, "evaluations": step.evaluations}
 
 
-def default_picture(content: Tensor, style: Tensor, per_reference: float) -> dict[str, Any]:
-    """Seconds of the default picture against 500 evaluations of the tutorial's loop at the same size."""
+def presets(content: Tensor, style: Tensor, rounds: int) -> dict[str, Any]:
+    """What each preset of the embedded encoder costs, taken in turn, and how near the style it ends."""
     from impasto import runs
+    from impasto.recipe import preset
 
-    begin = time.perf_counter()
-    result = runs.stylize(content, style, size=max(content.shape[-2:]))
-    seconds = time.perf_counter() - begin
-    return {"seconds": seconds, "painting": result.seconds, "ratio": 500 * per_reference / seconds}
+    size = max(content.shape[-2:])
+    losses: dict[str, float] = {}
+
+    def paint(name: str) -> None:
+        result = runs.stylize(content, style, recipe=preset(name), size=size)
+        losses[name] = sum(value for term, value in result.losses.items() if term.startswith("style/"))
+
+    found = in_turn({name: (lambda name=name: paint(name)) for name in ("draft", "fast", "fine")}, rounds)  # type: ignore[misc]
+    return {name: {"seconds": seconds, "style": losses[name]} for name, seconds in found.items()}
+
+
+START = """
+import sys, time
+begin = time.perf_counter()
+import torch
+libraries = time.perf_counter()
+from impasto import engine, runs
+from impasto.recipe import Recipe
+job = runs.prepare(sys.argv[1], sys.argv[2], Recipe())
+next(engine.steps(job.sources, job.recipe, job.encoder))
+print(libraries - begin, time.perf_counter() - libraries)
+"""
+
+
+def start_up(content: Tensor, style: Tensor, rounds: int) -> dict[str, Any]:
+    """Seconds from a fresh interpreter to the first evaluation: PyTorch's own import, and the rest."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        files = [str(images.save(Path(folder) / f"{i}.png", one)) for i, one in enumerate((content, style))]
+        for _ in range(rounds + 1):
+            done = subprocess.run(
+                [sys.executable, "-c", START, *files], capture_output=True, text=True, check=True
+            )
+            found.append([float(value) for value in done.stdout.split()])
+    return {name: spread([row[i] for row in found[1:]]) for i, name in enumerate(("PyTorch", "Impasto"))}
 
 
 def _grow(queue: Any, which: str, size: int, tile: int | None) -> None:
@@ -271,11 +307,25 @@ def table(found: dict[str, Any]) -> str:
             lines.append(
                 f"| {name} | {b[name]['seconds']:.1f}{note} | {b['tutorial'] / b[name]['seconds']:.1f} |"
             )
-    d = found["default_picture"]
     lines += [
         "",
-        f"Default picture: {d['seconds']:.1f} s; 500 evaluations of the tutorial's loop take "
-        f"{d['ratio']:.0f} times that.",
+        f"A whole picture at {found['size']}² against 500 evaluations of the tutorial's loop, "
+        f"{500 * reference:.0f} s:",
+        "",
+        "| preset | median s | min | max | times faster | style loss at the end |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, row in found["presets"].items():
+        s = row["seconds"]
+        lines.append(
+            f"| `{name}` | {s['median']:.1f} | {s['min']:.1f} | {s['max']:.1f} "
+            f"| {500 * reference / s['median']:.0f} | {row['style']:.3f} |"
+        )
+    begin = found["start_up"]
+    lines += [
+        "",
+        "From a fresh interpreter to the first evaluation: "
+        f"PyTorch's import {begin['PyTorch']['median']:.2f} s, the rest {begin['Impasto']['median']:.2f} s.",
     ]
     if found.get("growth"):
         lines += ["", "| encoder | side | tile | seconds | peak GB |", "|---|---|---|---|---|"]
@@ -308,8 +358,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {"machine": describe(torch.device("cpu")), "size": size}
     found["evaluations"] = evaluations(size, rounds)
     found["limit"] = limit(size, rounds)
-    reference = found["evaluations"]["seconds"]["tutorial, VGG-19 float32"]["median"]
-    found["default_picture"] = default_picture(content, style, reference)
+    found["presets"] = presets(content, style, max(1, rounds // 2))
+    found["start_up"] = start_up(content, style, rounds)
     if given.weights or given.quick:
         state = read_state(given.weights) if given.weights else random_vgg19()
         found["equal_loss"] = equal_loss(dict(state), content, style, 3 if given.quick else given.iterations)
