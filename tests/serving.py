@@ -59,7 +59,7 @@ class Studio:
         self.said = []
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
         self.url = self.wait(self._address)
-        self.http = httpx.Client(base_url=self.url, timeout=60)
+        self.http = httpx.Client(base_url=self.url, timeout=300)
         self.wait(lambda: self.answers("/readyz" if ready else "/healthz"))
         return self
 
@@ -135,12 +135,12 @@ class Studio:
 
 
 def post(
-    http: Any, content: bytes | None = None, recipe: dict[str, Any] | None = None, **parts: Any
+    http: Any, content: bytes | None = None, recipe: dict[str, Any] | str = TINY, **parts: Any
 ) -> httpx.Response:
     """POST a job: one of our styles unless ``files`` has a style."""
     files: list[tuple[str, Any]] = [("content", ("x", encoded() if content is None else content))]
     files += parts.pop("files", [])
-    data = {"recipe": json.dumps(TINY if recipe is None else recipe)} | parts
+    data = {"recipe": recipe if isinstance(recipe, str) else json.dumps(recipe or TINY)} | parts
     if not any(name in ("style", "style_id") for name, _ in files) and "style_id" not in data:
         files.append(("style", ("x", encoded("PNG", (40, 40), 7))))
     answer: httpx.Response = http.post("/v1/jobs", files=files, data=data)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from typing import IO, Any
 
 from impasto import __version__, samples, weights
@@ -30,7 +30,6 @@ __all__ = ["Asked", "Desk", "from_form", "from_json", "read_json", "usable_encod
 
 DEFAULT_PRESET = "fast"
 Source = IO[bytes] | Path  # an upload, or a file of an earlier job
-_DECODERS = 2  # uploads decoded at once
 _FILES = ("content", "style", "mask", "style_mask")
 _WORDS = ("style_id", "preset", "recipe", "video", "no_mask")
 
@@ -141,16 +140,14 @@ class Desk:
 
     def __init__(self, settings: StudioSettings, jobs: Jobs) -> None:
         self.settings, self.jobs = settings, jobs
-        self._decoding = BoundedSemaphore(_DECODERS)
         self._pending: Counter[str] = Counter()
         self._lock = Lock()
 
     def run(self, function: Any, *arguments: Any) -> Any:
-        """A function of ``preparing`` in a child under the limits; at most two at once."""
-        with self._decoding:
-            return isolation.run(
-                function, *arguments, memory=self.settings.decode_bytes, seconds=self.settings.decode_seconds
-            )
+        """A function of ``preparing`` in a child under the limits."""
+        return isolation.run(
+            function, *arguments, memory=self.settings.decode_bytes, seconds=self.settings.decode_seconds
+        )
 
     @contextmanager
     def place(self, client: str) -> Iterator[None]:
@@ -364,6 +361,10 @@ def _about(error: ImpastoError, status: int, name: str | None, prefix: str = "")
     """The same with the setting that it is about, where the message names one."""
     told = re.match(r"(?:setting|unknown setting) '?(\w+)'?", error.got)
     named = told[1] if told else None
-    guess = next((one for one in Recipe.model_fields if re.search(rf"\b{one}\b", error.got)), None)
+    flags = [
+        flag.replace("-", "_") for flag in re.findall(r"--([a-z-]+)", f"{error.expected} {error.remedy}")
+    ]
+    words = [one for one in Recipe.model_fields if "_" in one and one in error.got]
+    guess = next((one for one in (*flags, *words) if one in Recipe.model_fields), None)
     found = name or (prefix + named if named else guess if not prefix else None)
     return RefusedError(error.got, error.expected, error.remedy, status=status, field=found)

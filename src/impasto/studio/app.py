@@ -9,11 +9,13 @@ import secrets
 import shutil
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
@@ -39,8 +41,10 @@ from impasto.studio.views import Entry, JobView, Limits, Preset, Problem, Settin
 
 __all__ = ["create_app"]
 
+T = TypeVar("T")
 PAGE = Path(__file__).parent / "page"
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket", "astronaut")
+_CHILDREN = 2  # at work at once
 _TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 _CLIPS = {"mov": "video/mp4", "matroska": "video/webm", "avi": "video/x-msvideo", "mpegts": "video/mp2t"}
 _PRIVATE = {"Cache-Control": "private, no-cache"}
@@ -66,6 +70,11 @@ class Studio:
         self.supervisor = Supervisor(settings, self.jobs)
         self.changes = Changes(self.jobs)
         self.attempts = Attempts()
+        self.children = CapacityLimiter(_CHILDREN)
+
+    async def apart(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Something that has a child at work, in a thread; those that wait for it hold no thread."""
+        return await to_thread.run_sync(partial(function, *arguments), limiter=self.children)
 
     def warm(self) -> None:
         """In the background: the process that children come from, then our own style pictures, once."""
@@ -191,10 +200,13 @@ def photographs() -> list[Entry]:
     return _entries(PHOTOGRAPHS, "/v1/samples")
 
 
-def _sample(request: Request, name: str, known: Any, ending: str) -> Response:
+async def _sample(request: Request, name: str, known: Any, ending: str) -> Response:
     if name not in known:
         raise HTTPException(404, f"there is no '{name[:40]}'; possible are {', '.join(known)}")
-    path = _studio(request).sample(name)
+    studio = _studio(request)
+    path = studio.settings.data / "samples" / name
+    if not path.with_suffix(".png").exists():
+        await studio.apart(studio.sample, name)
     return FileResponse(path.with_suffix(f".{ending}"), headers=_KEPT)
 
 
@@ -204,27 +216,27 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/v1/styles/{name}/thumbnail", response_class=FileResponse, responses=_PICTURE)
-def style_thumbnail(request: Request, name: str) -> Response:
+async def style_thumbnail(request: Request, name: str) -> Response:
     """A style, WebP, 256 pixels."""
-    return _sample(request, name, samples.PAINTINGS, "webp")
+    return await _sample(request, name, samples.PAINTINGS, "webp")
 
 
 @router.get("/v1/styles/{name}/picture", response_class=FileResponse, responses=_PICTURE)
-def style_picture(request: Request, name: str) -> Response:
+async def style_picture(request: Request, name: str) -> Response:
     """A style, JPEG, 768 pixels."""
-    return _sample(request, name, samples.PAINTINGS, "jpg")
+    return await _sample(request, name, samples.PAINTINGS, "jpg")
 
 
 @router.get("/v1/samples/{name}/thumbnail", response_class=FileResponse, responses=_PICTURE)
-def photograph_thumbnail(request: Request, name: str) -> Response:
+async def photograph_thumbnail(request: Request, name: str) -> Response:
     """A photograph, WebP, 256 pixels."""
-    return _sample(request, name, PHOTOGRAPHS, "webp")
+    return await _sample(request, name, PHOTOGRAPHS, "webp")
 
 
 @router.get("/v1/samples/{name}/picture", response_class=FileResponse, responses=_PICTURE)
-def photograph_picture(request: Request, name: str) -> Response:
+async def photograph_picture(request: Request, name: str) -> Response:
     """A photograph, JPEG, at its own size."""
-    return _sample(request, name, PHOTOGRAPHS, "jpg")
+    return await _sample(request, name, PHOTOGRAPHS, "jpg")
 
 
 @router.get("/v1/settings")
@@ -288,7 +300,7 @@ async def _accepted(request: Request, response: Response, before: Job | None) ->
     with studio.desk.place(client):
         asked = await _asked(request, json_too=before is not None)
         try:
-            job = await run_in_threadpool(studio.desk.accept, asked, client, before)
+            job = await studio.apart(studio.desk.accept, asked, client, before)
         finally:
             if hasattr(request.state, "form"):
                 await request.state.form.close()
@@ -407,7 +419,7 @@ def _encoded(picture: Image.Image) -> Response:
     response_class=FileResponse,
     responses=_PICTURE | {409: {"model": Problem}, 422: {"model": Problem}},
 )
-def job_result(
+async def job_result(
     request: Request,
     job: str,
     format: Annotated[Literal["png", "jpeg", "webp"], Query()] = "png",
@@ -415,7 +427,7 @@ def job_result(
     download: Annotated[bool, Query()] = False,
 ) -> Response:
     """The picture, its recipe inside, as strong as is asked for; the clip as MP4."""
-    studio, found = _studio(request), _job(request, job)
+    studio, found = _studio(request), await run_in_threadpool(_job, request, job)
     if found.result is None:
         raise HTTPException(
             409 if found.state not in FINAL else 404, "there is no result; see the job's state"
@@ -427,7 +439,8 @@ def job_result(
     if clip or (format == "png" and strength == 1.0):
         return _file(request, job, found.result, media_type=kind, filename=name)
     recipe = Recipe.from_json(found.recipe).to_json()
-    path = studio.desk.run(preparing.export, studio.settings.folder(found.id), recipe, format, strength)
+    folder = studio.settings.folder(found.id)
+    path: Path = await studio.apart(studio.desk.run, preparing.export, folder, recipe, format, strength)
     gone = BackgroundTask(path.unlink, missing_ok=True)
     return FileResponse(path, media_type=kind, filename=name, headers=_PRIVATE, background=gone)
 
@@ -445,7 +458,7 @@ async def look(request: Request) -> Response:
     folder = studio.settings.data / "incoming" / secrets.token_hex(8)
     folder.mkdir()
     try:
-        kind, height, width = await run_in_threadpool(_look, studio, asked, folder)
+        kind, height, width = await studio.apart(_look, studio, asked, folder)
         data = (folder / "look.jpg").read_bytes()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

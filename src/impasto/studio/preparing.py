@@ -25,7 +25,7 @@ from impasto.recipe import Recipe
 from impasto.scales import Size, fit, resample
 from impasto.studio.isolation import RefusedError
 from impasto.studio.settings import StudioSettings
-from impasto.studio.uploads import Header, header
+from impasto.studio.uploads import header
 from impasto.video.settings import VideoRecipe
 
 __all__ = [
@@ -75,7 +75,7 @@ def prepare(folder: Path, order: Order, limits: StudioSettings) -> dict[str, Any
     os.chdir(folder)
     about = header(Path("content"), "content", limits, clips=True)
     recipe, _ = recipes(order)
-    source = _decoded("content", limits) if about.kind == "image" else _first_frame(about)
+    source = _decoded("content", limits) if about.kind == "image" else _first_frame()
     size = _result_size(recipe, source.size, about.kind, limits)
     _keep(Path("content.png"), source, size)
     _jpeg(Path("content.jpg"), images.load("content.png"))
@@ -107,14 +107,15 @@ def _decoded(name: str, limits: StudioSettings, field: str | None = None) -> Pic
         raise RefusedError(error.got, error.expected, error.remedy, field=field or name) from None
 
 
-def _first_frame(about: Header) -> Picture:
+def _first_frame() -> Picture:
     from impasto.video.frames import open_clip, read
     from impasto.video.store import from_pixels
 
-    clip = open_clip("content")
-    frame = next(iter(islice(read(clip), 1)))
-    pixels = from_pixels(frame.pixels)
-    return Picture(pixels[:, :3])
+    try:
+        frame = next(iter(islice(read(open_clip("content")), 1)))
+    except ImpastoError as error:
+        raise RefusedError(error.got, error.expected, error.remedy, field="content") from None
+    return Picture(from_pixels(frame.pixels)[:, :3])
 
 
 def _result_size(recipe: Recipe, source: Size, kind: str, limits: StudioSettings) -> Size:
@@ -232,7 +233,7 @@ def look(folder: Path, limits: StudioSettings) -> tuple[str, int, int]:
     """``look.jpg`` of the file ``content``, for browsers that cannot show it: (kind, height, width)."""
     os.chdir(folder)
     about = header(Path("content"), "content", limits, clips=True)
-    picture = _decoded("content", limits) if about.kind == "image" else _first_frame(about)
+    picture = _decoded("content", limits) if about.kind == "image" else _first_frame()
     height, width = picture.size
     size = fit(height, width, min(_LOOK, max(height, width)))
     _jpeg(Path("look.jpg"), Picture(resample(picture.pixels, size)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from impasto import reading
 from impasto.errors import PictureError
@@ -100,6 +101,11 @@ def _unknown(path: Path, field: str, *, clip: bool) -> RefusedError:
 
 def _picture(path: Path, field: str, kind: str) -> Header:
     with path.open("rb") as file:
+        if kind == "TIFF":  # Pillow does not open the deep ones
+            import tifffile
+
+            page: Any = tifffile.TiffFile(file).pages[0]
+            return Header("image", kind, int(page.imagewidth), int(page.imagelength))
         width, height = reading.open_header(kind, file, field).size
     return Header("image", kind, width, height)
 
