@@ -39,7 +39,11 @@ from impasto.video.store import from_pixels, to_pixels, write_png
 
 @dataclass(frozen=True)
 class Row:
-    """One clip's figures; times in seconds a frame, evaluations at full size a frame."""
+    """One clip's figures; times in seconds a frame, evaluations at full size a frame.
+
+    ``film`` to ``ours_raw`` are warp errors, those named raw with the flow as the method finds it,
+    without ``motion.rest``. ``style``: frame → style loss over that of the same frame as a picture.
+    """
 
     clip: str
     size: str
@@ -48,7 +52,9 @@ class Row:
     ours_early: float
     from_content: float
     from_noise: float
-    style: float
+    film_raw: float
+    ours_raw: float
+    style: dict[int, float]
     evaluations: float
     ms_each: float
     cpu: float
@@ -69,12 +75,14 @@ def load(place: Path, size: int, frames: int, skip: int = 0) -> list[Tensor]:
     return found
 
 
-def errors(film: list[Tensor], painted: list[Tensor]) -> float:
-    """Mean warp error over the clip."""
+def errors(film: list[Tensor], painted: list[Tensor], raw: bool = False) -> float:
+    """Mean warp error over the clip; ``raw``: with DIS flow as it is, noise on bare walls and all."""
     method, found = motion.FLOWS["dis"](), []
     for a, b, x, y in zip(film, film[1:], painted, painted[1:], strict=False):
         longest = max(a.shape[-2:])
-        forth, back = motion.flows(motion.grey(a, longest), motion.grey(b, longest), method)
+        first, second = motion.grey(a, longest), motion.grey(b, longest)
+        both = (method(first, second), method(second, first))
+        forth, back = both if raw else motion.flows(first, second, method)
         found.append(warp_error(x, y, forth, motion.occluded(forth, back)))
     return float(np.mean(found))
 
@@ -121,13 +129,17 @@ def measure(place: Path, style: StyleSource, job: runs.Job, options: argparse.Na
     first = film[: options.baseline]
     from_content, from_noise = (one_by_one(first, studio, init) for init in ("content", "noise"))
     evaluations = float(np.mean([one.evaluations for one in painted[1:]]))
-    # The last frame as a single picture: what the style loss of a video's last frame is compared with.
-    single = judge(one_by_one(film[-1:], studio, "content")[0], film[-1], studio)
+    # The same frames as single pictures: what a video's style loss is compared with.
+    style = {}
+    for at in sorted({min(at, len(film) - 1) for at in options.style_at}):
+        single = judge(one_by_one(film[at : at + 1], studio, "content")[0], film[at], studio)
+        style[at] = round(judge(ours[at], film[at], studio) / single, 3)
     sheet(options.output, place.stem, film, ours)
     return Row(
         place.stem, f"{width}×{height}",
         errors(film, film), errors(film, ours), errors(first, ours[: len(first)]),
-        errors(first, from_content), errors(first, from_noise), judge(ours[-1], film[-1], studio) / single,
+        errors(first, from_content), errors(first, from_noise),
+        errors(film, film, raw=True), errors(film, ours, raw=True), style,
         evaluations, 1000 * cpu / max(evaluations, 1), cpu, wall,
         float(np.mean([one.known for one in painted[1:]])),
         float(np.mean([one.still for one in painted[1:]])),
@@ -153,6 +165,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=10)
     parser.add_argument("--skip", type=int, default=0, help="frames to leave out at the start")
     parser.add_argument("--baseline", type=int, default=3)
+    parser.add_argument("--style-at", type=int, nargs="*", default=[6, 12, 24], help="frames, from 0")
     parser.add_argument("--settings", type=json.loads, default={}, help="of VideoRecipe, as JSON")
     parser.add_argument("--output", type=Path, help="folder for sheets and figures")
     options = parser.parse_args()
@@ -172,7 +185,8 @@ def main() -> None:
         print(
             f"  warp error: {row.ours / row.film:.2f} × the film's; from content one by one "
             f"{row.from_content / row.ours_early:.1f} × ours, from noise "
-            f"{row.from_noise / row.ours_early:.1f} ×; style {row.style:.2f} × the single picture's; "
+            f"{row.from_noise / row.ours_early:.1f} ×; with raw flow {row.ours_raw / row.film_raw:.2f} ×; "
+            f"style × the single picture's: {row.style}; "
             f"{row.evaluations:.1f} evaluations, {row.cpu:.1f} s CPU, "
             f"{row.wall:.1f} s wall a frame; Ruder's 1000: {row.ms_each:.0f} s CPU a frame",
             flush=True,

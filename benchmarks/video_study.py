@@ -3,7 +3,7 @@
     python benchmarks/video_study.py CLIP STYLE --size 256 --frames 8
 
 One setting at a time is changed from the defaults; whole jobs are run, lossless, and measured as
-`impasto video-report` does.
+`impasto video-report` does. Style: the style loss of the last frame over that of the same frame as a picture.
 """
 
 from __future__ import annotations
@@ -11,14 +11,19 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from video import judge, one_by_one
 
-from impasto.video import report
-from impasto.video.job import prepare_video
+from impasto.scales import resample
+from impasto.video import report, sequence
+from impasto.video.frames import open_clip, read
+from impasto.video.job import VideoJob, prepare_video
 from impasto.video.settings import VideoRecipe
 from impasto.video.stages import run_video
+from impasto.video.store import from_pixels
 
 VARIANTS: dict[str, dict[str, object]] = {
     "defaults": {},
@@ -37,6 +42,16 @@ VARIANTS: dict[str, dict[str, object]] = {
 }
 
 
+def style(job: VideoJob, output: Path, frames: int) -> float:
+    """Style loss of the last frame over that of the same frame as a picture."""
+    studio = sequence.open_studio(job.styles, job.recipe, job.encoder, *job.size)
+    *_, painted = read(open_clip(output))
+    *_, filmed = islice(read(job.clip), frames)
+    film = resample(from_pixels(filmed.pixels)[:, :3], job.size)
+    (single,) = one_by_one([film], studio, "content")
+    return judge(from_pixels(painted.pixels), film, studio) / judge(single, film, studio)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clip", type=Path)
@@ -44,7 +59,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--frames", type=int, default=8)
     options = parser.parse_args()
-    print("| variant | warp error × film's | contrast, last / first | CPU s a frame |\n|---|---|---|---|")
+    print("| variant | warp error × film's | style × picture's | contrast, last / first | CPU s a frame |")
+    print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for name, settings in VARIANTS.items():
             recipe = VideoRecipe(**settings)
@@ -60,7 +76,8 @@ def main() -> None:
             film, result = found.tracks
             contrast = np.array(result.contrasts)
             ratio, kept = result.error / film.error, contrast[-1] / contrast[0]
-            print(f"| {name} | {ratio:.2f} | {kept:.3f} | {spent:.2f} |", flush=True)
+            strength = style(job, output, options.frames)
+            print(f"| {name} | {ratio:.2f} | {strength:.2f} | {kept:.3f} | {spent:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

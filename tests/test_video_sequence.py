@@ -11,7 +11,7 @@ import torch
 
 from clips import moving_square, texture
 from fakes import tiny_encoder
-from impasto.engine import Sources, steps, style_grams
+from impasto.engine import Limits, Sources, steps, style_grams
 from impasto.errors import RecipeError
 from impasto.losses import temporal_loss
 from impasto.objective import Objective, Past, StyleSource
@@ -210,3 +210,12 @@ def test_wrong_settings_are_one_line(settings: dict[str, object]) -> None:
 def test_long_term_always_has_the_frame_before() -> None:
     assert VideoRecipe(long_term="4,2").long_term == (1, 2, 4)
     assert dataclasses.asdict(Earlier(torch.zeros(1), torch.zeros(1))).keys() == {"filmed", "painted"}
+
+
+def test_a_large_frame_is_judged_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiles change a frame by rounding alone."""
+    frames = [from_pixels(frame) for frame in moving_square(2)]
+    whole = walk(frames, studio())[-1].pixels
+    monkeypatch.setattr(sequence, "_WHOLE", 0)
+    monkeypatch.setattr(sequence, "_TILED", Limits(tile=64))
+    assert (walk(frames, studio())[-1].pixels - whole).abs().mean() < 2 / 255

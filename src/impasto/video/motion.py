@@ -197,7 +197,8 @@ def _windowed(parts: int = 256, shape: float = 6.0) -> Tensor:
     at = torch.linspace(0.0, 1.0, parts + 1, dtype=torch.float64)[:, None] - torch.tensor(_NODES)
     window = torch.special.i0(shape * (1.0 - (at / 5.0).square()).clamp_min(0.0).sqrt())
     weights = torch.sinc(at) * window
-    return (weights / weights.sum(1, keepdim=True)).float()
+    found: Tensor = weights / weights.sum(1, keepdim=True)
+    return found.float()
 
 
 _TABLE = _windowed()
@@ -275,7 +276,8 @@ def certainty(
 
     Ruder's mask, its holes widened by a pixel and its edges smoothed, so that no outline of the mask is
     painted; and, differing from the paper, times how well the filmed frames themselves agree along the flow:
-    a flow can be consistent both ways and wrong, which would drag ghosts along.
+    a flow can be consistent both ways and wrong, which would drag ghosts along. And boundaries of motion by
+    less than a pixel do not count: they uncover nothing.
 
     Args:
         flow: (h, w, 2) present → past, at any size.
@@ -287,7 +289,9 @@ def certainty(
         (1, 1, H, W) in [0, 1], and the flow on the frames' grid.
     """
     height, width = now.shape[-2:]
-    kept: Any = 1.0 - (occluded(flow, back) | motion_boundaries(flow)).astype(np.float32)
+    length: Any = np.sqrt(np.square(flow).sum(-1))
+    moves = cv2.dilate(length, np.ones((5, 5), np.uint8)) >= 1.0
+    kept: Any = 1.0 - (occluded(flow, back) | (motion_boundaries(flow) & moves)).astype(np.float32)
     kept = cv2.erode(kept, np.ones((3, 3), dtype=np.uint8), borderValue=1.0)
     if kept.shape != (height, width):
         kept = cv2.resize(kept, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -236,21 +236,33 @@ _COLOURS = ("#666666", "#1668b8", "#c8501e", "#7a3fa0", "#3d8f3d")
 
 
 def _chart(found: Measured) -> str:
-    """Warp error of every pair of frames, as SVG, logarithmic."""
-    width, height = 760, 200
+    """Warp error of every pair of frames, as SVG, logarithmic: a line at 1, 2 and 5 of each decade."""
+    width, height, left, foot = 760, 240, 64, 22
     values = [e for track in found.tracks for e in track.errors if e > 0] or [1e-6, 1.0]
-    low, high = np.log10(min(values)), np.log10(max(values))
-    span = max(float(high - low), 1e-6)
-    lines = []
+    low, high = (
+        np.log10(min(values)) - 0.3,
+        np.log10(max(values)) + 0.3,
+    )  # so that at least two lines are seen
+    count = max(len(found.tracks[0].errors) - 1, 1)
+
+    def place(k: int, error: float) -> tuple[float, float]:
+        share = (np.log10(max(error, 10.0**low)) - low) / (high - low)
+        return left + (width - left - 8) * k / count, (height - foot) - (height - foot - 8) * float(share)
+
+    parts = []
+    for decade in range(int(np.floor(low)), int(np.ceil(high)) + 1):
+        for value in (10.0**decade, 2 * 10.0**decade, 5 * 10.0**decade):
+            if low <= np.log10(value) <= high:
+                y = place(0, value)[1]
+                parts.append(f'<path stroke="#ddd" d="M{left} {y:.1f}H{width}"/>')
+                parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.0e}</text>')
+    for k in sorted({0, count // 2, count}):
+        parts.append(f'<text x="{place(k, 1)[0]:.1f}" y="{height - 4}" text-anchor="middle">{k + 1}</text>')
     for track, colour in zip(found.tracks, _COLOURS * 9, strict=False):
-        count = max(len(track.errors) - 1, 1)
-        points = " ".join(
-            f"{10 + (width - 20) * k / count:.1f},"
-            f"{height - 10 - (height - 20) * (np.log10(max(e, 10.0**low)) - low) / span:.1f}"
-            for k, e in enumerate(track.errors)
-        )
-        lines.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.5" points="{points}"/>')
-    return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="warp error">{"".join(lines)}</svg>'
+        points = " ".join("{:.1f},{:.1f}".format(*place(k, e)) for k, e in enumerate(track.errors))
+        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{points}"/>')
+    style = 'font-size="11" fill="#666" stroke-linejoin="round" role="img" aria-label="warp error"'
+    return f'<svg viewBox="0 0 {width} {height}" {style}>{"".join(parts)}</svg>'
 
 
 def _data(path: Path, kind: str) -> str:
@@ -271,7 +283,7 @@ def _page(found: Measured, names: Sequence[str], folder: Path) -> str:
             f"<td>{track.error / film:.2f}</td><td>{drift}</td><td>{contrast}</td></tr>"
         )
         clip = _data(folder / f"clip_{name}.mp4", "video/mp4")
-        caption = f"<figcaption>{title}</figcaption>"
+        caption = f'<figcaption style="color:{colour}">{title}</figcaption>'
         clips.append(f'<figure><video src="{clip}" muted loop controls></video>{caption}</figure>')
         strip = _data(folder / f"strip_{name}.png", "image/png")
         strips.append(f'<figure><img src="{strip}" alt="">{caption}</figure>')
@@ -294,13 +306,15 @@ _HTML = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Impasto: 
 td,th{{padding:2px 14px 2px 0;text-align:left}}figcaption{{color:#666}}</style>
 <h1>Video report</h1>
 <p>Warp error: the film's motion applied to the next frame, mean squared difference to this one where it
-is not covered, pictures in [0, 1].</p>
+is not covered, pictures in [0, 1]. What stands still as far as one can see has no motion.</p>
 <table><tr><th>clip</th><th>warp error</th><th>× film</th><th>mean, first to last</th><th>contrast</th></tr>
 {rows}</table>
 <h2>Side by side</h2><p><button
 onclick="for(const v of document.querySelectorAll('video')){{v.currentTime=0;v.play()}}">
 Play all together</button></p><div class="row">{clips}</div>
 <h2>Warp error from frame to frame</h2>{chart}
-<h2>One column over time</h2><div class="row">{strips}</div>
+<p>Each pair of frames, from 1; a logarithmic scale. Colours as in the table.</p>
+<h2>One column over time</h2><p>What stands still is a horizontal line; flicker is a comb.</p>
+<div class="row">{strips}</div>
 <h2>Motion</h2><div class="row">{drawn}</div></html>
 """

@@ -51,6 +51,9 @@ _MUCH, _LEAST = 0.05, 0.25
 #: What hardly moves, and what will be copied, is held this much harder: it is not resampled, so nothing of
 #: its style is lost, and what is painted beside it must know that it stays as it is.
 _CALM, _COPIED = 30.0, 300.0
+#: Above so many pixels a frame is judged in tiles, and the optimiser remembers no more than this. Fixed, not
+#: taken from the memory there is: a run that goes on elsewhere must end in the same bytes.
+_WHOLE, _TILED = 1920 * 1200, engine.Limits(tile=1280, optimiser_bytes=2_000_000_000)
 #: Up to this motion, in pixels a frame, a part may stand still.
 _TREMOR = 0.15
 
@@ -182,9 +185,12 @@ def recolour(filmed: Tensor, painted: Tensor, known: Tensor) -> Tensor:
 
 def _run(sources: Sources, recipe: Recipe, studio: Studio) -> tuple[Step, float]:
     """The last step, and the cost in evaluations at full size."""
-    taken = list(engine.steps(sources, recipe, studio.encoder))
-    final = taken[-1].size  # a plan has at least one evaluation
-    return taken[-1], sum(step.size[0] * step.size[1] for step in taken) / (final[0] * final[1])
+    limits = _TILED if sources.shape[0] * sources.shape[1] > _WHOLE else None
+    area = 0
+    for step in engine.steps(sources, recipe, studio.encoder, limits=limits):
+        last = step  # a plan has at least one evaluation
+        area += step.size[0] * step.size[1]
+    return last, area / (last.size[0] * last.size[1])
 
 
 def paint(filmed: Tensor, studio: Studio, mask: Tensor | None = None, past: tuple[Past, ...] = ()) -> Painted:

@@ -180,7 +180,7 @@ def require_room(job: VideoJob, needed: int) -> None:
     free = shutil.disk_usage(job.output.parent).free
     if there == 0 and needed > free:
         raise VideoError(
-            f"the frames need {needed / 1e9:.1f} GB on the way and {free / 1e9:.1f} GB are free",
+            f"the frames need up to {needed / 1e6:.0f} MB on the way and {free / 1e6:.0f} MB are free",
             remedy="make room, or paint smaller with --size",
         )
 

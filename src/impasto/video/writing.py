@@ -49,9 +49,12 @@ class Codec:
 # frames gave either of two files, whatever the threads); a resumed run must end in the same bytes.
 _H264 = (("preset", "medium"), ("x264-params", "mbtree=0"))
 
+# x265 writes a page about itself for every clip, past FFmpeg's own log.
+_HEVC = (("preset", "medium"), ("x265-params", "log-level=error"))
+
 CODECS: dict[str, Codec] = {
     "h264": Codec("libx264", ("yuv420p", ""), _H264, crf=True, even=True),
-    "hevc": Codec("libx265", ("yuv420p", ""), (("preset", "medium"),), crf=True, even=True),
+    "hevc": Codec("libx265", ("yuv420p", ""), _HEVC, crf=True, even=True),
     "vp9": Codec("libvpx-vp9", ("yuv420p", ""), (("b", "0"),), crf=True, even=True),
     "prores": Codec("prores_ks", ("yuv422p10le", "yuva444p10le"), even=True, deep=True),
     "ffv1": Codec("ffv1", ("bgr0", "bgra"), (("level", "3"),)),
