@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +12,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from PIL import Image
+
+from serving import Studio
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install '.[dev]'")
 
@@ -52,58 +46,6 @@ REPORTER = (
 
 
 @contextmanager
-def serving(folder: Path, *flags: str) -> Iterator[str]:
-    """A studio on a free port of this machine; yields its address."""
-    command = [
-        sys.executable,
-        "-m",
-        "impasto.cli",
-        "studio",
-        "--no-open",
-        "--port",
-        "0",
-        "--data",
-        str(folder),
-    ]
-    process = subprocess.Popen(
-        [*command, *flags],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    said: list[str] = []
-    reader = threading.Thread(target=lambda: said.extend(process.stdout or ()), daemon=True)
-    reader.start()
-    try:
-        yield address(process, said)
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def address(process: subprocess.Popen[str], said: list[str], patience: float = 90) -> str:
-    """The address that the server prints, once it answers there."""
-    end = time.monotonic() + patience
-    while time.monotonic() < end and process.poll() is None:
-        found = re.search(r"http://127\.0\.0\.1:\d+", "".join(said))
-        if found:
-            try:
-                urllib.request.urlopen(f"{found[0]}/healthz", timeout=2).close()
-            except OSError:
-                pass
-            else:
-                return found[0]
-        time.sleep(0.1)
-    raise AssertionError(f"the studio did not start: {''.join(said)}")
-
-
-@contextmanager
 def chromium() -> Iterator[Any]:
     """Debian's Chromium with a fresh profile; skips where there is none."""
     if not Path(CHROMIUM).exists():
@@ -120,7 +62,7 @@ class Visit:
     def __init__(self, browser: Any, base: str, **options: Any) -> None:
         self.base = base
         self.context = browser.new_context(**(options or DESK))
-        self.context.set_default_timeout(60_000)
+        self.context.set_default_timeout(120_000)
         self.context.add_init_script(REPORTER)
         self.complaints: list[str] = []
         self.hosts: set[str] = set()
@@ -202,8 +144,8 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def studio(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a studio that several test files share."""
-    with serving(tmp_path_factory.mktemp("studio")) as found:
-        yield found
+    with Studio(tmp_path_factory.mktemp("studio")) as running:
+        yield running.url
 
 
 @pytest.fixture

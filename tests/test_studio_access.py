@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from browsing import DESK, PHONE, TINY, Visit, serving
+from browsing import DESK, PHONE, TINY, Visit, picture
 from clips import moving_square, write_clip
 from conftest import ROOT
+from serving import Studio
 
 pytest_plugins = ["browsing"]
 
@@ -97,7 +98,7 @@ def test_the_shell_without_network(visit: Callable[..., Visit], painted: str) ->
         "/sw.js",
         "/index.html",
     }
-    assert {path for path in files if "/icons/" not in path} <= set(kept)
+    assert {path for path in files if not path.endswith((".png", ".webp"))} <= set(kept)
     assert set(kept) <= files | {"/"}
     one.expected = ("ERR_INTERNET_DISCONNECTED", "ERR_FAILED", "Failed to fetch")
     one.context.set_offline(True)
@@ -250,11 +251,11 @@ def test_reduced_motion(visit: Callable[..., Visit]) -> None:
 
 
 def test_the_token_is_asked_for_once(browser: Any, visit: Callable[..., Visit], tmp_path: Path) -> None:
-    with serving(tmp_path, "--token", "correct-horse-battery") as base:
-        one = Visit(browser, base)
+    with Studio(tmp_path, "--token", "correct-horse-battery") as studio:
+        one = Visit(browser, studio.url)
         one.expected = ("401", "403")
         page = one.page
-        page.goto(base)
+        page.goto(one.base)
         page.wait_for_selector("#token[open]")
         page.fill("#token-text", "wrong")
         page.keyboard.press("Enter")
@@ -273,11 +274,11 @@ def test_the_token_is_asked_for_once(browser: Any, visit: Callable[..., Visit], 
 
 def test_a_server_that_is_away_loses_nothing(browser: Any, tmp_path: Path) -> None:
     """Requests fail for a while: it is said, nothing chosen is lost, and the same button works afterwards."""
-    with serving(tmp_path) as base:
-        one = Visit(browser, base)
+    with Studio(tmp_path) as studio:
+        one = Visit(browser, studio.url)
         one.expected = ("ERR_",)
         page = one.open()
-        one.choose()
+        one.choose(picture(tmp_path / "mine.png"))
         one.style("garden")
         one.set(TINY)
         page.route("**/*", lambda route: route.abort())

@@ -1,4 +1,7 @@
-"""Makes the page's icons from the project's own wave: ``python docs/studio/icons.py``."""
+"""Makes the page's icons from the project's own wave, and the gallery's thumbnails of all eight styles.
+
+``python docs/studio/icons.py``
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ from PIL import Image
 
 from impasto import images, samples
 
-ICONS = Path(__file__).resolve().parents[2] / "src" / "impasto" / "studio" / "page" / "icons"
+PAGE = Path(__file__).resolve().parents[2] / "src" / "impasto" / "studio" / "page"
+ICONS, STYLES = PAGE / "icons", PAGE / "styles"
 PAINTED = 2048
+#: A style's size in the studio, and the side of its thumbnail.
+STYLE, THUMBNAIL = 768, 256
 #: Middle and side of the square, as shares of the painting's width: the crest reaching for the sun.
 MIDDLE, SIDE = (0.62, 0.26), 0.48
 #: Maskable icons lose up to a fifth on each side.
@@ -39,6 +45,11 @@ def main() -> None:
     for name, side in (("apple-touch.png", 180), ("icon-192.png", 192), ("icon-512.png", 512)):
         write(near, name, side)
     write(far, "maskable-512.png", 512)
+    STYLES.mkdir(exist_ok=True)
+    for name in samples.PAINTINGS:
+        style = Image.fromarray(images.to_uint8(samples.painting(name, size=STYLE)))
+        style.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        style.save(STYLES / f"{name}.webp", quality=80, method=6)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from browsing import DESK, PHONE, Visit, chromium, serving  # noqa: E402
+from browsing import DESK, PHONE, Visit, chromium  # noqa: E402
+from serving import Studio  # noqa: E402
 
 HERE = Path(__file__).parent
 #: Pictures of one row of the page, each side by side at this height.
@@ -134,13 +135,13 @@ def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
-        serving(Path(folder) / "data") as base,
+        Studio(Path(folder) / "data", "--threads", str(psutil.cpu_count())) as studio,
         chromium() as browser,
     ):
         camera = Camera(out, Path(folder))
 
         def visit(work: Callable[..., Any], name: str, **options: Any) -> Any:
-            one = Visit(browser, base, **options)
+            one = Visit(browser, studio.url, **options)
             found = work(one, camera, name)
             one.verify()
             one.context.close()
