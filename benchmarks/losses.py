@@ -52,6 +52,8 @@ OWN = (
 )
 VARIANTS: dict[str, dict[str, Any]] = {
     "gram": {},
+    # What a loss that keeps more of the content has to beat.
+    "gram, content x 2": {"content_weight": 0.1},
     "wasserstein": {"style_loss": "wasserstein"},
     "sliced": {"style_loss": "sliced"},
     "histogram": {"style_loss": "histogram"},

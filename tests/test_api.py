@@ -384,3 +384,21 @@ def test_what_makes_no_sense_is_refused_in_one_line(wrong, match):
     assert "\n" not in str(caught.value)
     with pytest.raises(RecipeError, match=match):
         Recipe().replace(**wrong)
+
+
+@pytest.mark.parametrize("settings", [{"size": True}, {"iterations": [30, True]}, {"strength": False}])
+def test_true_and_false_are_no_numbers(settings):
+    with pytest.raises(RecipeError, match="true or false"):
+        Recipe.from_json(json.dumps(settings))
+
+
+def test_a_start_that_is_transparent_shows_the_content_there():
+    content, start = picture(24, 32), torch.zeros(1, 4, 24, 32)
+    start[:, 0], start[:, 3, :, 16:] = 1.0, 1.0
+    shown = runs.prepare(content, checks(24, 24), Recipe(size=32), init_image=start).sources.start
+    assert torch.equal(shown[..., :16], content[..., :16])
+    red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 24, 32)
+    assert torch.equal(shown[..., 16:], red[..., 16:])
+    texture = Recipe(size=32, content_weight=0)
+    shown = runs.prepare(None, checks(24, 24), texture, init_image=start).sources.start
+    torch.testing.assert_close(shown, red, atol=0.01, rtol=0)

@@ -12,8 +12,9 @@ from fakes import checks, picture, tiny_encoder
 from impasto import colour, engine
 from impasto.engine import Sources
 from impasto.errors import RecipeError
-from impasto.objective import StyleSource
+from impasto.objective import Past, StyleSource
 from impasto.recipe import Recipe
+from impasto.sources import ready
 
 #: sRGB → OKLab of primaries, from CSS Color 4 (§ 9.2 and its samples).
 KNOWN = {
@@ -132,4 +133,31 @@ def test_colours_need_both_pictures():
             Recipe(size=48, colours="match", content_weight=0, init="noise"), tiny_encoder(),
         ))  # fmt: skip
     with pytest.raises(RecipeError, match="looked at once for many"):
-        engine.style_grams(Sources(picture(48, 48)), Recipe(colours="content"), tiny_encoder())
+        engine.style_grams(
+            Sources(picture(48, 48), (StyleSource(checks(48, 48)),)),
+            Recipe(colours="content"),
+            tiny_encoder(),
+        )
+
+
+@pytest.mark.parametrize("kind", ["content", "match"])
+def test_a_style_with_a_palette_of_its_own_is_brought_to_that_one(kind):
+    content, other = picture(40, 48), 0.2 + 0.3 * picture(40, 48, 9)
+    palette = colour.colour_moments(colour.to_oklab(other))
+    given = Sources(content, (StyleSource(checks(48, 48), palette=palette),))
+    recipe = Recipe(size=48, colours=kind, style_crop=(0, 0, 40, 40), style_rotation=30)
+    (style,) = ready(given, recipe).styles
+    lightness = colour.to_oklab(style.pixels)[:, 0]
+    assert float(lightness.mean()) == pytest.approx(float(palette[0][0]), abs=0.02)
+    assert style.palette is palette
+    assert engine.style_grams(given, recipe.replace(coarsest=48), tiny_encoder())
+
+
+def test_with_the_contents_colours_the_start_and_the_past_are_grey_too():
+    past = Past(picture(40, 48, 3), torch.ones(1, 1, 40, 48), 1.0)
+    given = Sources(picture(40, 48), (StyleSource(checks(48, 48)),), start=picture(40, 48, 2), past=(past,))
+    made = ready(given, Recipe(colours="content"))
+    for grey in (made.content, made.start, made.past[0].pixels, made.styles[0].pixels):
+        assert float(colour.to_oklab(grey)[:, 1:].abs().max()) < 1e-3
+    made = ready(given, Recipe(colours="match"))
+    assert torch.equal(made.start, given.start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from fakes import checks, picture, tiny_encoder
 from impasto import colour, engine, images, mixing
 from impasto.engine import Sources
 from impasto.errors import PictureError, RecipeError
-from impasto.objective import Objective, StyleSource
+from impasto.objective import BALANCE, Objective, StyleSource
 from impasto.recipe import Recipe
 
 
@@ -31,7 +32,19 @@ def test_each_side_is_measured_on_its_own_scale():
         at_content = judged(strength).evaluate(content)[2]
         elsewhere = judged(strength).evaluate(content.flip((-2, -1)))[2]
         assert at_content["style/relu2_1"] == pytest.approx(1.0)
-        assert elsewhere["content/relu3_2"] == pytest.approx(((1 - strength) / strength) ** 3 / 40)
+        assert elsewhere["content/relu3_2"] == pytest.approx(BALANCE * ((1 - strength) / strength) ** 3)
+
+
+def test_one_layer_far_off_does_not_hide_the_others():
+    content = picture(48, 64, 1).double()
+    layers = {"style_layers": ("relu1_1", "relu2_1", "relu3_1")}
+    terms = judged(0.5, **layers).evaluate(content)[2]
+    style = [value for name, value in terms.items() if name.startswith("style/")]
+    assert len(style) * math.prod(style) ** (1 / 3) == pytest.approx(1.0)
+    # A thousand times the weight on one layer is as if the others were a thousand times nearer.
+    heavy = judged(0.5, style_layer_weights=(1000, 1, 1), **layers).evaluate(content)[2]
+    style = [value for name, value in heavy.items() if name.startswith("style/")]
+    assert len(style) * math.prod(style) ** (1 / 3) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("normalisation", ["gatys", "neural-style"])

@@ -18,6 +18,7 @@ from PIL import Image
 
 from clips import moving_square, packets, texture, write_clip
 from fakes import tiny_encoder
+from impasto.colour import to_oklab
 from impasto.errors import VideoError
 from impasto.recipe import Recipe
 from impasto.video import job as jobs
@@ -264,3 +265,37 @@ def test_an_output_that_cannot_be_is_refused_at_once(
         jobs.prepare_video(clip, style, output, QUICK)
     assert clip.stat().st_size > 0
     assert not list(tmp_path.glob("*.work"))
+
+
+# -- colours -----------------------------------------------------------------------------------------------
+
+
+def test_colours_of_the_film_stay_and_those_of_the_style_are_fixed_by_its_first_frame(
+    clip: Path, style: Path, tmp_path: Path
+) -> None:
+    def frames(kind: str) -> list[np.ndarray]:
+        recipe = QUICK.replace(picture=QUICK.picture.replace(size=96, colours=kind))
+        job = jobs.prepare_video(clip, style, tmp_path / f"{kind}.mkv", recipe, codec="ffv1")
+        palettes = {one.palette is None for one in job.styles}
+        assert palettes == {kind == "style"}
+        stages.run_video(job)
+        return [frame.pixels for frame in read(open_clip(tmp_path / f"{kind}.mkv"))]
+
+    filmed = [frame.pixels for frame in read(open_clip(clip))]
+    found = {kind: frames(kind) for kind in ("style", "content", "match")}
+
+    def chroma(a: np.ndarray, b: np.ndarray) -> float:
+        one, other = (to_oklab(store.from_pixels(x))[:, 1:] for x in (a, b))
+        return float((one - other).abs().mean())
+
+    for a, b, c in zip(found["content"], filmed, found["style"], strict=True):
+        assert chroma(a, b) < 0.5 * chroma(c, b)
+    assert any((a != b).any() for a, b in zip(found["match"], found["style"], strict=True))
+
+
+def test_a_video_of_which_nothing_would_be_painted_is_refused(
+    clip: Path, style: Path, tmp_path: Path
+) -> None:
+    recipe = QUICK.replace(picture=QUICK.picture.replace(colours="only"))
+    with pytest.raises(VideoError, match="colours 'only'"):
+        jobs.prepare_video(clip, style, tmp_path / "out.mkv", recipe)

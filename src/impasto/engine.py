@@ -351,11 +351,11 @@ def _objective(
 def style_grams(sources: Sources, recipe: Recipe, encoder: Encoder) -> dict[Size, Mapping[str, Tensor]]:
     """What the styles ask for at each scale: size → layer → Gram matrix (C, C), for ``Sources.grams``."""
     device = next(encoder.buffers()).device
-    if recipe.colours != "style":
+    fixed = recipe.colours != "only" and all(one.palette is not None for one in sources.styles)
+    if recipe.colours != "style" and not fixed:
         raise RecipeError(
             f"colours {recipe.colours!r} with a style that is looked at once for many pictures",
-            "only 'style'",
-            "the others depend on each picture's own colours",
+            "'style', or 'content' and 'match' with a palette that all share",
         )
     plan, sources = _checked_plan(sources, recipe, encoder), ready(sources, recipe)
     if not recipe.wants_style:

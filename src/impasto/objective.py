@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
@@ -30,7 +31,7 @@ __all__ = ["HELD", "Objective", "Past", "Region", "StyleSource"]
 #: Bytes a pixel up to which the content's features are held for a picture in tiles.
 HELD = 64
 #: Content against style at a strength of one half, each on its own scale: about what the defaults give.
-BALANCE = 1 / 40
+BALANCE = 1 / 20
 
 
 class Objective:
@@ -229,6 +230,7 @@ class Objective:
 
         Each side is measured on its own scale: the style's is its loss for the content as it is; the
         content's, its loss for the content turned upside down, which has the same features, all elsewhere.
+        Layers count by their geometric mean: one of them may be a thousand times off, which is soon mended.
         """
         self.content_weight = self.style_weight = 1.0
         if self.content is None or not (self.content_terms and self.style_terms):
@@ -238,7 +240,10 @@ class Objective:
         scales = []
         for kind, image in (("content/", self.content.flip((-2, -1))), ("style/", self.content)):
             terms = self._judge(size, self._add_up(size, image, parts))[1]
-            scales.append(sum(float(v) for name, v in terms.items() if name.startswith(kind)) or 1.0)
+            found = [float(v) for name, v in terms.items() if name.startswith(kind)]
+            scales.append(
+                len(found) * math.exp(math.fsum(math.log(max(v, 1e-9)) for v in found) / len(found))
+            )
         self.content_weight = BALANCE * ((1.0 - strength) / strength) ** 3 / scales[0]
         self.style_weight = 1.0 / scales[1]
 

@@ -19,20 +19,23 @@ class StyleSource:
     Attributes:
         pixels: (1, 3, H, W), sRGB, [0, 1].
         mask: (1, 1, H, W) in [0, 1], how much each pixel counts (its alpha); None: all alike.
+        palette: mean (3,) and second moment (3, 3) in OKLab of the colours that it is brought to where
+            colours are asked for so; None: those of the content it is painted with.
     """
 
     pixels: Tensor
     mask: Tensor | None = None
+    palette: tuple[Tensor, Tensor] | None = None
 
     def resized(self, size: Size) -> StyleSource:
         """The same at another size, (height, width)."""
-        return StyleSource(
-            resample(self.pixels, size), None if self.mask is None else resample(self.mask, size)
-        )
+        mask = None if self.mask is None else resample(self.mask, size)
+        return replace(self, pixels=resample(self.pixels, size), mask=mask)
 
     def to(self, device: torch.device) -> StyleSource:
         """The same on ``device``."""
-        return StyleSource(self.pixels.to(device), None if self.mask is None else self.mask.to(device))
+        mask = None if self.mask is None else self.mask.to(device)
+        return replace(self, pixels=self.pixels.to(device), mask=mask)
 
 
 @dataclass(frozen=True)

@@ -195,6 +195,14 @@ class Recipe(BaseModel):
         split = [part.split(",") if isinstance(part, str) else [part] for part in items]
         return tuple(part.strip() if isinstance(part, str) else part for parts in split for part in parts)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth(cls, value: Any) -> Any:
+        """JSON's true is no number, though Python counts with it; no setting here is true or false."""
+        if any(isinstance(item, bool) for item in (value if isinstance(value, (list, tuple)) else [value])):
+            raise ValueError("a number or a name is expected, not true or false")
+        return value
+
     @field_validator("content_layers", "style_layers")
     @classmethod
     def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:

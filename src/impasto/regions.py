@@ -9,6 +9,7 @@ the same colour stands. What no mask covers, or black in a picture of labels, is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -187,7 +188,7 @@ def _only(style: StyleSource, mask: Tensor) -> StyleSource:
     both = mask if style.mask is None else mask * style.mask
     if float(both.mean()) < 1e-3:
         raise PictureError("a style mask leaves less than a thousandth of the style", "a larger part of it")
-    return StyleSource(style.pixels, both)
+    return replace(style, mask=both)
 
 
 def _size(picture: Tensor) -> Size:

@@ -22,7 +22,7 @@ from impasto import engine, images, regions
 from impasto.encoders import Encoder, Progress, load_encoder
 from impasto.engine import Sources, Step
 from impasto.errors import PictureError
-from impasto.guidance import require_coverage
+from impasto.guidance import fill, require_coverage
 from impasto.images import DEFAULT_MAX_PIXELS, Picture
 from impasto.machine import choose_device, choose_dtype, describe
 from impasto.objective import StyleSource
@@ -168,7 +168,7 @@ def prepare(
         content=None if loaded is None else loaded.pixels,
         styles=tuple(StyleSource(one.pixels, one.alpha) for one in styles),
         content_mask=None if loaded is None else loaded.alpha,
-        start=None if start is None else start.pixels,
+        start=None if start is None else _opaque(start, loaded),
         canvas=canvas or (styles[0].size if styles else (1, 1)),
     )
     if masks or style_masks:
@@ -192,6 +192,15 @@ def prepare(
         inputs=tuple(files),
         forecast=forecast(recipe, encoder, size, room, tile),
     )
+
+
+def _opaque(start: Picture, content: Picture | None) -> Tensor:
+    """A picture to start from, (1, 3, H, W): where it is transparent the content shows, or its own rim."""
+    if start.alpha is None:
+        return start.pixels
+    require_coverage(start.alpha, "start")
+    whole = fill(start.pixels, start.alpha)
+    return whole if content is None else torch.lerp(resample(content.pixels, start.size), whole, start.alpha)
 
 
 def _parts(

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.colour import colour_moments, match_lightness, match_palette, to_oklab, with_chroma
+from impasto.colour import colour_moments, grey, match_lightness, match_palette, to_oklab, with_chroma
 from impasto.errors import RecipeError
 from impasto.guidance import fill
 from impasto.objective import Past, StyleSource
@@ -136,9 +136,7 @@ def _filled(sources: Sources) -> Sources:
     if content is not None and mask is not None:
         content = fill(content, mask)
     # A part's style mask is the user's choice, not transparency: what lies beside it was really there.
-    styles = tuple(
-        s if s.mask is None else StyleSource(fill(s.pixels, s.mask), s.mask) for s in sources.styles
-    )
+    styles = tuple(s if s.mask is None else replace(s, pixels=fill(s.pixels, s.mask)) for s in sources.styles)
     return replace(sources, content=content, styles=styles)
 
 
@@ -146,15 +144,20 @@ def _coloured(sources: Sources, recipe: Recipe) -> Sources:
     """The styles in the content's palette (``match``), or everything in greys (``content``)."""
     if recipe.colours not in ("match", "content") or sources.content is None:
         return sources
-    mean, second = colour_moments(to_oklab(sources.content), sources.content_mask)
+    own = colour_moments(to_oklab(sources.content), sources.content_mask)
     change = match_palette if recipe.colours == "match" else match_lightness
-    content = sources.content
-    if recipe.colours == "content":
-        content = match_lightness(content, mean, second, weights=sources.content_mask)
     done = _each_style(
-        sources, lambda _, one: replace(one, pixels=change(one.pixels, mean, second, weights=one.mask))
+        sources,
+        lambda _, one: replace(one, pixels=change(one.pixels, *(one.palette or own), weights=one.mask)),
     )
-    return replace(done, content=content)
+    if recipe.colours == "match":
+        return done
+    return replace(
+        done,
+        content=match_lightness(sources.content, *own, weights=sources.content_mask),
+        start=None if sources.start is None else grey(sources.start),
+        past=tuple(replace(one, pixels=grey(one.pixels)) for one in sources.past),
+    )
 
 
 def _placed(style: StyleSource, recipe: Recipe, index: int) -> StyleSource:
@@ -175,7 +178,7 @@ def _cropped(style: StyleSource, box: tuple[int, ...]) -> StyleSource:
             "left, top, width and height of a part of it",
         )
     place = (..., slice(y, y + height), slice(x, x + width))
-    return StyleSource(style.pixels[place], None if style.mask is None else style.mask[place])
+    return replace(style, pixels=style.pixels[place], mask=None if style.mask is None else style.mask[place])
 
 
 def _turned(style: StyleSource, degrees: float) -> StyleSource:
@@ -184,7 +187,7 @@ def _turned(style: StyleSource, degrees: float) -> StyleSource:
     pixels = style.pixels.rot90(int(quarters), (-2, -1))
     mask = None if style.mask is None else style.mask.rot90(int(quarters), (-2, -1))
     if not rest:
-        return StyleSource(pixels.contiguous(), mask)
+        return replace(style, pixels=pixels.contiguous(), mask=mask)
     height, width = pixels.shape[-2:]
     cos, sin = math.cos(math.radians(rest)), math.sin(math.radians(rest))
     size = (round(height * cos + width * sin), round(width * cos + height * sin))
@@ -198,7 +201,7 @@ def _turned(style: StyleSource, degrees: float) -> StyleSource:
     whole = F.grid_sample(torch.cat([pixels, own], 1), at, padding_mode="border", align_corners=False)
     inside = (at.abs().amax(-1) <= 1.0).to(pixels)[:, None]
     counts = whole[:, 3:] * inside
-    return StyleSource(fill(whole[:, :3].clamp(0.0, 1.0), counts), counts)
+    return replace(style, pixels=fill(whole[:, :3].clamp(0.0, 1.0), counts), mask=counts)
 
 
 def _palette(styles: tuple[StyleSource, ...], recipe: Recipe) -> tuple[Tensor, Tensor]:

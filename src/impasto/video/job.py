@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from impasto import images
+from impasto.colour import colour_moments, to_oklab
 from impasto.encoders import Encoder, Progress, load_encoder
 from impasto.errors import VideoError
 from impasto.machine import choose_device, choose_dtype
 from impasto.objective import StyleSource
-from impasto.scales import Size, fit
-from impasto.video.frames import Clip, open_clip
+from impasto.scales import Size, fit, resample
+from impasto.video.frames import Clip, open_clip, read
 from impasto.video.settings import VideoRecipe
-from impasto.video.store import Store
+from impasto.video.store import Store, from_pixels
 from impasto.video.writing import Codec, choose_codec, require_container
 
 __all__ = ["PathLike", "VideoJob", "prepare_video"]
@@ -101,7 +103,8 @@ def prepare_video(
     size = _size(recipe, opened)
     full = recipe.replace(picture=recipe.picture.replace(size=max(size)))
     store = Store(place.with_name(place.name + ".work"), 65535 if chosen and chosen.deep else 255)
-    styles = tuple(StyleSource(one.pixels, one.alpha) for one in pictures)
+    palette = _palette(opened, full, size)
+    styles = tuple(StyleSource(one.pixels, one.alpha, palette) for one in pictures)
     where = choose_device(device)
     picture = full.picture
     encoder = load_encoder(
@@ -119,6 +122,18 @@ def prepare_video(
         opened, styles, full, encoder, where, size, place, chosen, None if mask is None else Path(mask),
         quality, tuple(copy), processes, limit, None if preview is None else Path(preview), store, identity,
     )  # fmt: skip
+
+
+def _palette(clip: Clip, recipe: VideoRecipe, size: Size) -> tuple[Tensor, Tensor] | None:
+    """Colours of the first frame, that the styles are brought to: each frame's own would make it flicker."""
+    if recipe.picture.colours == "only":
+        raise VideoError(
+            "colours 'only' for a video: nothing would be painted", "'style', 'content' or 'match'"
+        )
+    if recipe.picture.colours == "style":
+        return None
+    first = resample(from_pixels(next(read(clip, recipe.on_corrupt)).pixels), size)
+    return colour_moments(to_oklab(first[:, :3]), first[:, 3:] if first.shape[1] == 4 else None)
 
 
 def _size(recipe: VideoRecipe, clip: Clip) -> Size:
