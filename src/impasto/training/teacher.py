@@ -99,7 +99,7 @@ class Teacher(nn.Module):
 
     def raw(self, image: Tensor, layers: tuple[str, ...] = TARGETS) -> dict[str, Tensor]:
         """Unscaled features, (N, C, H, W) in the teacher's own precision and units."""
-        found = self.lower(image, tuple(t for t in layers if t in self.from_lower))
+        found = dict(self.lower(image, tuple(t for t in layers if t in self.from_lower)))
         wanted = tuple(t for t in layers if t in self.from_upper)
         if wanted and self.upper is not None:
             found |= self.upper(image, wanted)
