@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +44,14 @@ def clip_bytes(folder: Path, count: int = 4, name: str = "in.mp4", **options: An
     return write_clip(folder / name, moving_square(count), **settings).read_bytes()
 
 
+@cache
+def _samples() -> str:
+    """Where all servers of this run keep our own style pictures: painting them takes some seconds."""
+    folder = tempfile.mkdtemp(prefix="impasto-samples-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 class Studio:
     """A server in a process of its own, at a free port, with its data in ``folder``."""
 
@@ -50,6 +62,9 @@ class Studio:
 
     def start(self, *, ready: bool = True) -> Studio:
         """Start, and wait until it can paint."""
+        self.folder.mkdir(exist_ok=True)
+        if not (self.folder / "samples").exists():
+            (self.folder / "samples").symlink_to(_samples())
         command = [sys.executable, "-m", "impasto.cli", "studio", "--no-open", "--port", "0"]
         self.process = subprocess.Popen(
             [*command, "--data", str(self.folder), *self.flags],

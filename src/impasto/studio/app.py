@@ -80,8 +80,10 @@ class Studio:
         """In the background: the process that children come from, then our own style pictures, once."""
         with suppress(Exception):
             isolation.warm()
-            for name in (*samples.PAINTINGS, *PHOTOGRAPHS):
-                self.sample(name)
+            names = (*samples.PAINTINGS, *PHOTOGRAPHS)
+            isolation.run(
+                preparing.render_samples, self.settings.data / "samples", names, memory=4 * 10**9, seconds=600
+            )
 
     def sample(self, name: str) -> Path:
         """Path of a sample's PNG, without its ending."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import socket
 import sys
 import tempfile
@@ -53,7 +54,7 @@ def studio(
         A line for each request on stderr; never what was sent.
     """
     _require_extra()
-    chosen = settings or StudioSettings()
+    chosen = _chosen(settings)
     chosen.require_safe()
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
     for name in ("httpx", "multipart", "python_multipart", "PIL", "filelock"):
@@ -71,6 +72,7 @@ def studio(
     tempfile.tempdir = str(chosen.data / "incoming")  # uploads on their way; /tmp may be memory
     config = uvicorn.Config(
         application, http="h11", ws="none", access_log=False, log_level="warning", server_header=False,
+        forwarded_allow_ips=list(chosen.forwarded_allow),
         timeout_graceful_shutdown=3, timeout_keep_alive=30, limit_concurrency=1000,
     )  # fmt: skip
     if chosen.insecure and not chosen.loopback and chosen.token is None:
@@ -83,6 +85,13 @@ def studio(
     server = uvicorn.Server(config)
     server.run(sockets=[listening])
     return 0
+
+
+def _chosen(settings: StudioSettings | None) -> StudioSettings:
+    """A command line is seen by every user of the machine, so a token may come from the environment."""
+    given = {name: getattr(settings, name) for name in (settings.model_fields_set if settings else ())}
+    secret = os.environ.pop("IMPASTO_STUDIO_TOKEN", "")
+    return StudioSettings(**({"token": secret} if secret and not given.get("token") else {}) | given)
 
 
 def _listen(host: str, port: int) -> socket.socket:

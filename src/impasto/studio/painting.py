@@ -32,6 +32,7 @@ __all__ = ["paint", "warm_up"]
 _TELL = 0.2  # seconds between two words on progress
 _SHOW = 0.5  # and two previews
 _SAVE = 5.0  # and two saved states, at least
+_SAVE_SHARE = 20.0  # and so many times as long as saving takes
 _FIRST_SHOWN = 8  # evaluations after which a picture is worth looking at
 _PREVIEW = 1024
 _QUICK = {"size": 256, "coarsest": 128, "iterations": (40, 20)}  # of a clip's first frame, to see the style
@@ -58,6 +59,7 @@ class _Easel:
         self.previews = job.preview
         self.told = self.shown = 0.0
         self.wanted = True
+        self.latest: dict[str, Any] = {}
         files = job.files
         self.order = Order(
             job.recipe, job.video, tuple(one["id"] for one in files["styles"]),
@@ -71,6 +73,7 @@ class _Easel:
 
     def tell(self, *, force: bool = False, **columns: Any) -> bool:
         """Write progress down, five times a second at most; False: stop."""
+        self.latest |= columns
         if force or time.monotonic() - self.told > _TELL:
             self.told = time.monotonic()
             columns |= {"preview": self.previews, "seconds": self.spent}
@@ -98,7 +101,7 @@ class _Easel:
                 path.unlink(missing_ok=True)
         state = "failed" if error else "done" if self.wanted else "cancelled"
         self.jobs.finish(
-            self.job.id, self.slot, state, result=result, error=error, preview=self.previews,
+            self.job.id, self.slot, state, **self.latest, result=result, error=error, preview=self.previews,
             seconds=self.spent, bytes=folder_bytes(self.folder),
         )  # fmt: skip
 
@@ -219,7 +222,7 @@ class _Watch:
         begin = time.monotonic()
         State(scale, iteration, evaluations, picture).save(Path("state.safetensors"))
         self.saved = time.monotonic()
-        self.pause = max(_SAVE, 20.0 * (self.saved - begin))
+        self.pause = max(_SAVE, _SAVE_SHARE * (self.saved - begin))
 
 
 # -- clips ---------------------------------------------------------------------------------------------

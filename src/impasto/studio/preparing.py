@@ -30,7 +30,7 @@ from impasto.video.settings import VideoRecipe
 
 __all__ = [
     "THUMBNAIL", "Order", "clip_job", "decode_clip", "export", "look", "prepare", "recipes", "render_sample",
-    "thumbnail",
+    "render_samples", "thumbnail",
 ]  # fmt: skip
 
 THUMBNAIL = 256  # long side in pixels
@@ -262,6 +262,13 @@ def render_sample(folder: Path, name: str) -> Path:
             images.save(partial, pixels)
             partial.replace(path)
     return path
+
+
+def render_samples(folder: Path, names: Sequence[str]) -> None:
+    """All of them, giving way to whoever waits for a painting."""
+    os.nice(10)
+    for name in names:
+        render_sample(folder, name)
 
 
 def export(folder: Path, recipe: str, ending: str, strength: float) -> Path:

@@ -28,12 +28,19 @@ class StudioSettings(BaseModel):
     )
     host: str = Field("127.0.0.1", description="Address to listen at.")
     port: int = Field(7860, ge=0, le=65535, description="Port to listen at; 0: any that is free.")
-    token: str | None = Field(None, min_length=8, description="Secret that clients must show.")
+    token: str | None = Field(
+        None,
+        min_length=8,
+        description="Secret that clients must show; better IMPASTO_STUDIO_TOKEN in the environment.",
+    )
     insecure: bool = Field(
         False, description="Listen at an address that others can reach, without a token: anyone may paint."
     )
     public_name: tuple[str, ...] = Field(
         (), description="Host names that clients use, as behind a reverse proxy: studio.example.org."
+    )
+    forwarded_allow: tuple[str, ...] = Field(
+        ("127.0.0.1",), description="Reverse proxies whose word on a client's address is taken; *: any."
     )
     device: tuple[str, ...] = Field(
         ("auto",), min_length=1, description="One worker process for each: auto, cpu, cuda:0, cuda:1, mps."
