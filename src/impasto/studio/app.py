@@ -80,7 +80,7 @@ class Studio:
         """In the background: the process that children come from, then our own style pictures, once."""
         with suppress(Exception):
             isolation.warm()
-            names = (*samples.PAINTINGS, *PHOTOGRAPHS)
+            names = (*PHOTOGRAPHS, *samples.PAINTINGS)  # first what is ready at once
             isolation.run(
                 preparing.render_samples, self.settings.data / "samples", names, memory=4 * 10**9, seconds=600
             )
@@ -220,6 +220,9 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
 @router.get("/v1/styles/{name}/thumbnail", response_class=FileResponse, responses=_PICTURE)
 async def style_thumbnail(request: Request, name: str) -> Response:
     """A style, WebP, 256 pixels."""
+    made = PAGE / "styles" / f"{name}.webp"  # so that the first page ever opened has its gallery
+    if name in samples.PAINTINGS and made.exists():
+        return FileResponse(made, headers=_KEPT)
     return await _sample(request, name, samples.PAINTINGS, "webp")
 
 
