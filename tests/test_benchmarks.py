@@ -48,3 +48,21 @@ def test_the_tutorial_minimises_what_we_minimise(speed) -> None:  # type: ignore
     recipe = Recipe(style_layers=speed.EXACT, content_layers="relu3_2", padding="zeros", content_weight=0.05)
     ours = Objective(Encoder(state, OXFORD, padding="zeros"), recipe, content, [StyleSource(style)])
     assert float(ours(image)[0]) == pytest.approx(float(tutorial.loss(image)), rel=1e-4)
+
+
+def test_style_losses_are_painted_measured_and_shown(monkeypatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import losses
+
+    few = ["--own", "--out", str(tmp_path), "--size", "48", "--iterations", "1", "--first", "1"]
+    found = losses.main([*few, "--only", "gram", "nearest", "--show", "gram", "nearest"])
+    rows = [row for row in found if row["pair"] == "rocket-glass"]
+    assert [row["variant"] for row in rows] == ["content", "gram", "nearest"]
+    assert rows[0]["edges"] == pytest.approx(1.0)
+    assert rows[1]["edges"] < 1.0
+    assert (tmp_path / "sheet.jpg").stat().st_size > 1000
+    painted = tmp_path / "rocket-glass.gram.png"
+    before = painted.stat().st_mtime_ns
+    losses.main([*few, "--only", "gram"])
+    assert painted.stat().st_mtime_ns == before
+    assert "| gram |" in (tmp_path / "losses.md").read_text()

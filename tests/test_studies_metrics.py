@@ -13,7 +13,7 @@ from skimage.color import lab2rgb, rgb2lab
 from skimage.filters import gaussian, sobel
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from fakes import picture, tiny_encoder
+from fakes import checks, picture, tiny_encoder
 from impasto.errors import RecipeError
 from impasto.studies import judges, metrics
 
@@ -133,3 +133,30 @@ def test_no_encoder_judges_its_own_pictures() -> None:
         judges.choose("compact", None, {"compact"})
     with pytest.raises(RecipeError, match="unknown judge"):
         judges.choose("me", None, {"compact"})
+
+
+# ----------------------------------------------------------------------------------------------- patterns
+
+
+def test_patterns_that_stand_there_and_patterns_that_do_not():
+    style = picture(64, 96, 3)
+    assert metrics.pattern_distances(style, style) == pytest.approx((0.0, 0.0), abs=1e-5)
+    paler = 0.5 + 0.2 * (style - style.mean())
+    missing = metrics.pattern_distances(paler, style)[0]
+    assert 0.3 < missing < 1.0  # the same pattern, weaker: most of its energy is not there
+    brighter = (style + 0.1).clamp(0, 1)
+    assert max(metrics.pattern_distances(brighter, (brighter - 0.1))) < 0.02  # palettes do not enter
+    assert missing > 2 * metrics.pattern_distances(style.roll(8, -1), style)[0]
+
+
+def test_half_of_the_pattern_is_missing_but_none_is_foreign():
+    style = torch.cat([picture(32, 64, 3), checks(32, 64)], 2)
+    missing, foreign = metrics.pattern_distances(style[..., 32:, :], style)
+    assert foreign < 0.05
+    assert missing > 0.1
+    both = metrics.pattern_distances(style, style[..., 32:, :])
+    assert both == pytest.approx((foreign, missing), abs=0.05)
+
+
+def test_an_even_style_has_no_pattern_to_miss():
+    assert metrics.pattern_distances(picture(64, 64), torch.full((1, 3, 64, 64), 0.5))[0] == 0.0

@@ -66,6 +66,27 @@ def parts() -> None:
     row("regions", content, masks[1], one, two)
 
 
+def labelled(picture: Tensor, horizon: float) -> Tensor:
+    """A picture of labels: red for the sky, blue for what lies below the horizon."""
+    height, width = picture.shape[-2:]
+    below = band(height, width, horizon, 1.0)[:, :1]
+    return torch.cat([1.0 - below, torch.zeros_like(below), below], 1)
+
+
+def semantic() -> None:
+    content, style = samples.photograph("rocket"), samples.painting("swirl", size=512)
+    labels = [labelled(content, 0.8), labelled(style, 0.66)]
+    row(
+        "semantic",
+        content,
+        labels[0],
+        style,
+        labels[1],
+        paint(content, style, style_loss="gram,nearest"),
+        paint(content, style, style_loss="gram,nearest", mask=labels[0], style_mask=labels[1]),
+    )
+
+
 def strength() -> None:
     cat, style = samples.photograph("chelsea"), samples.painting("mosaic", size=512)
     painted = [paint(cat, style, strength=one) for one in (0.25, 0.5, 0.75, 1.0)]
@@ -98,6 +119,7 @@ PAGES: dict[str, Callable[[], None]] = {
     "colours": colours,
     "losses": losses,
     "regions": parts,
+    "semantic": semantic,
     "cut": cut,
     "strokes": strokes,
     "strength": strength,
