@@ -129,6 +129,7 @@ def following(recipe: VideoRecipe, height: int, width: int, effort: float = 1.0)
         init="picture",
         coarsest=max(height, width),
         iterations=(math.ceil(effort * recipe.evaluations),),
+        margin=0,  # what few steps gain beyond the edge would be cut off; the edge came clean from the past
     )
 
 
