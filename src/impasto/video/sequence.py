@@ -123,13 +123,15 @@ def open_studio(
 
 
 def following(recipe: VideoRecipe, height: int, width: int, effort: float = 1.0) -> Recipe:
-    """The picture recipe of a frame that follows another: its own size only, in a few evaluations."""
+    """The picture recipe of a frame that follows another: its own size only, in a few evaluations.
+
+    With the picture's margin: without, the style loss falls by a third and the edge shows as a line.
+    """
     return recipe.picture.replace(
         size="original",
         init="picture",
         coarsest=max(height, width),
         iterations=(math.ceil(effort * recipe.evaluations),),
-        margin=0,  # what few steps gain beyond the edge would be cut off; the edge came clean from the past
     )
 
 
