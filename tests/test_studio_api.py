@@ -18,10 +18,12 @@ from impasto.recipe import Recipe
 from impasto.studio.client import Client, StudioError
 from serving import LONG, TINY, TINY_CLIP, Studio, clip_bytes, encoded, pixels
 
+SMALL = ("--upload-bytes", "20000000")
+
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    with Studio(tmp_path_factory.mktemp("studio"), "--client-jobs", "100") as running:
+    with Studio(tmp_path_factory.mktemp("studio"), "--client-jobs", "100", *SMALL) as running:
         yield running
 
 
@@ -260,6 +262,29 @@ def test_health_and_figures(studio: Studio, painted: dict[str, Any]) -> None:
     assert float(figures['impasto_jobs{state="done"}']) >= 1
     assert float(figures["impasto_workers_ready"]) == 1
     assert painted["id"] not in text
+
+
+def test_a_stream_of_500_megabytes_is_cut_off_early(studio: Studio) -> None:
+    sent = 0
+
+    def stream() -> Iterator[bytes]:
+        nonlocal sent
+        yield b'--b\r\nContent-Disposition: form-data; name="content"; filename="x"\r\n\r\n'
+        for _ in range(500):
+            sent += 1_000_000
+            yield bytes(1_000_000)
+
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    before = sorted((studio.folder / "jobs").iterdir())
+    answer = studio.http.post("/v1/jobs", content=stream(), headers=kind)
+    assert answer.status_code == 413
+    assert "20 MB" in answer.json()["detail"]
+    assert sent < 500_000_000
+    told = studio.http.post("/v1/jobs", content=bytes(30_000_000), headers=kind)
+    assert told.status_code == 413
+    assert sorted((studio.folder / "jobs").iterdir()) == before
+    incoming = [one.name for one in (studio.folder / "incoming").iterdir()]
+    assert [one for one in incoming if not one.startswith("pymp")] == []
 
 
 # -- the Python client -------------------------------------------------------------------------------------

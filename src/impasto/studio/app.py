@@ -25,6 +25,7 @@ from PIL import Image
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from impasto import __version__, samples
 from impasto.recipe import Recipe
@@ -66,7 +67,7 @@ class Studio:
             (settings.data / name).mkdir(exist_ok=True)
         self.settings = settings
         self.jobs = Jobs(settings.data / "studio.db", durable=True)
-        self.desk = Desk(settings, self.jobs)
+        self.desk = Desk(settings.model_copy(update={"token": None}), self.jobs)
         self.supervisor = Supervisor(settings, self.jobs)
         self.changes = Changes(self.jobs)
         self.attempts = Attempts()
@@ -122,6 +123,8 @@ def create_app(settings: StudioSettings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _problem)
     app.add_exception_handler(OSError, _no_room)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _failed)
     schema.install(app)
     mimetypes.add_type("text/javascript", ".js")
     mimetypes.add_type("application/manifest+json", ".webmanifest")
@@ -165,6 +168,14 @@ async def _invalid(_: Request, error: Exception) -> Response:
 async def _problem(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return _said(error.status_code, str(error.detail), None, dict(error.headers or {}))
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return _said(400, "the connection ended before the request did")
+
+
+async def _failed(request: Request, _: Exception) -> Response:
+    return _said(500, f"the studio failed at this; its log has it as {request.state.request_id}")
 
 
 async def _no_room(request: Request, error: Exception) -> Response:
