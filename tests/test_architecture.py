@@ -53,9 +53,10 @@ CORE: dict[str, set[str]] = {
     },
     "sources": {"colour", "descriptors", "guidance", "objective", "recipe", "scales"},
     "optimisers": {"recipe", "scales"},
+    "checking": {"recipe", "sources"},
     "engine": {
-        "canvas", "colour", "descriptors", "encoders", "guidance", "layers", "objective", "optimisers",
-        "recipe", "scales", "sources",
+        "canvas", "checking", "colour", "descriptors", "encoders", "guidance", "layers", "objective",
+        "optimisers", "recipe", "scales", "sources",
     },
     "regions": {"objective", "scales", "sources"},
     # what stands on it: machine, memory, time, files
