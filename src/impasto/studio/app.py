@@ -374,7 +374,7 @@ def delete_job(request: Request, job: str) -> None:
     _studio(request).jobs.mark_deleted(_job(request, job).id)
 
 
-def _file(request: Request, job: str, name: str, **options: Any) -> Response:
+def _file(request: Request, job: str, name: str, **options: Any) -> FileResponse:
     path = _studio(request).settings.folder(_job(request, job).id) / name
     if not path.is_file():
         raise HTTPException(404, "it is not there yet, or no longer")
@@ -384,7 +384,11 @@ def _file(request: Request, job: str, name: str, **options: Any) -> Response:
 @router.get("/v1/jobs/{job}/preview", response_class=FileResponse, responses=_PICTURE)
 def job_preview(request: Request, job: str) -> Response:
     """The newest preview, JPEG."""
-    return _file(request, job, "preview.jpg", media_type="image/jpeg")
+    found = _file(request, job, "preview.jpg", media_type="image/jpeg")
+    try:  # read at once: the worker puts a newer one in its place, of another length
+        return Response(Path(found.path).read_bytes(), media_type="image/jpeg", headers=_PRIVATE)
+    except OSError:
+        raise HTTPException(404, "there is no preview any more") from None
 
 
 @router.get("/v1/jobs/{job}/content", response_class=FileResponse, responses=_PICTURE)
