@@ -322,7 +322,14 @@ class Recipe(BaseModel):
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "draft": ("a look at the pair, in a third of the time", {"iterations": (20,)}),
     "fast": ("the defaults", {}),
-    "fine": ("the last of the style, in three times the time", {"iterations": (60, 60, 250)}),
+    "fine": (
+        "the last of the style, and more of its patterns, in four times the time",
+        {
+            "iterations": (60, 60, 250),
+            "style_loss": ("gram", "nearest"),
+            "style_loss_weights": (3.0, 1.0),
+        },
+    ),
     "reference": (
         "as in Gatys et al. 2015: Oxford's VGG-19 with average pooling, one scale from noise, L-BFGS",
         {
