@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from impasto.cli import main
 from impasto.studio.app import create_app
 from impasto.studio.settings import StudioSettings
 from serving import encoded, post
@@ -116,6 +117,50 @@ def test_guessing_is_slowed_down(tmp_path: Path) -> None:
     assert answers[:20] == [401] * 20
     assert set(answers[20:]) == {429}
     assert one.get("/v1/styles", headers={"Authorization": f"Bearer {SECRET}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--host", "0.0.0.0"], "--token"),
+        (["--public-name", "studio.example.org"], "--token"),
+        (["--token", "short"], "at least 8"),
+        (["--port", "70000"], "port"),
+        (["--host", "256.1.1.1", "--insecure"], "nothing can listen"),
+    ],
+)
+def test_a_server_that_should_not_start_says_why_in_one_line(
+    flags: list[str], word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["studio", "--no-open", "--data", str(tmp_path / "data"), *flags])
+    said = capsys.readouterr()
+    assert ended.value.code == 2
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert word in said.err
+    assert "short" not in said.err
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("spoiled", ["data", "data/jobs", "data/studio.db"])
+def test_a_data_folder_that_cannot_be_used_is_one_line(
+    spoiled: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / spoiled
+    place.parent.mkdir(exist_ok=True)
+    if place.name == "studio.db":
+        place.mkdir()
+    else:
+        place.write_text("a file")
+    with pytest.raises(SystemExit) as ended:
+        main(["studio", "--port", "0", "--data", str(tmp_path / "data")])
+    assert ended.value.code == 2
+    assert "cannot be used" in capsys.readouterr().err
+
+
+def test_a_relative_folder_is_meant_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert StudioSettings(data=Path("data")).folder("j") == tmp_path / "data" / "jobs" / "j"
 
 
 # -- headers, log ------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from impasto import __version__, samples
+from impasto.errors import RecipeError
 from impasto.recipe import Recipe
 from impasto.studio import accepting, isolation, preparing, schema
 from impasto.studio.accepting import Asked, Desk
@@ -62,11 +63,16 @@ class Studio:
     """What the routes stand on."""
 
     def __init__(self, settings: StudioSettings) -> None:
-        settings.data.mkdir(parents=True, exist_ok=True)
-        for name in ("jobs", "incoming"):
-            (settings.data / name).mkdir(exist_ok=True)
+        try:
+            settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)  # other people's pictures
+            for name in ("jobs", "incoming"):
+                (settings.data / name).mkdir(exist_ok=True)
+            self.jobs = Jobs(settings.data / "studio.db", durable=True)
+        except (OSError, sqlite3.Error) as error:
+            reason = getattr(error, "strerror", None) or error
+            got = f"the folder '{settings.data}' cannot be used: {reason}"
+            raise RecipeError(got, remedy="choose another --data") from None
         self.settings = settings
-        self.jobs = Jobs(settings.data / "studio.db", durable=True)
         self.desk = Desk(settings.model_copy(update={"token": None}), self.jobs)
         self.supervisor = Supervisor(settings, self.jobs)
         self.changes = Changes(self.jobs)

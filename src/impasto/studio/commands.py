@@ -37,7 +37,7 @@ def _require_extra() -> None:
 
 def studio(
     *,
-    open_page: Annotated[bool, Parameter(name="--open", negative="--no-open")] = False,
+    open_page: Annotated[bool | None, Parameter(name="--open", negative="--no-open")] = None,
     verbose: bool = False,
     settings: Annotated[StudioSettings | None, Parameter(name="*", group=SERVER)] = None,
 ) -> int:
@@ -49,7 +49,7 @@ def studio(
     Parameters
     ----------
     open_page
-        Open the page in the browser.
+        Open the page in the browser; default: where there is a desktop.
     verbose
         A line for each request on stderr; never what was sent.
     """
@@ -78,7 +78,7 @@ def studio(
     if chosen.insecure and not chosen.loopback and chosen.token is None:
         print("impasto: anyone who reaches this address may paint here (--insecure)", file=sys.stderr)
     print(f"Impasto's studio is at {address} (Ctrl-C ends it)", flush=True)
-    if open_page:
+    if open_page or (open_page is None and chosen.loopback and _at_a_desktop()):
         import webbrowser
 
         webbrowser.open(address)
@@ -92,6 +92,12 @@ def _chosen(settings: StudioSettings | None) -> StudioSettings:
     given = {name: getattr(settings, name) for name in (settings.model_fields_set if settings else ())}
     secret = os.environ.pop("IMPASTO_STUDIO_TOKEN", "")
     return StudioSettings(**({"token": secret} if secret and not given.get("token") else {}) | given)
+
+
+def _at_a_desktop() -> bool:
+    """Somebody sits here: not a service, and no terminal that a browser of text would take over."""
+    windows = sys.platform != "linux" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+    return sys.stdout.isatty() and windows
 
 
 def _listen(host: str, port: int) -> socket.socket:

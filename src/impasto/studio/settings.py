@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from impasto.errors import RecipeError
 
@@ -67,6 +67,12 @@ class StudioSettings(BaseModel):
     # -- how long it is kept ----------------------------------------------------------------------------
     keep_days: float = Field(7.0, gt=0.0, description="Finished jobs older than this are deleted.")
     keep_bytes: Count = Field(20_000_000_000, description="Oldest finished jobs go when all take more.")
+
+    @field_validator("data")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        """Workers change into the folders of their jobs."""
+        return value.expanduser().absolute()
 
     def __init__(self, /, **settings: Any) -> None:
         try:
