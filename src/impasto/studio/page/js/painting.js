@@ -41,7 +41,8 @@ function words(job) {
   if (job.state === 'queued') {
     return job.position ? `Waiting: ${job.position} before this one.` : 'About to begin.';
   }
-  if (job.frames) return job.frame ? 'Frame by frame; each goes on from the one before.' : 'Reading the clip and looking for cuts.';
+  if (job.frames && job.frame) return 'Frame by frame; each goes on from the one before.';
+  if (job.frames) return job.preview ? 'A first look, while the clip is being read.' : 'Reading the clip and looking for cuts.';
   if (!job.evaluation) return 'Looking at both pictures.';
   const { scale, scales } = job;
   if (!scales || scales < 2) return 'Painting.';
