@@ -225,9 +225,10 @@ class _Counted:
         await app(scope, self, last)
 
     async def drain(self, send: Send) -> None:
-        """Throw away what still comes, for two seconds, then end the answer."""
-        end = time.monotonic() + 2.0
-        while time.monotonic() < end and not self.complete:
+        """Throw away what still comes, for two seconds or 64 MB, then end the answer."""
+        end, left = time.monotonic() + 2.0, 64_000_000
+        while time.monotonic() < end and left > 0 and not self.complete:
             message = await self.receive()
+            left -= len(message.get("body", b""))
             self.complete = message["type"] == "http.disconnect" or not message.get("more_body", False)
         await send({"type": "http.response.body", "body": b"", "more_body": False})

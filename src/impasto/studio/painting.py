@@ -19,7 +19,7 @@ from impasto import engine, images, runs, samples
 from impasto.engine import Step
 from impasto.errors import ImpastoError
 from impasto.recipe import Recipe
-from impasto.scales import fit, resample
+from impasto.scales import resample
 from impasto.studio import isolation
 from impasto.studio.jobs import Job, Jobs
 from impasto.studio.keeping import borrow, folder_bytes
@@ -266,7 +266,7 @@ def _first_look(easel: _Easel, device: str) -> None:
         return not easel.tell(progress=0.0)
 
     result = runs.run(job, stop=stop)
-    easel.show(resample(result.pixels, fit(easel.job.height, easel.job.width, max(256, size))))
+    easel.show(resample(result.pixels, (easel.job.height, easel.job.width)))
     if not easel.tell(force=True, progress=0.0):
         raise _Stopped
 
@@ -276,7 +276,7 @@ def _follow(easel: _Easel, job: Any, frames: int) -> Callable[[Any], None]:
         share = at.done / max(1, at.total)
         eta = at.seconds / at.fresh * (at.total - at.done) if at.fresh and at.stage == "paint" else None
         progress = {"decode": 0.05, "paint": 0.05 + 0.9 * share}.get(at.stage, 0.95)
-        if at.stage == "paint" and at.fresh and easel.due():
+        if (at.stage == "paint" and at.fresh and easel.due()) or (at.stage == "encode" and not at.done):
             newest = job.store.newest(f"pass{job.recipe.passes}") or job.store.newest("pass1")
             if newest is not None:
                 with Image.open(newest) as picture:
