@@ -21,7 +21,7 @@ from impasto.encoders import Encoder
 from impasto.errors import RecipeError
 from impasto.layers import geometry
 from impasto.objective import Objective, Past, Region, StyleSource
-from impasto.optimisers import OPTIMISERS, Adam, Guarded, Optimiser
+from impasto.optimisers import OPTIMISERS, Adam, Guarded, Optimiser, finite
 from impasto.recipe import Recipe
 from impasto.scales import Size, fit, mount, resample, resample_wrapped, schedule, to_multiple, unmount
 from impasto.sources import Part, Sources, finished, kept, ready, recoloured
@@ -159,10 +159,12 @@ def steps(
             picture = kept(picture, resample(sources.content, size).to(device), sources)
         rim = _rim(recipe, size)
         canvas = mount(picture, rim)
+        del picture  # of a very large picture no copy is kept that is not needed
         optimiser.carry((canvas.shape[-2], canvas.shape[-1]), limits.optimiser(recipe, size))
         objective = _objective(sources, recipe, encoder, size, device, limits.tile, canvas)
         over = _stop_rule(scale + 1, budgets[scale], recipe.tolerance, enough)
         descent = _descend(objective, canvas, optimiser, over)
+        del canvas
         for iteration, (loss, terms, best_loss, best, event, ended) in enumerate(descent, 1):
             done += 1
             picture = unmount(best, rim)
@@ -229,15 +231,16 @@ def _descend(
 ) -> Iterator[_Progress]:
     """Minimise at one scale: loss, gradient, step; the best picture seen is kept."""
     picture, best, best_loss, unit = start, start, math.inf, 0.0
+    del start
     for count in itertools.count(1):
         loss, gradient, terms = objective.evaluate(picture)
         # The optimisers see a loss of about one, whatever the weights: no overflow, no underflow.
         unit = unit or (abs(loss) if math.isfinite(loss) and loss else 0.0)
-        usable = math.isfinite(loss) and bool(torch.isfinite(gradient).all())
+        usable = math.isfinite(loss) and finite(gradient)
         if usable and loss < best_loss:
             best, best_loss = picture, loss
         still = usable and not bool(gradient.any())
-        picture = optimiser.propose(picture, loss / (unit or 1.0), gradient / (unit or 1.0), best)
+        picture = optimiser.propose(picture, loss / (unit or 1.0), gradient.div_(unit or 1.0), best)
         ended = over(count, best) or still or optimiser.finished
         yield loss, terms, best_loss, best, optimiser.last_event, ended
         if ended:

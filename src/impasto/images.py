@@ -10,6 +10,7 @@ What a file is, its content decides and never its name; what a file becomes, its
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import secrets
@@ -307,7 +308,7 @@ def save(
 
 def to_uint8(pixels: torch.Tensor) -> npt.NDArray[np.uint8]:
     """(1, 3, H, W) or (3, H, W) float to (H, W, 3) uint8, clamped and rounded to the nearest."""
-    return reading.whole_numbers(_output_samples(pixels, None), 255).astype(np.uint8)
+    return reading.whole_numbers(_output_samples(pixels, None), 255)
 
 
 def _output_samples(pixels: torch.Tensor, alpha: torch.Tensor | None) -> Samples:
@@ -324,8 +325,9 @@ def _output_samples(pixels: torch.Tensor, alpha: torch.Tensor | None) -> Samples
         if alpha.shape[-2:] != (height, width) or alpha.numel() != height * width:
             raise PictureError(f"alpha {tuple(alpha.shape)}", f"expected (1, 1, {height}, {width})")
         planes.append(alpha.detach().reshape(1, height, width))
-    stacked = torch.cat([plane.to("cpu", torch.float32) for plane in planes])
-    if not bool(torch.isfinite(stacked).all()):
+    moved = [plane.to("cpu", torch.float32) for plane in planes]
+    stacked = moved[0] if len(moved) == 1 else torch.cat(moved)
+    if not all(math.isfinite(float(bound)) for bound in torch.aminmax(stacked)):
         raise PictureError("the pixels to save are not finite (NaN or infinity)", "expected floats in [0, 1]")
     return np.ascontiguousarray(stacked.permute(1, 2, 0).numpy())
 

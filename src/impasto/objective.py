@@ -113,7 +113,11 @@ class Objective:
             leaf = image.detach().requires_grad_(True)
             total, terms = self(leaf)
             (gradient,) = torch.autograd.grad(total, leaf)
-            return float(total.detach()), gradient, {name: float(v.detach()) for name, v in terms.items()}
+            return (
+                float(total.detach()),
+                gradient.contiguous(),
+                {name: float(v.detach()) for name, v in terms.items()},
+            )
         with torch.no_grad():
             sums = self._add_up(size, image, parts)
         leaves = {name: value.requires_grad_(True) for name, value in sums.items()}

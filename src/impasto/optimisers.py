@@ -198,6 +198,11 @@ class LBFGS:
         return torch.add(self.base[0], self.direction, alpha=length).clamp_(0.0, 1.0)
 
 
+def finite(values: Tensor) -> bool:
+    """No NaN and no infinity, found without another tensor of the same size."""
+    return all(math.isfinite(float(bound)) for bound in torch.aminmax(values))
+
+
 def _dot(a: Tensor, b: Tensor) -> float:
     return float(torch.dot(a.flatten(), b.flatten()).item())
 
@@ -287,11 +292,11 @@ class Guarded:
         self.last_event = None
         if self.active is None:
             return best
-        usable = math.isfinite(loss) and bool(torch.isfinite(gradient).all())
+        usable = math.isfinite(loss) and finite(gradient)
         proposal = (
             self.active.propose(picture, loss, gradient) if usable else self._step_back(best, "not finite")
         )
-        if not bool(torch.isfinite(proposal).all()):
+        if not finite(proposal):
             proposal = self._step_back(best, "proposal not finite")
         return proposal
 
@@ -299,7 +304,7 @@ class Guarded:
         self.last_event = f"{why}: back to the best picture"
         while self.active is not None:
             proposal = self.active.retreat(best)
-            if proposal is not None and bool(torch.isfinite(proposal).all()):
+            if proposal is not None and finite(proposal):
                 return proposal
             if proposal is None:
                 self.last_event = f"{why}: Adam takes over" if not self.fallen_back else f"{why}: given up"

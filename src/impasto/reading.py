@@ -297,6 +297,13 @@ def scale(samples: Samples, name: str) -> Samples:
 
 
 def whole_numbers(samples: Samples, top: int) -> Samples:
-    """[0, 1] to whole numbers 0 to top, as float64 where float32 could miss the nearest."""
-    exact = samples if top == 255 else samples.astype(np.float64)
-    return np.floor(exact.clip(0, 1) * top + 0.5)
+    """[0, 1] to whole numbers 0 to top, by way of float64 where float32 could miss the nearest.
+
+    In bands: the steps between would outweigh a very large picture.
+    """
+    found = np.empty(samples.shape, np.uint8 if top <= 255 else np.uint16)
+    for first in range(0, len(samples), 256):
+        band = samples[first : first + 256]
+        exact = band if top == 255 else band.astype(np.float64)
+        found[first : first + 256] = np.floor(exact.clip(0, 1) * top + 0.5)
+    return found

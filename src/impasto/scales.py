@@ -67,7 +67,7 @@ def resample(image: Tensor, size: Size) -> Tensor:
     """
     if image.shape[-2:] == size:
         return image
-    return F.interpolate(image, size, mode="bicubic", antialias=True, align_corners=False).clamp(0.0, 1.0)
+    return F.interpolate(image, size, mode="bicubic", antialias=True, align_corners=False).clamp_(0.0, 1.0)
 
 
 def mount(image: Tensor, rim: int, *, empty: bool = False) -> Tensor:
@@ -78,8 +78,8 @@ def mount(image: Tensor, rim: int, *, empty: bool = False) -> Tensor:
 
 
 def unmount(image: Tensor, rim: int) -> Tensor:
-    """The reverse of :func:`mount`: without its rim."""
-    return image[..., rim:-rim, rim:-rim].contiguous() if rim else image
+    """The reverse of :func:`mount`: without its rim; a view."""
+    return image[..., rim:-rim, rim:-rim] if rim else image
 
 
 def to_multiple(size: Size, of: int) -> Size:

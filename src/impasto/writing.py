@@ -47,7 +47,7 @@ def encode(kind: str, samples: Samples, metadata: str | None, bit_depth: int, qu
         if metadata is not None:
             options["exif"] = _exif(metadata)
     buffer = io.BytesIO()
-    Image.fromarray(whole_numbers(samples, 255).astype(np.uint8)).save(buffer, kind, **options)
+    Image.fromarray(whole_numbers(samples, 255)).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -57,7 +57,7 @@ def _encode_tiff(samples: Samples, metadata: str | None, bit_depth: int) -> byte
     buffer = io.BytesIO()
     tifffile.imwrite(
         buffer,
-        whole_numbers(samples, 2**bit_depth - 1).astype(np.uint8 if bit_depth == 8 else np.uint16),
+        whole_numbers(samples, 2**bit_depth - 1),
         photometric="rgb",
         extrasamples=["unassalpha"] if samples.shape[2] == 4 else None,
         compression="zlib",  # the one compression that tifffile has without further packages
