@@ -292,7 +292,8 @@ def table(found: dict[str, Any]) -> str:
     share = found["limit"]
     lines += [
         "",
-        f"Share of a matrix product's FLOP/s, full-width VGG-19: {share['share']:.0%} {share['GFLOP/s']}.",
+        f"Share of a matrix product's FLOP/s, full-width VGG-19: {share['share']:.0%} "
+        f"({share['GFLOP/s']['evaluation']:.0f} of {share['GFLOP/s']['product']:.0f} GFLOP/s).",
     ]
     if "equal_loss" in found:
         b = found["equal_loss"]

@@ -76,8 +76,8 @@ def stylize(
     output
         File to write: .png, .jpg, .webp, .avif or .tif.
     preset
-        Settings to begin with; draft: a look at the pair, fine: more of the style and of its patterns,
-        reference: as in the paper of 2015, with the full VGG-19.
+        Settings to begin with; draft: a look at the pair, fine: what belongs together in the style stays
+        together, reference: as in the paper of 2015, with the full VGG-19.
     recipe
         Recipe file that goes over the preset; flags given here go over both.
     budget

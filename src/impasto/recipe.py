@@ -323,7 +323,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "draft": ("a look at the pair, in a third of the time", {"iterations": (20,)}),
     "fast": ("the defaults", {}),
     "fine": (
-        "the last of the style, and more of its patterns, in four times the time",
+        "what belongs together in the style stays together, in five times the time",
         {
             "iterations": (60, 60, 250),
             "style_loss": ("gram", "nearest"),
