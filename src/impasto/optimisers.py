@@ -244,7 +244,7 @@ class Adam:
         # Relative to the gradient's own size, so that tiny weights move the picture as large ones do.
         tiny = 1e-8 * (float(gradient.abs().max()) + float(self.square.max()) ** 0.5) + 1e-38
         # Bands of rows: the intermediate results of a very large picture would outweigh the picture.
-        for rows in torch.arange(picture.shape[-2]).split(max(1, 2**22 // picture.shape[-1])):
+        for rows in torch.arange(picture.shape[-2]).split(max(1, 2**18 // picture.shape[-1])):
             band = (..., slice(int(rows[0]), int(rows[-1]) + 1), slice(None))
             g = gradient[band]
             mean = b1 * self.mean[band].to(g.dtype) + (1 - b1) * g

@@ -72,7 +72,7 @@ def keep_memory() -> None:
     if sys.platform.startswith("linux"):
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):
-            libc.mallopt(-3, 1 << 28)  # M_MMAP_THRESHOLD
+            libc.mallopt(-3, 1 << 27)  # M_MMAP_THRESHOLD: pictures beyond are given back
             libc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
 
 
