@@ -144,8 +144,8 @@ class Objective:
                 sums[name] = sums[name] + value if name in sums else value
         return sums
 
-    def _view(self, tile: Tile, cut: Tensor, layers: Iterable[str]) -> View:
-        features: Features = self.encoder(cut, tuple(layers))
+    def _view(self, tile: Tile, cut: Tensor, layers: Iterable[str], **options: str) -> View:
+        features: Features = self.encoder(cut, tuple(layers), **options)
         return View(tile, cut, features.cut({k: tile.inner(geometry(k).stride) for k in features}))
 
     def _gather(self, size: Size, tile: Tile, cut: Tensor) -> dict[str, Tensor]:
@@ -210,8 +210,7 @@ class Objective:
         grids = {stride: Grid.on(size, stride, style.mask) for stride in strides}
         found: dict[str, Tensor] = {}
         for tile in self._tiles(size, self.style_terms, wrap=False):
-            whole: Features = self.encoder(tile.cut(style.pixels), tuple(self.style_terms), **own)
-            features = whole.cut({k: tile.inner(geometry(k).stride) for k in whole})
+            features = self._view(tile, tile.cut(style.pixels), self.style_terms, **own).features
             for key, layer, name in self._keys():
                 if name == "nearest":
                     part = remember_cells(features[layer], layer, grids[self.cell], tile, size)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.status import Status
 
-__all__ = ["Bar", "Download", "duration", "fetching", "waiting"]
+__all__ = ["Bar", "Download", "duration", "fetching", "timed_bar", "waiting"]
 
 
 def duration(seconds: float) -> str:
@@ -19,6 +19,23 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def timed_bar(first: str) -> Progress:
+    """A bar on stderr behind a first column, with time gone, time left and the task's description."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn(first),
+        BarColumn(24),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
 
 
 class Bar:
@@ -31,19 +48,7 @@ class Bar:
 
     def __enter__(self) -> Bar:
         if not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-            self.progress = Progress(
-                TextColumn("{task.percentage:>3.0f}%"),
-                BarColumn(24),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                TextColumn("{task.description}"),
-                console=Console(stderr=True),
-                transient=True,
-            )
+            self.progress = timed_bar("{task.percentage:>3.0f}%")
             self.progress.start()
             self.task = self.progress.add_task("", total=self.total)
         return self

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Group, Parameter
 
 from impasto.errors import RecipeError
+from impasto.progress import waiting
 from impasto.recipe import Recipe
-from impasto.studies.terminal import Bar, numbers, say, seeds_of, setting, waiting, words
+from impasto.studies.terminal import Bar, numbers, say, seeds_of, setting, words
 
 if TYPE_CHECKING:
     from impasto.runs import Job, Result

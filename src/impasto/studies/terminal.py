@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from impasto.errors import RecipeError
+from impasto.progress import timed_bar
 
 if TYPE_CHECKING:
     from impasto.studies.conduct import Progress
 
-__all__ = ["Bar", "numbers", "say", "seeds_of", "setting", "waiting", "words"]
+__all__ = ["Bar", "numbers", "say", "seeds_of", "setting", "words"]
 
 
 class Bar:
@@ -25,19 +25,7 @@ class Bar:
 
     def __enter__(self) -> Bar:
         if not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-            self.rich = Progress(
-                TextColumn("{task.fields[cells]} cells"),
-                BarColumn(24),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                TextColumn("{task.description}"),
-                console=Console(stderr=True),
-                transient=True,
-            )
+            self.rich = timed_bar("{task.fields[cells]} cells")
             self.rich.start()
             self.task = self.rich.add_task(self.name, total=1.0, cells="")
         return self
@@ -57,15 +45,6 @@ class Bar:
             left = gone / progress.share - gone if progress.share > 0 else 0.0
             print(f"impasto: {self.name} {cells} cells, about {left:.0f} s left", file=sys.stderr)
         self.done = progress.done
-
-
-def waiting(what: str, quiet: bool) -> AbstractContextManager[Any]:
-    """A spinner while PyTorch is loaded."""
-    if quiet or not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
-
-    return Console(stderr=True).status(what)
 
 
 def say(quiet: bool, line: str) -> None:

@@ -251,21 +251,19 @@ class Jobs:
 
     def update(self, job: str, slot: str, **columns: Any) -> bool:
         """Tell how far a job is. False: it is to be stopped, or no longer this slot's."""
-        names = ", ".join(f"{name} = ?" for name in columns)
-        with self._change() as db:
-            done = db.execute(
-                f"UPDATE jobs SET {names} WHERE id = ? AND owner = ? AND state = 'running' AND cancel = 0",
-                (*columns.values(), job, slot),
-            )
-        return done.rowcount > 0
+        return self._write(job, slot, columns, " AND cancel = 0")
 
     def finish(self, job: str, slot: str, state: str, **columns: Any) -> bool:
         """End a job. False: it is no longer this slot's."""
         columns |= {"state": state, "finished": time.time(), "eta": None, "owner": None}
+        return self._write(job, slot, columns)
+
+    def _write(self, job: str, slot: str, columns: Mapping[str, Any], unless: str = "") -> bool:
+        """Change a running job of this slot's. False: there is none."""
         names = ", ".join(f"{name} = ?" for name in columns)
         with self._change() as db:
             done = db.execute(
-                f"UPDATE jobs SET {names} WHERE id = ? AND owner = ? AND state = 'running'",
+                f"UPDATE jobs SET {names} WHERE id = ? AND owner = ? AND state = 'running'{unless}",
                 (*columns.values(), job, slot),
             )
         return done.rowcount > 0
