@@ -6,7 +6,10 @@ user as a traceback for a mistake of theirs; the command line turns these into o
 
 from __future__ import annotations
 
-__all__ = ["ImpastoError", "PictureError", "RecipeError", "VideoError", "WeightsError"]
+import importlib
+from collections.abc import Iterable
+
+__all__ = ["ImpastoError", "PictureError", "RecipeError", "VideoError", "WeightsError", "require_extra"]
 
 
 class ImpastoError(Exception):
@@ -39,3 +42,19 @@ class VideoError(ImpastoError):
 
 class WeightsError(ImpastoError):
     """An encoder's weights are missing, damaged or of another network."""
+
+
+def require_extra(extra: str, modules: Iterable[str], what: str, error: type[ImpastoError]) -> None:
+    """Raise ``error``, one line instead of a traceback, where a module of an optional extra is missing.
+
+    Args:
+        extra: its name in ``pip install 'impasto[…]'``.
+        what: what needs it, with its article: ``the studio``.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            raise error(
+                f"{what} needs {module!r}, which is not installed", remedy=f"pip install 'impasto[{extra}]'"
+            ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import socket
@@ -12,27 +11,18 @@ from typing import Annotated
 
 from cyclopts import App, Group, Parameter
 
-from impasto.errors import RecipeError
+from impasto.errors import RecipeError, require_extra
 from impasto.studio.settings import StudioSettings
 
 __all__ = ["register", "studio"]
 
+MODULES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "av", "cv2")
 SERVER = Group("Server", help="Where it listens, what it accepts, what it keeps.", sort_key=1)
 
 
 def register(app: App) -> None:
     """Add the command to the program."""
     app.command(studio)
-
-
-def _require_extra() -> None:
-    for module in ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "av", "cv2"):
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            raise RecipeError(
-                f"the studio needs {module!r}, which is not installed", remedy="pip install 'impasto[studio]'"
-            ) from None
 
 
 def studio(
@@ -53,7 +43,7 @@ def studio(
     verbose
         A line for each request on stderr; never what was sent.
     """
-    _require_extra()
+    require_extra("studio", MODULES, "the studio", RecipeError)
     chosen = _chosen(settings)
     chosen.require_safe()
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")

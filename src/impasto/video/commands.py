@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Group, Parameter
 
-from impasto.errors import RecipeError, VideoError
+from impasto.errors import RecipeError, VideoError, require_extra
 from impasto.progress import duration
 from impasto.recipe import PRESETS, Recipe
 from impasto.video.settings import VideoRecipe, VideoSettings
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register", "video", "video_report"]
 
+MODULES = ("av", "cv2")
 OUTPUT = Group("Output", sort_key=0)
 MOTION = Group("Video", help="Every setting that only a video has.", sort_key=1)
 RECIPE = Group("Recipe", help="Every setting of each frame as a picture.", sort_key=2)
@@ -28,17 +28,6 @@ def register(app: App) -> None:
     """Add the commands for video to the program."""
     app.command(video)
     app.command(video_report)
-
-
-def _require_extra() -> None:
-    """One line instead of a traceback where the extra is missing."""
-    for module in ("av", "cv2"):
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            raise VideoError(
-                f"video needs {module!r}, which is not installed", remedy="pip install 'impasto[video]'"
-            ) from None
 
 
 def video(
@@ -106,7 +95,7 @@ def video(
     quiet
         Say nothing unless something goes wrong.
     """
-    _require_extra()
+    require_extra("video", MODULES, "video", VideoError)
     from impasto.video.job import prepare_video
     from impasto.video.stages import run_video
 
@@ -242,7 +231,7 @@ def video_report(
     column
         Which column the strip shows over time, 0 (left) to 1 (right).
     """
-    _require_extra()
+    require_extra("video", MODULES, "video", VideoError)
     import impasto.video.report as report
 
     found = report.measure(clip, result, baseline or [], flow=flow, rate=fps, limit=limit)
