@@ -544,7 +544,7 @@ def test_the_demo_paints_a_photograph_in_every_style(impasto, folder, monkeypatc
 
 def test_ctrl_c_saves_the_best_picture_so_far(folder):
     arguments = ["stylize", "content.png", "style.png", "-o", "out.png", "--save-run", "run"]
-    long = ["--size", "64", "--coarsest", "64", "--iterations", "1000000"]
+    long = ["--size", "64", "--coarsest", "64", "--iterations", "1000000", "--tolerance", "0"]
     process = subprocess.Popen(
         [sys.executable, "-m", "impasto.cli", *arguments, *long],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
