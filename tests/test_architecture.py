@@ -34,7 +34,8 @@ CORE: dict[str, set[str]] = {
     "guidance": {"scales"},
     "losses": {"descriptors", "guidance"},
     # settings
-    "recipe": {"layers"},
+    "validation": set(),
+    "recipe": {"layers", "validation"},
     # weights and networks
     "checkpoints": set(),
     "downloads": set(),

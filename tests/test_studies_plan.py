@@ -99,7 +99,7 @@ def test_what_is_not_there_is_not_asked_for() -> None:
     [
         ("[1, 2]", "not a mapping"),
         ("name: [", "not YAML"),
-        ("contents: [a.png]", "a plan without 'name'"),
+        ("contents: [a.png]", "setting name is missing"),
         ("name: x", "without pictures"),
         ("name: A b\ncontents: [a.png]", "name = 'A b'"),
         ("name: x\ncontents: [a.png]\nbase: {sise: 3}", "unknown setting 'sise'"),
@@ -111,7 +111,7 @@ def test_what_is_not_there_is_not_asked_for() -> None:
         ("name: x\ncontents: [a.png]\nvary: {style: [1]}", "an axis called 'style'"),
         ("name: x\ncontents: [a.png]\nvary: {loss: [{size: 64}]}", "an axis called 'loss'"),
         ("name: x\ncontents: [a.png]\ncolumns: size", "columns: 'size'"),
-        ("name: x\ncontents: [a.png]\nwhat: 1", "unknown entry 'what'"),
+        ("name: x\ncontents: [a.png]\nwhat: 1", "unknown setting 'what'"),
         ("name: x\ncontents: [a.png]\nseeds: " + str(list(range(6000))), "6000 cells"),
         ("name: x\ncontents: [a.png]\nvary: {content_layers: [relu9_1]}", "unknown layer 'relu9_1'"),
     ],

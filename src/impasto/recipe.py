@@ -11,10 +11,11 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from impasto.errors import RecipeError
 from impasto.layers import canonical_layers
+from impasto.validation import Validated
 
 __all__ = ["PRESETS", "Recipe", "preset"]
 
@@ -23,10 +24,10 @@ Weight = Annotated[float, Field(ge=0.0, le=1e12, allow_inf_nan=False)]
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
-class Recipe(BaseModel):
+class Recipe(Validated):
     """All settings of one picture. Unknown names and values out of range raise ``RecipeError``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    remedy = "see `impasto stylize --help`"
 
     # -- the picture ---------------------------------------------------------------------------------
     size: Annotated[int, Field(ge=1, le=65536)] | Literal["original"] = Field(
@@ -258,12 +259,6 @@ class Recipe(BaseModel):
                 "leave normalisation at 'relative'",
             )
 
-    def __init__(self, /, **settings: Any) -> None:
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise RecipeError(*_explain(error)) from None
-
     # -- layers with their weights ---------------------------------------------------------------------
     def content_terms(self) -> dict[str, float]:
         """Content layer → share of the content loss; the shares sum to 1."""
@@ -361,25 +356,6 @@ def _shares(layers: tuple[str, ...], weights: tuple[float, ...]) -> dict[str, fl
     given = weights or (1.0,) * len(layers)
     total = math.fsum(given)
     return {layer: weight / total for layer, weight in zip(layers, given, strict=True)}
-
-
-def _explain(error: ValidationError) -> tuple[str, str, str]:
-    """A validation error's first complaint as got, expected, remedy."""
-    first = error.errors(include_url=False)[0]
-    name = str(first["loc"][0]) if first["loc"] else "recipe"
-    field = Recipe.model_fields.get(name)
-    if field is None:
-        return (
-            f"unknown setting {name!r}",
-            f"possible are {', '.join(Recipe.model_fields)}",
-            "see `impasto stylize --help`",
-        )
-    got = first.get("input")
-    return (
-        f"setting {name} = {got!r}: {first['msg'].lower()}",
-        (field.description or "").rstrip("."),
-        f"the default is {field.default!r}",
-    )
 
 
 def _limits(annotation: Any) -> list[str]:

@@ -276,8 +276,7 @@ def optimisers(
 ) -> Plan:
     """Loss against evaluations and seconds, and how often something was not finite."""
     values = tuple(
-        Value(label=label, settings=dict(given), painter=painter)  # type: ignore[arg-type]
-        for label, given, painter in OPTIMISERS
+        Value(label=label, settings=dict(given), painter=painter) for label, given, painter in OPTIMISERS
     )
     return Plan(
         name="optimisers",

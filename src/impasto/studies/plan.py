@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from impasto.errors import RecipeError
 from impasto.recipe import Recipe
+from impasto.validation import Validated
 
 __all__ = ["Axis", "Cell", "Painter", "Plan", "Value"]
 
@@ -105,10 +106,8 @@ class Cell:
     painter: Painter
 
 
-class Plan(BaseModel):
+class Plan(Validated):
     """A study. Unknown names, wrong settings and empty axes raise ``RecipeError``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$", description="Of the study's folder.")
     title: str = Field("", max_length=200, description="Heading of the sheet and the page.")
@@ -158,12 +157,6 @@ class Plan(BaseModel):
             raise RecipeError(f"a study of {count} cells", f"at most {MOST_CELLS}", "vary less at a time")
         self.cells()
         return self
-
-    def __init__(self, **fields: Any) -> None:
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            raise RecipeError(*_explain(error)) from None
 
     @property
     def _settings_count(self) -> int:
@@ -336,16 +329,3 @@ def _is_sample(spec: str) -> bool:
 
 def _beside(spec: Any, folder: Path) -> Any:
     return spec if not isinstance(spec, str) or _is_sample(spec) else str((folder / spec).resolve())
-
-
-def _explain(error: ValidationError) -> tuple[str, str, str]:
-    """A validation error's first complaint as got, expected, remedy."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "the plan"
-    if first["type"] == "extra_forbidden":
-        return f"unknown entry {where!r} in a plan", f"possible are {', '.join(Plan.model_fields)}", ""
-    if first["type"] == "missing":
-        return f"a plan without {where!r}", "it must have one", ""
-    field = Plan.model_fields.get(str(first["loc"][0])) if first["loc"] else None
-    expected = (field.description or "").rstrip(".") if field else ""
-    return f"{where} = {first.get('input')!r} in a plan: {first['msg'].lower()}", expected, ""

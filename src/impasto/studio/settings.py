@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from impasto.errors import RecipeError
+from impasto.validation import Validated
 
 __all__ = ["LOOPBACK", "StudioSettings"]
 
@@ -16,10 +17,10 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 Count = Annotated[int, Field(ge=1)]
 
 
-class StudioSettings(BaseModel):
+class StudioSettings(Validated):
     """Settings of one server; those out of range raise ``RecipeError``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    secret = frozenset({"token"})
 
     # -- where ------------------------------------------------------------------------------------------
     data: Path = Field(
@@ -74,12 +75,6 @@ class StudioSettings(BaseModel):
         """Workers change into the folders of their jobs."""
         return value.expanduser().absolute()
 
-    def __init__(self, /, **settings: Any) -> None:
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise RecipeError(*_explain(error)) from None
-
     @property
     def loopback(self) -> bool:
         """Only this machine can reach the server."""
@@ -99,15 +94,3 @@ class StudioSettings(BaseModel):
     def folder(self, job: str) -> Path:
         """Where a job's files are."""
         return self.data / "jobs" / job
-
-
-def _explain(error: ValidationError) -> tuple[str, str, str]:
-    """A validation error's first complaint as got, expected, remedy."""
-    first = error.errors(include_url=False)[0]
-    name = str(first["loc"][0]) if first["loc"] else "settings"
-    field = StudioSettings.model_fields.get(name)
-    if field is None:
-        return f"unknown setting {name!r}", f"possible are {', '.join(StudioSettings.model_fields)}", ""
-    shown = "(hidden)" if name == "token" else repr(first.get("input"))
-    description = (field.description or "").rstrip(".")
-    return f"setting {name} = {shown}: {first['msg'].lower()}", description, ""

@@ -139,8 +139,8 @@ def job_view(job: Job, jobs: Jobs) -> JobView:
         video = VideoSettings.model_validate_json(job.video or "{}").model_dump(mode="json")
     return JobView(
         id=job.id,
-        kind=job.kind,  # type: ignore[arg-type]
-        state=job.state,  # type: ignore[arg-type]
+        kind=job.kind,
+        state=job.state,
         position=jobs.position(job),
         created=_when(job.created) or "",
         started=_when(job.started),

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from impasto.errors import RecipeError
 from impasto.recipe import Recipe
+from impasto.validation import Validated
 
 __all__ = ["VideoRecipe", "VideoSettings"]
 
 Self = TypeVar("Self", bound="VideoSettings")
 
 
-class VideoSettings(BaseModel):
+class VideoSettings(Validated):
     """The settings that only a video has. Unknown names and values out of range raise ``RecipeError``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    remedy = "see `impasto video --help`"
 
     # -- how a frame follows the one before -----------------------------------------------------------
     temporal_weight: float = Field(
@@ -105,12 +105,6 @@ class VideoSettings(BaseModel):
         """Nearest first, each once, and always the frame before: the start is warped from it."""
         return tuple(sorted({1, *value}))
 
-    def __init__(self, **settings: Any) -> None:
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise RecipeError(*_explain(type(self), error)) from None
-
     def replace(self: Self, **settings: Any) -> Self:
         """A copy with some settings changed, validated anew."""
         return type(self)(**(self.model_dump() | settings))
@@ -127,18 +121,3 @@ class VideoRecipe(VideoSettings):
     def to_json(self) -> str:
         """The recipe as JSON, settings in their order here."""
         return self.model_dump_json(indent=2)
-
-
-def _explain(model: type[BaseModel], error: ValidationError) -> tuple[str, str, str]:
-    """A validation error's first complaint as got, expected, remedy."""
-    first = error.errors(include_url=False)[0]
-    name = str(first["loc"][0]) if first["loc"] else "recipe"
-    field = model.model_fields.get(name)
-    if field is None:
-        possible = ", ".join(model.model_fields)
-        return f"unknown setting {name!r}", f"possible are {possible}", "see `impasto video --help`"
-    return (
-        f"setting {name} = {first.get('input')!r}: {first['msg'].lower()}",
-        (field.description or "").rstrip("."),
-        f"the default is {field.default!r}",
-    )
