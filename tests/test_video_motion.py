@@ -97,6 +97,36 @@ def test_what_the_square_uncovers_is_uncertain_and_the_rest_is_not() -> None:
     assert np.median(field[32:56, 28:52], axis=(0, 1)) == pytest.approx([-8, 0], abs=0.7)
 
 
+def test_where_the_frames_agree_a_motion_boundary_is_no_hole() -> None:
+    """A texture stretched by 3 pixels over eight: by the paper's formula a boundary; nothing is uncovered."""
+    then = from_pixels(texture(64, 96, 5))
+    flow = np.zeros((64, 96, 2), np.float32)
+    flow[..., 0] = np.clip((np.arange(96) - 44) / 8, 0, 1) * 3
+    back = -motion._sampled(flow, -flow)
+    for _ in range(20):  # what leads back: back(q) = −flow(q + back(q))
+        back = -motion._sampled(flow, back)
+    now = motion.warp(then, flow, "bilinear")
+    ramp = (slice(None), slice(None), slice(8, -8), slice(45, 51))
+    assert motion.motion_boundaries(flow)[32, 45:51].any()
+    assert not motion.occluded(flow, back)[8:-8, 45:51].any()
+    assert motion.certainty(flow, back, now, then)[0][ramp].min() > 0.9
+    # Something else by a twelfth of the range: elsewhere it may be light, on a boundary it is a hole.
+    changed = (now + 0.085).clamp(0, 1)
+    trust = motion.certainty(flow, back, changed, then)[0]
+    assert trust[ramp].mean() < 0.25
+    assert trust[..., 8:-8, 70:80].mean() > 0.5
+
+
+def test_a_flow_meets_the_other_ones_inverse_half_way() -> None:
+    flow, back = np.zeros((2, 20, 30, 2), np.float32)
+    flow[..., 0], back[..., 0] = 3.2, -3.0
+    assert np.allclose(motion.settled(flow, back)[..., 0], 3.1)
+    flow[..., 0] = 3.75  # half as much at three quarters of a pixel, nothing from a whole one
+    assert np.allclose(motion.settled(flow, back)[..., 0], 3.75 - 0.75 / 4)
+    flow[..., 0] = 4.5
+    assert np.array_equal(motion.settled(flow, back), flow)
+
+
 def test_the_nearest_frame_that_saw_a_pixel_has_the_say() -> None:
     near, far, farther = (torch.tensor([[[[a, b, c]]]]) for a, b, c in ((1, 0, 0.5), (1, 1, 0.7), (1, 1, 1)))
     shared = motion.long_term([near, far, farther])

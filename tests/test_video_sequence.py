@@ -150,6 +150,17 @@ def test_new_parts_take_the_paintings_colours() -> None:
     assert (found - painted).abs().max() < 0.03
 
 
+def test_an_outline_is_not_borrowed_as_a_stroke() -> None:
+    strokes = 0.05 * torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    drawn = strokes.clone()
+    drawn[..., 48] += 0.5
+    even = sequence._even(drawn)
+    assert even[..., 48].abs().mean() < 0.2 * drawn[..., 48].abs().mean()
+    apart = (slice(None), slice(None), slice(None), slice(0, 36))
+    assert float(even[apart].std() / strokes[apart].std()) == pytest.approx(1.0, abs=0.1)
+    assert sequence._even(torch.zeros(1, 3, 8, 8)).abs().max() == 0.0
+
+
 def test_long_term_reaches_back_over_what_covered() -> None:
     """The square passes over the ground; with J = 1, 4 the ground comes back as it was."""
     frames = [from_pixels(frame) for frame in moving_square(6, 64, 96, 16, step=10)]

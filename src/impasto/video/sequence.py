@@ -160,9 +160,18 @@ def _fill(
     sources = Sources(filmed, studio.styles, content_mask=mask, start=start, past=past, grams=studio.grams)
     last, cost = _run(sources, recipe, studio)
     coarse, warped = last.picture.detach(), past[0].pixels
-    strokes = warped - resample(resample(warped, last.size), size)
+    strokes = _even(warped - resample(resample(warped, last.size), size))
     area = last.size[0] * last.size[1] / (size[0] * size[1])
     return (resample(coarse, size) + strokes).clamp(0.0, 1.0), cost * area
+
+
+def _even(strokes: Tensor) -> Tensor:
+    """Fine strokes (1, 3, H, W), those stronger than most toned down.
+
+    An outline is no stroke: borrowed along what uncovers its ground slowly, it would leave a line a frame.
+    """
+    power = motion.blurred(strokes.square().mean(1, keepdim=True), 2.0)
+    return strokes * (power.median() / power.clamp_min(1e-9)).clamp_max(1.0)
 
 
 def recolour(filmed: Tensor, painted: Tensor, known: Tensor) -> Tensor:
