@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from impasto.studio import painting, preparing
 from impasto.studio.jobs import Jobs
 from impasto.studio.saving import State, plan_from
 from impasto.studio.settings import StudioSettings
+from impasto.studio.supervisor import Supervisor
 from serving import LONG, TINY, TINY_CLIP, Studio, clip_bytes, encoded, pixels
 
 
@@ -94,6 +98,28 @@ def test_two_servers_do_not_share_a_folder(studio: Studio) -> None:
         other.start()
     assert other.process is not None
     assert other.process.wait(20) == 2
+
+
+def test_a_worker_that_hangs_is_ended(claimed: tuple[Jobs, StudioSettings, Any]) -> None:
+    """Its job waits again, one death older; one that goes on is left alone however long it takes."""
+    jobs, settings, job = claimed
+    supervisor = Supervisor(settings.model_copy(update={"stall_seconds": 1}), jobs)
+    worker = supervisor._workers[0]
+    worker.slot, worker.starts = "w", [time.monotonic()]
+    worker.process = process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
+    with process:
+        for seconds in range(4):
+            jobs.update(job.id, "w", seconds=float(seconds))
+            supervisor._tend(worker)
+            time.sleep(0.5)
+        assert process.poll() is None
+        time.sleep(1.2)
+        supervisor._tend(worker)
+        assert process.poll() == -signal.SIGKILL
+    supervisor._tend(worker)
+    found = jobs.get(job.id)
+    assert found is not None
+    assert (found.state, found.owner, found.deaths) == ("queued", None, 1)
 
 
 # -- going on, in this process -----------------------------------------------------------------------------

@@ -274,6 +274,13 @@ class Jobs:
             row[0] for row in self._connection().execute("SELECT owner FROM jobs WHERE state = 'running'")
         }
 
+    def progress_of(self, slot: str) -> tuple[Any, ...] | None:
+        """What changes while a slot's job goes on; None: it has none."""
+        columns = "id, seconds, progress, evaluation, frame, preview"
+        query = f"SELECT {columns} FROM jobs WHERE state = 'running' AND owner = ?"
+        found: tuple[Any, ...] | None = self._connection().execute(query, (slot,)).fetchone()
+        return None if found is None else tuple(found)
+
     def release(self, slot: str, *, died: bool = False, attempts: int = 3) -> None:
         """Put a slot's jobs back into the queue. Only for who holds the slot's lock, or knows its end.
 

@@ -63,6 +63,9 @@ class StudioSettings(Validated):
     queue: Count = Field(200, description="Most jobs waiting; more are answered with 429.")
     client_jobs: Count = Field(20, description="Most jobs of one client (address) waiting or running.")
     job_seconds: Count = Field(6 * 3600, description="Longest painting of one job; then the best so far.")
+    stall_seconds: Count = Field(
+        3600, description="Time without any progress after which a painting worker is ended as hanging."
+    )
     attempts: Count = Field(3, description="Times that a job may end its worker before it is given up.")
 
     # -- how long it is kept ----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -41,6 +42,8 @@ class _Worker:
     device: str
     process: subprocess.Popen[bytes] | None = None
     starts: list[float] = field(default_factory=list)
+    progress: tuple[Any, ...] | None = None
+    moved: float = field(default_factory=time.monotonic)
 
     def pause(self) -> float:
         """Seconds to wait before the next start: longer where it keeps ending at once."""
@@ -107,6 +110,10 @@ class Supervisor:
     def _tend(self, worker: _Worker) -> None:
         process = worker.process
         if process is not None and process.poll() is None:
+            if self._hangs(worker):
+                log.warning("worker %s hangs, ending it", worker.slot)
+                process.kill()  # whatever it hangs in may not listen to anything less
+                process.wait()
             return
         if process is not None:
             log.warning("worker %s ended (%s)", worker.slot, process.returncode)
@@ -117,6 +124,13 @@ class Supervisor:
         if not worker.starts or time.monotonic() - worker.starts[-1] > worker.pause():
             worker.starts = [*worker.starts[-10:], time.monotonic()]
             worker.process = self._begin(worker)
+
+    def _hangs(self, worker: _Worker) -> bool:
+        """Whether its job has not gone on for too long."""
+        now, progress = time.monotonic(), self.jobs.progress_of(worker.slot)
+        if progress is None or progress != worker.progress:
+            worker.progress, worker.moved = progress, now
+        return now - worker.moved > self.settings.stall_seconds
 
     def _begin(self, worker: _Worker) -> subprocess.Popen[bytes]:
         environment = dict(os.environ)
