@@ -41,6 +41,28 @@ def test_first_come_first_served(jobs: Jobs) -> None:
     assert jobs.claim("w") is None
 
 
+def test_clients_take_turns(jobs: Jobs) -> None:
+    """Whoever sends many does not keep the others waiting; what was begun is finished first."""
+    given = {name: add(jobs, client=name[0]) for name in ("a1", "a2", "a3", "a4", "b1", "b2", "c1")}
+    names = {job.id: name for name, job in given.items()}
+
+    def claim() -> str:
+        job = jobs.claim("w")
+        assert job is not None
+        return names[job.id]
+
+    assert claim() == "a1"
+    waiting = sorted(set(given) - {"a1"}, key=lambda name: jobs.position(given[name]) or 0)
+    assert waiting == ["b1", "c1", "a2", "b2", "a3", "a4"]
+    order = []
+    for _ in range(3):
+        jobs.finish(given["a1"].id, "w", "done")
+        order.append(claim())
+    assert order == ["b1", "c1", "a2"]
+    jobs.release("w", died=True)
+    assert [claim() for _ in range(6)] == ["b1", "c1", "a2", "b2", "a3", "a4"]
+
+
 def _claim_all(path: Path, slot: str, found: Any) -> None:
     jobs = Jobs(path)
     while (job := jobs.claim(slot)) is not None:

@@ -37,11 +37,21 @@ CREATE TABLE IF NOT EXISTS jobs (
 );
 CREATE INDEX IF NOT EXISTS by_state ON jobs (state, number);
 CREATE INDEX IF NOT EXISTS by_digest ON jobs (digest);
+CREATE INDEX IF NOT EXISTS by_client ON jobs (client, started);
 CREATE TABLE IF NOT EXISTS workers (
     slot TEXT PRIMARY KEY, pid INTEGER NOT NULL, ready INTEGER NOT NULL, beat REAL NOT NULL
 );
 """
 _WAITING = "state = 'queued' AND deleted = 0"
+#: Clients in turn, the one served longest ago first; before all, what was begun and lost its worker.
+_QUEUE = f"""
+SELECT id, ROW_NUMBER() OVER (ORDER BY started IS NULL, turn, served, number) - 1 AS place FROM (
+    SELECT id, number, started,
+        ROW_NUMBER() OVER (PARTITION BY client ORDER BY started IS NULL, number) AS turn,
+        (SELECT MAX(started) FROM jobs AS own WHERE own.client = jobs.client) AS served
+    FROM jobs WHERE {_WAITING}
+)
+"""
 
 
 @dataclass(frozen=True)
@@ -174,8 +184,9 @@ class Jobs:
         """How many are before it in the queue; None unless it waits."""
         if job.state != "queued":
             return None
-        query = f"SELECT COUNT(*) FROM jobs WHERE {_WAITING} AND number < ?"
-        return int(self._connection().execute(query, (job.number,)).fetchone()[0])
+        query = f"SELECT place FROM ({_QUEUE}) WHERE id = ?"
+        row = self._connection().execute(query, (job.id,)).fetchone()
+        return None if row is None else int(row[0])
 
     def waiting(self) -> int:
         """Length of the queue."""
@@ -240,7 +251,7 @@ class Jobs:
         if not self.waiting():  # a look costs no lock
             return None
         with self._change() as db:
-            row = db.execute(f"SELECT id FROM jobs WHERE {_WAITING} ORDER BY number LIMIT 1").fetchone()
+            row = db.execute(f"SELECT id FROM ({_QUEUE}) ORDER BY place LIMIT 1").fetchone()
             if row is None:
                 return None
             db.execute(
