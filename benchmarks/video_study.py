@@ -1,9 +1,10 @@
 """Study: what temporal weight, J, passes and evaluations a frame do to warp error, style and time.
 
-    python benchmarks/video_study.py CLIP STYLE --size 256 --frames 8
+    python benchmarks/video_study.py STYLE CLIP CLIP:60 --size 256 --frames 13
 
-One setting at a time is changed from the defaults; whole jobs are run, lossless, and measured as
-`impasto video-report` does. Style: the style loss of the last frame over that of the same frame as a picture.
+One setting at a time is changed from the defaults; CLIP:60 begins at frame 60. All variants go on from the
+same first frame. Style: the mean over every second frame of the latter half, each frame's style loss over
+that of the same frame as a picture. The second row changes next to nothing: so much is chance.
 """
 
 from __future__ import annotations
@@ -11,22 +12,25 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from video import judge, one_by_one
+from torch import Tensor
+from video import errors, judge, load, one_by_one
 
-from impasto.scales import resample
-from impasto.video import report, sequence
-from impasto.video.frames import open_clip, read
-from impasto.video.job import VideoJob, prepare_video
+from impasto import images, runs, samples
+from impasto.objective import StyleSource
+from impasto.recipe import Recipe
+from impasto.video import sequence
+from impasto.video.sequence import Studio
 from impasto.video.settings import VideoRecipe
-from impasto.video.stages import run_video
-from impasto.video.store import from_pixels
+from impasto.video.shots import Shot, paint_shot
+from impasto.video.store import Store
 
 VARIANTS: dict[str, dict[str, object]] = {
     "defaults": {},
+    "temporal weight 1.02": {"temporal_weight": 1.02},
     "temporal weight 0": {"temporal_weight": 0.0},
     "temporal weight 0.1": {"temporal_weight": 0.1},
     "temporal weight 3": {"temporal_weight": 3.0},
@@ -42,42 +46,75 @@ VARIANTS: dict[str, dict[str, object]] = {
 }
 
 
-def style(job: VideoJob, output: Path, frames: int) -> float:
-    """Style loss of the last frame over that of the same frame as a picture."""
-    studio = sequence.open_studio(job.styles, job.recipe, job.encoder, *job.size)
-    *_, painted = read(open_clip(output))
-    *_, filmed = islice(read(job.clip), frames)
-    film = resample(from_pixels(filmed.pixels)[:, :3], job.size)
-    (single,) = one_by_one([film], studio, "content")
-    return judge(from_pixels(painted.pixels), film, studio) / judge(single, film, studio)
+@dataclass(frozen=True)
+class Case:
+    """A clip, its first frame painted, and what the frames that are looked at lose as pictures."""
+
+    film: list[Tensor]
+    first: Tensor
+    single: dict[int, float]
+
+
+def prepare(place: str, size: int, frames: int, studio: Studio) -> Case:
+    """``place``: a file or a folder, and after a colon the frame to begin with."""
+    path, _, skip = place.partition(":")
+    film = load(Path(path), size, frames, int(skip or 0))
+    single = {
+        at: judge(one_by_one(film[at : at + 1], studio, "content")[0], film[at], studio)
+        for at in range(len(film) // 2, len(film), 2)
+    }
+    return Case(film, sequence.paint(film[0], studio).pixels, single)
+
+
+def measure(case: Case, studio: Studio) -> tuple[float, float, float]:
+    """Warp error over the film's, style loss over the picture's, CPU seconds a frame."""
+    count, passes = len(case.film), studio.recipe.passes
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        for kind in ("input", "reference", *(f"pass{k + 1}" for k in range(passes))):
+            store.make(kind)
+        for index, frame in enumerate(case.film):
+            store.save("input", index, frame)
+        store.save("reference", 0, case.film[0])
+        store.save("pass1", 0, case.first)
+        begin = time.process_time()
+        for _ in paint_shot(store, Shot(0, count), studio):
+            pass
+        spent = (time.process_time() - begin) / (count - 1)
+        painted = [store.load(f"pass{passes}", index) for index in range(count)]
+    style = [judge(painted[at], case.film[at], studio) / single for at, single in case.single.items()]
+    return errors(case.film, painted) / errors(case.film, case.film), float(np.mean(style)), spent
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("clip", type=Path)
     parser.add_argument("style", type=Path)
+    parser.add_argument("clips", nargs="+", help="PATH or PATH:FIRST")
     parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--frames", type=int, default=13)
+    parser.add_argument("--only", default="", help="part of a variant's name")
     options = parser.parse_args()
-    print("| variant | warp error × film's | style × picture's | contrast, last / first | CPU s a frame |")
-    print("|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder:
-        for name, settings in VARIANTS.items():
-            recipe = VideoRecipe(**settings)
-            recipe = recipe.replace(picture=recipe.picture.replace(size=options.size))
-            output = Path(folder) / "out.mkv"
-            job = prepare_video(
-                options.clip, options.style, output, recipe, codec="ffv1", limit=options.frames, restart=True
-            )
-            begin = time.process_time()
-            run_video(job)
-            spent = (time.process_time() - begin) / options.frames
-            found = report.measure(options.clip, output, limit=options.frames)
-            film, result = found.tracks
-            contrast = np.array(result.contrasts)
-            ratio, kept = result.error / film.error, contrast[-1] / contrast[0]
-            strength = style(job, output, options.frames)
-            print(f"| {name} | {ratio:.2f} | {strength:.2f} | {kept:.3f} | {spent:.2f} |", flush=True)
+    picture = images.load(options.style)
+    encoder = runs.prepare(samples.photograph("chelsea"), picture, Recipe(size=64)).encoder
+    styles = (StyleSource(picture.pixels, picture.alpha),)
+    cases: list[Case] = []
+    names = [Path(clip.partition(":")[0]).stem for clip in options.clips]
+    heads = [f"{what}, {name}" for what in ("warp error × film's", "style × picture's") for name in names]
+    print("| variant |", " | ".join(heads), "| CPU s a frame |")
+    print("|---" * (len(heads) + 2) + "|")
+    for variant, settings in VARIANTS.items():
+        if options.only not in variant:
+            continue
+        rows = []
+        for index, clip in enumerate(options.clips):
+            height, width = load(Path(clip.partition(":")[0]), options.size, 1)[0].shape[-2:]
+            studio = sequence.open_studio(styles, VideoRecipe(**settings), encoder, height, width)
+            if index == len(cases):
+                cases.append(prepare(clip, options.size, options.frames, studio))
+            rows.append(measure(cases[index], studio))
+        ratio, style, spent = zip(*rows, strict=True)
+        cells = [f"{value:.2f}" for value in (*ratio, *style, float(np.mean(spent)))]
+        print(f"| {variant} |", " | ".join(cells), "|", flush=True)
 
 
 if __name__ == "__main__":

@@ -159,6 +159,14 @@ def test_an_outline_is_not_borrowed_as_a_stroke() -> None:
     apart = (slice(None), slice(None), slice(None), slice(0, 36))
     assert float(even[apart].std() / strokes[apart].std()) == pytest.approx(1.0, abs=0.1)
     assert sequence._even(torch.zeros(1, 3, 8, 8)).abs().max() == 0.0
+    # Where the past knows nothing, its line is not to be seen; that it has strokes is.
+    known = torch.ones(1, 1, 64, 96)
+    known[..., 36:60] = 0.0
+    past = (Past((0.5 + drawn).clamp(0, 1), known, 1.0),)
+    filled, _ = sequence._fill(torch.full((1, 3, 64, 96), 0.5), past, studio(), None)
+    line = (filled[..., 48] - (filled[..., 45] + filled[..., 51]) / 2).mean()
+    assert abs(float(line)) < 0.1
+    assert float(filled[..., 40:46].std()) > 0.01
 
 
 def test_long_term_reaches_back_over_what_covered() -> None:
