@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+import types
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from clips import moving_square, texture
+from impasto.errors import VideoError
 from impasto.video import motion
 from impasto.video.cuts import change, cuts, shots, signature
 from impasto.video.store import from_pixels
@@ -210,3 +215,58 @@ def test_a_bare_wall_goes_along_where_the_camera_pans() -> None:
 def test_brighter_light_is_no_motion() -> None:
     frame = texture(96, 128, 3)[..., 0] // 2 + 40
     assert np.abs(motion.flows(frame, frame + 6, DIS)[0]).max() == 0.0
+
+
+def _torchvision(monkeypatch: pytest.MonkeyPatch, make: Callable[..., Any]) -> None:
+    """A stand-in for torchvision's optical flow."""
+    module = types.ModuleType("torchvision.models.optical_flow")
+    module.Raft_Small_Weights = types.SimpleNamespace(DEFAULT="weights")  # type: ignore[attr-defined]
+    module.raft_small = make  # type: ignore[attr-defined]
+    for name in ("torchvision", "torchvision.models"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+@pytest.mark.parametrize(("height", "width"), [(136, 160), (130, 150), (60, 96), (17, 300)])
+def test_raft_gets_what_it_needs_and_its_flow_comes_back_in_pixels(
+    monkeypatch: pytest.MonkeyPatch, height: int, width: int
+) -> None:
+    """A stand-in that moves everything by a 20th of what it is shown, in the second picture's brightness."""
+
+    class Shown(torch.nn.Module):
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> list[torch.Tensor]:
+            assert a.shape == b.shape
+            assert a.shape[:2] == (1, 3)
+            assert min(a.shape[2:]) >= 128
+            assert all(side % 8 == 0 for side in a.shape[2:])
+            assert float(a.min()) >= -1
+            assert float(a.max()) <= 1
+            return [
+                torch.zeros(1, 2, *a.shape[2:]),
+                torch.cat([b[:, :1] * a.shape[3], a[:, :1] * a.shape[2]], 1) / 20,
+            ]
+
+    _torchvision(monkeypatch, lambda weights, progress: Shown())
+    first, second = (np.full((height, width), value, np.uint8) for value in (255, 51))
+    second[:, : width // 2] = 204
+    found = motion.FLOWS["raft"]()(first, second)
+    assert found.shape == (height, width, 2)
+    assert found.dtype == np.float32
+    # Sides are made larger and padded to eights: by as much the stand-in's "20th" is more.
+    np.testing.assert_allclose(found[..., 1], height / 20, rtol=0.07)
+    np.testing.assert_allclose(found[:, : width // 2 - 2, 0], 0.6 * width / 20, rtol=0.07)
+    np.testing.assert_allclose(found[:, width // 2 + 2 :, 0], -0.6 * width / 20, rtol=0.07)
+
+
+def test_raft_without_network_or_with_another_torchvision_is_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_network(weights: str, progress: bool) -> None:
+        raise OSError("no route")
+
+    _torchvision(monkeypatch, no_network)
+    with pytest.raises(VideoError, match="could not be fetched: no route; dis and farneback"):
+        motion.FLOWS["raft"]()
+    monkeypatch.setitem(sys.modules, "torchvision.models.optical_flow", None)
+    with pytest.raises(VideoError, match="not installed; dis and farneback"):
+        motion.FLOWS["raft"]()

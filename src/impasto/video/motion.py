@@ -6,6 +6,7 @@ p + flow[p] in the second. Frames for the flow are uint8 grey (H, W); pictures a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -75,26 +76,32 @@ def _farneback() -> Callable[[Grey, Grey], Flow]:
     return flow
 
 
+_RAFT_LEAST = 128  # pixels: its pyramid of correlations has four levels above an eighth of the picture
+
+
 def _raft() -> Callable[[Grey, Grey], Flow]:
     """RAFT (Teed & Deng 2020) of torchvision, which fetches its weights at first use; luma only."""
+    other = "dis and farneback need nothing more"
     try:
         from torchvision.models.optical_flow import Raft_Small_Weights, raft_small  # type: ignore
-    except ImportError:
-        raise VideoError(
-            "flow 'raft' needs torchvision, which is not installed",
-            "dis and farneback need nothing more",
-            "pip install torchvision",
-        ) from None
-    model = raft_small(weights=Raft_Small_Weights.DEFAULT).eval()
+    except (ImportError, OSError, RuntimeError) as error:  # the latter: made for another PyTorch
+        reason = "is not installed" if isinstance(error, ImportError) else f"does not work here ({error})"
+        raise VideoError(f"flow 'raft' needs torchvision, which {reason}", other) from None
+    try:
+        model = raft_small(weights=Raft_Small_Weights.DEFAULT, progress=False).eval()
+    except OSError as error:
+        raise VideoError(f"the weights of flow 'raft' could not be fetched: {error}", other) from None
 
     def flow(first: Grey, second: Grey) -> Flow:
         height, width = first.shape
-        padding = (0, -width % 8, 0, -height % 8)
-        pair = [torch.from_numpy(one)[None, None].float() / 127.5 - 1.0 for one in (first, second)]
-        a, b = (F.pad(one, padding, mode="replicate").expand(1, 3, -1, -1) for one in pair)
+        larger = max(1.0, _RAFT_LEAST / min(height, width))
+        size = (math.ceil(height * larger), math.ceil(width * larger))
+        pair = torch.from_numpy(np.stack([first, second]))[:, None].float() / 127.5 - 1.0
+        pair = F.interpolate(pair, size, mode="bilinear") if size != (height, width) else pair
+        pair = F.pad(pair, (0, -size[1] % 8, 0, -size[0] % 8), mode="replicate").expand(2, 3, -1, -1)
         with torch.no_grad():
-            found = model(a, b)[-1][0, :, :height, :width]
-        return np.ascontiguousarray(found.permute(1, 2, 0).numpy(), dtype=np.float32)
+            found = model(pair[:1], pair[1:])[-1][:, :, : size[0], : size[1]]
+        return resize_flow(np.ascontiguousarray(found[0].permute(1, 2, 0).numpy()), (height, width))
 
     return flow
 
