@@ -35,7 +35,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "temporal weight 0.1": {"temporal_weight": 0.1},
     "temporal weight 3": {"temporal_weight": 3.0},
     "temporal weight 30": {"temporal_weight": 30.0},
-    "J = 1, 2, 4": {"long_term": (1, 2, 4)},
+    "J = 1": {"long_term": (1,)},
     "6 evaluations": {"evaluations": 6},
     "12 evaluations": {"evaluations": 12},
     "48 evaluations": {"evaluations": 48},

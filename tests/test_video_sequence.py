@@ -173,7 +173,7 @@ def test_long_term_reaches_back_over_what_covered() -> None:
     """The square passes over the ground; with J = 1, 4 the ground comes back as it was."""
     frames = [from_pixels(frame) for frame in moving_square(6, 64, 96, 16, step=10)]
     far = walk(frames, studio(QUICK.replace(long_term=(1, 4), temporal_weight=100.0)))
-    near = walk(frames, studio(QUICK.replace(temporal_weight=100.0)))
+    near = walk(frames, studio(QUICK.replace(long_term=(1,), temporal_weight=100.0)))
     # Columns 28–37 are covered in frame 2 and free in frames 0 and 4.
     gone = (slice(None), slice(None), slice(22, 34), slice(38, 46))
     assert (far[5].pixels[gone] - far[1].pixels[gone]).square().mean() <= (

@@ -31,9 +31,9 @@ class VideoSettings(Validated):
         description="Weight of staying with the warped previous frame, in the units of [0, 1] (≥ 0).",
     )
     long_term: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
-        (1,),
+        (1, 2, 4),
         min_length=1,
-        description="Frames back that a frame is held to (Ruder's J); 1,2,4 brings back what was covered.",
+        description="Frames back that a frame is held to (Ruder's J): what was covered comes back as it was.",
     )
     passes: int = Field(
         1, ge=1, le=50, description="Passes over each shot, forward and backward in turn (≥ 1, ≤ 50)."
