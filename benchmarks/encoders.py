@@ -1,34 +1,40 @@
 """Which student is best for its price, and how the embedded one compares with its teacher.
 
 python benchmarks/encoders.py WHAT --teacher VGG19 [--upper SMALL] --data TRAIN …
-variants    widths and pooling, each as its closed-form start, judged on painted pairs
+variants    students of other shapes and trainings, trained alike for a while, judged on painted pairs
 embedded    the embedded encoder against painting with the teacher itself: scores and a sheet
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from impasto import images
-from impasto.encoders import CENTRED, Encoder, load_encoder
+from impasto.encoders import CENTRED, Encoder, Features, load_encoder
 from impasto.machine import choose_dtype
 from impasto.objective import Objective, StyleSource
 from impasto.planning import keep_memory
 from impasto.recipe import Recipe
 from impasto.scales import fit, resample
 from impasto.training.data import Crops
+from impasto.training.distil import Plan, Trainer
+from impasto.training.policy import Canvases
 from impasto.training.report import TeacherEncoder, judge, paint
-from impasto.training.student import WIDTHS, Student, export, fit_to_teacher
-from impasto.training.teacher import TARGETS, Teacher
+from impasto.training.student import WIDTHS, Student, export
+from impasto.training.teacher import Teacher
 from impasto.weights import read_state
 
 PAIRS = (
@@ -47,23 +53,84 @@ def widths(*blocks: tuple[int, ...]) -> dict[str, int]:
     return dict(zip(WIDTHS, (width for block in blocks for width in block), strict=True))
 
 
-VARIANTS: dict[str, tuple[dict[str, int], str]] = {
-    "embedded's": (WIDTHS, "average"),
-    "max pooling": (WIDTHS, "max"),
-    "a sixteenth: 16 32 64 128 128": (
+#: What the variants are variants of: the student until the silent channels were found.
+BLOCKS = ((16, 32), (48, 48), (96, 96, 64, 64), (128,) * 4, (128,))
+BASE = widths(*BLOCKS)
+SHALLOW = tuple(name for name in BASE if name[4:] not in ("3_3", "3_4", "4_3", "4_4"))
+EARLY = tuple(name for name in BASE if name != "conv1_2")
+
+
+class Leaky(Student):
+    """What is negative keeps a tenth."""
+
+    activation = staticmethod(lambda x: F.leaky_relu(x, 0.1))
+
+
+class Silu(Student):
+    """Smooth everywhere."""
+
+    activation = staticmethod(F.silu)
+
+
+class Outlined(Student):
+    """Zeros beyond the edge, as VGG-19 was trained."""
+
+    padding = "constant"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One change to the base or to how it is trained; ``steps``: what fits into equal time."""
+
+    widths: dict[str, int] = field(default_factory=lambda: BASE)
+    student: type[Student] = Student
+    plan: dict[str, Any] = field(default_factory=dict)
+    closed_form: bool = True
+    steps: float = 1.0
+
+
+VARIANTS: dict[str, Variant] = {
+    "base: 16 32, 48 48, 96 96 64 64, 128": Variant(),
+    "embedded's: 64 in block 2, 80 80 64 128, 112": Variant(WIDTHS),
+    "wide conv5_1: 256": Variant(widths(*BLOCKS[:4], (256,))),
+    "shallow: two convolutions in blocks 3 and 4": Variant({name: BASE[name] for name in SHALLOW}),
+    "pooled early: no conv1_2, 64 64 in block 2": Variant(
+        {name: 64 if name[4] == "2" else BASE[name] for name in EARLY}
+    ),
+    "max pooling": Variant(plan={"pooling": "max"}),
+    "leaky ReLU, 0.1": Variant(student=Leaky),
+    "padded with zeros": Variant(student=Outlined),
+    "a random start": Variant(closed_form=False),
+    "the gradient as a term, equal time": Variant(plan={"gradient_weight": 0.3}, steps=0.5),
+    "crops of 256, a third as many, equal time": Variant(
+        plan={"size": 256, "crops": 2, "canvases": 2, "buffer": 8}, steps=0.6
+    ),
+    "a sixteenth: 16 32 64 128 128": Variant(
         widths((16, 16), (32, 32), (64,) * 4, (128,) * 4, (128,)),
-        "average",
     ),
-    "wide middle: 16 32, 64, 96, 128": (widths((16, 32), (64, 64), (96,) * 4, (128,) * 4, (128,)), "average"),
-    "wide top: 192 in blocks 4 and 5": (
-        widths((16, 32), (48, 48), (96, 96, 64, 64), (192,) * 4, (192,)),
-        "average",
+    "wide middle: 64 in block 2, 96 in block 3": Variant(
+        widths((16, 32), (64, 64), (96,) * 4, (128,) * 4, (128,))
     ),
-    "wide first layer: 32 32": (
-        widths((32, 32), (48, 48), (96, 96, 64, 64), (128,) * 4, (128,)),
-        "average",
+    "wide top: 192 192 128 128, 256": Variant(
+        widths(*BLOCKS[:3], (192, 192, 128, 128), (256,)),
     ),
+    "wide first layer: 32 32": Variant(widths((32, 32), *BLOCKS[1:])),
+    "SiLU": Variant(student=Silu),
 }
+
+
+class StudentEncoder(Encoder):
+    """A student as an encoder, with its wide heads: for activations that :class:`Encoder` does not have."""
+
+    def __init__(self, student: Student) -> None:
+        super().__init__(export(student), CENTRED, pooling=student.pooling)
+        self.student = student.requires_grad_(False)
+
+    def forward(self, image: Tensor, layers: Iterable[str], *, padding: str | None = None) -> Features:
+        del padding
+        with torch.autocast(image.device.type, torch.bfloat16):
+            own = self.student.features(image)
+        return Features({layer: self.student.heads[layer](own[layer].float()) for layer in layers})
 
 
 def load_pairs(contents: Path, styles: Path, count: int) -> list[tuple[Tensor, Tensor]]:
@@ -85,41 +152,62 @@ def seconds_at_512(encoder: Encoder) -> float:
     return statistics.median(times[1:])
 
 
-@torch.no_grad()
-def explained(student: Student, teacher: Teacher, held: Tensor) -> dict[str, float]:
-    own, targets, found = student.features(held), teacher(held), {}
-    for layer in TARGETS:
-        t = targets[layer]
-        error = (student.heads[layer](own[layer]) - t).square().sum()
-        found[layer] = 1 - float(error / (t - t.mean((0, 2, 3), keepdim=True)).square().sum())
-    return found
+def gradient_alike(student: Student, teacher: Teacher, canvases: Canvases) -> float:
+    """Cosine of the student's gradient and the teacher's on canvases as they start, mean."""
+    index, canvas = canvases.take(len(canvases.slots))
+    canvas.requires_grad_(True)
+    with torch.autocast("cpu", torch.bfloat16):
+        features = student.features(canvas)
+    (own,) = torch.autograd.grad(canvases.loss(student, features, index), canvas)
+    wanted = canvases.taught_gradient(teacher, canvas, index)
+    return float(F.cosine_similarity(own.flatten(1), wanted.flatten(1)).mean())
 
 
 def variants(given: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Tensor, Tensor]]) -> list[Any]:
-    crops = [Crops(given.data / name, limit=600) for name in ("photos", "paintings")]
+    """Every variant trained alike for ``--steps``, and what its pictures are worth to the teacher."""
+    train = [Crops(given.data / name) for name in ("photos", "paintings")]
     held = [Crops(given.data / name, held_out=True) for name in ("photos", "paintings")]
-    rng = np.random.default_rng(7)
-    start = torch.cat([c.draw(given.crops // 2, 128, rng) for c in crops])
-    unseen = torch.cat([c.draw(16, 128, rng) for c in held])
-    teacher.calibrate(start[::4])
+    unseen = torch.cat([c.draw(24, 192, np.random.default_rng(99)) for c in held])
+    best = choose_dtype("auto", torch.device("cpu"))
     rows = []
-    for name, (chosen, pooling) in VARIANTS.items():
-        torch.manual_seed(0)
-        student = Student(teacher.channels, chosen, pooling)
-        fit_to_teacher(student, teacher, start)
-        state = export(student)
-        encoder = Encoder({k: v.float() for k, v in state.items()}, CENTRED, pooling=pooling)
-        encoder.compute_in(choose_dtype("auto", torch.device("cpu")))
-        painted = paint(encoder, pairs, Recipe(size=256, iterations=(80, 60)))
-        scores = [judge(teacher, p, c, s).mean for p, (c, s) in zip(painted, pairs, strict=True)]
+    for name, variant in VARIANTS.items():
+        if given.only and not any(part in name for part in given.only):
+            continue
+        taught, begin = copy.deepcopy(teacher), time.process_time()
+        plan = Plan(
+            **{"crops": 4, "canvases": 4, "buffer": 16, "start": given.crops, "lr": 4e-4} | variant.plan
+        )
+        trainer = Trainer(
+            taught, *train, unseen, plan, variant.widths, fit=variant.closed_form, student=variant.student
+        )
+        if not variant.closed_form:
+            taught.calibrate(train[0].draw(16, 128, np.random.default_rng(0)))
+        steps = round(given.steps * variant.steps)
+        for step in range(steps):
+            trainer.step(plan.lr * min(1.0, (step + 1) / 20, 2 * (1 - step / steps)))
+        seconds = time.process_time() - begin
+        trainer.student.load_state_dict(trainer.mean_state)
+        state = export(trainer.student)
+        encoder = (
+            StudentEncoder(trainer.student)
+            if variant.student in (Leaky, Silu)
+            else Encoder({k: v.float() for k, v in state.items()}, CENTRED, pooling=plan.pooling)
+        )
+        encoder.compute_in(best)
+        painted = paint(encoder, pairs, Recipe(size=256, iterations=(80, 60), tolerance=0.0))
+        scores = [judge(teacher, p, c, s) for p, (c, s) in zip(painted, pairs, strict=True)]
         rows.append(
             {
                 "variant": name,
-                "explained": explained(student, teacher, unseen),
-                "style_rel": scores,
-                "mean": statistics.mean(scores),
-                "seconds_512": seconds_at_512(encoder),
+                "explained": trainer.explained(),
+                "gradient": gradient_alike(trainer.student, taught, Canvases(*held, 24, 128, 5)),
+                "style_rel": statistics.mean(s.mean for s in scores),
+                "worst": max(s.mean for s in scores),
+                "content": statistics.mean(s.content for s in scores),
+                "seconds_512": None if type(encoder) is not Encoder else seconds_at_512(encoder),
                 "megabytes": sum(2 * v.numel() for v in state.values()) / 1e6,
+                "steps": steps,
+                "training_seconds": seconds,
             }
         )
         print(json.dumps(rows[-1]), flush=True)
@@ -127,18 +215,22 @@ def variants(given: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Tens
 
 
 def embedded(given: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Tensor, Tensor]]) -> list[Any]:
-    """Equal steps with the teacher and with `compact`; the sheet has the teacher's pictures above."""
+    """Equal steps with the teacher (the sheet's first row), `compact`, and `compact` held closer."""
     best = choose_dtype("auto", torch.device("cpu"))
-    recipe = Recipe(size=given.size)
+    recipe = Recipe(size=given.size, tolerance=0.0)
     compact = load_encoder("compact", dtype=best)
     slow = TeacherEncoder(teacher, dict(read_state(given.teacher))).eval()
     teacher.lower.compute_in(best)
     rows, sheet = [], []
     for names, pair in zip(PAIRS, pairs, strict=False):
         pictures, row = [], {"pair": " × ".join(names)}
-        for name, encoder in (("teacher", slow), ("compact", compact)):
+        for name, encoder, weight in (
+            ("teacher", slow, recipe.content_weight),
+            ("compact", compact, recipe.content_weight),
+            ("compact, content weight 0.2", compact, 0.2),
+        ):
             begin = time.perf_counter()
-            (picture,) = paint(encoder, [pair], recipe)
+            (picture,) = paint(encoder, [pair], recipe.replace(content_weight=weight))
             seconds = time.perf_counter() - begin
             score = judge(teacher, picture, *pair)
             row[name] = {
@@ -171,7 +263,9 @@ def main() -> None:
     parser.add_argument("--upper", type=Path)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--count", type=int, default=8, help="pairs")
-    parser.add_argument("--crops", type=int, default=256)
+    parser.add_argument("--crops", type=int, default=160, help="of the closed-form start")
+    parser.add_argument("--steps", type=int, default=240, help="of training, a variant")
+    parser.add_argument("--only", nargs="*", help="variants with one of these in their names")
     given = parser.parse_args()
     keep_memory()
     given.out.mkdir(parents=True, exist_ok=True)

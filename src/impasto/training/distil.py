@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -34,6 +35,7 @@ class Plan:
     start: int = 256
     lr: float = 1.5e-3
     gram_weight: float = 1.0
+    gradient_weight: float = 0.0
     pooling: str = "average"
     average: float = 0.998
     seed: int = 0
@@ -50,6 +52,7 @@ class Trainer:
         widths: channels of each convolution.
         fit: start in closed form, on the CPU; False before :meth:`resume`.
         device: where the steps are computed.
+        student: what is trained, made from the teacher's channels, ``widths`` and the plan's pooling.
     """
 
     def __init__(
@@ -63,12 +66,13 @@ class Trainer:
         *,
         fit: bool = True,
         device: torch.device | str = "cpu",
+        student: type[Student] = Student,
     ) -> None:
         torch.manual_seed(plan.seed)
         self.plan, self.teacher = plan, teacher
         self.photos, self.paintings, self.held_out = photos, paintings, held_out
         self.rng = np.random.default_rng(plan.seed)
-        self.student = Student(teacher.channels, widths, plan.pooling)
+        self.student = student(teacher.channels, widths, plan.pooling)
         if fit:
             start = self._crops(plan.start)
             teacher.calibrate(start[:: max(1, plan.start // 32)])
@@ -97,14 +101,15 @@ class Trainer:
             left = 1.0 - spent / seconds
             warm = min(1.0, (self.steps + 1) / 100)
             rate = self.plan.lr * warm * (min(1.0, left / final) if final > 0 else 1.0)
-            for group in self.optimiser.param_groups:
-                group["lr"] = rate
-            record = self._step()
+            record = self.step(rate)
             self.seconds = base + time.perf_counter() - begin
             if self.steps % every == 0:
                 yield {"steps": self.steps, "seconds": self.seconds, "lr": rate} | record
 
-    def _step(self) -> dict[str, float]:
+    def step(self, rate: float) -> dict[str, float]:
+        """One step at this learning rate; what it lost, by level, on crops and on canvases."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
         index, canvases = self.canvases.take(self.plan.canvases)
         batch = torch.cat([self._crops(self.plan.crops).to(self.device), canvases])
         batch = batch.contiguous(memory_format=torch.channels_last).requires_grad_(True)
@@ -115,8 +120,17 @@ class Trainer:
             loss, record = self._distance(own, targets)
         tail = {k: v[self.plan.crops :] for k, v in own.items()}
         (gradient,) = torch.autograd.grad(
-            self.canvases.loss(self.student, tail, index), batch, retain_graph=True
+            self.canvases.loss(self.student, tail, index),
+            batch,
+            retain_graph=True,
+            create_graph=self.plan.gradient_weight > 0,
         )
+        if self.plan.gradient_weight > 0:
+            wanted = self.canvases.taught_gradient(self.teacher, canvases, index)
+            alike = F.cosine_similarity(gradient[self.plan.crops :].flatten(1), wanted.flatten(1))
+            loss = loss + self.plan.gradient_weight * (1 - alike).mean()
+            record["cosine"] = float(alike.detach().mean())
+            gradient = gradient.detach()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward(inputs=list(self.student.parameters()))
         norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)

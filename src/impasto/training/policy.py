@@ -17,7 +17,7 @@ from torch import Tensor
 
 from impasto.training.data import Crops
 from impasto.training.student import Student
-from impasto.training.teacher import STYLE_TARGETS
+from impasto.training.teacher import STYLE_TARGETS, Teacher
 
 __all__ = ["Canvases", "folded_gram_distance", "grams", "inner"]
 
@@ -113,17 +113,36 @@ class Canvases:
             )[CONTENT]
         total = torch.zeros(len(index), device=self.device)
         for layer, own in grams(features).items():
-            w = student.heads[layer].weight.detach().flatten(1)
+            w = student.heads[layer].weight.flatten(1)
             metric = w.T @ w
             scale = folded_gram_distance(metric, styles[layer]).clamp_min(1e-8)
             total = total + folded_gram_distance(metric, own - styles[layer]) / scale / len(STYLE_TARGETS)
-        w = student.heads[CONTENT].weight.detach().flatten(1)
+        w = student.heads[CONTENT].weight.flatten(1)
         metric = w.T @ w
         delta, base = features[CONTENT].float() - contents.float(), contents.float()
         error = torch.einsum("nchw,cd,ndhw->n", delta, metric, delta)
         weight = torch.tensor([self.slots[i].content_weight for i in index], device=self.device)
         energy = torch.einsum("nchw,cd,ndhw->n", base, metric, base).clamp_min(1e-8)
         return (total + weight * error / energy).sum()
+
+    def taught_gradient(self, teacher: Teacher, images: Tensor, index: list[int]) -> Tensor:
+        """Gradient of :meth:`loss` as the teacher sees it, at ``images`` (N, 3, S, S)."""
+        images = images.detach().requires_grad_(True)
+        layers = (*STYLE_TARGETS, CONTENT)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            features = teacher.raw(images, layers)
+            with torch.no_grad():
+                styles = grams(teacher.raw(torch.cat([self.slots[i].style for i in index]), STYLE_TARGETS))
+                contents = teacher.raw(torch.cat([self.slots[i].content for i in index]), (CONTENT,))[CONTENT]
+        total = torch.zeros(len(index), device=self.device)
+        for layer, own in grams(features).items():
+            scale = styles[layer].square().sum((1, 2))
+            total = total + (own - styles[layer]).square().sum((1, 2)) / scale / len(STYLE_TARGETS)
+        energy = contents.float().square().sum((1, 2, 3))
+        error = (features[CONTENT].float() - contents.float()).square().sum((1, 2, 3))
+        weight = torch.tensor([self.slots[i].content_weight for i in index], device=self.device)
+        (gradient,) = torch.autograd.grad((total + weight * error / energy).sum(), images)
+        return gradient
 
     def step(self, index: list[int], gradient: Tensor) -> None:
         """One Adam step on each of these canvases; a finished or broken one is replaced."""

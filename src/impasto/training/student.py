@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,14 +13,15 @@ from impasto.training.teacher import TARGETS, Teacher
 
 __all__ = ["WIDTHS", "Student", "export", "fit_to_teacher"]
 
-#: Channels of each convolution. Uneven within a block on purpose: a layer with a head is wider, and the
-#: first convolutions, which cost most because they run at full resolution, are narrow.
+#: Channels of each convolution, multiples of 16 for the processor's matrix units. Uneven on purpose: a layer
+#: with a head is wider, the first convolutions, which cost most because they run at full resolution, are
+#: narrow, and channels of block 2 are worth most for their price (LOG.md, 2026-11-20).
 WIDTHS: dict[str, int] = {
     "conv1_1": 16, "conv1_2": 32,
-    "conv2_1": 48, "conv2_2": 48,
+    "conv2_1": 64, "conv2_2": 64,
     "conv3_1": 96, "conv3_2": 96, "conv3_3": 64, "conv3_4": 64,
-    "conv4_1": 128, "conv4_2": 128, "conv4_3": 128, "conv4_4": 128,
-    "conv5_1": 128,
+    "conv4_1": 80, "conv4_2": 80, "conv4_3": 64, "conv4_4": 128,
+    "conv5_1": 112,
 }  # fmt: skip
 
 
@@ -29,7 +30,12 @@ class Student(nn.Module):
 
     No normalisation layers: the layers start as combinations of the teacher's own filters, scaled to
     unit RMS on data, which is what batch normalisation would have given.
+
+    Padding is that which `Encoder` paints with: at 128 px crops, edges are most of what conv5_1 sees.
     """
+
+    padding = "reflect"
+    activation: Callable[[Tensor], Tensor] = staticmethod(F.relu)
 
     def __init__(
         self, channels: Mapping[str, int], widths: Mapping[str, int] = WIDTHS, pooling: str = "max"
@@ -49,17 +55,20 @@ class Student(nn.Module):
     def features(self, image: Tensor, until: str = "conv5_1") -> dict[str, Tensor]:
         """The student's own channels after each ReLU, in [0, ∞), for ``image`` (N, 3, H, W) in [0, 1]."""
         found: dict[str, Tensor] = {}
-        x = F.pad(image * 2.0 - 1.0, (1, 1, 1, 1), mode="replicate")
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = (image * 2.0 - 1.0).contiguous(memory_format=torch.channels_last)
         for index, name in enumerate(self.names):
             if index and name[4] != self.names[index - 1][4]:
                 x = pool(x, self.pooling)
             conv = self.convs[name]
-            x = F.relu(F.conv2d(x, conv.weight, conv.bias, padding=0 if index == 0 else 1))
+            x = self.activation(F.conv2d(_edged(x, self.padding), conv.weight, conv.bias))
             found[f"relu{name[4:]}"] = x
             if name == until:
                 break
         return found
+
+
+def _edged(x: Tensor, padding: str) -> Tensor:
+    return F.pad(x, (1, 1, 1, 1), mode=padding)
 
 
 def _moments(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -75,6 +84,22 @@ def _solve(xx: Tensor, yx: Tensor, ridge: float = 1e-4) -> Tensor:
     damp = ridge * xx.diagonal().mean() * torch.eye(len(xx), dtype=xx.dtype)
     solution: Tensor = torch.linalg.solve(xx + damp, yx.T)
     return solution.T
+
+
+def _wanted(cov: Tensor, count: int) -> Tensor:
+    """What a layer of ``count`` channels is fitted to, in the teacher's C: (count, C), unit rows.
+
+    The strongest channels; where there are fewer, random mixtures of all of them besides. None that hardly
+    ever fires: compressed teachers have many, and a filter fitted to one and scaled to unit RMS is silent on
+    every picture but the one where it is not.
+    """
+    firing = (cov.diagonal() > 1e-4 * cov.diagonal().max()).nonzero()[:, 0]
+    chosen = firing[_strongest(cov[firing][:, firing], min(count, len(firing)))]
+    wanted = torch.zeros(count, len(cov), dtype=cov.dtype)
+    wanted[range(len(chosen)), chosen] = 1.0
+    more = torch.randn(count - len(chosen), len(firing), dtype=cov.dtype)
+    wanted[len(chosen) :, firing] = F.normalize(more)
+    return wanted
 
 
 def _strongest(cov: Tensor, count: int) -> list[int]:
@@ -110,20 +135,20 @@ def fit_to_teacher(student: Student, teacher: Teacher, crops: Tensor) -> dict[st
         conv = student.convs[name]
         assert conv.bias is not None
         previous = student.names[index - 1] if index else ""
-        keep: list[int] = []
-        for chunk in chunks:
+        keep = xx = yx = torch.zeros((), dtype=torch.float64)
+        for number, chunk in enumerate(chunks):
             big = teacher.pre_activation(chunk, name)
-            if not keep:
-                keep = _strongest(_moments(F.relu(big), big[:, :1])[0], len(conv.weight))
-                xx, yx = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+            if number == 0:
+                keep = _wanted(_moments(F.relu(big), big[:, :1])[0], len(conv.weight)).to(big)
             patches = _patches(student, chunk, previous, name)
-            rows, columns = _sample(patches, big[:, keep])
+            rows, columns = _sample(patches, F.conv2d(big, keep[:, :, None, None]))
             xx, yx = xx + rows.T @ rows, yx + columns.T @ rows
         solution = _solve(xx, yx, ridge=1e-3).float()  # (out, in · 9 + 1)
         conv.weight.copy_(solution[:, :-1].unflatten(1, (-1, 3, 3)))
         conv.bias.copy_(solution[:, -1])
         own = student.features(chunks[0], until=name)[f"relu{name[4:]}"]
-        rms = own.square().mean((0, 2, 3)).sqrt().clamp_min(1e-3)
+        rms = own.square().mean((0, 2, 3)).sqrt()
+        rms = rms.clamp_min(0.1 * float(rms.median()))
         conv.weight.div_(rms[:, None, None, None])
         conv.bias.div_(rms)
     return _fit_heads(student, teacher, chunks)
@@ -132,10 +157,11 @@ def fit_to_teacher(student: Student, teacher: Teacher, crops: Tensor) -> dict[st
 def _patches(student: Student, chunk: Tensor, previous: str, name: str) -> Tensor:
     """Input patches of a convolution with a row of ones for the bias: (N, in · 9 + 1, H, W)."""
     if not previous:
-        x = F.pad(chunk * 2.0 - 1.0, (1, 1, 1, 1), mode="replicate")
+        x = chunk * 2.0 - 1.0
     else:
         x = student.features(chunk, until=previous)[f"relu{previous[4:]}"]
-        x = F.pad(pool(x, student.pooling) if previous[4] != name[4] else x, (1, 1, 1, 1))
+        x = pool(x, student.pooling) if previous[4] != name[4] else x
+    x = _edged(x, student.padding)
     height, width = x.shape[2] - 2, x.shape[3] - 2
     shifted = [x[:, :, i : i + height, j : j + width] for i in range(3) for j in range(3)]
     stacked = torch.stack(shifted, 2).flatten(1, 2)  # channel-major, then row and column of the filter

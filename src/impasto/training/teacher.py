@@ -72,7 +72,7 @@ class Teacher(nn.Module):
         normalisation: Normalisation = OXFORD,
     ) -> None:
         super().__init__()
-        self.lower = Encoder(lower, normalisation, padding="replicate")
+        self.lower = Encoder(lower, normalisation)
         self.upper = None if upper is None else Compressed(upper)
         self.from_lower = tuple(t for t in TARGETS if t in self.lower.layers)
         self.from_upper = tuple(t for t in TARGETS if t not in self.lower.layers)
