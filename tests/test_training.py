@@ -20,6 +20,7 @@ from impasto.training.data import Crops
 from impasto.training.distil import Plan, Trainer
 from impasto.training.policy import Canvases, folded_gram_distance, grams, inner
 from impasto.training.report import TeacherEncoder, judge
+from impasto.training.reshaping import widened, without_silent
 from impasto.training.student import WIDTHS, Student, export, fit_to_teacher
 from impasto.training.teacher import STYLE_TARGETS, TARGETS, Teacher
 
@@ -168,6 +169,59 @@ def test_canvases_come_closer_to_what_they_are_painted_for(folders: Path, teache
     assert float((canvases.images[1] - old).abs().mean()) > 0.02, "a finished canvas is replaced"
 
 
+def _explained(student: Student, teacher: Teacher, crops: torch.Tensor, layer: str) -> float:
+    with torch.no_grad():
+        target = teacher(crops, (layer,))[layer]
+        error = (student.heads[layer](student.features(crops)[layer]) - target).square().sum()
+    return 1.0 - float(error / (target - target.mean((0, 2, 3), keepdim=True)).square().sum())
+
+
+def test_silent_channels_can_be_cut_out(folders: Path, teacher: Teacher) -> None:
+    """One that never fires and one of enormous filters go; what the heads say stays as it was."""
+    trainer = _trainer(folders, teacher)
+    student, crops = trainer.student, trainer._crops(16)
+    conv = student.convs["conv4_1"]
+    assert conv.bias is not None
+    with torch.no_grad():
+        conv.weight[0], conv.bias[0] = 0.0, -1.0
+        conv.weight[1], conv.bias[1] = 1e4, -1e9
+    before = {t: student.heads[t](x) for t, x in student.features(crops).items() if t in student.heads}
+    found = without_silent(student, trainer.teacher, crops)
+    assert len(found.convs["conv4_1"].weight) == len(conv.weight) - 2
+    assert len(found.convs["conv1_1"].weight) == len(student.convs["conv1_1"].weight)
+    for t, x in found.features(crops).items():
+        if t in before:
+            assert torch.allclose(found.heads[t](x), before[t], atol=1e-4), t
+
+
+def test_channels_can_be_added_where_they_explain_most(folders: Path, teacher: Teacher) -> None:
+    trainer = _trainer(folders, teacher)
+    crops = trainer._crops(24)
+    found = widened(trainer.student, trainer.teacher, crops, "conv1_1", 2)
+    assert len(found.convs["conv1_1"].weight) == NARROW["conv1_1"] + 2
+    gain = _explained(found, trainer.teacher, crops, "relu1_1") - _explained(
+        trainer.student, trainer.teacher, crops, "relu1_1"
+    )
+    assert gain > 0.02
+    for layer in ("relu2_1", "relu3_2", "relu5_1"):  # nobody listens to the new ones yet
+        was, now = (_explained(one, trainer.teacher, crops, layer) for one in (trainer.student, found))
+        assert now == pytest.approx(was, abs=1e-4)
+
+
+def test_a_reshaped_student_is_trained_on_and_resumed(
+    folders: Path, teacher: Teacher, tmp_path: Path
+) -> None:
+    trainer = _trainer(folders, teacher)
+    trainer.reshape({"conv2_1": 3})
+    trainer.step(1e-3)
+    trainer.save(tmp_path)
+    again = _trainer(folders, teacher, fit=False)
+    again.resume(tmp_path)
+    assert len(again.student.convs["conv2_1"].weight) == len(trainer.student.convs["conv2_1"].weight)
+    assert again.explained() == pytest.approx(trainer.explained())
+    again.step(1e-3)
+
+
 def test_training_lowers_the_loss_and_resumes(folders: Path, teacher: Teacher, tmp_path: Path) -> None:
     trainer = _trainer(folders, teacher, fit=False)  # a random start: the closed-form one is near its best
     trainer.teacher.calibrate(trainer._crops(8))
@@ -224,6 +278,7 @@ def test_judge_knows_the_two_ends(folders: Path, teacher: Teacher) -> None:
     [
         (["--teacher", "no.pth", "--data", "d", "--out", "o", "--budget", "-1"], "budget"),
         (["--teacher", "no.pth", "--data", "d", "--out", "missing/o"], "folder"),
+        (["--teacher", "no.pth", "--data", "d", "--out", "o", "--widen.conv9_1", "3"], "conv9_1"),
         (["--teacher", "no.pth", "--data", "d", "--out", "o"], "no.pth"),
     ],
 )

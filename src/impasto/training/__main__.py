@@ -22,7 +22,7 @@ from impasto.recipe import Recipe
 from impasto.training.data import Crops
 from impasto.training.distil import Plan, Trainer
 from impasto.training.report import judge, paint
-from impasto.training.student import export
+from impasto.training.student import WIDTHS, export
 from impasto.training.teacher import TARGETS, Teacher
 
 app = App(name="python -m impasto.training", default_parameter=Parameter(negative=()))
@@ -41,6 +41,7 @@ def distil(
     budget: str = "2h",
     final: float = 0.3,
     resume: bool = False,
+    widen: dict[str, int] | None = None,
     report_every: int = 300,
     device: str = "auto",
     plan: Annotated[Plan | None, Parameter(name="*")] = None,
@@ -63,6 +64,8 @@ def distil(
         Share of the budget over which the learning rate falls to zero.
     resume
         Go on from the checkpoint in OUT.
+    widen
+        Before that, channels to add, as --widen.conv2_1 16, where they explain most; silent ones are dropped.
     report_every
         Steps between two reports, each with a checkpoint.
     device
@@ -71,6 +74,9 @@ def distil(
     console = Console()
     seconds = parse_seconds(budget)
     plan = plan or Plan()
+    for name in widen or {}:
+        if name not in WIDTHS:
+            raise RecipeError(f"widen {name}", f"one of {', '.join(WIDTHS)}")
     if not 0.0 <= final <= 1.0:
         raise RecipeError(f"final {final}", "a share from 0 to 1")
     try:
@@ -89,6 +95,8 @@ def distil(
     trainer = Trainer(taught, photos, paintings, seen, plan, fit=not resume, device=choose_device(device))
     if resume:
         trainer.resume(out)
+    if widen is not None:
+        trainer.reshape(widen)
     _report(console, trainer, pairs, {})
     for record in trainer.run(seconds, final=final, every=50):
         console.print(f"step {trainer.steps}  {trainer.seconds:.0f} s  loss {record['loss']:.3f}")

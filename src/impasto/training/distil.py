@@ -18,6 +18,7 @@ from torch import Tensor
 
 from impasto.training.data import Crops
 from impasto.training.policy import Canvases, folded_gram_distance, inner
+from impasto.training.reshaping import widened, without_silent
 from impasto.training.student import WIDTHS, Student, export, fit_to_teacher
 from impasto.training.teacher import STYLE_TARGETS, TARGETS, Teacher
 
@@ -79,11 +80,29 @@ class Trainer:
             fit_to_teacher(self.student, teacher, start)
         self.device = torch.device(device)
         self.teacher.to(self.device)
-        self.student.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._take(self.student)
         self.canvases = Canvases(photos, paintings, plan.buffer, plan.size, plan.seed + 1, self.device)
-        self.optimiser = torch.optim.Adam(self.student.parameters(), lr=plan.lr, betas=(0.9, 0.99))
-        self.mean_state = {k: v.clone() for k, v in self.student.state_dict().items()}
         self.steps, self.seconds = 0, 0.0
+
+    def _take(self, student: Student) -> None:
+        """Train this one from here on."""
+        self.student = student.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimiser = torch.optim.Adam(student.parameters(), lr=self.plan.lr, betas=(0.9, 0.99))
+        self.mean_state = {k: v.clone() for k, v in student.state_dict().items()}
+
+    def reshape(self, more: Mapping[str, int]) -> None:
+        """Drop what is silent, add ``more`` channels (convolution → count), train the averaged student on.
+
+        On the CPU; see :mod:`impasto.training.reshaping`.
+        """
+        self.student.load_state_dict(self.mean_state)
+        self.teacher.cpu()
+        crops = self._crops(self.plan.start)
+        found = without_silent(self.student.cpu(), self.teacher, crops)
+        for name, count in more.items():
+            found = widened(found, self.teacher, crops, name, count)
+        self.teacher.to(self.device)
+        self._take(found)
 
     def _crops(self, count: int) -> Tensor:
         half = count // 2
@@ -226,6 +245,8 @@ class Trainer:
     def resume(self, folder: Path) -> None:
         """Go on from :meth:`save`'s checkpoint; canvases and crops are drawn anew."""
         state = torch.load(folder / "checkpoint.pt", weights_only=True, map_location=self.device)
+        widths = {name: len(state["student"][f"conv.{name}.weight"]) for name in self.student.names}
+        self._take(type(self.student)(self.teacher.channels, widths, self.plan.pooling))
         self.student.load_state_dict(state["student"])
         self.mean_state = state["mean"]
         self.optimiser.load_state_dict(state["optimiser"])

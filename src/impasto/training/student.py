@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from impasto.encoders import pool
 from impasto.training.teacher import TARGETS, Teacher
 
-__all__ = ["WIDTHS", "Student", "export", "fit_to_teacher"]
+__all__ = ["WIDTHS", "Student", "export", "fit_filters", "fit_to_teacher", "moments", "solve", "strongest"]
 
 #: Channels of each convolution, multiples of 16 for the processor's matrix units. Uneven on purpose: a layer
 #: with a head is wider, the first convolutions, which cost most because they run at full resolution, are
@@ -71,7 +71,7 @@ def _edged(x: Tensor, padding: str) -> Tensor:
     return F.pad(x, (1, 1, 1, 1), mode=padding)
 
 
-def _moments(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def moments(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """E[a aᵀ], E[b aᵀ], E[b bᵀ] in float64 of (N, C, H, W) features, over all positions."""
     x = a.double().permute(1, 0, 2, 3).flatten(1)
     y = b.double().permute(1, 0, 2, 3).flatten(1)
@@ -79,7 +79,7 @@ def _moments(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return x @ x.T / n, y @ x.T / n, y @ y.T / n
 
 
-def _solve(xx: Tensor, yx: Tensor, ridge: float = 1e-4) -> Tensor:
+def solve(xx: Tensor, yx: Tensor, ridge: float = 1e-4) -> Tensor:
     """Least squares y ≈ D x with a little ridge: (C_y, C_x)."""
     damp = ridge * xx.diagonal().mean() * torch.eye(len(xx), dtype=xx.dtype)
     solution: Tensor = torch.linalg.solve(xx + damp, yx.T)
@@ -94,7 +94,7 @@ def _wanted(cov: Tensor, count: int) -> Tensor:
     every picture but the one where it is not.
     """
     firing = (cov.diagonal() > 1e-4 * cov.diagonal().max()).nonzero()[:, 0]
-    chosen = firing[_strongest(cov[firing][:, firing], min(count, len(firing)))]
+    chosen = firing[strongest(cov[firing][:, firing], min(count, len(firing)))]
     wanted = torch.zeros(count, len(cov), dtype=cov.dtype)
     wanted[range(len(chosen)), chosen] = 1.0
     more = torch.randn(count - len(chosen), len(firing), dtype=cov.dtype)
@@ -102,7 +102,7 @@ def _wanted(cov: Tensor, count: int) -> Tensor:
     return wanted
 
 
-def _strongest(cov: Tensor, count: int) -> list[int]:
+def strongest(cov: Tensor, count: int) -> list[int]:
     """Channels that together explain the others best: forward selection on second moments (C, C)."""
     residual, chosen = cov.clone(), list[int]()
     for _ in range(count):
@@ -131,27 +131,43 @@ def fit_to_teacher(student: Student, teacher: Teacher, crops: Tensor) -> dict[st
         The share of each target's variance explained at the start, on ``crops`` themselves.
     """
     chunks = crops.split(32)
-    for index, name in enumerate(student.names):
+    for name in student.names:
         conv = student.convs[name]
         assert conv.bias is not None
-        previous = student.names[index - 1] if index else ""
-        keep = xx = yx = torch.zeros((), dtype=torch.float64)
-        for number, chunk in enumerate(chunks):
-            big = teacher.pre_activation(chunk, name)
-            if number == 0:
-                keep = _wanted(_moments(F.relu(big), big[:, :1])[0], len(conv.weight)).to(big)
-            patches = _patches(student, chunk, previous, name)
-            rows, columns = _sample(patches, F.conv2d(big, keep[:, :, None, None]))
-            xx, yx = xx + rows.T @ rows, yx + columns.T @ rows
-        solution = _solve(xx, yx, ridge=1e-3).float()  # (out, in · 9 + 1)
-        conv.weight.copy_(solution[:, :-1].unflatten(1, (-1, 3, 3)))
-        conv.bias.copy_(solution[:, -1])
-        own = student.features(chunks[0], until=name)[f"relu{name[4:]}"]
-        rms = own.square().mean((0, 2, 3)).sqrt()
-        rms = rms.clamp_min(0.1 * float(rms.median()))
-        conv.weight.div_(rms[:, None, None, None])
-        conv.bias.div_(rms)
+        big = F.relu(teacher.pre_activation(chunks[0], name))
+        wanted = _wanted(moments(big, big[:, :1])[0], len(conv.weight))
+        weight, bias = fit_filters(student, teacher, chunks, name, wanted)
+        conv.weight.copy_(weight)
+        conv.bias.copy_(bias)
     return _fit_heads(student, teacher, chunks)
+
+
+def fit_filters(
+    student: Student, teacher: Teacher, chunks: Sequence[Tensor], name: str, wanted: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Filters of one convolution, on the student's own input: least squares, then unit RMS after the ReLU.
+
+    Args:
+        wanted: (count, C), what to fit in the teacher's C pre-activations there.
+
+    Returns:
+        Weights (count, in, 3, 3) and biases (count,). A channel that hardly fires is scaled by ten times
+        what the median is scaled by, no more.
+    """
+    index = student.names.index(name)
+    previous = student.names[index - 1] if index else ""
+    xx = yx = torch.zeros((), dtype=torch.float64)
+    for chunk in chunks:
+        big = teacher.pre_activation(chunk, name)
+        patches = _patches(student, chunk, previous, name)
+        rows, columns = _sample(patches, F.conv2d(big, wanted.to(big)[:, :, None, None]))
+        xx, yx = xx + rows.T @ rows, yx + columns.T @ rows
+    solution = solve(xx, yx, ridge=1e-3).float()  # (count, in · 9 + 1)
+    fitted = torch.einsum("oc,nchw->nohw", solution, _patches(student, chunks[0], previous, name))
+    rms = student.activation(fitted).square().mean((0, 2, 3)).sqrt()
+    rms = rms.clamp_min(0.1 * float(rms.median()))
+    weight = solution[:, :-1].unflatten(1, (-1, 3, 3)) / rms[:, None, None, None]
+    return weight, solution[:, -1] / rms
 
 
 def _patches(student: Student, chunk: Tensor, previous: str, name: str) -> Tensor:
@@ -180,12 +196,12 @@ def _fit_heads(student: Student, teacher: Teacher, chunks: Sequence[Tensor]) -> 
         own, target = student.features(chunk), teacher(chunk)
         for layer in TARGETS:
             t = target[layer]
-            part = [*_moments(own[layer], t), t.double().mean((0, 2, 3))]
+            part = [*moments(own[layer], t), t.double().mean((0, 2, 3))]
             sums[layer] = [a + b for a, b in zip(sums[layer], part, strict=True)] if layer in sums else part
     explained = {}
     for layer, parts in sums.items():
         xx, yx, yy, mean = (part / len(chunks) for part in parts)
-        head = _solve(xx, yx)
+        head = solve(xx, yx)
         student.heads[layer].weight.copy_(head.float()[:, :, None, None])
         error = yy.trace() - 2 * (head * yx).sum() + (head @ xx * head).sum()
         explained[layer] = 1.0 - float(error / (yy.trace() - mean.square().sum()))
