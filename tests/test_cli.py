@@ -548,6 +548,8 @@ def test_ctrl_c_saves_the_best_picture_so_far(folder):
     process = subprocess.Popen(
         [sys.executable, "-m", "impasto.cli", *arguments, *long],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # What a shell starts in the background inherits deafness to Ctrl-C, these tests among it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     stuck = threading.Timer(60, process.kill)
     stuck.start()
