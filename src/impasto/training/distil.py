@@ -18,7 +18,7 @@ from torch import Tensor
 
 from impasto.training.data import Crops
 from impasto.training.policy import Canvases, folded_gram_distance, inner
-from impasto.training.reshaping import widened, without_silent
+from impasto.training.reshaping import rebuilt, widened, without_silent
 from impasto.training.student import WIDTHS, Student, export, fit_to_teacher
 from impasto.training.teacher import STYLE_TARGETS, TARGETS, Teacher
 
@@ -98,7 +98,7 @@ class Trainer:
         self.student.load_state_dict(self.mean_state)
         self.teacher.cpu()
         crops = self._crops(self.plan.start)
-        found = without_silent(self.student.cpu(), self.teacher, crops)
+        found = without_silent(self.student.cpu(), crops)
         for name, count in more.items():
             found = widened(found, self.teacher, crops, name, count)
         self.teacher.to(self.device)
@@ -245,9 +245,7 @@ class Trainer:
     def resume(self, folder: Path) -> None:
         """Go on from :meth:`save`'s checkpoint; canvases and crops are drawn anew."""
         state = torch.load(folder / "checkpoint.pt", weights_only=True, map_location=self.device)
-        widths = {name: len(state["student"][f"conv.{name}.weight"]) for name in self.student.names}
-        self._take(type(self.student)(self.teacher.channels, widths, self.plan.pooling))
-        self.student.load_state_dict(state["student"])
+        self._take(rebuilt(self.student, state["student"]))
         self.mean_state = state["mean"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.steps, self.seconds = state["steps"], state["seconds"]

@@ -106,11 +106,10 @@ class Canvases:
 
     def loss(self, student: Student, features: dict[str, Tensor], index: list[int]) -> Tensor:
         """What the canvases ``index`` are being painted for, seen by the student as it is now."""
+        style, content, weight = self._goals(index)
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
-            styles = grams(student.features(torch.cat([self.slots[i].style for i in index])))
-            contents = student.features(
-                torch.cat([self.slots[i].content for i in index]), until=f"conv{CONTENT[4:]}"
-            )[CONTENT]
+            styles = grams(student.features(style))
+            contents = student.features(content, until=f"conv{CONTENT[4:]}")[CONTENT]
         total = torch.zeros(len(index), device=self.device)
         for layer, own in grams(features).items():
             w = student.heads[layer].weight.flatten(1)
@@ -121,26 +120,31 @@ class Canvases:
         metric = w.T @ w
         delta, base = features[CONTENT].float() - contents.float(), contents.float()
         error = torch.einsum("nchw,cd,ndhw->n", delta, metric, delta)
-        weight = torch.tensor([self.slots[i].content_weight for i in index], device=self.device)
         energy = torch.einsum("nchw,cd,ndhw->n", base, metric, base).clamp_min(1e-8)
         return (total + weight * error / energy).sum()
+
+    def _goals(self, index: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Styles, contents (N, 3, S, S) and content weights (N,) of these canvases."""
+        slots = [self.slots[i] for i in index]
+        weights = torch.tensor([slot.content_weight for slot in slots], device=self.device)
+        return torch.cat([slot.style for slot in slots]), torch.cat([slot.content for slot in slots]), weights
 
     def taught_gradient(self, teacher: Teacher, images: Tensor, index: list[int]) -> Tensor:
         """Gradient of :meth:`loss` as the teacher sees it, at ``images`` (N, 3, S, S)."""
         images = images.detach().requires_grad_(True)
+        style, content, weight = self._goals(index)
         layers = (*STYLE_TARGETS, CONTENT)
         with torch.autocast(self.device.type, torch.bfloat16):
             features = teacher.raw(images, layers)
             with torch.no_grad():
-                styles = grams(teacher.raw(torch.cat([self.slots[i].style for i in index]), STYLE_TARGETS))
-                contents = teacher.raw(torch.cat([self.slots[i].content for i in index]), (CONTENT,))[CONTENT]
+                styles = grams(teacher.raw(style, STYLE_TARGETS))
+                contents = teacher.raw(content, (CONTENT,))[CONTENT]
         total = torch.zeros(len(index), device=self.device)
         for layer, own in grams(features).items():
             scale = styles[layer].square().sum((1, 2))
             total = total + (own - styles[layer]).square().sum((1, 2)) / scale / len(STYLE_TARGETS)
         energy = contents.float().square().sum((1, 2, 3))
         error = (features[CONTENT].float() - contents.float()).square().sum((1, 2, 3))
-        weight = torch.tensor([self.slots[i].content_weight for i in index], device=self.device)
         (gradient,) = torch.autograd.grad((total + weight * error / energy).sum(), images)
         return gradient
 

@@ -6,7 +6,7 @@ so nothing is lost at the start, and training goes on from there (after Net2Net,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -15,25 +15,32 @@ from torch import Tensor
 from impasto.training.student import Student, fit_filters, moments, solve, strongest
 from impasto.training.teacher import Teacher
 
-__all__ = ["widened", "without_silent"]
+__all__ = ["rebuilt", "widened", "without_silent"]
 
 _SILENT = 0.02  # of the median RMS
 _STEEP = 40.0  # times the median norm: a filter that answers to next to nothing, and to that enormously
 
 
-def _rebuilt(like: Student, channels: Mapping[str, int], state: dict[str, Tensor]) -> Student:
+def rebuilt(like: Student, state: Mapping[str, Tensor]) -> Student:
+    """A student of the kind of ``like`` with these parameters, as wide as they are."""
     widths = {name: len(state[f"conv.{name}.weight"]) for name in like.names}
+    channels = {target: len(state[f"head.{target}.weight"]) for target in like.heads}
     made = type(like)(channels, widths, like.pooling)
     made.load_state_dict(state)
     return made
 
 
+def _readers(student: Student, name: str, state: Mapping[str, Tensor]) -> Iterator[str]:
+    """The weights that a convolution's channels go into: its head's and those of the next one."""
+    after = dict(zip(student.names, student.names[1:], strict=False)).get(name)
+    return (key for key in (f"head.relu{name[4:]}.weight", f"conv.{after}.weight") if key in state)
+
+
 @torch.no_grad()
-def without_silent(student: Student, teacher: Teacher, crops: Tensor) -> Student:
+def without_silent(student: Student, crops: Tensor) -> Student:
     """``student`` without the channels that do not fire on ``crops`` (N, 3, S, S), or only in spikes."""
     found = [student.features(chunk) for chunk in crops.split(32)]
     state = {key: value.clone() for key, value in student.state_dict().items()}
-    after = dict(zip(student.names, student.names[1:], strict=False))
     for name in student.names:
         layer = f"relu{name[4:]}"
         rms = torch.stack([one[layer].square().mean((0, 2, 3)) for one in found]).mean(0).sqrt()
@@ -43,10 +50,9 @@ def without_silent(student: Student, teacher: Teacher, crops: Tensor) -> Student
         keep = (fires & (norms < _STEEP * norms[fires].median())).nonzero()[:, 0]
         state[f"conv.{name}.weight"] = weight[keep]
         state[f"conv.{name}.bias"] = state[f"conv.{name}.bias"][keep]
-        for reader in (f"head.{layer}.weight", f"conv.{after.get(name)}.weight"):
-            if reader in state:
-                state[reader] = state[reader][:, keep]
-    return _rebuilt(student, teacher.channels, state)
+        for reader in _readers(student, name, state):
+            state[reader] = state[reader][:, keep]
+    return rebuilt(student, state)
 
 
 @torch.no_grad()
@@ -69,12 +75,10 @@ def widened(student: Student, teacher: Teacher, crops: Tensor, name: str, count:
     state = {key: value.clone() for key, value in student.state_dict().items()}
     state[f"conv.{name}.weight"] = torch.cat([state[f"conv.{name}.weight"], weight])
     state[f"conv.{name}.bias"] = torch.cat([state[f"conv.{name}.bias"], bias])
-    after = dict(zip(student.names, student.names[1:], strict=False)).get(name)
-    for reader in (f"head.{layer}.weight", f"conv.{after}.weight"):
-        if reader in state:
-            read = state[reader]
-            state[reader] = torch.cat([read, read.new_zeros(len(read), count, *read.shape[2:])], 1)
-    made = _rebuilt(student, teacher.channels, state)
+    for reader in _readers(student, name, state):
+        read = state[reader]
+        state[reader] = torch.cat([read, read.new_zeros(len(read), count, *read.shape[2:])], 1)
+    made = rebuilt(student, state)
     if layer in made.heads:
         _listen(made, teacher, chunks, layer, old)
     return made
