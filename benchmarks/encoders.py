@@ -22,20 +22,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto import images
-from impasto.encoders import CENTRED, Encoder, Features, load_encoder
+from impasto import pictures
+from impasto.losses.objective import Objective, StyleSource
 from impasto.machine import choose_dtype
-from impasto.objective import Objective, StyleSource
-from impasto.planning import keep_memory
+from impasto.networks.encoder import CENTRED, Encoder, Features, load_encoder
+from impasto.networks.weights import read_state
+from impasto.painting.planning import keep_memory
+from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
-from impasto.scales import fit, resample
 from impasto.training.data import Crops
 from impasto.training.distil import Plan, Trainer
 from impasto.training.policy import Canvases
 from impasto.training.report import TeacherEncoder, judge, paint
 from impasto.training.student import WIDTHS, Student, export
 from impasto.training.teacher import Teacher
-from impasto.weights import read_state
 
 PAIRS = (
     ("tubingen_neckarfront", "van_gogh_starry_night_1889"),
@@ -135,7 +135,7 @@ class StudentEncoder(Encoder):
 
 def load_pairs(contents: Path, styles: Path, count: int) -> list[tuple[Tensor, Tensor]]:
     return [
-        (images.load(contents / f"{c}.jpg").pixels, images.load(styles / f"{s}.jpg").pixels)
+        (pictures.load(contents / f"{c}.jpg").pixels, pictures.load(styles / f"{s}.jpg").pixels)
         for c, s in PAIRS[:count]
     ]
 
@@ -243,7 +243,7 @@ def embedded(given: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Tens
         rows.append(row)
         print(json.dumps(row), flush=True)
         sheet.append(torch.cat([_cell(p) for p in pictures], 2))
-        images.save(given.out / "sheet.png", torch.cat(sheet, 3))
+        pictures.save(given.out / "sheet.png", torch.cat(sheet, 3))
     return rows
 
 

@@ -20,10 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import images, runs, samples
-from impasto.losses import relaxed_emd_loss
-from impasto.planning import keep_memory
-from impasto.scales import fit, resample
+from impasto import api, pictures, samples
+from impasto.losses.functions import relaxed_emd_loss
+from impasto.painting.planning import keep_memory
+from impasto.pictures.geometry import fit, resample
 from impasto.studies import metrics
 from impasto.training.report import judge
 from impasto.training.teacher import Teacher
@@ -108,8 +108,8 @@ def pairs(given: argparse.Namespace) -> list[tuple[str, Tensor, Tensor]]:
         found.append(
             (
                 f"{content}-{name}",
-                images.load(given.contents / f"{content}.jpg").pixels,
-                images.load(folders[folder] / f"{name}.jpg").pixels,
+                pictures.load(given.contents / f"{content}.jpg").pixels,
+                pictures.load(folders[folder] / f"{name}.jpg").pixels,
             )
         )
     return found
@@ -127,9 +127,9 @@ def paint(given: argparse.Namespace, name: str, variant: str, content: Tensor, s
         return
     settings = {"size": given.size, "iterations": tuple(given.iterations), **VARIANTS[variant]}
     begin = time.process_time()
-    result = runs.stylize(content, style, **settings)
+    result = api.stylize(content, style, **settings)
     spent = time.process_time() - begin
-    images.save(Path(f"{path}.png"), result.pixels)
+    pictures.save(Path(f"{path}.png"), result.pixels)
     Path(f"{path}.json").write_text(json.dumps({"seconds": spent, "evaluations": len(result.trace)}))
 
 
@@ -143,7 +143,7 @@ def table(given: argparse.Namespace, teacher: Teacher | None) -> list[dict[str, 
             path = cell(given, name, variant)
             if Path(f"{path}.json").exists():
                 facts = json.loads(Path(f"{path}.json").read_text())
-                seen[variant] = images.load(Path(f"{path}.png")).pixels, facts
+                seen[variant] = pictures.load(Path(f"{path}.png")).pixels, facts
         for variant, (picture, facts) in seen.items():
             measured = measure(picture, content, style, teacher)
             found.append({"pair": name, "variant": variant, **facts, **measured})
@@ -169,11 +169,11 @@ def sheet(given: argparse.Namespace, variants: Sequence[str], side: int = 260) -
     columns = []
     for name, content, style in pairs(given):
         painted = [Path(f"{cell(given, name, one)}.png") for one in variants]
-        shown = [content, style, *(images.load(path).pixels for path in painted if path.exists())]
+        shown = [content, style, *(pictures.load(path).pixels for path in painted if path.exists())]
         columns.append(torch.cat([square(one, side) for one in shown], 2))
     tall = max(one.shape[-2] for one in columns)
     padded = [torch.nn.functional.pad(one, (0, 0, 0, tall - one.shape[-2]), value=1.0) for one in columns]
-    images.save(given.out / "sheet.jpg", torch.cat(padded, 3), quality=85)
+    pictures.save(given.out / "sheet.jpg", torch.cat(padded, 3), quality=85)
 
 
 def square(picture: Tensor, side: int) -> Tensor:

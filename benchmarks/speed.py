@@ -25,15 +25,15 @@ import torch
 from reference import Tutorial, TutorialNetwork, random_vgg19
 from torch import Tensor
 
-from impasto import images, samples
-from impasto.encoders import OXFORD, Encoder, load_encoder
-from impasto.engine import Sources, steps
+from impasto import pictures, samples
+from impasto.losses.objective import Objective, StyleSource
 from impasto.machine import choose_dtype, describe
-from impasto.objective import Objective, StyleSource
-from impasto.planning import keep_memory
+from impasto.networks.encoder import OXFORD, Encoder, load_encoder
+from impasto.networks.weights import read_state
+from impasto.painting.engine import Sources, steps
+from impasto.painting.planning import keep_memory
+from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
-from impasto.scales import fit, resample
-from impasto.weights import read_state
 
 matplotlib.use("Agg")
 
@@ -107,8 +107,8 @@ def limit(size: int, rounds: int) -> dict[str, Any]:
 
 
 def pair(content: Path | None, style: Path | None, size: int) -> tuple[Tensor, Tensor]:
-    c = images.load(content).pixels if content else samples.photograph("chelsea")
-    s = images.load(style).pixels if style else samples.painting("swirl")
+    c = pictures.load(content).pixels if content else samples.photograph("chelsea")
+    s = pictures.load(style).pixels if style else samples.painting("swirl")
     side = min(c.shape[-2:])  # a square, as the evaluations above are
     top, left = (c.shape[-2] - side) // 2, (c.shape[-1] - side) // 2
     c = c[..., top : top + side, left : left + side]
@@ -171,7 +171,7 @@ def _until(painting: Any, judged: Callable[[Tensor], float], target: float, spen
 
 def presets(content: Tensor, style: Tensor, rounds: int) -> dict[str, Any]:
     """What each preset of the embedded encoder costs, taken in turn, and how near the style it ends."""
-    from impasto import runs
+    from impasto import api
     from impasto.recipe import preset
 
     size = max(content.shape[-2:])
@@ -179,7 +179,7 @@ def presets(content: Tensor, style: Tensor, rounds: int) -> dict[str, Any]:
 
     def paint(name: str) -> None:
         recipe = preset(name)
-        result = runs.stylize(content, style, recipe=recipe, size=size)
+        result = api.stylize(content, style, recipe=recipe, size=size)
         grams = [
             v for term, v in result.losses.items() if term.startswith("style/") and "nearest" not in term
         ]
@@ -196,7 +196,7 @@ import torch
 libraries = time.perf_counter()
 from impasto import engine, runs
 from impasto.recipe import Recipe
-job = runs.prepare(sys.argv[1], sys.argv[2], Recipe())
+job = api.prepare(sys.argv[1], sys.argv[2], Recipe())
 next(engine.steps(job.sources, job.recipe, job.encoder))
 print(libraries - begin, time.perf_counter() - libraries)
 """
@@ -206,7 +206,7 @@ def start_up(content: Tensor, style: Tensor, rounds: int) -> dict[str, Any]:
     """Seconds from a fresh interpreter to the first evaluation: PyTorch's own import, and the rest."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
-        files = [str(images.save(Path(folder) / f"{i}.png", one)) for i, one in enumerate((content, style))]
+        files = [str(pictures.save(Path(folder) / f"{i}.png", one)) for i, one in enumerate((content, style))]
         for _ in range(rounds + 1):
             done = subprocess.run(
                 [sys.executable, "-c", START, *files], capture_output=True, text=True, check=True

@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto import images, runs, samples
-from impasto.engine import Sources, steps
-from impasto.objective import StyleSource
+from impasto import api, pictures, samples
+from impasto.losses.objective import StyleSource
+from impasto.painting.engine import Sources, steps
+from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
-from impasto.scales import fit, resample
 from impasto.video import motion, sequence
 from impasto.video.frames import open_clip, read
 from impasto.video.report import warp_error
@@ -108,7 +108,7 @@ def one_by_one(film: list[Tensor], studio: Studio, init: str) -> list[Tensor]:
     return found
 
 
-def measure(place: Path, style: StyleSource, job: runs.Job, options: argparse.Namespace) -> Row:
+def measure(place: Path, style: StyleSource, job: api.Job, options: argparse.Namespace) -> Row:
     film = load(place, options.size, options.frames, options.skip)
     height, width = film[0].shape[-2:]
     studio = sequence.open_studio((style,), VideoRecipe(**options.settings), job.encoder, height, width)
@@ -171,9 +171,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.output is not None:
         options.output.mkdir(exist_ok=True)
-    picture = images.load(options.style) if options.style else images.load(samples.painting("wave"))
+    picture = pictures.load(options.style) if options.style else pictures.load(samples.painting("wave"))
     style = StyleSource(picture.pixels, picture.alpha)
-    job = runs.prepare(samples.photograph("chelsea"), picture, Recipe(size=64))  # for its encoder
+    job = api.prepare(samples.photograph("chelsea"), picture, Recipe(size=64))  # for its encoder
     places = [place for place in sorted(options.clips.iterdir()) if place.is_dir() or place.suffix == ".mp4"]
     for place in places:
         files = sorted(place.glob("*.mp4")) if place.is_dir() else [place]

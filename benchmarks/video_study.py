@@ -17,16 +17,16 @@ from pathlib import Path
 
 import numpy as np
 from torch import Tensor
-from video import errors, judge, load, one_by_one
 
-from impasto import images, runs, samples
-from impasto.objective import StyleSource
+from impasto import api, pictures, samples
+from impasto.losses.objective import StyleSource
 from impasto.recipe import Recipe
 from impasto.video import sequence
 from impasto.video.sequence import Studio
 from impasto.video.settings import VideoRecipe
 from impasto.video.shots import Shot, paint_shot
 from impasto.video.store import Store
+from video import errors, judge, load, one_by_one
 
 VARIANTS: dict[str, dict[str, object]] = {
     "defaults": {},
@@ -94,8 +94,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=13)
     parser.add_argument("--only", default="", help="part of a variant's name")
     options = parser.parse_args()
-    picture = images.load(options.style)
-    encoder = runs.prepare(samples.photograph("chelsea"), picture, Recipe(size=64)).encoder
+    picture = pictures.load(options.style)
+    encoder = api.prepare(samples.photograph("chelsea"), picture, Recipe(size=64)).encoder
     styles = (StyleSource(picture.pixels, picture.alpha),)
     cases: list[Case] = []
     names = [Path(clip.partition(":")[0]).stem for clip in options.clips]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fakes import tiny_encoder
-from impasto.encoders import Encoder
+from impasto.networks.encoder import Encoder
 
 ROOT = Path(__file__).resolve().parents[1]
 pytest.register_assert_rewrite("browsing")

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.encoders import CENTRED, Encoder, Features, Normalisation
-from impasto.layers import CONVS
+from impasto.networks.encoder import CENTRED, Encoder, Features, Normalisation
+from impasto.networks.layers import CONVS
 
 #: Channels of each block of the tiny encoder: few, and different, so that a mixed-up layer shows.
 TINY_CHANNELS = (4, 5, 6, 7, 8)

@@ -19,9 +19,9 @@ from pydantic.fields import FieldInfo
 
 import impasto
 from fakes import checks, picture
-from impasto import images, runs
+from impasto import api, pictures
 from impasto.errors import PictureError, RecipeError, WeightsError
-from impasto.layers import LAYERS
+from impasto.networks.layers import LAYERS
 from impasto.recipe import Recipe
 
 QUICK: dict[str, Any] = {"size": 40, "coarsest": 40, "iterations": 2, "precision": "float32"}
@@ -43,7 +43,7 @@ def test_a_path_a_pil_picture_an_array_and_a_tensor_give_the_same_picture(tmp_pa
     tensors = [torch.from_numpy(a.transpose(2, 0, 1)[None].astype(np.float32) / 255) for a in arrays]
     forms: list[list[Any]] = [
         list(paths), [str(path) for path in paths], [Image.fromarray(a) for a in arrays],
-        list(arrays), tensors, [tensors[0][0], images.load(paths[1])],
+        list(arrays), tensors, [tensors[0][0], pictures.load(paths[1])],
     ]  # fmt: skip
     results = [impasto.stylize(content, style, **QUICK) for content, style in forms]
     for result in results:
@@ -70,8 +70,8 @@ def test_a_result_tells_everything_about_itself(tmp_path):
     path = result.save(tmp_path / "out.png")
     assert path == tmp_path / "out.png"
     assert np.array_equal(np.asarray(Image.open(path)), np.asarray(result.image))
-    assert Recipe.from_json(images.read_metadata(path) or "") == result.recipe
-    deep = images.load(result.save(tmp_path / "out.tif", bit_depth=16))
+    assert Recipe.from_json(pictures.read_metadata(path) or "") == result.recipe
+    deep = pictures.load(result.save(tmp_path / "out.tif", bit_depth=16))
     assert float((deep.pixels - result.pixels).abs().max()) <= 0.5 / 65535 + 1e-7
 
 
@@ -152,15 +152,15 @@ def test_a_run_stopped_at_a_coarse_scale_still_has_the_full_size():
 
 
 def test_an_interrupt_is_the_callers_unless_he_wants_the_picture():
-    job = runs.prepare(picture(48, 64), checks(48, 48), Recipe(**(QUICK | {"iterations": 9})))
+    job = api.prepare(picture(48, 64), checks(48, 48), Recipe(**(QUICK | {"iterations": 9})))
 
     def interrupt(step: impasto.Step) -> None:
         if step.evaluations == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        runs.run(job, on_step=interrupt)
-    kept = runs.run(job, on_step=interrupt, keep_on_interrupt=True)
+        api.run(job, on_step=interrupt)
+    kept = api.run(job, on_step=interrupt, keep_on_interrupt=True)
     assert not kept.finished
     assert len(kept.trace) == 2
 
@@ -186,11 +186,11 @@ def test_mistakes_are_errors_of_ours(tmp_path):
 def test_a_record_is_strict_json_even_of_a_run_that_went_wrong(tmp_path):
     result = impasto.stylize(picture(48, 64), checks(48, 48), **QUICK)
     bad = result.trace[0] | {"loss": math.nan, "best_loss": math.inf, "event": "not finite: given up"}
-    broken = runs.Result(
+    broken = api.Result(
         pixels=result.pixels, alpha=None, recipe=result.recipe, losses={"total": math.inf}, trace=[bad],
         seconds=1.0, finished=True, environment=result.environment,
     )  # fmt: skip
-    runs.record(broken, tmp_path / "run")
+    api.record(broken, tmp_path / "run")
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)
@@ -395,10 +395,10 @@ def test_true_and_false_are_no_numbers(settings):
 def test_a_start_that_is_transparent_shows_the_content_there():
     content, start = picture(24, 32), torch.zeros(1, 4, 24, 32)
     start[:, 0], start[:, 3, :, 16:] = 1.0, 1.0
-    shown = runs.prepare(content, checks(24, 24), Recipe(size=32), init_image=start).sources.start
+    shown = api.prepare(content, checks(24, 24), Recipe(size=32), init_image=start).sources.start
     assert torch.equal(shown[..., :16], content[..., :16])
     red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 24, 32)
     assert torch.equal(shown[..., 16:], red[..., 16:])
     texture = Recipe(size=32, content_weight=0)
-    shown = runs.prepare(None, checks(24, 24), texture, init_image=start).sources.start
+    shown = api.prepare(None, checks(24, 24), texture, init_image=start).sources.start
     torch.testing.assert_close(shown, red, atol=0.01, rtol=0)

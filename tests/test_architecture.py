@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from conftest import ROOT
-from impasto.encoders import ENCODERS, PADDINGS
-from impasto.losses import NORMALISATIONS
-from impasto.optimisers import OPTIMISERS
+from impasto.losses.functions import NORMALISATIONS
+from impasto.networks.encoder import ENCODERS, PADDINGS
+from impasto.painting.optimisers import OPTIMISERS
 from impasto.recipe import Recipe
 
 PACKAGE = ROOT / "src" / "impasto"
@@ -150,7 +150,7 @@ def test_imports_follow_the_table(path):
     ("part", "source"),
     [
         ("descriptors", "from impasto.engine import steps"),
-        ("descriptors", "import impasto.engine"),
+        ("descriptors", "import impasto.painting.engine"),
         ("descriptors", "def f():\n    from impasto import engine"),
         ("descriptors", "from . import engine"),
         ("descriptors", "from .engine import steps"),

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from impasto import images, samples
-from impasto.cli import app
+from impasto import pictures, samples
+from impasto.cli.main import app
 from impasto.recipe import PRESETS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,8 +54,8 @@ def test_commands_parse(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     small = samples.photograph("chelsea")[..., :60, :90]
-    images.save("photo.jpg", small)
-    images.save("painting.jpg", small.flip(-1))
+    pictures.save("photo.jpg", small)
+    pictures.save("painting.jpg", small.flip(-1))
     (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
     # The same calls, at a size that a test can wait for.
     code = code.replace("size=800", "size=48, iterations=(3,)")

@@ -12,8 +12,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from impasto import cutting, images, mixing, runs, samples
-from impasto.scales import fit, resample
+from impasto import api, samples
+from impasto.masks import cutouts
+from impasto.pictures import blend
+from impasto.pictures.geometry import fit, resample
 
 HERE = Path(__file__).parent
 SIDE = 200
@@ -27,12 +29,12 @@ def small(picture: Tensor) -> Tensor:
 
 def row(name: str, *pictures: Tensor) -> None:
     """Pictures beside each other, as one JPEG."""
-    images.save(HERE / f"{name}.jpg", torch.cat([small(one) for one in pictures], 3), quality=80)
+    pictures.save(HERE / f"{name}.jpg", torch.cat([small(one) for one in pictures], 3), quality=80)
 
 
 def paint(content: Tensor, style: Tensor | list[Tensor], **settings: object) -> Tensor:
     """A quick look, small: enough to see what a setting does."""
-    return runs.stylize(content, style, **{"size": 320, "iterations": (80, 50), **settings}).pixels
+    return api.stylize(content, style, **{"size": 320, "iterations": (80, 50), **settings}).pixels
 
 
 def colours() -> None:
@@ -91,7 +93,7 @@ def strength() -> None:
     cat, style = samples.photograph("chelsea"), samples.painting("mosaic", size=512)
     painted = [paint(cat, style, strength=one) for one in (0.25, 0.5, 0.75, 1.0)]
     row("strength", cat, *painted)
-    row("blend", *(mixing.blend(painted[2], one, cat).pixels for one in (0.0, 0.25, 0.5, 0.75, 1.0)))
+    row("blend", *(blend.blend(painted[2], one, cat).pixels for one in (0.0, 0.25, 0.5, 0.75, 1.0)))
 
 
 def strokes() -> None:
@@ -111,7 +113,7 @@ def strokes() -> None:
 
 def cut() -> None:
     person, style = samples.photograph("astronaut"), samples.painting("pointillist", size=512)
-    mask = cutting.cut_out(person, (20, 10, 420, 500)).expand(1, 3, -1, -1)
+    mask = cutouts.cut_out(person, (20, 10, 420, 500)).expand(1, 3, -1, -1)
     row("cut", person, mask, paint(person, style, mask=1.0 - mask), paint(person, style, mask=mask))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from impasto import images, samples
+from impasto import pictures, samples
 
 PAGE = Path(__file__).resolve().parents[2] / "src" / "impasto" / "studio" / "page"
 ICONS, STYLES = PAGE / "icons", PAGE / "styles"
@@ -38,7 +38,7 @@ def write(picture: Image.Image, name: str, side: int) -> None:
 
 
 def main() -> None:
-    painting = Image.fromarray(images.to_uint8(samples.painting("wave", size=PAINTED)))
+    painting = Image.fromarray(pictures.to_uint8(samples.painting("wave", size=PAINTED)))
     near, far = square(painting, MIDDLE, SIDE), square(painting, MIDDLE, WIDER)
     ICONS.mkdir(exist_ok=True)
     write(square(painting, (0.70, 0.25), 0.26), "favicon.png", 48)
@@ -47,7 +47,7 @@ def main() -> None:
     write(far, "maskable-512.png", 512)
     STYLES.mkdir(exist_ok=True)
     for name in samples.PAINTINGS:
-        style = Image.fromarray(images.to_uint8(samples.painting(name, size=STYLE)))
+        style = Image.fromarray(pictures.to_uint8(samples.painting(name, size=STYLE)))
         style.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
         style.save(STYLES / f"{name}.webp", quality=80, method=6)
 

@@ -11,10 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.engine import Step
+    from impasto.api import Result, steps, stylize
     from impasto.errors import ImpastoError, PictureError, RecipeError, WeightsError
+    from impasto.painting.engine import Step
     from impasto.recipe import Recipe
-    from impasto.runs import Result, steps, stylize
 
 __all__ = [
     "ImpastoError",
@@ -37,10 +37,10 @@ _HOME = {
     "RecipeError": "errors",
     "WeightsError": "errors",
     "Recipe": "recipe",
-    "Result": "runs",
-    "Step": "engine",
-    "steps": "runs",
-    "stylize": "runs",
+    "Result": "api",
+    "Step": "painting.engine",
+    "steps": "api",
+    "stylize": "api",
 }
 
 

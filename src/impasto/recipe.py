@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from impasto.errors import RecipeError
-from impasto.layers import canonical_layers
+from impasto.networks.layers import canonical_layers
 from impasto.validation import Validated
 
 __all__ = ["PRESETS", "Recipe", "preset"]

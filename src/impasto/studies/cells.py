@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import engine, images, runs
-from impasto.encoders import Encoder, load_encoder
-from impasto.engine import Step
+from impasto import api, pictures
 from impasto.errors import ImpastoError, PictureError
-from impasto.scales import fit, resample
+from impasto.networks.encoder import Encoder, load_encoder
+from impasto.painting import engine
+from impasto.painting.engine import Step
+from impasto.pictures.geometry import fit, resample
 from impasto.studies import metrics, sources, textbook
 from impasto.studies.judges import JUDGED, Judge, encoder_digest, load
 from impasto.studies.plan import Cell
@@ -110,9 +111,9 @@ def paint(task: Task, on_step: Callable[[Step], None] | None = None) -> None:
     shutil.rmtree(final, ignore_errors=True)
     content = None if cell.content is None else sources.picture(cell.content)
     styles = [] if cell.style is None else [sources.picture(cell.style)]
-    job = runs.prepare(content, styles, cell.recipe, canvas=cell.canvas, device=task.device)
-    result = runs.run(job, on_step=on_step, painting=PAINTERS[cell.painter])
-    runs.record(result, partial)
+    job = api.prepare(content, styles, cell.recipe, canvas=cell.canvas, device=task.device)
+    result = api.run(job, on_step=on_step, painting=PAINTERS[cell.painter])
+    api.record(result, partial)
     facts = {
         "coordinates": dict(cell.coordinates),
         "evaluations": len(result.trace),
@@ -145,7 +146,7 @@ def _judgement(task: Task, folder: Path) -> dict[str, Any]:
     return {
         "judge": task.judge.identity,
         "judged_by": _judged_by(task),
-        "measures": measure(task, images.load(folder / "picture.png").pixels),
+        "measures": measure(task, pictures.load(folder / "picture.png").pixels),
     }
 
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
-from impasto.engine import Step
 from impasto.errors import ImpastoError, PictureError, RecipeError
 from impasto.machine import choose_device
+from impasto.painting.engine import Step
 from impasto.studies import cells, sources
 from impasto.studies.cells import Task
 from impasto.studies.judges import choose

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import torch
 
-from impasto.encoders import CENTRED, ENCODERS, Encoder, load_encoder
 from impasto.errors import RecipeError
-from impasto.layers import CONVS
-from impasto.weights import embedded
+from impasto.networks.encoder import CENTRED, ENCODERS, Encoder, load_encoder
+from impasto.networks.layers import CONVS
+from impasto.networks.weights import embedded
 
 __all__ = ["JUDGED", "JUDGES", "Judge", "choose", "encoder_digest", "load", "random_vgg"]
 

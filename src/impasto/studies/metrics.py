@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from skimage.color import rgb2lab
 from torch import Tensor
 
-from impasto.descriptors import gram
-from impasto.encoders import Encoder
-from impasto.layers import geometry
-from impasto.scales import fit, resample
+from impasto.losses.statistics import gram
+from impasto.networks.encoder import Encoder
+from impasto.networks.layers import geometry
+from impasto.pictures.geometry import fit, resample
 
 __all__ = [
     "edge_agreement",

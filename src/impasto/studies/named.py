@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from impasto.errors import RecipeError
-from impasto.layers import canonical_layer
+from impasto.networks.layers import canonical_layer
 from impasto.recipe import Recipe
 from impasto.studies.plan import Axis, Plan, Value
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from impasto import images
+from impasto import pictures
 from impasto.studies import cells, metrics
 from impasto.studies.cells import Task
 from impasto.studies.judges import JUDGED, load
@@ -166,7 +166,7 @@ def compare_seeds(rows: Sequence[Row]) -> list[Group]:
 def _group(rows: list[Row]) -> Group:
     columns = [name for name, value in rows[0].values.items() if isinstance(value, float)]
     spread = {name: mean_and_deviation([row.number(name) for row in rows]) for name in columns}
-    pictures = [images.load(row.task.folder / "picture.png").pixels for row in rows]
+    pictures = [pictures.load(row.task.folder / "picture.png").pixels for row in rows]
     judge = load(rows[0].task.judge)
     pairs: dict[str, list[float]] = {}
     for a, b in itertools.combinations(pictures, 2):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from impasto import images
+from impasto import pictures
 from impasto.studies import sources
 from impasto.studies.plan import Plan
 from impasto.studies.results import Row
@@ -159,11 +159,11 @@ class _Sheet:
 
 def thumbnail(path: Path, side: int) -> Image.Image:
     """A picture file with its long side ``side``, RGB."""
-    return _shrunk(Image.fromarray(images.to_uint8(images.load(path).pixels)), side)
+    return _shrunk(Image.fromarray(pictures.to_uint8(pictures.load(path).pixels)), side)
 
 
 def _given(spec: str, side: int) -> Image.Image:
-    return _shrunk(Image.fromarray(images.to_uint8(sources.picture(spec).pixels)), side)
+    return _shrunk(Image.fromarray(pictures.to_uint8(sources.picture(spec).pixels)), side)
 
 
 def _shrunk(image: Image.Image, side: int) -> Image.Image:

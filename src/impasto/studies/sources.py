@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from impasto import images, samples
+from impasto import pictures, samples
 from impasto.errors import PictureError
-from impasto.images import Picture
-from impasto.scales import resample
+from impasto.pictures import Picture
+from impasto.pictures.geometry import resample
 
 __all__ = ["digest", "inset", "picture"]
 
@@ -35,7 +35,7 @@ def picture(spec: str) -> Picture:
         return Picture(samples.painting(name, size=PAINTED))
     if kind == "inset":
         return Picture(inset(*_inset_parts(spec)))
-    return images.load(spec)
+    return pictures.load(spec)
 
 
 def inset(motif: str, ground: str, share: float) -> torch.Tensor:

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from impasto import engine
-from impasto.encoders import Encoder
-from impasto.engine import Sources, Step
-from impasto.objective import Objective, StyleSource
+from impasto.losses.objective import Objective, StyleSource
+from impasto.networks.encoder import Encoder
+from impasto.painting import engine
+from impasto.painting.engine import Sources, Step
+from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
-from impasto.scales import fit, resample
 
 __all__ = ["steps"]
 

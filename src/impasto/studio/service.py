@@ -14,13 +14,13 @@ from fastapi import Request
 
 from impasto import samples
 from impasto.errors import RecipeError
-from impasto.studio import isolation, preparing
-from impasto.studio.accepting import Desk
-from impasto.studio.changes import Changes
-from impasto.studio.guard import Attempts
-from impasto.studio.jobs import Jobs
+from impasto.studio.http.guard import Attempts
+from impasto.studio.queue.accepting import Desk
+from impasto.studio.queue.changes import Changes
+from impasto.studio.queue.jobs import Jobs
+from impasto.studio.queue.supervisor import Supervisor
+from impasto.studio.sandbox import isolation, preparing
 from impasto.studio.settings import StudioSettings
-from impasto.studio.supervisor import Supervisor
 
 __all__ = ["PHOTOGRAPHS", "Studio", "studio_of"]
 

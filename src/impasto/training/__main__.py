@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from impasto.encoders import CENTRED, Encoder
 from impasto.errors import ImpastoError, RecipeError
 from impasto.machine import choose_device
-from impasto.planning import keep_memory, parse_seconds
+from impasto.networks.encoder import CENTRED, Encoder
+from impasto.painting.planning import keep_memory, parse_seconds
 from impasto.recipe import Recipe
 from impasto.training.data import Crops
 from impasto.training.distil import Plan, Trainer

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.errors import PictureError
-from impasto.images import load
+from impasto.pictures import load
 
 __all__ = ["Crops"]
 

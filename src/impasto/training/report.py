@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto import engine
-from impasto.descriptors import gram
-from impasto.encoders import OXFORD, Encoder, Features
-from impasto.engine import Sources
-from impasto.objective import StyleSource
+from impasto.losses.objective import StyleSource
+from impasto.losses.statistics import gram
+from impasto.networks.encoder import OXFORD, Encoder, Features
+from impasto.painting import engine
+from impasto.painting.engine import Sources
+from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
-from impasto.scales import fit, resample
 from impasto.training.teacher import STYLE_TARGETS, TARGETS, Teacher
 
 __all__ = ["CONTENT_TARGET", "Score", "TeacherEncoder", "judge", "paint"]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from impasto.encoders import pool
+from impasto.networks.encoder import pool
 from impasto.training.teacher import TARGETS, Teacher
 
 __all__ = ["WIDTHS", "Student", "export", "fit_filters", "fit_to_teacher", "moments", "solve", "strongest"]

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from impasto.encoders import OXFORD, Encoder, Normalisation
 from impasto.errors import WeightsError
-from impasto.layers import CONVS, LAYERS
-from impasto.weights import read_state
+from impasto.networks.encoder import OXFORD, Encoder, Normalisation
+from impasto.networks.layers import CONVS, LAYERS
+from impasto.networks.weights import read_state
 
 __all__ = ["STYLE_TARGETS", "TARGETS", "Compressed", "Teacher"]
 

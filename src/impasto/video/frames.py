@@ -20,7 +20,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from impasto import images
+from impasto import pictures
 from impasto.errors import ImpastoError, VideoError
 from impasto.video.hdr import to_standard
 
@@ -136,9 +136,9 @@ def _open_folder(place: Path, rate: Fraction) -> Clip:
     )  # fmt: skip
 
 
-def _try_picture(file: Path) -> images.Picture | None:
+def _try_picture(file: Path) -> pictures.Picture | None:
     try:
-        return images.load(file)
+        return pictures.load(file)
     except ImpastoError:
         return None
 
@@ -250,7 +250,7 @@ def _read_folder(clip: Clip) -> Iterator[tuple[int, Pixels | None]]:
         if picture.size != (clip.height, clip.width):
             got = f"'{file}' is {picture.size[1]}×{picture.size[0]} pixels"
             raise VideoError(got, f"{clip.width}×{clip.height}, as the first", "make all alike")
-        array = images.to_uint8(picture.pixels)
+        array = pictures.to_uint8(picture.pixels)
         if clip.alpha:
             alpha = np.full(array.shape[:2], 255, np.uint8)
             if picture.alpha is not None:

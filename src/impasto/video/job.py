@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import images
-from impasto.colour import colour_moments, to_oklab
-from impasto.encoders import Encoder, Progress, load_encoder
+from impasto import pictures
 from impasto.errors import VideoError
+from impasto.losses.objective import StyleSource
 from impasto.machine import choose_device, choose_dtype
-from impasto.objective import StyleSource
-from impasto.scales import Size, fit, resample
+from impasto.networks.encoder import Encoder, Progress, load_encoder
+from impasto.pictures.colour import colour_moments, to_oklab
+from impasto.pictures.geometry import Size, fit, resample
 from impasto.video.frames import Clip, open_clip, read
 from impasto.video.settings import VideoRecipe
 from impasto.video.store import Store, from_pixels
@@ -97,7 +97,7 @@ def prepare_video(
     if processes < 1 or (limit is not None and limit < 1) or not 0 <= quality <= 51:
         raise VideoError(f"processes {processes}, limit {limit}, quality {quality}", "≥ 1, ≥ 1 and 0 to 51")
     listed = list(style) if isinstance(style, (list, tuple)) else [style]
-    pictures = [images.load(one) for one in listed]  # type: ignore[arg-type]
+    pictures = [pictures.load(one) for one in listed]  # type: ignore[arg-type]
     chosen = choose_codec(place, codec) if place.suffix else None
     _check_output(place, opened, [Path(one) for one in listed], chosen, copy, quality)  # type: ignore[arg-type]
     size = _size(recipe, opened)

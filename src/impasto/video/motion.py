@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.errors import VideoError
-from impasto.scales import Size, fit
+from impasto.pictures.geometry import Size, fit
 
 __all__ = [
     "FLOWS",

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import VideoError
-from impasto.scales import Size, resample
+from impasto.pictures.geometry import Size, resample
 from impasto.video import motion
 from impasto.video.frames import open_clip, read, video_errors
 from impasto.video.store import from_pixels, to_pixels, write_file, write_png

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto import engine
-from impasto.encoders import Encoder
-from impasto.engine import Sources, Step
-from impasto.layers import geometry
-from impasto.objective import Past, StyleSource
+from impasto.losses.objective import Past, StyleSource
+from impasto.networks.encoder import Encoder
+from impasto.networks.layers import geometry
+from impasto.painting import engine
+from impasto.painting.engine import Sources, Step
+from impasto.pictures.geometry import Size, resample
 from impasto.recipe import Recipe
-from impasto.scales import Size, resample
 from impasto.video import motion
 from impasto.video.settings import VideoRecipe
 

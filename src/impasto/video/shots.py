@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.encoders import load_encoder
+from impasto.losses.objective import StyleSource
 from impasto.machine import choose_device, choose_dtype
-from impasto.objective import StyleSource
+from impasto.networks.encoder import load_encoder
 from impasto.video import sequence
 from impasto.video.sequence import Earlier, Painted, Studio
 from impasto.video.settings import VideoRecipe

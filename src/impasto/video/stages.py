@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import engine, images
+from impasto import pictures
 from impasto.errors import PictureError, VideoError
-from impasto.scales import fit, resample
+from impasto.painting import engine
+from impasto.pictures.geometry import fit, resample
 from impasto.video import cuts, sequence
 from impasto.video.frames import open_clip, read, video_errors
 from impasto.video.job import VideoJob
@@ -111,7 +112,7 @@ def _masks(job: VideoJob) -> Iterator[Tensor]:
     """A mask (1, 1, H, W) for each frame: the same for all, or one of a sequence."""
     assert job.mask is not None
     try:
-        still = None if job.mask.is_dir() else images.load(job.mask)
+        still = None if job.mask.is_dir() else pictures.load(job.mask)
     except PictureError:
         still = None
     if still is not None:
@@ -273,7 +274,7 @@ def _write_folder(job: VideoJob, total: int, begin: float) -> Iterator[Moment]:
         name = job.clip.files[index].stem if job.clip.files else f"{index + 1:06d}"
         picture = from_pixels(pixels)
         alpha = picture[:, 3:] if picture.shape[1] == 4 else None
-        images.save(job.output / f"{name}.png", picture[:, :3], alpha=alpha)
+        pictures.save(job.output / f"{name}.png", picture[:, :3], alpha=alpha)
         yield Moment("encode", index + 1, total, index + 1, time.perf_counter() - begin)
 
 

@@ -1,0 +1,1 @@
+"""Masks: regions of a picture, cut-outs and faces."""

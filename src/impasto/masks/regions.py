@@ -1,0 +1,206 @@
+"""Regions: from mask pictures to parts of the content, each with the styles that belong to it.
+
+Two ways to say it. Grey masks: white is the region, one mask for each; the i-th mask takes the i-th style
+(or all take the only one), and of that style what the i-th style mask shows, if there are any. Flat
+colours: one picture of labels for the content and one for each style; a colour takes its style from where
+the same colour stands. What no mask covers, or black in a picture of labels, is left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto.errors import PictureError, RecipeError
+from impasto.losses.objective import StyleSource
+from impasto.pictures.geometry import Size
+from impasto.scene.sources import Part
+
+__all__ = ["feathered", "is_grey", "labels", "parts"]
+
+#: A colour on less of a label picture than this is a soft edge between two others, not a label.
+SMALLEST_LABEL = 1e-3
+MOST_LABELS = 16
+
+
+def is_grey(mask: Tensor) -> bool:
+    """Whether a mask picture (1, 3, H, W) is one of greys rather than of coloured labels."""
+    return float((mask.amax(1) - mask.amin(1)).max()) < 0.02
+
+
+def labels(mask: Tensor) -> dict[str, Tensor]:
+    """Colour (``#ff0000``) → (1, 1, H, W) of 0 and 1, of a picture of labels; black is none of them.
+
+    Each pixel belongs to the nearest of the colours that cover a thousandth or more: edges softened by a
+    drawing program make no labels of their own.
+
+    Raises:
+        PictureError: more than sixteen colours: a photograph, or a JPEG.
+    """
+    levels = (mask[0] * 255).round().long()
+    codes = (levels[0] << 16) + (levels[1] << 8) + levels[2]  # (H, W)
+    found, counts = codes.unique(return_counts=True)
+    found = found[counts >= max(1.0, SMALLEST_LABEL * codes.numel())]
+    if len(found) <= 8 * MOST_LABELS:
+        found = torch.stack([one for one in found if _is_area(codes == one)] or [codes.new_tensor(-1)])
+    if not 1 <= len(found) <= MOST_LABELS or int(found[0]) < 0:
+        raise PictureError(
+            "the mask is not of a few flat colours",
+            f"1 to {MOST_LABELS}, each on at least a thousandth of it",
+            "draw it without softening and save it as PNG",
+        )
+    colours = torch.stack([found >> 16, found >> 8 & 255, found & 255], 1).float()  # (k, 3)
+    nearest = torch.cdist(levels.flatten(1).T.float(), colours).argmin(1).view(codes.shape)
+    names = [f"#{int(one):06x}" for one in found]
+    return {
+        name: (nearest == index).float()[None, None] for index, name in enumerate(names) if name != "#000000"
+    }
+
+
+def _is_area(mask: Tensor) -> bool:
+    """Whether a mask (H, W) is more than a line: a soft edge between two labels is one or two pixels wide."""
+    inner = -F.max_pool2d(-mask[None, None].float(), 3, 1, 1)
+    return float(inner.sum()) > 0.1 * float(mask.sum())
+
+
+def feathered(masks: Sequence[Tensor], feather: float) -> list[Tensor]:
+    """Masks (1, 1, H, W) with soft edges, ``feather`` of the long side wide; sums stay what they were.
+
+    Three box blurs, which come close to a Gaussian.
+    """
+    radius = round(feather * max(masks[0].shape[-2:]) / 2) if masks else 0
+    if not radius:
+        return list(masks)
+    softened = []
+    for mask in masks:
+        for _ in range(3):
+            for kernel, pad in (
+                ((1, 2 * radius + 1), (radius, radius, 0, 0)),
+                ((2 * radius + 1, 1), (0, 0, radius, radius)),
+            ):
+                mask = F.avg_pool2d(F.pad(mask, pad, mode="replicate"), kernel, 1)
+        softened.append(mask)
+    return softened
+
+
+def parts(
+    content: Size,
+    styles: Sequence[StyleSource],
+    masks: Sequence[Tensor],
+    style_masks: Sequence[Tensor],
+    *,
+    weights: Sequence[float] = (),
+    blend: Sequence[float] = (),
+    feather: float = 0.0,
+) -> tuple[Part, ...]:
+    """The content's parts with their styles.
+
+    Args:
+        content: (height, width) of the content.
+        styles: the style pictures.
+        masks, style_masks: mask pictures (1, 3, h, w) as loaded.
+        weights: one per region, in the masks' order or in that of the labels' hexadecimal names.
+        blend: one weight per style, where a label stands in several.
+        feather: see :func:`feathered`.
+
+    Raises:
+        PictureError, RecipeError: masks that do not fit the pictures, each other or the weights.
+    """
+    if not masks:
+        raise RecipeError(
+            "a style mask without a mask of the content", "both", "crop the style with style_crop"
+        )
+    fitted = [_fitted(one, content, "mask", "content") for one in masks]
+    if len(fitted) == 1 and not is_grey(fitted[0]):
+        found = _labelled(labels(fitted[0]), styles, style_masks, blend)
+    else:
+        found = _grey(fitted, styles, style_masks)
+    if weights and len(weights) != len(found):
+        raise RecipeError(
+            f"{len(weights)} region weights for {len(found)} regions ({', '.join(p.name for p in found)})",
+            "one for each, 0 to leave it as it is",
+        )
+    soft = feathered([part.mask for part in found], feather)
+    over = torch.stack(soft).sum(0).clamp_min(1.0)  # where masks overlap, they share
+    each = weights or (1.0,) * len(found)
+    return tuple(
+        Part(p.name, mask / over, p.styles, w, p.blend)
+        for p, mask, w in zip(found, soft, each, strict=True)
+        if w and p.styles
+    )
+
+
+def _labelled(
+    own: Mapping[str, Tensor],
+    styles: Sequence[StyleSource],
+    style_masks: Sequence[Tensor],
+    blend: Sequence[float],
+) -> list[Part]:
+    if len(style_masks) != len(styles):
+        raise RecipeError(
+            f"{len(style_masks)} style masks for {len(styles)} styles and a mask of coloured labels",
+            "one style mask for each style, in the same colours",
+            "or give a grey mask for each style",
+        )
+    theirs = [
+        labels(_fitted(one, _size(s.pixels), "style mask", "style"))
+        for one, s in zip(style_masks, styles, strict=True)
+    ]
+    if not set(own) & {name for one in theirs for name in one}:
+        raise PictureError(
+            f"the mask has the colours {', '.join(own)}, the style masks none of them",
+            "at least one in common",
+        )
+    shares = blend or (1.0,) * len(styles)
+    found = []
+    for name, mask in own.items():
+        used = [i for i, one in enumerate(theirs) if name in one and shares[i] > 0]
+        chosen = tuple(_only(styles[i], theirs[i][name]) for i in used)
+        found.append(Part(name.lstrip("#"), mask, chosen, 1.0, tuple(shares[i] for i in used)))
+    return found
+
+
+def _grey(
+    masks: Sequence[Tensor], styles: Sequence[StyleSource], style_masks: Sequence[Tensor]
+) -> list[Part]:
+    if len(styles) not in (1, len(masks)) or len(style_masks) not in (0, len(masks)):
+        raise RecipeError(
+            f"{len(masks)} grey masks, {len(styles)} styles and {len(style_masks)} style masks",
+            "one style for each mask or one for all, and one style mask for each mask or none",
+        )
+    found = []
+    for index, mask in enumerate(masks):
+        style = styles[index if len(styles) > 1 else 0]
+        if style_masks:
+            style = _only(
+                style, _fitted(style_masks[index], _size(style.pixels), "style mask", "style")[:, :1]
+            )
+        found.append(Part(str(index + 1), mask[:, :1], (style,)))
+    return found
+
+
+def _only(style: StyleSource, mask: Tensor) -> StyleSource:
+    """The style where ``mask`` says; what lies beside it still is what its neighbours see."""
+    both = mask if style.mask is None else mask * style.mask
+    if float(both.mean()) < 1e-3:
+        raise PictureError("a style mask leaves less than a thousandth of the style", "a larger part of it")
+    return replace(style, mask=both)
+
+
+def _size(picture: Tensor) -> Size:
+    return int(picture.shape[-2]), int(picture.shape[-1])
+
+
+def _fitted(mask: Tensor, size: Size, what: str, whose: str) -> Tensor:
+    """A mask picture at its picture's size; another shape is refused."""
+    height, width = mask.shape[-2:]
+    if abs(height * size[1] - width * size[0]) > 0.02 * width * size[0]:
+        raise PictureError(
+            f"a {what} of {width}×{height} pixels for a {whose} of {size[1]}×{size[0]}",
+            "the same shape, at any size",
+        )
+    return F.interpolate(mask, size, mode="nearest-exact")

@@ -1,0 +1,1 @@
+"""Networks: layers by name, pictures to features, and where the weights come from."""

@@ -1,0 +1,1 @@
+"""Painting: the loop, its optimisers, and planning of memory and time."""

@@ -1,0 +1,322 @@
+"""Optimisers for a picture in [0, 1]: told a loss and its gradient, they propose the next picture.
+
+Asked and told, rather than handed a closure, every evaluation is one step of the engine's loop: it is
+counted, shown, and none is wasted inside. Neither lets a NaN through: what they are told may be
+non-finite, what they propose is not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from impasto.pictures.geometry import Size, resample_signed
+from impasto.recipe import Recipe
+
+__all__ = ["LBFGS", "OPTIMISERS", "Adam", "Guarded", "Optimiser"]
+
+
+class Optimiser(Protocol):
+    """One step per evaluation."""
+
+    def propose(self, picture: Tensor, loss: float, gradient: Tensor) -> Tensor:
+        """The next picture to evaluate, in [0, 1], given the last one's finite loss and gradient."""
+        ...
+
+    def retreat(self, picture: Tensor) -> Tensor | None:
+        """The last proposal was unusable; another one from ``picture``, the best known. None: given up."""
+        ...
+
+    def carry(self, size: Size) -> None:
+        """The picture is resampled to ``size``: take along what is still true there."""
+        ...
+
+
+#: Moves smaller than this are none: a two-hundredth of a grey level of 16 bits.
+STILL = 1e-7
+
+
+class Pairs:
+    """The last pairs (s, y) of L-BFGS as rows of one matrix, and all inner products among them.
+
+    The two loops of Nocedal & Wright's algorithm 7.4 then run over a few dozen numbers, and the pixels are
+    passed over three times a step instead of four times a pair (Chen, Wang & Zhou 2014, "Large-scale L-BFGS
+    using MapReduce").
+
+    Args:
+        most: pairs kept; the oldest gives way.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self.added = most, 0
+        self.rows: Tensor | None = None
+        self.products = torch.zeros(2 * most, 2 * most, dtype=torch.float64)
+
+    def __len__(self) -> int:
+        return min(self.added, self.most)
+
+    def clear(self) -> None:
+        """Forget all pairs."""
+        self.added = 0
+
+    def add(self, s: Tensor, y: Tensor) -> None:
+        """Remember a step ``s`` and the change ``y`` of the gradient over it, any shape."""
+        pair = torch.stack([s.flatten(), y.flatten()])
+        if self.rows is None or self.rows.shape[1] != pair.shape[1]:
+            self.rows = pair.new_empty(2 * self.most, pair.shape[1])
+        place = 2 * (self.added % self.most)
+        self.rows[place : place + 2] = pair
+        self.added += 1
+        used = 2 * len(self)
+        found = (self.rows[:used] @ pair.T).double().cpu()
+        self.products[:used, place : place + 2] = found
+        self.products[place : place + 2, :used] = found.T
+
+    def apply(self, q: Tensor) -> Tensor:
+        """H q, the inverse Hessian's estimate times ``q``; q itself without pairs."""
+        count = len(self)
+        if not count or self.rows is None:
+            return q
+        rows, inner = self.rows[: 2 * count], self.products.tolist()
+        of_q: list[float] = (rows @ q.flatten()).double().tolist()
+        slots = [2 * (k % self.most) for k in range(self.added - count, self.added)]
+        # r = share · q + Σ weights · rows throughout.
+        weights, kept = [0.0] * (2 * count), {}
+
+        def dot(row: int, share: float) -> float:
+            return share * of_q[row] + math.fsum(w * inner[row][i] for i, w in enumerate(weights) if w)
+
+        for s in reversed(slots):
+            kept[s] = dot(s, 1.0) / inner[s][s + 1]
+            weights[s + 1] -= kept[s]
+        last = slots[-1]
+        scale = inner[last][last + 1] / inner[last + 1][last + 1]
+        weights = [scale * w for w in weights]
+        for s in slots:
+            weights[s] += kept[s] - dot(s + 1, scale) / inner[s][s + 1]
+        combined = torch.tensor(weights, dtype=rows.dtype, device=rows.device) @ rows
+        return torch.add(combined.view_as(q), q, alpha=scale)
+
+
+class LBFGS:
+    """Limited-memory BFGS within the box [0, 1] (Nocedal & Wright, alg. 7.4 and 7.5; Bertsekas' projection).
+
+    Differs from the textbook: no Wolfe search, whose extra evaluations cost more than they bring here.
+    The unit step is tried first and kept unless the loss exceeds the worst of the last ``memory`` accepted
+    ones (Grippo et al. 1986); then the step is shortened by quadratic interpolation. Pairs without positive
+    curvature are left out. Pixels at a bound that the gradient pushes outwards stand still.
+
+    Args:
+        history: pairs remembered.
+        memory: losses a step is compared with.
+        first: largest change of a pixel in the first step, which has no curvature to go by.
+        reach: largest change of a pixel in any step.
+    """
+
+    def __init__(self, history: int = 20, memory: int = 5, first: float = 0.05, reach: float = 0.5) -> None:
+        self.first, self.reach = first, reach
+        self.losses: deque[float] = deque(maxlen=memory)
+        self.pairs = Pairs(history)
+        self.caution, self.shortened = 1.0, 0
+        self.base: tuple[Tensor, float, Tensor] | None = None
+        self.direction: Tensor | None = None
+        self.length = 1.0
+
+    def carry(self, size: Size) -> None:
+        """Curvature belongs to one scale's objective: forget it."""
+        del size
+        self._forget()
+        self.caution = 1.0
+
+    def _forget(self) -> None:
+        self.losses.clear()
+        self.pairs.clear()
+        self.base = self.direction = None
+        self.shortened = 0
+
+    def retreat(self, picture: Tensor) -> Tensor | None:
+        if self.base is not None and self.shortened < 3:
+            return self._shorten(0.25)
+        self._forget()
+        self.caution *= 0.25
+        return picture if self.caution > 1e-3 else None
+
+    def propose(self, picture: Tensor, loss: float, gradient: Tensor) -> Tensor:
+        if self.base is not None and self.direction is not None:
+            x, f, g = self.base
+            if loss > max(self.losses):
+                if self.shortened < 3:
+                    slope = _dot(g, self.direction) * self.length
+                    return self._shorten(-0.5 * slope / max(loss - f - slope, 1e-30))
+                # No descent along this direction at any sensible length: the curvature is wrong.
+                self._forget()
+                self.caution *= 0.5
+            else:
+                self._remember(picture - x, gradient - g)
+                self.caution = min(1.0, self.caution * 2.0)
+        self.losses.append(loss)
+        self.base, self.shortened = (picture, loss, gradient), 0
+        self.direction = self._direct(picture, gradient)
+        return self._move()
+
+    def _remember(self, s: Tensor, y: Tensor) -> None:
+        if _dot(s, y) > 1e-8 * math.sqrt(_dot(s, s) * _dot(y, y)):
+            self.pairs.add(s, y)
+
+    def _direct(self, picture: Tensor, gradient: Tensor) -> Tensor:
+        """−H g over the free pixels, scaled so that no pixel moves farther than the reach."""
+        free = torch.where(gradient > 0.0, picture > 0.0, picture < 1.0)
+        slope = gradient * free
+        d = self.pairs.apply(slope).mul(free).neg_()
+        largest = float(d.abs().max())
+        # Pairs from a cliff (a loss that fell a thousandfold at once) say the ground is steep everywhere:
+        # no pixel would move by as much as its own rounding, and the picture would stand still for good.
+        moves = not self.pairs or largest > STILL
+        if not moves or not math.isfinite(largest) or _dot(d, slope) >= 0.0:
+            self.pairs.clear()
+            d = -slope
+            largest = float(d.abs().max())
+        limit = self.reach * self.caution if self.pairs else self.first * self.caution
+        if largest == 0.0:
+            return d
+        return d * (min(1.0, limit / largest) if self.pairs else limit / largest)
+
+    def _shorten(self, factor: float) -> Tensor:
+        self.shortened += 1
+        self.length *= min(0.5, max(0.1, factor)) if math.isfinite(factor) else 0.25
+        return self._move(self.length)
+
+    def _move(self, length: float = 1.0) -> Tensor:
+        assert self.base is not None
+        assert self.direction is not None
+        self.length = length
+        return torch.add(self.base[0], self.direction, alpha=length).clamp_(0.0, 1.0)
+
+
+def finite(values: Tensor) -> bool:
+    """No NaN and no infinity, found without another tensor of the same size."""
+    return all(math.isfinite(float(bound)) for bound in torch.aminmax(values))
+
+
+def _dot(a: Tensor, b: Tensor) -> float:
+    return float(torch.dot(a.flatten(), b.flatten()).item())
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015) with β = (0.9, 0.99), clamped to [0, 1] (settings of style-transfer-pytorch).
+
+    Differs from the paper: the moments are resampled with the picture from one scale to the next.
+    """
+
+    def __init__(
+        self,
+        rate: float = 0.02,
+        betas: tuple[float, float] = (0.9, 0.99),
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.rate, self.betas, self.dtype, self.steps = rate, betas, dtype, 0
+        self.mean: Tensor | None = None
+        self.square: Tensor | None = None
+        self.tries = 0
+
+    def carry(self, size: Size) -> None:
+        if self.mean is not None and self.square is not None:
+            self.mean = resample_signed(self.mean.float(), size).to(self.dtype)
+            self.square = resample_signed(self.square.float(), size).clamp_min(0.0).to(self.dtype)
+
+    def retreat(self, picture: Tensor) -> Tensor | None:
+        self.mean = self.square = None
+        self.steps, self.rate, self.tries = 0, self.rate * 0.25, self.tries + 1
+        return picture if self.tries <= 5 else None
+
+    def propose(self, picture: Tensor, loss: float, gradient: Tensor) -> Tensor:
+        if self.mean is None or self.square is None:
+            dtype = gradient.dtype if self.dtype is torch.float32 else self.dtype
+            self.mean, self.square = (torch.zeros_like(gradient, dtype=dtype) for _ in range(2))
+        self.steps += 1
+        b1, b2 = self.betas
+        proposal = torch.empty_like(picture)
+        # Relative to the gradient's own size, so that tiny weights move the picture as large ones do.
+        tiny = 1e-8 * (float(gradient.abs().max()) + float(self.square.max()) ** 0.5) + 1e-38
+        # Bands of rows: the intermediate results of a very large picture would outweigh the picture.
+        for rows in torch.arange(picture.shape[-2]).split(max(1, 2**18 // picture.shape[-1])):
+            band = (..., slice(int(rows[0]), int(rows[-1]) + 1), slice(None))
+            g = gradient[band]
+            mean = b1 * self.mean[band].to(g.dtype) + (1 - b1) * g
+            square = b2 * self.square[band].to(g.dtype) + (1 - b2) * g * g
+            self.mean[band], self.square[band] = mean, square
+            scale = self.rate / (1 - b1**self.steps)
+            move = scale * mean / ((square / (1 - b2**self.steps)).sqrt() + tiny)
+            proposal[band] = (picture[band] - move).clamp(0.0, 1.0)
+        return proposal
+
+
+class Guarded:
+    """Runs an optimiser so that a NaN, an explosion or a stuck search never ends a picture.
+
+    A non-finite loss or gradient goes back to the best picture with a shorter step; after the optimiser
+    has given up, Adam goes on from there, and after that the picture stays as it is.
+    """
+
+    def __init__(self, first: Optimiser, rate: float) -> None:
+        self.rate = rate
+        self.active: Optimiser | None = first
+        self.fallen_back = False
+        self.last_event: str | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more can be tried."""
+        return self.active is None
+
+    def carry(self, size: Size, heir: Optimiser | None = None) -> None:
+        """The picture is resampled to ``size``; ``heir`` takes over there, unless state is worth keeping."""
+        keeps = isinstance(self.active, Adam) and (
+            self.fallen_back or (isinstance(heir, Adam) and heir.dtype == self.active.dtype)
+        )
+        if heir is not None and self.active is None:
+            # What could not be done at one scale may well be possible at another.
+            self.active, self.fallen_back = heir, False
+        elif heir is not None and not keeps:
+            self.active = heir
+        elif self.active is not None:
+            self.active.carry(size)
+
+    def propose(self, picture: Tensor, loss: float, gradient: Tensor, best: Tensor) -> Tensor:
+        """The next picture; ``best`` is the best one so far at this scale."""
+        self.last_event = None
+        if self.active is None:
+            return best
+        usable = math.isfinite(loss) and finite(gradient)
+        proposal = (
+            self.active.propose(picture, loss, gradient) if usable else self._step_back(best, "not finite")
+        )
+        if not finite(proposal):
+            proposal = self._step_back(best, "proposal not finite")
+        return proposal
+
+    def _step_back(self, best: Tensor, why: str) -> Tensor:
+        self.last_event = f"{why}: back to the best picture"
+        while self.active is not None:
+            proposal = self.active.retreat(best)
+            if proposal is not None and finite(proposal):
+                return proposal
+            if proposal is None:
+                self.last_event = f"{why}: Adam takes over" if not self.fallen_back else f"{why}: given up"
+                self.active = None if self.fallen_back else Adam(self.rate * 0.1)
+                self.fallen_back = True
+                if self.active is not None:
+                    return best
+        return best
+
+
+#: name → builder from a recipe.
+OPTIMISERS: dict[str, Callable[[Recipe], Optimiser]] = {
+    "lbfgs": lambda recipe: LBFGS(recipe.history),
+    "adam": lambda recipe: Adam(recipe.learning_rate),
+}

@@ -1,0 +1,122 @@
+"""Samples to the bytes of a picture file, with its sRGB profile and its metadata; and the metadata back.
+
+The same arguments give the same bytes: no dates, no names of machines.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from typing import IO, Any
+
+import numpy as np
+from PIL import Image, ImageCms, ImageFile, PngImagePlugin
+
+from impasto.errors import PictureError
+from impasto.pictures.decode import Samples, whole_numbers
+
+__all__ = ["encode", "extract", "extract_from_tiff"]
+
+_SOFTWARE = "impasto"  # marks a description or comment as ours
+_TAG_DESCRIPTION, _TAG_SOFTWARE, _TAG_EXIF, _TAG_COMMENT = 270, 305, 0x8769, 0x9286
+
+# Full chroma where the format has it: brush strokes are colour edges. WebP has not; `exact` keeps the
+# colours that lie under transparency.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"subsampling": 0},
+    "AVIF": {"subsampling": "4:4:4"},
+    "WEBP": {"exact": True},
+}
+
+
+def encode(kind: str, samples: Samples, metadata: str | None, bit_depth: int, quality: int) -> bytes:
+    """The whole file in memory, so that an encoder cannot leave half of one on disk."""
+    metadata = _storable(metadata)
+    if kind == "TIFF":
+        return _encode_tiff(samples, metadata, bit_depth)
+    if kind == "JPEG" and samples.shape[2] == 4:
+        alpha = samples[..., 3:].clip(0, 1)
+        samples = samples[..., :3].clip(0, 1) * alpha + (1 - alpha)
+    options: dict[str, Any] = {"icc_profile": _srgb_profile()}
+    if kind == "PNG":
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        if metadata is not None:
+            options["pnginfo"].add_itxt(_SOFTWARE, metadata)
+    else:
+        options |= _OPTIONS[kind] | {"quality": quality}
+        if metadata is not None:
+            options["exif"] = _exif(metadata)
+    buffer = io.BytesIO()
+    Image.fromarray(whole_numbers(samples, 255)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _encode_tiff(samples: Samples, metadata: str | None, bit_depth: int) -> bytes:
+    import tifffile
+
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        whole_numbers(samples, 2**bit_depth - 1),
+        photometric="rgb",
+        extrasamples=["unassalpha"] if samples.shape[2] == 4 else None,
+        compression="zlib",  # the one compression that tifffile has without further packages
+        predictor=True,
+        iccprofile=_srgb_profile(),
+        description=None if metadata is None else metadata.encode(),  # as bytes: a str would have to be ASCII
+        software=_SOFTWARE,
+        metadata=None,  # tifffile's own, which would take the description's place
+    )
+    return buffer.getvalue()
+
+
+def _exif(metadata: str) -> bytes:
+    # EXIF's two text encodings; Pillow writes little-endian blocks.
+    ascii_, wide = b"ASCII\0\0\0", b"UNICODE\0"
+    comment = ascii_ + metadata.encode() if metadata.isascii() else wide + metadata.encode("utf-16-le")
+    if len(comment) > 65000:  # one JPEG segment, and the same everywhere
+        raise PictureError(
+            f"{len(comment)} bytes of metadata", "at most 65000", "name the output .png or .tif"
+        )
+    exif = Image.Exif()
+    exif[_TAG_SOFTWARE] = _SOFTWARE
+    exif[_TAG_EXIF] = {_TAG_COMMENT: comment}
+    return exif.tobytes()
+
+
+@functools.lru_cache(maxsize=1)
+def _srgb_profile() -> bytes:
+    """littlecms stamps the profile with the time; a fixed one keeps files the same, byte for byte."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    date = np.array([2000, 1, 1, 0, 0, 0], dtype=">u2").tobytes()  # header bytes 24 to 35
+    return profile[:24] + date + profile[36:]
+
+
+def _storable(metadata: str | None) -> str | None:
+    """Without what no format can hold (NUL, halves of surrogate pairs), escaped as JSON escapes them."""
+    if not metadata:
+        return None
+    return metadata.replace("\0", "\\u0000").encode("utf-8", "backslashreplace").decode()
+
+
+def extract_from_tiff(file: IO[bytes]) -> str | None:
+    """Our ImageDescription; another program's does not count."""
+    import tifffile
+
+    file.seek(0)
+    page: Any = tifffile.TiffFile(file).pages[0]
+    ours = page.tags.valueof(_TAG_SOFTWARE) == _SOFTWARE
+    text = page.tags.valueof(_TAG_DESCRIPTION) if ours else None
+    return None if text is None else str(text)
+
+
+def extract(image: ImageFile.ImageFile) -> str | None:
+    """Our PNG text or EXIF comment, from a header that Pillow has opened."""
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        text = image.info.get(_SOFTWARE)
+        return None if text is None else str(text)
+    exif = image.getexif()
+    comment = exif.get_ifd(_TAG_EXIF).get(_TAG_COMMENT)
+    if exif.get(_TAG_SOFTWARE) != _SOFTWARE or not isinstance(comment, bytes):
+        return None
+    return comment[8:].decode("utf-16-le" if comment.startswith(b"UNICODE\0") else "utf-8", "replace")

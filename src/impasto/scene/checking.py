@@ -1,0 +1,56 @@
+"""Whether a recipe and the pictures it is to work on fit each other; asked before anything is painted."""
+
+from __future__ import annotations
+
+from impasto.errors import RecipeError
+from impasto.recipe import Recipe
+from impasto.scene.sources import Sources
+
+__all__ = ["require_sources"]
+
+
+def require_sources(sources: Sources, recipe: Recipe) -> None:
+    """Raise ``RecipeError`` for settings that these pictures cannot serve."""
+    if recipe.style_blend and len(recipe.style_blend) != len(sources.styles):
+        raise RecipeError(
+            f"{len(recipe.style_blend)} style weights for {len(sources.styles)} style pictures",
+            "one weight per style picture, or none for all alike",
+            f"give {len(sources.styles)}",
+        )
+    if recipe.wants_style and not sources.styles:
+        raise RecipeError("no style picture", "at least one", "give one or set style_weight to 0")
+    if sources.content is None and (recipe.wants_content or recipe.init == "content"):
+        raise RecipeError(
+            "no content picture",
+            "one, as its weight or the start asks for it",
+            "for a texture set content_weight to 0 and init to noise",
+        )
+    if recipe.colours != "style" and (sources.content is None or not sources.styles):
+        missing = "content" if sources.content is None else "style"
+        raise RecipeError(
+            f"colours {recipe.colours!r} without a {missing} picture",
+            "both pictures, as one's colours go to the other",
+            "leave colours at 'style'",
+        )
+    _check_lists(sources, recipe)
+    if recipe.init == "style-colours" and not sources.styles:
+        raise RecipeError("a start with the style's colours, but no style picture", "at least one")
+    if recipe.init == "picture" and sources.start is None:
+        raise RecipeError("a start from a picture, but no picture", "one with --init-image")
+
+
+def _check_lists(sources: Sources, recipe: Recipe) -> None:
+    """Settings with one entry per style picture."""
+    count = len(sources.styles)
+    for name, each in (("style_rotation", 1), ("style_crop", 4)):
+        given = len(getattr(recipe, name)) // each
+        if given > 1 and given != count:
+            raise RecipeError(
+                f"{name} for {given} of {count} style pictures", "one for all, or one per style picture"
+            )
+    if recipe.style_order == "coarse-to-fine" and count < 2:
+        raise RecipeError(
+            f"style_order 'coarse-to-fine' with {count} style picture", "two or more, the coarse one first"
+        )
+    if sources.parts and sources.content is None:
+        raise RecipeError("masks without a content picture", "a picture for them to lie on")

@@ -1,0 +1,1 @@
+"""The HTTP interface: routes, answers, refusals, and who may ask."""

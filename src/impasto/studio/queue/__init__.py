@@ -1,0 +1,1 @@
+"""The durable queue: jobs, who accepts them, who paints them, what is kept."""

@@ -1,0 +1,1 @@
+"""What strangers send is decoded here, in a process of its own with limits."""

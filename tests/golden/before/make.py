@@ -1,0 +1,150 @@
+"""Paints the golden pictures. To be run with the version before the restructuring, commit 6f051d9, only.
+
+    git worktree add /tmp/before 6f051d9
+    PYTHONPATH=/tmp/before/src OMP_NUM_THREADS=1 python tests/golden/before/make.py [CASE …]
+
+Inputs are scikit-image's photographs, Impasto's own paintings and masks drawn here; :func:`write_inputs`
+writes them to a folder. Every case is one call of the command line; its folder keeps what ``--save-run``
+writes, without paths of the machine. ``manifest.json`` lists the calls, for ``tests/test_golden_before.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+HERE = Path(__file__).parent
+COMMIT = "6f051d9"
+
+LARGE = {"size": "192", "iterations": "12,12", "precision": "float32", "seed": "7"}
+SMALL = {"size": "128", "coarsest": "64", "iterations": "12,12", "precision": "float32", "seed": "7"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of the command line.
+
+    Attributes:
+        pictures: command and input files.
+        settings: the recipe, as flags; the stored recipe.json stands for them later.
+        extras: flags that belong to no recipe: masks, tiles, pictures to start from.
+        keep_trace: the whole folder of the run is kept.
+        slow: not among the tests that a developer runs at each change.
+    """
+
+    pictures: str
+    settings: dict[str, str]
+    extras: str = ""
+    keep_trace: bool = False
+    slow: bool = True
+
+
+def large(pictures: str, extras: str = "", *, slow: bool = True, keep_trace: bool = False, **settings: str) -> Case:
+    return Case(f"stylize {pictures}", LARGE | settings, extras, keep_trace, slow)
+
+
+def small(pictures: str, extras: str = "", *, slow: bool = True, **settings: str) -> Case:
+    return Case(f"stylize {pictures}", SMALL | settings, extras, slow=slow)
+
+
+def other(pictures: str, extras: str = "", *, slow: bool = True, **settings: str) -> Case:
+    return Case(pictures, settings, extras, slow=slow)
+
+
+TWO = "coffee.png wave.png glass.png"
+
+CASES = {
+    # -- every style loss ----------------------------------------------------------------------------------
+    "gram": large("chelsea.png wave.png", keep_trace=True, slow=False),
+    "wasserstein": large("chelsea.png wave.png", style_loss="wasserstein"),
+    "sliced": large("chelsea.png wave.png", style_loss="sliced"),
+    "histogram": large("chelsea.png wave.png", style_loss="histogram"),
+    "remd": large("chelsea.png wave.png", style_loss="remd"),
+    "nearest": large("chelsea.png wave.png", style_loss="nearest", slow=False),
+    "fine": large("chelsea.png wave.png", "--preset fine"),
+    "several-losses": small(
+        "astronaut.png garden.png", style_loss="gram,histogram,remd", style_loss_weights="1,2,0.5"
+    ),
+    "automatic-precision": small("astronaut.png glass.png", precision="auto"),
+    # -- the content and its weight ------------------------------------------------------------------------
+    "self-similarity": small("astronaut.png wave.png", content_loss="self-similarity", content_weight="0.5"),
+    "strength": small("astronaut.png wave.png", strength="0.7"),
+    "total-variation": small("astronaut.png wave.png", tv_weight="3"),
+    "layers": small(
+        "astronaut.png wave.png",
+        content_layers="conv2_2,relu4_1",
+        content_layer_weights="1,3",
+        style_layers="relu1_2,relu3_1,relu4_1",
+        style_layer_weights="1,0,2",
+    ),
+    "match-canvas": small("astronaut.png garden.png", style_loss="nearest", match_content="0"),
+    # -- colours -------------------------------------------------------------------------------------------
+    "colours-content": small("chelsea.png wave.png", colours="content"),
+    "colours-match": small("chelsea.png wave.png", colours="match"),
+    "colours-only": small("chelsea.png wave.png", colours="only"),
+    # -- units ---------------------------------------------------------------------------------------------
+    "gatys": small("coffee.png wave.png", normalisation="gatys", content_weight="1", style_weight="1000"),
+    "neural-style": small(
+        "coffee.png wave.png", normalisation="neural-style", content_weight="5", style_weight="100"
+    ),
+    # -- start and optimiser -------------------------------------------------------------------------------
+    "noise": small("coffee.png glass.png", init="noise"),
+    "style-colours": small("coffee.png glass.png", init="style-colours"),
+    "start-picture": small("coffee.png glass.png", "--init-image garden.png", init="picture"),
+    "adam": small("coffee.png glass.png", optimiser="adam", learning_rate="0.03"),
+    "history-and-margin": small(
+        "coffee.png glass.png", history="3", margin="0", padding="zeros", tolerance="0.3", iterations="30,20"
+    ),
+    # -- styles --------------------------------------------------------------------------------------------
+    "strokes": small(
+        "chelsea.png garden.png", style_scale="0.6", style_rotation="30", style_crop="20,30,200,160"
+    ),
+    "blend": small("chelsea.png garden.png woodcut.png", style_blend="1,3"),
+    "coarse-to-fine": small("chelsea.png garden.png woodcut.png", style_order="coarse-to-fine"),
+    # -- regions -------------------------------------------------------------------------------------------
+    "grey-masks": large(TWO, "--mask left.png right.png", slow=False),
+    "grey-style-masks": small(TWO, "--mask left.png right.png --style-mask top.png left.png"),
+    "labels": large(
+        TWO, "--mask labels.png --style-mask wave-labels.png glass-labels.png", style_loss="gram,nearest"
+    ),
+    "feather-and-weights": small(
+        TWO, "--mask left.png right.png", feather="0.15", region_weights="1,0.02"
+    ),
+    "mask-inside": small(TWO, "--mask left.png right.png", mask_spread="inside"),
+    "alpha": small("chelsea-cut.png wave.png", slow=False),
+    "alpha-style": small("coffee.png chelsea-cut.png"),
+    # -- tiles ---------------------------------------------------------------------------------------------
+    "tiles": large("astronaut.png wave.png", "--tile 64"),
+    "tiles-of-all": large(
+        TWO,
+        "--mask left.png right.png --tile 96",
+        style_loss="wasserstein,sliced,histogram,remd,nearest",
+        content_loss="self-similarity",
+        tv_weight="0.1",
+    ),
+    # -- other commands ------------------------------------------------------------------------------------
+    "texture": other(
+        "texture garden.png",
+        size="160x96", iterations="15,15", coarsest="80", precision="float32", seed="7",
+    ),
+    "texture-seamless": other(
+        "texture glass.png", "--tile",
+        size="128", iterations="15,15", coarsest="64", precision="float32", seed="7",
+    ),
+    "circular": small("chelsea.png glass.png", padding="circular"),
+    "reconstruct": other(
+        "reconstruct chelsea.png", "--layers relu2_1,conv3_1",
+        size="128", iterations="20,20", coarsest="64", precision="float32", seed="7",
+    ),
+}  # fmt: skip

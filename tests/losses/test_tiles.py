@@ -1,0 +1,127 @@
+"""Tiling is exact: the same total, terms and gradient as the picture judged whole, whatever the tile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fakes import tiny_encoder
+from impasto.losses import objective
+from impasto.losses.objective import Objective, Past, StyleSource
+from impasto.networks.layers import geometry
+from impasto.pictures.geometry import tiles
+from impasto.recipe import Recipe
+
+SIZE = (112, 176)
+
+
+def _pictures(size: tuple[int, int] = SIZE) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(3)
+    content, image = (torch.rand(1, 3, *size, generator=g, dtype=torch.float64) for _ in range(2))
+    style = torch.rand(1, 3, 90, 70, generator=g, dtype=torch.float64)
+    mask = (torch.rand(1, 1, *size, generator=g, dtype=torch.float64) > 0.3).double()
+    return content, image, style, mask
+
+
+def _both(recipe: Recipe, tile: int, *, masked: bool = False, past: bool = False, size=SIZE):  # type: ignore[no-untyped-def]
+    content, image, style, mask = _pictures(size)
+    encoder = tiny_encoder().double().compute_in(torch.float64)
+    encoder.padding = recipe.padding
+    memories = (Past(content.flip(-1), mask, 0.7),) if past else ()
+
+    def make(side: int | None) -> Objective:
+        return Objective(
+            encoder, recipe, content, (StyleSource(style),), mask if masked else None, memories, tile=side
+        )
+
+    return make(None).evaluate(image), make(tile).evaluate(image)
+
+
+RECIPES = {
+    "all terms": Recipe(tv_weight=0.3),
+    "deep content": Recipe(content_layers="relu4_2,conv2_2", content_weight=2),
+    "gatys": Recipe(normalisation="gatys", tv_weight=1),
+    "neural-style": Recipe(normalisation="neural-style"),
+    "style alone": Recipe(content_weight=0),
+    "content alone": Recipe(style_weight=0),
+    "tv alone": Recipe(style_weight=0, content_weight=0, tv_weight=1),
+    "wasserstein": Recipe(style_loss="wasserstein"),
+    "sliced": Recipe(style_loss="sliced"),
+    "histogram": Recipe(style_loss="histogram"),
+    "remd": Recipe(style_loss="remd"),
+    "nearest": Recipe(style_loss="nearest"),
+    "nearest, two styles' layers": Recipe(style_loss="nearest", style_layers="relu1_1,relu2_1"),
+    "two losses": Recipe(style_loss="gram,nearest", style_loss_weights=(1, 3), padding="circular"),
+    "self-similarity": Recipe(content_loss="self-similarity"),
+    "circular": Recipe(padding="circular", tv_weight=0.3),
+    "zeros": Recipe(padding="zeros"),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("tile", [48, 96])
+def test_tiled_equals_whole(name: str, tile: int) -> None:
+    _assert_alike(*_both(RECIPES[name], tile, masked=name == "all terms"))
+
+
+def _assert_alike(whole: Any, tiled: Any) -> None:
+    (loss, gradient, terms), (loss2, gradient2, terms2) = whole, tiled
+    assert loss2 == pytest.approx(loss, rel=1e-11)
+    assert terms2.keys() == terms.keys()
+    for key, value in terms.items():
+        assert terms2[key] == pytest.approx(value, rel=1e-10)
+    scale = float(gradient.abs().max())
+    assert scale > 0
+    torch.testing.assert_close(gradient2, gradient, rtol=0, atol=1e-11 * scale)
+
+
+@pytest.mark.parametrize("name", ["all terms", "deep content", "self-similarity", "circular"])
+def test_tiled_equals_whole_where_the_content_is_not_held(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objective, "HELD", 0)
+    _assert_alike(*_both(RECIPES[name], 64))
+
+
+def test_tiled_equals_whole_with_the_past() -> None:
+    (loss, gradient, _), (loss2, gradient2, _) = _both(RECIPES["all terms"], 64, past=True, masked=True)
+    assert loss2 == pytest.approx(loss, rel=1e-11)
+    torch.testing.assert_close(gradient2, gradient, rtol=0, atol=1e-11 * float(gradient.abs().max()))
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(33, 150), st.integers(33, 150), st.integers(16, 120))
+def test_odd_sizes(height: int, width: int, tile: int) -> None:
+    (loss, gradient, _), (loss2, gradient2, _) = _both(RECIPES["all terms"], tile, size=(height, width))
+    assert loss2 == pytest.approx(loss, rel=1e-10)
+    torch.testing.assert_close(gradient2, gradient, rtol=0, atol=1e-10 * float(gradient.abs().max()))
+
+
+def test_a_halo_too_small_is_noticed() -> None:
+    """The comparison above can fail: with half the halo the gradient is another one."""
+    stride, radius = geometry("relu5_1").stride, geometry("relu5_1").radius
+    content, image, style, _ = _pictures()
+    encoder = tiny_encoder().double().compute_in(torch.float64)
+    objective = Objective(encoder, Recipe(), content, (StyleSource(style),), tile=48)
+    whole = Objective(encoder, Recipe(), content, (StyleSource(style),)).evaluate(image)[1]
+    objective._tiles = lambda size, layers, wrap: tiles(size, 48, stride, radius // 3, wrap=wrap)  # type: ignore[method-assign]
+    short = objective.evaluate(image)[1]
+    assert float((short - whole).abs().max()) > 1e-6 * float(whole.abs().max())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 120), st.integers(1, 120), st.integers(4, 90), st.sampled_from([1, 2, 16]), st.booleans()
+)
+def test_tiles_cover_each_pixel_once(height: int, width: int, side: int, stride: int, wrap: bool) -> None:
+    seen = torch.zeros(height, width, dtype=torch.int)
+    for tile in tiles((height, width), side, stride, 20, wrap=wrap):
+        seen[slice(*tile.rows), slice(*tile.columns)] += 1
+        assert tile.rows[0] % stride == tile.columns[0] % stride == 0
+        image = torch.arange(height * width).view(1, 1, height, width)
+        rows, columns = tile.inner(1)
+        own = tile.cut(image)[0, 0, rows, columns]
+        assert torch.equal(own, image[0, 0, slice(*tile.rows), slice(*tile.columns)])
+    assert bool((seen == 1).all())

@@ -1,0 +1,730 @@
+"""The loop and its optimisers: what a step and a start are, what transparency hides, how fast it falls."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from itertools import islice, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.optimize
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from fakes import Faulty, checks, picture, tiny_encoder
+from impasto import pictures
+from impasto.errors import RecipeError
+from impasto.losses.objective import Objective, StyleSource
+from impasto.networks.encoder import Encoder
+from impasto.painting import engine
+from impasto.painting.engine import Sources, Step
+from impasto.painting.optimisers import LBFGS, OPTIMISERS, Adam, Guarded, Pairs
+from impasto.pictures.alpha import fill
+from impasto.pictures.geometry import fit, resample, resample_signed, schedule
+from impasto.recipe import Recipe
+
+#: Small and shallow enough for three scales of a 64-pixel picture.
+SMALL = {
+    "size": 64, "coarsest": 16, "iterations": (6, 5, 4), "content_layers": ("relu2_1",),
+    "style_layers": ("relu1_1", "relu2_1", "relu3_1"),
+}  # fmt: skip
+
+
+def recipe(**changes: object) -> Recipe:
+    return Recipe(**(SMALL | changes))  # type: ignore[arg-type]
+
+
+def sources(height: int = 48, width: int = 64, **changes: object) -> Sources:
+    return Sources(
+        **({"content": picture(height, width), "styles": (StyleSource(checks(48, 48)),)} | changes)
+    )  # type: ignore[arg-type]
+
+
+def paint(chosen: Recipe, given_: Sources | None = None, encoder: Encoder | None = None) -> list[Step]:
+    return list(engine.steps(given_ or sources(), chosen, encoder or tiny_encoder()))
+
+
+# ---------------------------------------------------------------------------------------------------- scales
+
+
+def test_sizes_of_well_known_schedules():
+    assert schedule(384, 512, 128, 16) == [(96, 128), (192, 256), (384, 512)]
+    assert schedule(512, 512, 512, 16) == [(512, 512)]
+    assert schedule(341, 512, 128, 16) == [(85, 128), (170, 256), (341, 512)]
+    assert schedule(100, 100, 128, 16) == [(100, 100)]
+    assert schedule(1024, 128, 128, 16) == [(128, 16), (256, 32), (512, 64), (1024, 128)]
+    assert schedule(1024, 100, 128, 16) == [(256, 25), (512, 50), (1024, 100)]  # half of 25 is too narrow
+
+
+@given(st.integers(16, 4000), st.integers(16, 4000), st.integers(1, 2000), st.integers(1, 16))
+def test_every_schedule_ends_at_the_picture_and_doubles(height, width, coarsest, shortest):
+    sizes = schedule(height, width, coarsest, shortest)
+    assert sizes[-1] == (height, width)
+    longs = [max(size) for size in sizes]
+    for before, after in pairwise(longs):
+        assert 2 * before - 1 <= after <= 2 * before + 1
+    for size in sizes[:-1]:
+        assert min(size) >= shortest
+        assert size == fit(height, width, max(size))
+        assert max(size) >= coarsest / 2**0.5 - 0.5
+    enough = longs[0] <= coarsest * 2**0.5 + 1
+    assert enough or min(fit(height, width, max(1, round(longs[0] / 2)))) <= shortest
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 5000))
+def test_the_aspect_ratio_is_as_exact_as_whole_pixels_allow(height, width, long_side):
+    found = fit(height, width, long_side)
+    assert max(found) == long_side
+    short = min(height, width) * long_side / max(height, width)
+    assert abs(min(found) - max(1.0, short)) <= 0.5 + 1e-9
+    assert (found[0] >= found[1]) == (height >= width) or found[0] == found[1]
+
+
+@pytest.mark.parametrize(("height", "width"), [(48, 64), (64, 48), (50, 50), (33, 64)])
+def test_the_result_has_the_contents_aspect_ratio(height, width):
+    last = paint(recipe(), sources(height, width))[-1]
+    assert last.size == tuple(last.picture.shape[-2:]) == fit(height, width, 64)
+    own = paint(recipe(size="original", iterations=1), sources(height, width))[-1]
+    assert own.size == (height, width)
+
+
+def test_resampling_keeps_range_mean_and_what_fits():
+    image = picture(64, 48)
+    assert resample(image, (64, 48)) is image
+    small = resample(image, (20, 15))
+    assert small.shape == (1, 3, 20, 15)
+    assert float(small.min()) >= 0.0
+    assert float(small.max()) <= 1.0
+    torch.testing.assert_close(small.mean((2, 3)), image.mean((2, 3)), atol=5e-3, rtol=0)
+    # Antialiased: a checkerboard of single pixels becomes grey, not moiré.
+    stripes = checks(64, 64, 1)
+    assert float(resample(stripes, (15, 27))[..., 2:-2, 2:-2].std((2, 3)).max()) < 0.05
+    moments = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    grown = resample_signed(moments, (16, 16))
+    assert float(grown.abs().max()) <= float(moments.abs().max())
+    assert float(grown.min()) < 0
+
+
+# ----------------------------------------------------------------------------------------------------- steps
+
+
+def test_one_step_for_each_evaluation_and_every_field_tells_the_truth():
+    encoder = Faulty(lambda _: False, 1.0)  # counts
+    chosen = recipe(tv_weight=0.1)
+    steps = paint(chosen, encoder=encoder)
+    assert encoder.calls == len(steps) == 15
+    assert [s.evaluations for s in steps] == list(range(1, 16))
+    assert [(s.scale, s.iteration) for s in steps] == [
+        (scale, k) for scale, count in ((1, 6), (2, 5), (3, 4)) for k in range(1, count + 1)
+    ]
+    assert {(s.scale, s.size, s.iterations) for s in steps} == {
+        (1, (12, 16), 6), (2, (24, 32), 5), (3, (48, 64), 4),
+    }  # fmt: skip
+    assert {(s.scales, s.planned) for s in steps} == {(3, 15)}
+    assert [s.last for s in steps] == [False] * 14 + [True]
+    for step in steps:
+        assert step.loss == pytest.approx(sum(step.terms.values()), rel=1e-5)
+        assert set(step.terms) == {
+            "content/relu2_1", "style/relu1_1", "style/relu2_1", "style/relu3_1", "tv",
+        }  # fmt: skip
+        assert tuple(step.picture.shape) == (1, 3, *step.size)
+        assert not step.picture.requires_grad
+        assert step.event is None
+
+
+@pytest.mark.parametrize("optimiser", list(OPTIMISERS))
+def test_the_best_loss_never_rises_and_belongs_to_the_picture(optimiser):
+    chosen = recipe(optimiser=optimiser, iterations=(12, 12, 12), learning_rate=0.2, margin=0)
+    steps = paint(chosen)
+    for scale in (1, 2, 3):
+        own = [s for s in steps if s.scale == scale]
+        seen = float("inf")
+        for step in own:
+            seen = min(seen, step.loss)
+            assert step.best_loss == seen
+    # Painting on from a scale's best picture, alone, gives its loss at once.
+    last = steps[-1]
+    again = paint(chosen.replace(init="picture", coarsest=64, iterations=1), sources(start=last.picture))
+    assert again[0].loss == pytest.approx(last.best_loss, rel=1e-5)
+
+
+def test_iterations_of_zero_still_look_once():
+    steps = paint(recipe(iterations=(0,)))
+    assert [(s.scale, s.last) for s in steps] == [(1, False), (2, False), (3, True)]
+
+
+def test_nothing_given_and_nothing_yielded_is_changed_in_place():
+    given_ = sources(content_mask=None)
+    before = [given_.content.clone(), given_.styles[0].pixels.clone()]
+    pictures, copies = [], []
+    for step in engine.steps(given_, recipe(), tiny_encoder()):
+        pictures.append(step.picture)
+        copies.append(step.picture.clone())
+    assert all(torch.equal(a, b) for a, b in zip(pictures, copies, strict=True))
+    assert torch.equal(given_.content, before[0])
+    assert torch.equal(given_.styles[0].pixels, before[1])
+
+
+def test_the_generator_can_be_dropped_at_any_time():
+    whole = paint(recipe())
+    for count in (0, 1, 7, 14):
+        running = engine.steps(sources(), recipe(), tiny_encoder())
+        part = list(islice(running, count))
+        running.close()
+        assert [s.loss for s in part] == [s.loss for s in whole[:count]]
+        with pytest.raises(StopIteration):
+            next(running)
+    assert torch.is_grad_enabled()
+
+
+def test_the_global_random_state_is_neither_used_nor_changed():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = paint(recipe(init="noise"))[-1].picture
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert torch.equal(paint(recipe(init="noise"))[-1].picture, first)
+
+
+@pytest.mark.parametrize("optimiser", list(OPTIMISERS))
+def test_the_same_seed_gives_the_same_bytes(optimiser):
+    noise = recipe(init="noise", optimiser=optimiser)
+    first, second = paint(noise)[-1].picture, paint(noise)[-1].picture
+    assert first.numpy().tobytes() == second.numpy().tobytes()
+    assert not torch.equal(paint(noise.replace(seed=1))[-1].picture, first)
+    content = recipe(optimiser=optimiser)
+    assert torch.equal(paint(content)[-1].picture, paint(content.replace(seed=1))[-1].picture)
+
+
+def test_tolerance_ends_a_scale_that_no_longer_changes_and_zero_does_not():
+    chosen = recipe(iterations=(40,), optimiser="adam", learning_rate=1e-4)
+    assert len(paint(chosen.replace(tolerance=0.0))) == 120
+    # Ten steps of 1e-4 change nothing by more than 1e-3.
+    steps = paint(chosen.replace(tolerance=2e-3))
+    assert [s.scale for s in steps] == [1] * 20 + [2] * 20 + [3] * 20
+    assert [s.last for s in steps] == [False] * 59 + [True]
+    assert len(paint(chosen.replace(tolerance=1e-5))) == 120
+
+
+def test_a_small_place_that_changes_keeps_a_scale_going():
+    before, after = torch.zeros(1, 3, 64, 80), torch.zeros(1, 3, 64, 80)
+    after[..., 16:32, 32:48] = 0.5
+    assert engine._change(after, before) == pytest.approx(0.5)
+    assert engine._change(before, before) == 0.0
+    assert engine._change(torch.ones(1, 3, 3, 2), torch.zeros(1, 3, 3, 2)) == pytest.approx(1.0)
+
+
+def test_a_scale_ends_when_there_is_nothing_left_to_do():
+    # Content alone, started from the content: the first gradient is zero.
+    steps = paint(recipe(style_weight=0.0, coarsest=64, iterations=50))
+    assert len(steps) == 1
+    assert steps[0].last
+    assert steps[0].loss == 0.0
+    assert torch.equal(steps[0].picture, sources().content)
+
+
+def test_iterations_are_counted_for_the_scale_they_belong_to():
+    assert [engine.budget(recipe(iterations=(7, 3)), scale) for scale in range(4)] == [7, 3, 3, 3]
+
+
+# ---------------------------------------------------------------------------------------------------- starts
+
+
+def start(chosen: Recipe, given_: Sources | None = None) -> Tensor:
+    """The picture of the first step, which is the start: nothing better has been seen."""
+    return next(engine.steps(given_ or sources(), chosen.replace(coarsest=64), tiny_encoder())).picture
+
+
+def test_a_start_from_the_content_or_a_picture_is_that_picture():
+    assert torch.equal(start(recipe()), sources().content)
+    other = picture(30, 40, seed=9)
+    assert torch.equal(start(recipe(init="picture"), sources(start=other)), resample(other, (48, 64)))
+    with pytest.raises(RecipeError, match="--init-image"):
+        start(recipe(init="picture"))
+
+
+def test_a_start_from_noise_is_grey_noise_of_the_seed():
+    noise = start(recipe(init="noise"))
+    assert noise.mean((2, 3))[0].tolist() == pytest.approx([0.5] * 3, abs=0.02)
+    assert noise.std((2, 3))[0].tolist() == pytest.approx([0.24] * 3, abs=0.02)
+    assert float(noise.min()) >= 0.0
+    assert float(noise.max()) <= 1.0
+    assert not torch.equal(start(recipe(init="noise", seed=1)), noise)
+
+
+def colours(pixels: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    flat = pixels[0].flatten(1).double().numpy()
+    return flat.mean(1), np.cov(flat)
+
+
+def soft(seed: int, *, hue: tuple[float, float, float]) -> Tensor:
+    """A style whose colours stay clear of 0 and 1, where clamping would change their statistics."""
+    return torch.tensor(hue).view(1, 3, 1, 1) + 0.4 * (picture(48, 48, seed) - 0.5)
+
+
+def test_a_start_in_the_styles_colours_has_their_mean_and_covariance():
+    style = soft(3, hue=(0.6, 0.4, 0.5))
+    mean, covariance = colours(start(recipe(init="style-colours"), sources(styles=(StyleSource(style),))))
+    expected = colours(style)
+    assert mean == pytest.approx(expected[0], abs=0.01)
+    assert np.abs(covariance - expected[1]).max() < 0.15 * np.abs(expected[1]).max()
+    assert np.abs(np.diag(covariance)).min() > 1e-4
+
+
+def test_these_colours_follow_the_blend_and_leave_transparent_ones_out():
+    red, blue = soft(3, hue=(0.7, 0.4, 0.3)), soft(4, hue=(0.3, 0.4, 0.7))
+    both = sources(styles=(StyleSource(red), StyleSource(blue)))
+    expected = 0.75 * colours(red)[0] + 0.25 * colours(blue)[0]
+    found = colours(start(recipe(init="style-colours", style_blend=(3, 1)), both))[0]
+    assert found == pytest.approx(expected, abs=0.02)
+    mask = torch.zeros(1, 1, 48, 48)
+    mask[..., :24] = 1.0
+    half = torch.where(mask > 0, red, torch.ones_like(red))
+    found = colours(start(recipe(init="style-colours"), sources(styles=(StyleSource(half, mask),))))[0]
+    assert found == pytest.approx(colours(red[..., :24])[0], abs=0.02)
+
+
+# ----------------------------------------------------------------------------------------- what is asked for
+
+
+def test_content_alone_brings_the_content_back_from_noise():
+    # Layers before any ReLU lose nothing, so what comes back is the picture itself.
+    layers = ("conv1_1", "conv1_2")
+    chosen = recipe(init="noise", style_weight=0.0, coarsest=64, iterations=60, content_layers=layers)
+    steps = paint(chosen)
+    before, after = (float((s.picture - sources().content).abs().mean()) for s in (steps[0], steps[-1]))
+    assert before > 0.2
+    assert after < 0.005
+
+
+def test_style_alone_forgets_the_content():
+    steps = paint(recipe(content_weight=0.0, init="noise", iterations=40))
+    assert steps[-1].best_loss < 0.05 * steps[0].loss
+    assert torch.equal(
+        steps[-1].picture, paint(recipe(content_weight=0.0, init="noise", iterations=40),
+                                 sources(content=picture(48, 64, 7)))[-1].picture
+    )  # fmt: skip
+
+
+def test_total_variation_alone_flattens():
+    steps = paint(
+        recipe(content_weight=0.0, style_weight=0.0, tv_weight=1.0, iterations=40), sources(styles=())
+    )
+    assert set(steps[-1].terms) == {"tv"}
+    assert steps[-1].best_loss < 0.02 * steps[0].loss
+    assert float(steps[-1].picture.std((2, 3)).max()) < 0.1
+
+
+@pytest.mark.parametrize(("optimiser", "factor"), [("lbfgs", 100), ("adam", 40)])
+def test_the_loss_falls_on_an_easy_case(optimiser, factor):
+    # Style alone: content and style contradict each other, and have no common zero.
+    chosen = recipe(optimiser=optimiser, init="noise", coarsest=64, iterations=60, content_weight=0.0)
+    steps = paint(chosen)
+    assert steps[-1].best_loss < steps[0].loss / factor
+
+
+def test_lbfgs_keeps_up_with_scipy_on_a_picture():
+    chosen = recipe(init="noise", coarsest=64, iterations=60)
+    given_ = sources()
+    objective = Objective(tiny_encoder(), chosen, given_.content, given_.styles)
+    shape, seen = (1, 3, 48, 64), list[float]()
+
+    def judged(x: np.ndarray) -> tuple[float, np.ndarray]:
+        leaf = torch.from_numpy(x).float().view(shape).requires_grad_()
+        total = objective(leaf)[0]
+        seen.append(float(total.detach()))
+        return seen[-1], torch.autograd.grad(total, leaf)[0].double().numpy().ravel()
+
+    begin = start(chosen).double().numpy().ravel()
+    options = {"maxcor": 20, "maxfun": 60, "ftol": 0.0, "gtol": 0.0}
+    bounds = [(0.0, 1.0)] * begin.size
+    scipy.optimize.minimize(judged, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    assert len(seen) >= 60
+    assert paint(chosen)[-1].best_loss < 1.05 * min(seen[:60])
+
+
+@pytest.mark.parametrize("optimiser", list(OPTIMISERS))
+@pytest.mark.parametrize("factor", [2.0**-39, 2.0**39])
+def test_only_the_weights_ratio_counts(optimiser, factor):
+    # By powers of two, so that nothing is rounded: the same bytes, or something knows of absolute sizes.
+    # The units with the smallest gradients, whose squares single precision cannot hold.
+    weights = {"content_weight": 2.0**-10, "style_weight": 1.0}
+    chosen = recipe(
+        optimiser=optimiser, init="noise", iterations=(12, 6, 6), normalisation="neural-style", **weights
+    )
+    scaled = chosen.replace(**{name: weight * factor for name, weight in weights.items()})
+    plain, other = paint(chosen), paint(scaled)
+    assert torch.equal(plain[-1].picture, other[-1].picture)
+    assert [s.loss * factor for s in plain] == [s.loss for s in other]
+
+
+def test_style_layers_of_no_weight_ask_for_no_size():
+    shallow = recipe(style_weight=0.0, style_layers=("relu5_1",), coarsest=16, size=20, iterations=1)
+    assert paint(shallow, sources(15, 20))[-1].size == (15, 20)
+    with pytest.raises(RecipeError, match=r"20×15 pixels.*at least 16"):
+        paint(shallow.replace(style_weight=1.0), sources(15, 20))
+
+
+@pytest.mark.parametrize(
+    ("changes", "given_", "match"),
+    [
+        ({}, {"styles": ()}, "no style picture"),
+        ({"style_blend": (1, 2)}, {}, "2 style weights for 1 style pictures"),
+        ({"style_weight": 0.0, "init": "style-colours"}, {"styles": ()}, "style's colours"),
+        ({"style_layers": ("relu5_4",), "size": 512}, {}, "relu5_4"),
+        (
+            {"style_layers": ("relu5_1",)},
+            {"styles": (StyleSource(checks(15, 60)),)},
+            "style picture is 60×15",
+        ),
+        ({"size": 3}, {}, "3×2 pixels"),
+        ({"init": "picture"}, {}, "start from a picture"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_first_step(changes, given_, match):
+    with pytest.raises(RecipeError, match=match):
+        next(engine.steps(sources(**given_), recipe(**changes), tiny_encoder()))
+
+
+class Sizes(Encoder):
+    """Notes the sizes of the pictures that it is shown without gradient: contents and styles."""
+
+    shown: list[tuple[int, int]]
+
+    def forward(self, image: Tensor, layers: tuple[str, ...], **options: object) -> dict[str, Tensor]:
+        if not image.requires_grad and layers:
+            self.shown.append((image.shape[-2], image.shape[-1]))
+        return super().forward(image, layers, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.5, 1.0, 3.0, 8.0])
+@pytest.mark.parametrize("size", [(16, 3200), (40, 48), (100, 90), (17, 613), (200, 16)])
+def test_the_style_is_never_enlarged_and_keeps_its_shape(size, scale):
+    encoder = tiny_encoder()
+    encoder.__class__, encoder.shown = Sizes, []
+    chosen = recipe(
+        content_weight=0.0, style_scale=scale, style_layers=("relu1_1", "relu5_1"), iterations=1, size=128
+    )
+    paint(chosen, sources(64, 128, styles=(StyleSource(checks(*size)),)), encoder)
+    assert encoder.shown
+    for (height, width), long_side in zip(encoder.shown, (32, 64, 128), strict=False):
+        assert height <= size[0]
+        assert width <= size[1]
+        assert min(height, width) >= 16
+        longest = max(size)
+        shrunk = max(height, width) / longest
+        assert abs(min(height, width) - min(size) * shrunk) <= 0.5
+        smallest = -(-16 * longest // min(size))  # whose shorter side is what relu5_1 needs
+        assert max(height, width) == min(longest, max(smallest, round(long_side * scale)))
+
+
+def test_styles_blend_linearly():
+    encoder, a, b = tiny_encoder(), checks(48, 48), picture(48, 48, 5)
+
+    def targets(*styles: Tensor, blend: tuple[float, ...] = ()) -> dict[str, Tensor]:
+        given_ = sources(styles=tuple(StyleSource(s) for s in styles))
+        return engine.style_grams(given_, recipe(style_blend=blend), encoder)[(48, 64)]  # type: ignore[return-value]
+
+    one, two, both = targets(a), targets(b), targets(a, b, blend=(3, 1))
+    assert set(both) == {"relu1_1", "relu2_1", "relu3_1"}
+    for layer, found in both.items():
+        torch.testing.assert_close(found, 0.75 * one[layer] + 0.25 * two[layer])
+        assert float((one[layer] - two[layer]).abs().max()) > 1e-2
+    even = targets(a, b)
+    torch.testing.assert_close(even["relu1_1"], 0.5 * one["relu1_1"] + 0.5 * two["relu1_1"])
+    alone = targets(a, b, blend=(0, 5))
+    torch.testing.assert_close(alone["relu2_1"], two["relu2_1"])
+
+
+# ---------------------------------------------------------------------------------------------- transparency
+
+
+def disc(height: int, width: int) -> Tensor:
+    """(1, 1, H, W): opaque inside a disc, transparent outside, one soft ring between."""
+    y, x = np.mgrid[0:height, 0:width]
+    far = np.hypot((y - height / 2) / height, (x - width / 2) / width)
+    return torch.from_numpy(np.clip((0.4 - far) * 20, 0.0, 1.0)[None, None]).float()
+
+
+def hidden(pixels: Tensor, mask: Tensor, colour: float | Tensor) -> Tensor:
+    return torch.where(mask > 0, pixels, torch.as_tensor(colour, dtype=pixels.dtype))
+
+
+@pytest.mark.parametrize("padding", ["reflect", "zeros"])
+@pytest.mark.parametrize("init", ["content", "style-colours"])
+def test_colours_under_full_transparency_have_no_influence(init, padding):
+    mask, style_mask = disc(48, 64), disc(40, 40)
+    noise = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    results = []
+    for content_colour, style_colour in ((0.0, 1.0), (1.0, 0.0), (noise, 0.5)):
+        given_ = Sources(
+            content=hidden(picture(48, 64), mask, content_colour),
+            styles=(StyleSource(hidden(checks(40, 40), style_mask, style_colour), style_mask),),
+            content_mask=mask,
+        )
+        results.append(paint(recipe(init=init, padding=padding), given_, tiny_encoder(padding=padding)))
+    for other in results[1:]:
+        assert [s.loss for s in other] == [s.loss for s in results[0]]
+        assert torch.equal(other[-1].picture, results[0][-1].picture)
+    opaque = paint(recipe(init=init, padding=padding), sources(), tiny_encoder(padding=padding))
+    assert opaque[-1].loss != results[0][-1].loss
+
+
+def test_filling_changes_nothing_visible_and_continues_smoothly():
+    mask, pixels = disc(48, 64), picture(48, 64)
+    filled = fill(hidden(pixels, mask, 1.0), mask)
+    assert torch.equal(
+        torch.where(mask > 0, filled, torch.zeros(())), torch.where(mask > 0, pixels, torch.zeros(()))
+    )
+    seen = pixels[mask.expand_as(pixels) > 0]
+    assert float(seen.min()) - 1e-5 <= float(filled.min())
+    assert float(filled.max()) <= float(seen.max()) + 1e-5
+    assert fill(pixels, torch.ones(1, 1, 48, 64)) is pixels
+    one = torch.zeros(1, 1, 5, 7)
+    one[..., 3, 2] = 0.01
+    spot = picture(5, 7)
+    torch.testing.assert_close(fill(spot, one), spot[..., 3:4, 2:3].expand_as(spot))
+
+
+def test_a_half_transparent_style_weighs_its_opaque_half():
+    mask = torch.zeros(1, 1, 48, 48)
+    mask[..., :24] = 1.0
+    a = checks(48, 48)
+    joined = torch.cat([a[..., :24], picture(48, 24, 5)], dim=3)
+    shallow = {"style_layers": ("relu1_1",), "coarsest": 64, "style_scale": 8.0}
+    found = engine.style_grams(
+        sources(styles=(StyleSource(joined, mask),)), recipe(**shallow), tiny_encoder()
+    )
+    plain = engine.style_grams(sources(styles=(StyleSource(a),)), recipe(**shallow), tiny_encoder())
+    torch.testing.assert_close(found[(48, 64)]["relu1_1"], plain[(48, 64)]["relu1_1"], rtol=0.1, atol=0.02)
+
+
+# ------------------------------------------------------------------------------------------------ optimisers
+
+Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
+
+
+def evaluations(function: Function, x0: np.ndarray, goal: float, most: int = 500) -> int:
+    """How many evaluations our L-BFGS takes to come to a loss of ``goal`` within [0, 1]."""
+    optimiser = LBFGS()
+    x = torch.from_numpy(x0).view(1, 1, 1, -1)
+    for count in range(1, most + 1):
+        assert float(x.min()) >= 0.0
+        assert float(x.max()) <= 1.0
+        loss, gradient = function(x.flatten().numpy())
+        if loss <= goal:
+            return count
+        x = optimiser.propose(x, float(loss), torch.from_numpy(gradient).view_as(x))
+    return most + 1
+
+
+def scipys(function: Function, x0: np.ndarray, goal: float) -> tuple[int, float]:
+    """The same for SciPy's L-BFGS-B with as long a memory, and the minimum it finds."""
+    seen: list[float] = []
+
+    def watched(x: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, gradient = function(x)
+        seen.append(loss)
+        return loss, gradient
+
+    options = {"maxcor": 20, "maxiter": 5000, "maxfun": 5000, "ftol": 1e-16, "gtol": 1e-12}
+    done = scipy.optimize.minimize(
+        watched, x0, jac=True, method="L-BFGS-B", bounds=[(0, 1)] * len(x0), options=options
+    )
+    return next((k for k, loss in enumerate(seen, 1) if loss <= goal), len(seen)), float(done.fun)
+
+
+def quadratic(count: int, condition: float, *, inside: bool) -> Function:
+    """½(u−c)ᵀA(u−c) of a condition number; its minimum in the box, or with coordinates outside it."""
+    random = np.random.RandomState(count)
+    q = np.linalg.qr(random.standard_normal((count, count)))[0]
+    a = q @ np.diag(np.geomspace(1 / condition, 1, count)) @ q.T
+    c = random.uniform(0.2, 0.8, count) if inside else random.uniform(-0.3, 1.3, count)
+    return lambda u: (0.5 * (u - c) @ a @ (u - c), a @ (u - c))
+
+
+@pytest.mark.parametrize(("count", "condition"), [(20, 10.0), (50, 100.0), (100, 1e3), (200, 1e4)])
+@pytest.mark.parametrize("inside", [True, False])
+def test_lbfgs_minimises_quadratics_about_as_fast_as_scipy(count, condition, inside):
+    function, x0 = quadratic(count, condition, inside=inside), np.full(count, 0.5)
+    lowest = scipys(function, x0, -1.0)[1]
+    goal = lowest + 1e-4 * (function(x0)[0] - lowest)
+    theirs = scipys(function, x0, goal)[0]
+    assert evaluations(function, x0, goal) <= (1.5 if inside else 2.5) * theirs + 5
+
+
+@pytest.mark.parametrize("x0", [(0.3, 0.75), (0.05, 0.9), (0.3,) * 10])
+def test_lbfgs_minimises_rosenbrocks_valley(x0):
+    def valley(u: np.ndarray) -> tuple[float, np.ndarray]:
+        x = 4 * u - 2  # its minimum, all ones, at 0.75
+        return scipy.optimize.rosen(x) / 100, scipy.optimize.rosen_der(x) * 4 / 100
+
+    theirs = scipys(valley, np.array(x0), 1e-6)[0]
+    assert evaluations(valley, np.array(x0), 1e-6) <= 3 * theirs
+
+
+def test_lbfgs_stands_still_at_a_bound_and_in_a_flat_place():
+    optimiser = LBFGS()
+    x = torch.tensor([0.0, 1.0, 0.5]).view(1, 1, 1, 3)
+    outwards = torch.tensor([1.0, -1.0, 0.0]).view_as(x)
+    assert torch.equal(optimiser.propose(x, 1.0, outwards), x)
+    assert torch.equal(LBFGS().propose(x, 1.0, torch.zeros_like(x)), x)
+    inwards = LBFGS().propose(x, 1.0, -outwards)
+    assert float(inwards[0, 0, 0, 0]) == pytest.approx(LBFGS().first)
+
+
+def test_lbfgs_retreats_along_its_line_and_then_starts_afresh():
+    optimiser, function = LBFGS(), quadratic(20, 10.0, inside=True)
+    x = torch.full((1, 1, 1, 20), 0.5, dtype=torch.float64)
+    for _ in range(4):
+        loss, gradient = function(x.flatten().numpy())
+        base, x = x, optimiser.propose(x, float(loss), torch.from_numpy(gradient).view_as(x))
+    known, whole = len(optimiser.pairs), x - base
+    assert known == 3
+    for share in (0.25, 0.0625, 0.015625):  # what is known of the curvature is kept
+        shorter = optimiser.retreat(base)
+        assert shorter is not None
+        torch.testing.assert_close(shorter - base, share * whole)
+        assert len(optimiser.pairs) == known
+    assert optimiser.retreat(base) is base
+    assert not optimiser.pairs
+    for _ in range(10):
+        last = optimiser.retreat(base)
+    assert last is None
+
+
+def test_adam_is_pytorchs_adam_within_the_box():
+    torch.manual_seed(0)
+    goal = torch.rand(1, 3, 4, 4)
+    ours, theirs = torch.full_like(goal, 0.5), torch.full_like(goal, 0.5).requires_grad_()
+    mine, reference = Adam(0.02), torch.optim.Adam([theirs], lr=0.02, betas=(0.9, 0.99), eps=1e-12)
+    for _ in range(30):
+        gradient = 2 * (ours - goal)
+        ours = mine.propose(ours, 0.0, gradient)
+        theirs.grad = 2 * (theirs.detach() - goal)
+        reference.step()
+        with torch.no_grad():
+            theirs.clamp_(0.0, 1.0)
+    torch.testing.assert_close(ours, theirs.detach(), atol=1e-5, rtol=0)
+
+
+def test_adams_moments_travel_to_the_next_scale():
+    adam, image = Adam(0.02), picture(8, 8)
+    adam.propose(image, 1.0, torch.ones_like(image))
+    adam.carry((16, 12))
+    assert adam.mean is not None
+    assert adam.square is not None
+    assert adam.mean.shape == adam.square.shape == (1, 3, 16, 12)
+    torch.testing.assert_close(adam.mean, torch.full((1, 3, 16, 12), 0.1))
+    # Its momentum alone moves a picture whose gradient is zero now.
+    bigger = picture(16, 12)
+    assert float((adam.propose(bigger, 1.0, torch.zeros_like(bigger)) - bigger).abs().max()) > 1e-3
+
+
+def test_the_guard_goes_back_then_changes_hands_then_gives_up():
+    guard = Guarded(LBFGS(), 0.02)
+    best = picture(8, 8)
+    nan, events = torch.full_like(best, float("nan")), []
+    for _ in range(40):
+        assert torch.equal(guard.propose(best, float("nan"), nan, best), best)
+        events.append(guard.last_event)
+        if guard.finished:
+            break
+    assert guard.finished
+    assert events[0] == "not finite: back to the best picture"
+    assert "not finite: Adam takes over" in events
+    assert events[-1] == "not finite: given up"
+
+
+# ---------------------------------------------------------------------------------------- the golden picture
+
+#: Written by `IMPASTO_GOLDEN=1 pytest tests/test_engine.py`, after a look at what changed and why.
+GOLDEN = Path(__file__).parent / "golden" / "tiny-64.png"
+
+
+def golden(**changes: object) -> Tensor:
+    # Few evaluations: rounding that differs between machines has no time to grow into another picture.
+    chosen = recipe(
+        coarsest=32, iterations=(12, 8), style_weight=1.0, content_weight=0.1, margin=4,
+        style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1"),
+    ).replace(**changes)  # fmt: skip
+    encoder = tiny_encoder(pooling=chosen.pooling or "average", padding=chosen.padding)
+    return paint(chosen, encoder=encoder)[-1].picture
+
+
+def apart(pixels: Tensor) -> float:
+    """Mean absolute difference from the stored picture, in units of the range."""
+    return float((pixels - pictures.load(GOLDEN).pixels).abs().mean())
+
+
+def test_the_golden_picture():
+    found = golden()
+    if os.environ.get("IMPASTO_GOLDEN"):
+        pictures.save(GOLDEN, found)
+    assert apart(found) < 0.005
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"style_weight": 0.0}, {"content_weight": 0.0}, {"normalisation": "gatys"},
+        {"normalisation": "neural-style"}, {"style_layers": ("relu1_1",)}, {"content_layers": ("relu4_1",)},
+        {"pooling": "max"}, {"style_scale": 0.5}, {"iterations": (1,)}, {"init": "noise"}, {"tv_weight": 0.5},
+        {"padding": "zeros"}, {"optimiser": "adam"}, {"coarsest": 64},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_another_algorithm_would_not_pass_for_it(changes):
+    assert apart(golden(**changes)) > 0.02
+
+
+def test_a_style_that_is_all_but_black_does_not_stop_the_picture():
+    """A first loss in the thousands leaves a curvature so steep that no pixel would ever move again."""
+
+    class Cliff:
+        """Falls a million-fold at the first step, then is an ordinary bowl around 0.7."""
+
+        def __init__(self) -> None:
+            self.calls = 0
+
+        def evaluate(self, image: Tensor) -> tuple[float, Tensor, dict[str, float]]:
+            self.calls += 1
+            steep = 1e9 if self.calls == 1 else 1.0
+            error = image - 0.7
+            return steep * float(error.square().sum()), steep * 2 * error, {}
+
+    guard = Guarded(OPTIMISERS["lbfgs"](Recipe()), 0.02)
+    picture = torch.full((1, 3, 8, 8), 0.2)
+    descent = engine._descend(Cliff(), picture, guard, lambda count, _: count >= 30)
+    last = list(descent)[-1][3]
+    assert float((last - 0.7).abs().max()) < 0.01
+
+
+@pytest.mark.parametrize(("most", "added"), [(1, 1), (3, 2), (3, 3), (3, 8), (5, 12)])
+def test_pairs_apply_the_inverse_hessian_of_the_textbook(most, added):
+    """Against the two loops of Nocedal & Wright, algorithm 7.4, written over vectors in NumPy."""
+    generator = np.random.default_rng(added)
+    curvature = generator.normal(size=(6, 6))
+    curvature = curvature @ curvature.T + np.eye(6)
+    steps_ = generator.normal(size=(added, 6))
+    pairs = Pairs(most)
+    for s in steps_:
+        pairs.add(torch.from_numpy(s).view(2, 3), torch.from_numpy(curvature @ s).view(2, 3))
+    q = start = generator.normal(size=6)
+    kept, stack = [(s, curvature @ s) for s in steps_[-most:]], []
+    for s, y in reversed(kept):
+        stack.append(s @ q / (s @ y))
+        q = q - stack[-1] * y
+    s, y = kept[-1]
+    r = (s @ y) / (y @ y) * q
+    for (s, y), a in zip(kept, reversed(stack), strict=True):
+        r = r + (a - y @ r / (s @ y)) * s
+    found = pairs.apply(torch.from_numpy(start).view(2, 3))
+    np.testing.assert_allclose(found.flatten().numpy(), r, rtol=1e-9, atol=1e-12)
+    pairs.clear()
+    assert len(pairs) == 0
+    assert torch.equal(pairs.apply(torch.ones(2, 3)), torch.ones(2, 3))

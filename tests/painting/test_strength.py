@@ -1,0 +1,128 @@
+"""Strength: before painting, calibrated on the terms' own scale, and after it, as a mixture."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+
+from fakes import checks, picture, tiny_encoder
+from impasto import pictures
+from impasto.errors import PictureError, RecipeError
+from impasto.losses.objective import BALANCE, Objective, StyleSource
+from impasto.painting import engine
+from impasto.painting.engine import Sources
+from impasto.pictures import blend, colour
+from impasto.recipe import Recipe
+
+
+def judged(strength: float, **settings: object) -> Objective:
+    one_layer = {"style_layers": ("relu2_1",), "content_layers": ("relu3_2",)}
+    return Objective(
+        tiny_encoder(dtype=torch.float64),
+        Recipe(strength=strength, **(one_layer | settings)),
+        picture(48, 64, 1).double(),
+        [StyleSource(checks(48, 48).double())],
+    )
+
+
+def test_each_side_is_measured_on_its_own_scale():
+    content = picture(48, 64, 1).double()
+    for strength in (0.2, 0.5, 0.9):
+        at_content = judged(strength).evaluate(content)[2]
+        elsewhere = judged(strength).evaluate(content.flip((-2, -1)))[2]
+        assert at_content["style/relu2_1"] == pytest.approx(1.0)
+        assert elsewhere["content/relu3_2"] == pytest.approx(BALANCE * ((1 - strength) / strength) ** 3)
+
+
+def test_one_layer_far_off_does_not_hide_the_others():
+    content = picture(48, 64, 1).double()
+    layers = {"style_layers": ("relu1_1", "relu2_1", "relu3_1")}
+    terms = judged(0.5, **layers).evaluate(content)[2]
+    style = [value for name, value in terms.items() if name.startswith("style/")]
+    assert len(style) * math.prod(style) ** (1 / 3) == pytest.approx(1.0)
+    # A thousand times the weight on one layer is as if the others were a thousand times nearer.
+    heavy = judged(0.5, style_layer_weights=(1000, 1, 1), **layers).evaluate(content)[2]
+    style = [value for name, value in heavy.items() if name.startswith("style/")]
+    assert len(style) * math.prod(style) ** (1 / 3) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("normalisation", ["gatys", "neural-style"])
+def test_units_do_not_matter(normalisation):
+    image = picture(48, 64, 5).double()
+    plain, other = (judged(0.4, normalisation=n).evaluate(image)[0] for n in ("relative", normalisation))
+    assert other == pytest.approx(plain, rel=1e-4)
+
+
+def test_tiles_agree_about_the_calibration():
+    whole = judged(0.5)
+    tiled = Objective(
+        whole.encoder, whole.recipe, whole.content, [StyleSource(checks(48, 48).double())], tile=32
+    )
+    assert tiled.content_weight == pytest.approx(whole.content_weight, rel=1e-10)
+    assert tiled.style_weight == pytest.approx(whole.style_weight, rel=1e-10)
+
+
+def test_the_ends_are_content_and_style_and_between_them_it_rises():
+    sources = Sources(picture(48, 64), (StyleSource(checks(48, 48)),))
+
+    def moved(strength: float) -> float:
+        recipe = Recipe(size=64, coarsest=64, iterations=(20,), strength=strength)
+        step = list(engine.steps(sources, recipe, tiny_encoder()))[-1]
+        assert ("content/relu3_2" in step.terms) == (strength < 1)
+        assert ("style/relu1_1" in step.terms) == (strength > 0)
+        return float((step.picture - picture(48, 64)).abs().mean())
+
+    found = [moved(s) for s in (0.0, 0.15, 0.6, 1.0)]
+    assert found[0] == 0.0
+    assert found == sorted(found)
+    assert found[3] > 2 * found[1]
+
+
+def test_strength_and_weights_are_one_or_the_other():
+    with pytest.raises(RecipeError, match=r"strength 0\.5 with content_weight"):
+        Recipe(strength=0.5, content_weight=2)
+
+
+# ------------------------------------------------------------------------------------------- after the fact
+
+
+def test_a_mixture_in_oklab_between_both_ends(tmp_path):
+    below, above = picture(24, 32), checks(24, 32)
+    assert torch.equal(blend.blend(above, 1.0, below).pixels, above)
+    assert torch.equal(blend.blend(above, 0.0, below).pixels, below)
+    lab = colour.to_oklab(blend.blend(above, 0.5, below).pixels)
+    wanted = (colour.to_oklab(above) + colour.to_oklab(below)) / 2
+    torch.testing.assert_close(lab, wanted, atol=2e-2, rtol=0)
+
+
+def test_a_run_knows_its_content(tmp_path):
+    pictures.save(tmp_path / "content.png", picture(24, 32))
+    run = tmp_path / "run"
+    run.mkdir()
+    pictures.save(run / "picture.png", checks(24, 32))
+    (run / "environment.json").write_text(
+        json.dumps({"inputs": [str(tmp_path / "content.png"), "style.png"]})
+    )
+    found = blend.blend(run, 0.5)
+    torch.testing.assert_close(
+        found.pixels, blend.blend(run / "picture.png", 0.5, tmp_path / "content.png").pixels
+    )
+
+
+@pytest.mark.parametrize(
+    ("strength", "content", "what"),
+    [
+        (1.5, checks(24, 32), "strength 1.5"),
+        (0.5, None, "what it was painted from"),
+        (0.5, checks(32, 32), "32×24 pixels and a content of 32×32"),
+    ],
+)
+def test_senseless_mixtures_are_refused(strength, content, what, tmp_path):
+    path = pictures.save(tmp_path / "painted.png", picture(24, 32))
+    with pytest.raises((PictureError, RecipeError), match=what):
+        blend.blend(path, strength, content)
+    with pytest.raises(PictureError, match="is not a run"):
+        blend.blend(tmp_path, 0.5)

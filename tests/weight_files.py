@@ -1,0 +1,33 @@
+"""Files of weights for tests: a small state in the layouts of several programs, and the real one if it is near."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from conftest import ROOT
+from impasto.networks.checkpoints import LAYERS, SHAPES
+
+ORIGINAL = ROOT.parent / "shared" / "weights" / "vgg19-original-conv1_1-conv3_4.safetensors"
+TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
+
+
+def block1(seed: int = 0) -> dict[str, Tensor]:
+    """conv1_1 and conv1_2 with seeded values, canonical keys: as small as a real file can be."""
+    g = torch.Generator().manual_seed(seed)
+    return {
+        f"{layer}.{leaf}": torch.randn(shape, generator=g)
+        for layer in LAYERS[:2]
+        for leaf, shape in (("weight", (*SHAPES[layer], 3, 3)), ("bias", SHAPES[layer][:1]))
+    }
+
+
+def torchvision_keys(state: dict[str, Tensor], prefix: str = "features.") -> dict[str, Tensor]:
+    return {
+        f"{prefix}{TORCHVISION[LAYERS.index(key.partition('.')[0])]}.{key.partition('.')[2]}": tensor
+        for key, tensor in state.items()
+    }
+
+
+def same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
+    return list(found) == list(expected) and all(torch.equal(found[k], expected[k]) for k in expected)
