@@ -37,7 +37,7 @@ from impasto.painting.planning import (
 from impasto.pictures import DEFAULT_MAX_PIXELS, Picture
 from impasto.pictures.alpha import fill, require_coverage
 from impasto.pictures.geometry import Size, resample
-from impasto.recipe import Recipe
+from impasto.recipe import DEFAULT_SIZE, Recipe
 from impasto.scene.sources import Part
 
 __all__ = ["Job", "Pictures", "Result", "prepare", "record", "run", "steps", "stylize"]
@@ -145,6 +145,8 @@ def prepare(
         progress: called with (bytes, total bytes or None) while weights are fetched.
     """
     recipe = recipe or Recipe()
+    if recipe.size is None:  # said in full, so that the run's record does not depend on a default
+        recipe = recipe.replace(size=DEFAULT_SIZE)
     if init_image is not None and recipe.init != "picture":
         recipe = recipe.replace(init="picture")
     chosen = choose_device(device)

@@ -17,9 +17,12 @@ from impasto.errors import RecipeError
 from impasto.networks.layers import canonical_layers
 from impasto.validation import Validated
 
-__all__ = ["PRESETS", "Recipe", "preset"]
+__all__ = ["DEFAULT_SIZE", "PRESETS", "Recipe", "preset"]
 
 Weight = Annotated[float, Field(ge=0.0, le=1e12, allow_inf_nan=False)]
+
+#: Long side in pixels of a picture where nobody asks for a size.
+DEFAULT_SIZE = 512
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
@@ -30,8 +33,10 @@ class Recipe(Validated):
     remedy = "see `impasto stylize --help`"
 
     # -- the picture ---------------------------------------------------------------------------------
-    size: Annotated[int, Field(ge=1, le=65536)] | Literal["original"] = Field(
-        512, description="Long side of the result in pixels, or 'original' for the content's own."
+    size: Annotated[int, Field(ge=1, le=65536)] | Literal["original"] | None = Field(
+        None,
+        description="Long side of the result in pixels, or 'original' for the content's own; default: 512, "
+        "and for a clip its own size.",
     )
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
 

@@ -31,7 +31,7 @@ from impasto.pictures.geometry import (
     to_multiple,
     unmount,
 )
-from impasto.recipe import Recipe
+from impasto.recipe import DEFAULT_SIZE, Recipe
 from impasto.scene.checking import require_sources
 from impasto.scene.sources import Part, Sources, finished, kept, ready, recoloured
 
@@ -80,9 +80,16 @@ class Step:
     last: bool
 
 
-def output_size(recipe: Recipe, height: int, width: int) -> Size:
-    """(height, width) of the result for a content of ``height`` × ``width``: same aspect ratio."""
-    return (height, width) if recipe.size == "original" else fit(height, width, recipe.size)
+def output_size(recipe: Recipe, height: int, width: int, *, enlarge: bool = True) -> Size:
+    """(height, width) of the result for a content of ``height`` × ``width``: same aspect ratio.
+
+    Args:
+        enlarge: whether a small content grows to the default size where the recipe names none.
+    """
+    if recipe.size == "original":
+        return height, width
+    default = DEFAULT_SIZE if enlarge else min(DEFAULT_SIZE, max(height, width))
+    return fit(height, width, recipe.size or default)
 
 
 def sizes(recipe: Recipe, height: int, width: int) -> list[Size]:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from impasto import pictures
+from impasto.recipe import DEFAULT_SIZE
 from impasto.studies import cells, metrics
 from impasto.studies.cells import Task
 from impasto.studies.judges import JUDGED, load
@@ -136,7 +137,8 @@ def objective_of(row: Row) -> str:
 
 def _one_scale(row: Row) -> bool:
     recipe = row.task.cell.recipe
-    return row.task.cell.painter == "textbook" or recipe.size == "original" or recipe.coarsest >= recipe.size
+    size = recipe.size or DEFAULT_SIZE
+    return row.task.cell.painter == "textbook" or size == "original" or recipe.coarsest >= size
 
 
 def _settled(curve: Sequence[tuple[int, float, float]]) -> int | None:

@@ -19,8 +19,9 @@ from impasto.errors import VideoError
 from impasto.losses.objective import StyleSource
 from impasto.machine import choose_device, choose_dtype
 from impasto.networks.encoder import Encoder, Progress, load_encoder
+from impasto.painting.engine import output_size
 from impasto.pictures.colour import colour_moments, to_oklab
-from impasto.pictures.geometry import Size, fit, resample
+from impasto.pictures.geometry import Size, resample
 from impasto.video.frames import Clip, open_clip, read
 from impasto.video.settings import VideoRecipe
 from impasto.video.store import Store, from_pixels
@@ -138,13 +139,7 @@ def _palette(clip: Clip, recipe: VideoRecipe, size: Size) -> tuple[Tensor, Tenso
 
 def _size(recipe: VideoRecipe, clip: Clip) -> Size:
     """The result's size: the long side asked for, but a clip is not enlarged unless told to."""
-    picture = recipe.picture
-    if picture.size == "original":
-        return clip.height, clip.width
-    asked = "size" in picture.model_fields_set
-    return fit(
-        clip.height, clip.width, picture.size if asked else min(picture.size, max(clip.height, clip.width))
-    )
+    return output_size(recipe.picture, clip.height, clip.width, enlarge=False)
 
 
 def _check_output(

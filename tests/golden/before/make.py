@@ -148,3 +148,91 @@ CASES = {
         size="128", iterations="20,20", coarsest="64", precision="float32", seed="7",
     ),
 }  # fmt: skip
+
+
+# -- inputs ------------------------------------------------------------------------------------------------
+
+
+def _save(folder: Path, name: str, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(folder / f"{name}.png")
+
+
+def _mask(height: int, width: int, white: np.ndarray) -> np.ndarray:
+    return np.where(np.broadcast_to(white, (height, width)), 255, 0).astype(np.uint8)
+
+
+def _labels(height: int, width: int, red: np.ndarray, blue: np.ndarray) -> np.ndarray:
+    """Red, blue where it is not red, black elsewhere."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[np.broadcast_to(blue, (height, width))] = (0, 0, 255)
+    picture[np.broadcast_to(red, (height, width))] = (255, 0, 0)
+    return picture
+
+
+def write_inputs(folder: Path) -> None:
+    """Photographs, paintings, masks and a clip of five frames; the same everywhere but for rounding."""
+    from impasto import samples
+
+    def bytes_of(tensor: Any) -> np.ndarray:
+        return (tensor[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+
+    photographs = {name: bytes_of(samples.photograph(name)) for name in ("astronaut", "chelsea", "coffee")}
+    paintings = {
+        name: bytes_of(samples.painting(name, size=256)) for name in ("garden", "glass", "wave", "woodcut")
+    }
+    for name, picture in (photographs | paintings).items():
+        _save(folder, name, picture)
+
+    height, width = 300, 450
+    y, x = (axis / 150 - shift for axis, shift in zip(np.ogrid[:height, :width], (1.0, 1.5), strict=True))
+    _save(folder, "left", _mask(height, width, x + 0.3 * y < 0))
+    _save(folder, "right", _mask(height, width, x + 0.3 * y >= 0))
+    _save(folder, "top", _mask(height, width, y < 0))
+    _save(folder, "labels", _labels(height, width, x**2 + y**2 < 0.5, (x < 1.2) & (y > -0.8)))
+    _save(folder, "wave-labels", _labels(height, width, y > 0.1, y < -0.1))
+    _save(folder, "glass-labels", _labels(256, 256, *(np.broadcast_to(np.arange(256) < 150, (256, 256)) ^ flip for flip in (False, True))))
+
+    cat = photographs["chelsea"]
+    y, x = np.ogrid[: cat.shape[0], : cat.shape[1]]
+    distance = np.hypot((x - 225) / 200, (y - 150) / 130)
+    alpha = (np.clip((1.0 - distance) / 0.1, 0, 1) * 255).round().astype(np.uint8)
+    _save(folder, "chelsea-cut", np.dstack([cat, alpha]))
+
+    # A camera that pans over a photograph: four pixels to the right and one down in each frame.
+    (folder / "clip").mkdir()
+    half = photographs["coffee"].reshape(200, 2, 300, 2, 3).mean((1, 3)).round().astype(np.uint8)
+    for index in range(5):
+        top, left = 60 + index, 90 + 4 * index
+        _save(folder / "clip", f"{index + 1:04}", half[top : top + 96, left : left + 128])
+
+
+def thumbnail(path: Path) -> list[int]:
+    """Sixteen mean grey levels: tells whether an input is the one of the golden pictures."""
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("L").resize((4, 4), Image.Resampling.BOX)).ravel().tolist()
+
+
+# -- running -----------------------------------------------------------------------------------------------
+
+
+def flags(settings: dict[str, str]) -> list[str]:
+    return [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", value)]
+
+
+def command_line(arguments: Sequence[str]) -> None:
+    """One call in this process.
+
+    Raises:
+        RuntimeError: it failed; with what it printed.
+    """
+    from impasto.cli import main
+
+    said = io.StringIO()
+    code: Any = None
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            main(arguments)
+        except SystemExit as end:
+            code = end.code
+    if code:
+        raise RuntimeError(f"impasto {' '.join(arguments)}: exit code {code}: {said.getvalue()}")

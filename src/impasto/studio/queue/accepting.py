@@ -354,7 +354,7 @@ def _sha256(file: IO[bytes]) -> str:
 
 def _digest(files: Mapping[str, Any], recipe: Recipe, video: VideoSettings) -> str:
     """Equal for equal bytes and settings of the same version."""
-    told = [__version__, files, recipe.to_json(), "size" in recipe.model_fields_set, video.model_dump_json()]
+    told = [__version__, files, recipe.to_json(), recipe.size, video.model_dump_json()]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

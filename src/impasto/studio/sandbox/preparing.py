@@ -120,12 +120,7 @@ def _first_frame() -> Picture:
 
 
 def _result_size(recipe: Recipe, source: Size, kind: str, limits: StudioSettings) -> Size:
-    if kind == "image" or recipe.size == "original":
-        size = engine.output_size(recipe, *source)
-    else:  # a clip is not enlarged unless it was asked for
-        size = fit(
-            *source, recipe.size if "size" in recipe.model_fields_set else min(recipe.size, max(source))
-        )
+    size = engine.output_size(recipe, *source, enlarge=kind == "image")
     if max(size) > limits.result_side:
         got = f"a result of {size[1]}×{size[0]} pixels"
         raise RefusedError(
