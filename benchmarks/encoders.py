@@ -25,7 +25,8 @@ from torch import Tensor
 from impasto import pictures
 from impasto.losses.objective import Objective, StyleSource
 from impasto.machine import choose_dtype
-from impasto.networks.encoder import CENTRED, Encoder, Features, load_encoder
+from impasto.networks.encoder import CENTRED, Encoder, Features
+from impasto.networks.registry import load_encoder
 from impasto.networks.weights import read_state
 from impasto.painting.planning import keep_memory
 from impasto.pictures.geometry import fit, resample

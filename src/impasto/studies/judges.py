@@ -22,8 +22,9 @@ from pathlib import Path
 import torch
 
 from impasto.errors import RecipeError
-from impasto.networks.encoder import CENTRED, ENCODERS, Encoder, load_encoder
+from impasto.networks.encoder import CENTRED, Encoder
 from impasto.networks.layers import CONVS
+from impasto.networks.registry import ENCODERS, load_encoder
 from impasto.networks.weights import embedded
 
 __all__ = ["JUDGED", "JUDGES", "Judge", "choose", "encoder_digest", "load", "random_vgg"]

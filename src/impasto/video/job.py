@@ -18,7 +18,8 @@ from impasto import pictures
 from impasto.errors import VideoError
 from impasto.losses.objective import StyleSource
 from impasto.machine import choose_device, choose_dtype
-from impasto.networks.encoder import Encoder, Progress, load_encoder
+from impasto.networks.encoder import Encoder
+from impasto.networks.registry import load_encoder
 from impasto.painting.engine import output_size
 from impasto.pictures.colour import colour_moments, to_oklab
 from impasto.pictures.geometry import Size, resample
@@ -77,7 +78,6 @@ def prepare_video(
     preview: PathLike | None = None,
     device: str = "auto",
     restart: bool = False,
-    progress: Progress | None = None,
 ) -> VideoJob:
     """Load and check everything; raises the project's errors before any work is done.
 
@@ -115,7 +115,6 @@ def prepare_video(
         padding=picture.padding,
         device=where,
         dtype=choose_dtype(picture.precision, where),
-        progress=progress,
     )
     identity = _identity(opened, styles, full, mask, limit, processes, store.levels)
     _claim(store, identity, restart)

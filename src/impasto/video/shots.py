@@ -10,7 +10,7 @@ from torch import Tensor
 
 from impasto.losses.objective import StyleSource
 from impasto.machine import choose_device, choose_dtype
-from impasto.networks.encoder import load_encoder
+from impasto.networks.registry import load_encoder
 from impasto.video import sequence
 from impasto.video.sequence import Earlier, Painted, Studio
 from impasto.video.settings import VideoRecipe
