@@ -189,11 +189,12 @@ def test_a_truncated_file_gives_what_there_is(tmp_path: Path) -> None:
     assert 4 <= len(list(read(open_clip(path)))) <= 6
 
 
-def test_a_folder_comes_in_natural_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".png", ".ppm"])
+def test_a_folder_comes_in_natural_order(tmp_path: Path, suffix: str) -> None:
     folder = tmp_path / "frames"
     folder.mkdir()
     for number in (1, 2, 10):
-        Image.new("RGB", (16, 8), (number, 0, 0)).save(folder / f"frame{number}.png")
+        Image.new("RGB", (16, 8), (number, 0, 0)).save(folder / f"frame{number}{suffix}")
     clip = open_clip(folder, rate=12)
     found = list(read(clip))
     assert [frame.pixels[0, 0, 0] for frame in found] == [1, 2, 10]

@@ -34,7 +34,6 @@ _BT709, _BT601 = 1, 5
 _FULL_RANGE = 2
 #: Bicubic, with exact rounding and chroma interpolated at full width: swscale's shortcuts shift colours.
 SCALING = 0x4 | 0x40000 | 0x2000
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif")
 
 
 @dataclass(frozen=True)
@@ -120,11 +119,12 @@ def open_clip(path: str | os.PathLike[str], rate: Fraction | float = 25) -> Clip
 
 def _open_folder(place: Path, rate: Fraction) -> Clip:
     files = sorted(
-        (one for one in place.iterdir() if one.suffix.lower() in PICTURES),
+        (one for one in place.iterdir() if one.suffix.lower() in pictures.READABLE_SUFFIXES),
         key=lambda one: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", one.name)],
     )
     if not files:
-        raise VideoError(f"the folder '{place}' holds no pictures", f"files ending in {', '.join(PICTURES)}")
+        endings = ", ".join(pictures.READABLE_SUFFIXES)
+        raise VideoError(f"the folder '{place}' holds no pictures", f"files ending in {endings}")
     first = next((one for one in (_try_picture(file) for file in files) if one is not None), None)
     if first is None:
         raise VideoError(f"none of the {len(files)} pictures in '{place}' can be read", "pictures as frames")
