@@ -32,7 +32,7 @@ from impasto.painting.planning import keep_memory
 from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
 from impasto.training.data import Crops
-from impasto.training.distil import Plan, Trainer
+from impasto.training.distil import Trainer, TrainingPlan
 from impasto.training.policy import Canvases
 from impasto.training.report import TeacherEncoder, judge, paint
 from impasto.training.student import WIDTHS, Student, export
@@ -160,7 +160,7 @@ def gradient_alike(student: Student, teacher: Teacher, canvases: Canvases) -> fl
     with torch.autocast("cpu", torch.bfloat16):
         features = student.features(canvas)
     (own,) = torch.autograd.grad(canvases.loss(student, features, index), canvas)
-    wanted = canvases.taught_gradient(teacher, canvas, index)
+    wanted = canvases.teacher_gradient(teacher, canvas, index)
     return float(F.cosine_similarity(own.flatten(1), wanted.flatten(1)).mean())
 
 
@@ -175,7 +175,7 @@ def variants(given: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Tens
         if given.only and not any(part in name for part in given.only):
             continue
         taught, begin = copy.deepcopy(teacher), time.process_time()
-        plan = Plan(
+        plan = TrainingPlan(
             **{"crops": 4, "canvases": 4, "buffer": 16, "start": given.crops, "lr": 4e-4} | variant.plan
         )
         trainer = Trainer(
