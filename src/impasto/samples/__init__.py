@@ -2,8 +2,8 @@
 
 >>> cat, night = photograph("chelsea"), painting("swirl", size=512)
 
-Both are (1, 3, H, W) float32 sRGB in [0, 1]. A painting is drawn by code from a seed alone, so that it is free
-of other people's rights; the same name, size and seed give the same bytes.
+Both are (1, 3, H, W) float32 sRGB in [0, 1]. A painting is drawn by code from a seed alone, and nobody
+else has rights in it; the same name, size and seed give the same bytes.
 """
 
 from __future__ import annotations
