@@ -149,7 +149,6 @@ class Features(Mapping[str, Tensor]):
 
     def gram_sum(self, layer: str, weights: Tensor | None = None) -> Tensor:
         """(C, C), see :func:`impasto.losses.statistics.gram_sum`."""
-
         if self.is_projected(layer):
             return gram_sum(self[layer], weights)
         gram, head = gram_sum(self.raw[layer], weights), self.head(layer)

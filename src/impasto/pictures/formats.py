@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,10 +20,10 @@ __all__ = [
     "HEAD_BYTES",
     "READABLE_SUFFIXES",
     "PictureHeader",
-    "check_input",
     "format_of",
     "not_a_picture",
     "open_header",
+    "open_picture_file",
     "read_header",
 ]
 
@@ -90,6 +92,28 @@ def open_header(format_name: str, file: IO[bytes], name: str) -> ImageFile.Image
     return Image.OPEN[format_name][0](file, name)  # type: ignore[return-value,unused-ignore]
 
 
+@contextmanager
+def open_picture_file(path: str, name: str = "") -> Iterator[tuple[IO[bytes], str]]:
+    """Open a picture file: yields it and the name of its format.
+
+    Inside the block whatever a decoder raises becomes a ``PictureError`` that calls the file damaged.
+
+    Args:
+        name: what messages call the file; its path by default.
+    """
+    name = name or path
+    with only_picture_errors(f"'{name}' cannot be read"), quiet_decoders():
+        _check_input(path, name)
+        with Path(path).open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            format_name = format_of(head)
+            if format_name is None:
+                raise not_a_picture(name, head)
+            damaged = f"'{name}' is a damaged or incomplete {format_name} file"
+            with only_picture_errors(damaged, remedy="export or download it again"):
+                yield file, format_name
+
+
 def read_header(path: str | os.PathLike[str], name: str = "") -> PictureHeader:
     """Format and size of a picture file; nothing is decoded.
 
@@ -99,17 +123,8 @@ def read_header(path: str | os.PathLike[str], name: str = "") -> PictureHeader:
     Raises:
         PictureError: no such file, not a picture, or damaged.
     """
-    name = name or os.fspath(path)
-    with only_picture_errors(f"'{name}' cannot be read"), quiet_decoders():
-        check_input(os.fspath(path), name)
-        with Path(path).open("rb") as file:
-            head = file.read(HEAD_BYTES)
-            format_name = format_of(head)
-            if format_name is None:
-                raise not_a_picture(name, head)
-            damaged = f"'{name}' is a damaged or incomplete {format_name} file"
-            with only_picture_errors(damaged, remedy="export or download it again"):
-                height, width = _stored_size(format_name, file, name)
+    with open_picture_file(os.fspath(path), name) as (file, format_name):
+        height, width = _stored_size(format_name, file, name)
     return PictureHeader(format_name, height, width)
 
 
@@ -125,13 +140,9 @@ def _stored_size(format_name: str, file: IO[bytes], name: str) -> tuple[int, int
     return height, width
 
 
-def check_input(path: str, name: str = "") -> None:
-    """Raise ``PictureError`` unless ``path`` is a regular file with something in it.
-
-    Args:
-        name: what messages call the file; its path by default.
-    """
-    name, remedy = name or path, "give the path of a picture file"
+def _check_input(path: str, name: str) -> None:
+    """Raise ``PictureError`` unless ``path`` is a regular file with something in it."""
+    remedy = "give the path of a picture file"
     if re.match(r"https?:/", path):  # one slash, because `Path` makes one of two
         raise PictureError(f"'{name}' is a web address", "expected a picture file", "download it first")
     if not path.strip():

@@ -21,7 +21,7 @@ from impasto.pictures import decode, encode
 from impasto.pictures.alpha import require_coverage
 from impasto.pictures.boundary import only_picture_errors, quiet_decoders
 from impasto.pictures.decode import Samples
-from impasto.pictures.formats import HEAD_BYTES, check_input, format_of, not_a_picture, open_header
+from impasto.pictures.formats import open_header, open_picture_file
 
 __all__ = ["DEFAULT_MAX_PIXELS", "MIN_SIDE", "Picture", "load", "read_metadata", "require_usable"]
 
@@ -93,22 +93,13 @@ def load(
 
 
 def _load_file(name: str, max_pixels: int) -> Picture:
-    with only_picture_errors(f"'{name}' cannot be read"), quiet_decoders():
-        check_input(name)
-        path = Path(name)
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-            format_name = format_of(head)
-            if format_name is None:
-                raise not_a_picture(name, head)
-            damaged = f"'{name}' is a damaged or incomplete {format_name} file"
-            with only_picture_errors(damaged, remedy="export or download it again"):
-                samples = decode.decode_deep_tiff(file, name, max_pixels) if format_name == "TIFF" else None
-                if samples is None:
-                    image = open_header(format_name, file, name)
-                    decode.check_size(image.size, max_pixels, f"'{name}'")
-                    samples = decode.decode(image, f"'{name}'")
-    return _picture(samples, path)
+    with open_picture_file(name) as (file, format_name):
+        samples = decode.decode_deep_tiff(file, name, max_pixels) if format_name == "TIFF" else None
+        if samples is None:
+            image = open_header(format_name, file, name)
+            decode.check_size(image.size, max_pixels, f"'{name}'")
+            samples = decode.decode(image, f"'{name}'")
+    return _picture(samples, Path(name))
 
 
 def _channels_last(tensor: torch.Tensor) -> Samples:
@@ -176,13 +167,7 @@ def read_metadata(path: str | os.PathLike[str]) -> str | None:
         PictureError: no such file, or not a picture.
     """
     name = os.fspath(path)
-    with only_picture_errors(f"'{name}' cannot be read"), quiet_decoders():
-        check_input(name)
-        with Path(name).open("rb") as file:
-            head = file.read(HEAD_BYTES)
-            format_name = format_of(head)
-            if format_name is None:
-                raise not_a_picture(name, head)
-            if format_name == "TIFF":
-                return encode.extract_from_tiff(file)
-            return encode.extract(open_header(format_name, file, name))
+    with open_picture_file(name) as (file, format_name):
+        if format_name == "TIFF":
+            return encode.extract_from_tiff(file)
+        return encode.extract(open_header(format_name, file, name))
