@@ -19,7 +19,8 @@ from torch import Tensor
 from impasto import api, pictures
 from impasto.errors import ImpastoError, PictureError
 from impasto.files import replacing, write_atomically
-from impasto.networks.encoder import Encoder, load_encoder
+from impasto.networks.encoder import Encoder
+from impasto.networks.registry import load_encoder
 from impasto.painting import engine
 from impasto.painting.engine import Step
 from impasto.pictures.geometry import fit, resample

@@ -27,11 +27,18 @@ from impasto.networks.layers import CONVS
 from impasto.networks.registry import ENCODERS, load_encoder
 from impasto.networks.weights import embedded
 
-__all__ = ["JUDGED", "JUDGES", "Judge", "choose", "encoder_digest", "load", "random_vgg"]
+__all__ = ["DESCRIPTIONS", "JUDGED", "JUDGES", "Judge", "choose", "encoder_digest", "load", "random_vgg"]
 
 #: Layers that measurements are taken at: the first of each block, as far as the encoder goes.
 JUDGED = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 JUDGES = ("auto", "random", *ENCODERS)
+#: Judge → what a report says of it.
+DESCRIPTIONS = {
+    "random": "an untrained network of VGG's shape, which no picture is optimised under",
+    "compact": "Impasto's own small encoder, which these pictures were not optimised under",
+    "vgg19": "VGG-19 with PyTorch's weights",
+    "vgg19-original": "VGG-19 with Oxford's weights",
+}
 CHANNELS = (32, 64, 128, 128, 128)
 
 

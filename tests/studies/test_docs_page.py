@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 from impasto.cli.main import app
 from impasto.studies.claims import CLAIMS
-from impasto.studies.plan import Plan
+from impasto.studies.plan import StudyPlan
 
 PAGE = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
 PICTURES = ROOT / "docs" / "studies"
@@ -17,13 +17,13 @@ PICTURES = ROOT / "docs" / "studies"
 
 def test_every_picture_is_there_and_shown() -> None:
     shown = set(re.findall(r"!\[[^\]]+\]\(studies/([^)]+)\)", PAGE))
-    assert shown == {one.name for one in PICTURES.iterdir()}
-    assert sum(one.stat().st_size for one in PICTURES.iterdir()) < 3_000_000
+    assert shown == {path.name for path in PICTURES.iterdir()}
+    assert sum(path.stat().st_size for path in PICTURES.iterdir()) < 3_000_000
 
 
 def test_the_plan_on_the_page_is_a_plan() -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, flags=re.S)
-    plan = Plan.from_yaml(text)
+    plan = StudyPlan.from_yaml(text)
     assert len(plan.cells()) == 2 * 1 * 3 * 3 * 2
     assert plan.column_axis == "style_scale"
 
