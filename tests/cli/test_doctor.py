@@ -17,10 +17,9 @@ def test_it_says_what_is_here_and_paints(impasto, folder):
     lines = {line[:16].strip(): line[16:] for line in out.splitlines()}
     assert {"python", "torch", "device", "threads", "fast bfloat16"} <= set(lines)
     assert "free of" in lines["memory"]
-    for extra in ("video", "studio", "studies", "masks"):
+    for extra in ("video", "studio", "studies", "masks", "heic"):
         assert lines[f"extra {extra}"] == "installed"
-    assert lines["HEIC pictures"] == "readable"
-    assert lines["face detector"].startswith("not here: give it with --model")
+    assert lines["face detector"].endswith(f"zoo to {folder / 'home'}")
     assert "a second, loss" in lines["self-test"]
     assert not (folder / "home").exists()
 
@@ -32,7 +31,7 @@ def test_a_missing_extra_is_named_with_its_remedy(monkeypatch):
     lines = dict(doctor.installed_extras())
     assert lines["extra video"] == "missing: pip install 'impasto[video]'"
     assert lines["extra masks"] == "installed"
-    assert lines["HEIC pictures"] == "not readable: pip install pillow-heif"
+    assert lines["extra heic"] == "missing: pip install 'impasto[heic]'"
 
 
 def test_the_face_detector_that_is_here(folder, monkeypatch):

@@ -39,7 +39,7 @@ def test_every_kind_of_line_is_in_the_legend(plan, rows) -> None:
     moved = [with_coordinates(row, start=start) for row in rows for start in ("early", "late")]
     figure = charts.loss_curves(two, moved)[-1]
     assert len(drawn(figure)) == 4
-    assert legend_of(figure) == ["0.1", "1", "early", "late"]
+    assert legend_of(figure) == ["content weight 0.1", "content weight 1", "early", "late"]
 
 
 def test_rows_with_panels_of_their_own_need_no_dashes(plan, rows) -> None:
@@ -47,12 +47,17 @@ def test_rows_with_panels_of_their_own_need_no_dashes(plan, rows) -> None:
     two = plan(vary={"content_weight": [0.1, 1.0], "start": starts})
     moved = [with_coordinates(row, start=start) for row in rows for start in ("early", "late")]
     figure = charts.loss_curves(two, moved)[-1]
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["0.1", "0.1", "1", "1"]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "content weight 0.1",
+        "content weight 0.1",
+        "content weight 1",
+        "content weight 1",
+    ]
     assert legend_of(figure) == ["early", "late"]
 
 
 def test_one_row_of_cells_needs_no_dashes_in_the_legend(plan, rows) -> None:
-    assert legend_of(charts.loss_curves(plan(), rows)[-1]) == ["0.1", "1"]
+    assert legend_of(charts.loss_curves(plan(), rows)[-1]) == ["content weight 0.1", "content weight 1"]
 
 
 def positions(figure: Figure) -> list[float]:

@@ -25,10 +25,10 @@ class CommandLine(App):
     """The root of all commands.
 
     Attributes:
-        closing: text below its own help page.
+        epilogue: text below its own help page.
     """
 
-    closing: str = ""
+    epilogue: str = ""
 
     def parse_args(self, tokens: Any = None, **options: Any) -> Any:
         """As cyclopts does it, after the values of list flags have been put together."""
@@ -48,9 +48,9 @@ class CommandLine(App):
             command.usage = usage_line(command, ["impasto", *chain])
         command.resolved_commands()  # those that are loaded on demand have their help line only then
         super().help_print(words, **options)
-        closing = self.closing if command is self else examples(command)
-        if closing:  # never broken into lines: an example is there to be copied
-            print(f"\n{closing}")
+        epilogue = self.epilogue if command is self else examples(command)
+        if epilogue:  # never broken into lines: an example is there to be copied
+            print(f"\n{epilogue}")
 
 
 def _words(tokens: Sequence[str] | None) -> list[str]:

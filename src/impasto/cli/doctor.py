@@ -10,6 +10,7 @@ from impasto.cli.messages import count
 from impasto.cli.progress import working
 from impasto.cli.weights import weights_line
 from impasto.errors import ImpastoError
+from impasto.files import readable_size
 from impasto.recipe import Recipe
 
 __all__ = ["doctor", "installed_extras", "memory_here", "weights_here"]
@@ -20,6 +21,7 @@ EXTRAS = {
     "studio": ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "av", "cv2"),
     "studies": ("matplotlib", "jinja2", "yaml"),
     "masks": ("cv2",),
+    "heic": ("pillow_heif",),
 }
 
 
@@ -44,7 +46,6 @@ def doctor() -> int:
 def memory_here() -> Iterator[tuple[str, str]]:
     import psutil
 
-    from impasto.files import readable_size
     from impasto.machine import choose_device
     from impasto.painting.planning import available_memory
 
@@ -59,8 +60,6 @@ def installed_extras() -> Iterator[tuple[str, str]]:
     for extra, modules in EXTRAS.items():
         missing = [module for module in modules if find_spec(module) is None]
         yield f"extra {extra}", f"missing: pip install 'impasto[{extra}]'" if missing else "installed"
-    heic = find_spec("pillow_heif") is not None
-    yield "HEIC pictures", "readable" if heic else "not readable: pip install pillow-heif"
 
 
 def weights_here() -> Iterator[tuple[str, str]]:
@@ -71,8 +70,12 @@ def weights_here() -> Iterator[tuple[str, str]]:
         yield "weights", weights_line(status)
     try:
         yield "face detector", str(model_file())
-    except ImpastoError as error:
-        yield "face detector", f"not here: {error.remedy}"
+    except ImpastoError:
+        folder = weights.cache_dir()
+        yield (
+            "face detector",
+            f"not here: copy face_detection_yunet_2023mar.onnx from OpenCV's zoo to {folder}",
+        )
 
 
 def _self_test() -> str:

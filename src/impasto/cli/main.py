@@ -28,7 +28,7 @@ app = CommandLine(
     suppress_keyboard_interrupt=False,  # `main` says what became of the picture
 )
 
-app.closing = """\
+app.epilogue = """\
 Examples:
   impasto demo
   impasto stylize photo.jpg painting.jpg -o out.png

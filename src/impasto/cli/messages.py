@@ -33,7 +33,7 @@ def as_typed(value: Any) -> str | None:
 
 def alternatives(words: Sequence[str]) -> str:
     """``draft, fast or fine``."""
-    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else ""
+    return "".join(words) if len(words) < 2 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def count(number: int, noun: str) -> str:

@@ -1,23 +1,22 @@
-"""One picture, painted behind a progress bar: shared by stylize, demo, texture and reconstruct."""
+"""Painting behind a progress bar, and what is said about it: for all commands that paint one picture."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.cli.exit_codes import INTERRUPTED
 from impasto.cli.messages import count, duration
-from impasto.cli.progress import ProgressBar, working
+from impasto.cli.progress import ProgressBar
+from impasto.files import readable_size
 
 if TYPE_CHECKING:
     from impasto.api import Job, Result
     from impasto.painting.engine import Step
-    from impasto.recipe import Recipe
 
-__all__ = ["announce", "note", "paint", "paint_without_pair", "say", "summary"]
+__all__ = ["announce", "note", "paint", "say", "summary"]
 
 
 def say(quiet: bool, line: str) -> None:
@@ -41,8 +40,8 @@ def announce(run: Job, budget: float | None, quiet: bool) -> None:
     (height, width), tile = run.size, run.forecast.limits.tile
     seconds = budget or expected_seconds(run.recipe, run.encoder, run.sources, tile)
     tiles = "" if tile is None else f" in tiles of {tile} pixels"
-    memory = f"{run.forecast.bytes / 1e9:.1f} GB of memory"
-    about = f"painting {width}×{height}{tiles}: about {duration(seconds)}, at most {memory}"
+    memory = readable_size(int(run.forecast.bytes))
+    about = f"painting {width}×{height}{tiles}: about {duration(seconds)}, at most {memory} of memory"
     say(tile is None and seconds < 2, about)
 
 
@@ -109,30 +108,3 @@ def summary(result: Result, path: Path) -> str:
     done = "painted" if result.finished else "stopped: the best picture so far"
     iterations = count(len(result.trace), "iteration")
     return f"{done} {path} ({width}×{height}, {iterations}, {result.seconds:.1f} s)"
-
-
-def paint_without_pair(
-    content: Path | None,
-    styles: Sequence[Path],
-    recipe: Recipe,
-    output: Path,
-    *,
-    canvas: tuple[int, int] | None = None,
-    device: str,
-    quiet: bool,
-) -> int:
-    """A reconstruction (no styles) or a texture (no content), from its files to its file; the exit code.
-
-    Args:
-        canvas: (height, width) of a texture.
-    """
-    inputs = [*([content] if content else []), *styles]
-    with working("loading", quiet):
-        from impasto import api, pictures
-
-        pictures.check_output(output, inputs=inputs)
-        run = api.prepare(content, list(styles), recipe, canvas=canvas, device=device)
-        pictures.check_output(output, inputs=inputs, size=run.size)
-    result = paint(run, quiet=quiet)
-    say(quiet, summary(result, result.save(output)))
-    return 0 if result.finished else INTERRUPTED

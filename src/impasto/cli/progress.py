@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from impasto.cli.messages import duration
+from impasto.files import readable_size
 from impasto.progress import Progress, listening
 
 if TYPE_CHECKING:
@@ -98,11 +99,11 @@ def working(what: str, quiet: bool) -> Iterator[None]:
         with spinner, listening(lambda progress: spinner.update(_described(progress))):
             yield
     else:
-        with listening(_Tenths().show):
+        with listening(_TenthPrinter().show):
             yield
 
 
-class _Tenths:
+class _TenthPrinter:
     """Prints a line for every tenth of a task."""
 
     def __init__(self) -> None:
@@ -118,8 +119,6 @@ class _Tenths:
 def _described(progress: Progress) -> str:
     """``downloading vgg19: 12.3 MB of 80.2 MB``; ``cutting out: 3 of 5 rounds``."""
     if progress.unit == "bytes":
-        from impasto.files import readable_size
-
         done = readable_size(int(progress.done))
         total = "" if progress.total is None else f" of {readable_size(int(progress.total))}"
         return f"{progress.task}: {done}{total}"

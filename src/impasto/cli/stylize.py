@@ -66,7 +66,7 @@ def stylize(
     Parameters
     ----------
     content
-        Photograph or picture to paint.
+        Photograph or picture to paint: .jpg, .png, .webp, .avif, .heic, .tif, .bmp, .gif or .ppm.
     style
         Picture whose strokes, colours and patterns are used. Several pictures are blended.
     output

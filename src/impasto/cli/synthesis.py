@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from impasto.cli.checks import check_inputs, check_output
+from impasto.cli.exit_codes import INTERRUPTED
 from impasto.cli.flags import (
     CONTENT_SETTINGS,
     MASK_SETTINGS,
@@ -20,7 +22,8 @@ from impasto.cli.flags import (
     recipe_flags,
     typed,
 )
-from impasto.cli.painting import note, paint_without_pair
+from impasto.cli.painting import note, paint, say, summary
+from impasto.cli.progress import working
 from impasto.errors import RecipeError
 from impasto.recipe import Recipe
 
@@ -95,9 +98,7 @@ def texture(
     fixed: dict[str, Any] = {"content_weight": 0.0, "size": max(width, height)}
     fixed |= {"padding": "circular"} if seamless or tile else {}
     recipe = Recipe(**(TEXTURE_DEFAULTS | typed(settings) | fixed))
-    check_inputs(style)
-    check_output(output, style)
-    return paint_without_pair(None, style, recipe, output, canvas=(height, width), device=device, quiet=quiet)
+    return _paint(None, style, recipe, output, (height, width), device, quiet)
 
 
 def reconstruct(
@@ -127,9 +128,37 @@ def reconstruct(
     impasto reconstruct photo.jpg -o from-two.png --layers conv1_1,conv4_1 --iterations 200
     """
     recipe = Recipe(**(RECONSTRUCT_DEFAULTS | typed(settings) | {"style_weight": 0.0}))
-    check_inputs([content])
-    check_output(output, [content])
-    return paint_without_pair(content, [], recipe, output, device=device, quiet=quiet)
+    return _paint(content, [], recipe, output, None, device, quiet)
+
+
+def _paint(
+    content: Path | None,
+    styles: Sequence[Path],
+    recipe: Recipe,
+    output: Path,
+    canvas: tuple[int, int] | None,
+    device: str,
+    quiet: bool,
+) -> int:
+    """From the files to the file; returns the exit code.
+
+    Args:
+        content: None for a texture.
+        styles: empty for a reconstruction.
+        canvas: (height, width) of a texture.
+    """
+    inputs = [*([content] if content else []), *styles]
+    check_inputs(inputs)
+    check_output(output, inputs)
+    with working("loading", quiet):
+        from impasto import api, pictures
+
+        pictures.check_output(output, inputs=inputs)
+        run = api.prepare(content, list(styles), recipe, canvas=canvas, device=device)
+        pictures.check_output(output, inputs=inputs, size=run.size)
+    result = paint(run, quiet=quiet)
+    say(quiet, summary(result, result.save(output)))
+    return 0 if result.finished else INTERRUPTED
 
 
 def _width_and_height(size: str) -> tuple[int, int]:

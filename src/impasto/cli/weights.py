@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App, Parameter
 
 from impasto.cli.progress import working
+from impasto.files import readable_size
 
 if TYPE_CHECKING:
     from impasto.networks.weights import WeightsStatus
@@ -22,8 +23,6 @@ weights_app = App(
 
 def weights_line(status: WeightsStatus) -> str:
     """What is known of an encoder's weights, in a line."""
-    from impasto.files import readable_size
-
     where = str(status.path)
     if status.path is None:
         size = "" if status.bytes is None else f"{readable_size(status.bytes)}, "

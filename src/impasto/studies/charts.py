@@ -12,7 +12,7 @@ from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from impasto.studies.plan import StudyPlan
+from impasto.studies.plan import StudyPlan, with_axis
 from impasto.studies.results import ResultRow, SeedGroup, mean_and_deviation, objective_of
 
 __all__ = ["AXIS_NAMES", "as_png", "as_svg", "loss_curves", "measure_charts"]
@@ -89,7 +89,7 @@ def _comparable(plan: StudyPlan, rows: Sequence[ResultRow]) -> list[tuple[str, l
 
 def _row_label(plan: StudyPlan, row: ResultRow) -> str:
     """What a cell's row on the sheet is called, but for the seed."""
-    return ", ".join(row.coordinates[axis] for axis in plan.row_axes if axis != "seed")
+    return ", ".join(with_axis(axis, row.coordinates[axis]) for axis in plan.row_axes if axis != "seed")
 
 
 def _curves(plan: StudyPlan, panels: Sequence[CurvePanel], across: int) -> Figure:
@@ -113,7 +113,7 @@ def _curves(plan: StudyPlan, panels: Sequence[CurvePanel], across: int) -> Figur
                 axes.plot(xs, ys, color=colour, ls=dashes.get(_row_label(plan, row), "-"), lw=1.2, alpha=0.8)
             axes.set(xlabel=unit, yscale="log", ylabel="loss, share of the first" if shares else "loss")
             axes.set_title(title, fontsize=10.5, loc="left")
-        _legend(figure, colours, dashes)
+        _legend(figure, {with_axis(plan.column_axis, name): each for name, each in colours.items()}, dashes)
     return figure
 
 

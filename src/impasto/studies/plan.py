@@ -29,7 +29,7 @@ from impasto.errors import RecipeError, require_extra
 from impasto.recipe import DEFAULT_SIZE, Recipe
 from impasto.validation import Validated
 
-__all__ = ["Axis", "Painter", "StudyCell", "StudyPlan", "Value"]
+__all__ = ["Axis", "Painter", "StudyCell", "StudyPlan", "Value", "with_axis"]
 
 Painter = Literal["impasto", "textbook"]
 
@@ -310,6 +310,12 @@ def _label(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "+".join(_label(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def with_axis(axis: str, label: str) -> str:
+    """A label as it is, but ``content weight 0.1`` for a number, which says nothing without its axis."""
+    bare = label.replace(".", "").replace("-", "").replace("e", "").isdigit()
+    return f"{axis.replace('_', ' ')} {label}" if bare else label
 
 
 def _labels(specs: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from impasto import pictures
 from impasto.studies import sources
-from impasto.studies.plan import StudyPlan
+from impasto.studies.plan import StudyPlan, with_axis
 from impasto.studies.results import ResultRow
 
 __all__ = ["SheetGrid", "arrange", "contact_sheet", "thumbnail"]
@@ -42,16 +42,10 @@ def arrange(plan: StudyPlan, rows: Sequence[ResultRow]) -> SheetGrid:
     columns = plan.axes[plan.column_axis]
     by_row: dict[tuple[str, ...], dict[str, ResultRow]] = {}
     for row in rows:
-        down = tuple(_row_word(axis, row.coordinates[axis]) for axis in plan.row_axes)
+        down = tuple(with_axis(axis, row.coordinates[axis]) for axis in plan.row_axes)
         by_row.setdefault(down, {})[row.coordinates[plan.column_axis]] = row
     lines = [("\n".join(down), tuple(cells.get(name) for name in columns)) for down, cells in by_row.items()]
-    return SheetGrid(tuple(_row_word(plan.column_axis, name) for name in columns), tuple(lines))
-
-
-def _row_word(axis: str, label: str) -> str:
-    """A bare number says nothing without its axis."""
-    bare = label.replace(".", "").replace("-", "").replace("e", "").isdigit()
-    return f"{axis.replace('_', ' ')} {label}" if bare else label
+    return SheetGrid(tuple(with_axis(plan.column_axis, name) for name in columns), tuple(lines))
 
 
 def contact_sheet(plan: StudyPlan, grid: SheetGrid, captions: Mapping[str, str]) -> Image.Image:
