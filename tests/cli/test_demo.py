@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from impasto import samples
 from impasto.cli import demo as command
 from impasto.recipe import Recipe
 
 
+@pytest.mark.slow
 def test_it_paints_a_photograph_in_every_style_that_it_names(impasto, monkeypatch):
     quick = Recipe(size=32, coarsest=32, iterations=(1,))
     monkeypatch.setattr(command, "Recipe", lambda **_: quick)

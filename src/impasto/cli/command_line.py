@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any, get_origin
@@ -15,7 +16,7 @@ from rich.text import Text
 from impasto.cli import lists
 from impasto.cli.lists import bare_type
 
-__all__ = ["CommandLine", "Pages"]
+__all__ = ["CommandLine", "HelpPages"]
 
 #: What a parser calls a value → what a help page calls it.
 KINDS = {"INT": "NUMBER", "FLOAT": "NUMBER", "STR": "TEXT"}
@@ -53,7 +54,9 @@ class CommandLine(App):
             print(f"\n{epilogue}")
 
 
-def _words(tokens: Sequence[str] | None) -> list[str]:
+def _words(tokens: str | Sequence[str] | None) -> list[str]:
+    if isinstance(tokens, str):
+        return shlex.split(tokens)
     return list(sys.argv[1:] if tokens is None else tokens)
 
 
@@ -91,7 +94,7 @@ def _documented_examples(command: App) -> list[str]:
     return [] if match is None else match[1].splitlines()
 
 
-class Pages(DefaultFormatter):
+class HelpPages(DefaultFormatter):
     """Help panels without the names that Python has for things."""
 
     def render_description(self, console: Any, options: Any, description: Any) -> None:

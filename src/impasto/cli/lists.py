@@ -29,6 +29,7 @@ __all__ = [
     "list_flags",
 ]
 
+#: Whether a word looks like a value of a list.
 Fits = Callable[[str], bool]
 
 
@@ -86,6 +87,7 @@ def list_flags(arguments: ArgumentCollection) -> dict[str, Fits]:
 
 
 def _values_of(hint: Any, names: Iterable[str]) -> Fits | None:
+    """What values of a flag's type look like; None where it is no list, or a list of paths."""
     hint = bare_type(hint)
     if get_origin(hint) not in (tuple, list):
         return None

@@ -11,7 +11,7 @@ from cyclopts import CycloptsError, Parameter
 from impasto import __version__
 from impasto.cli import studio
 from impasto.cli import video as videos
-from impasto.cli.command_line import CommandLine, Pages
+from impasto.cli.command_line import CommandLine, HelpPages
 from impasto.cli.exit_codes import BAD_INPUT, INTERRUPTED
 from impasto.cli.messages import as_typed, explain
 from impasto.errors import ImpastoError
@@ -23,7 +23,7 @@ app = CommandLine(
     help="Neural style transfer: a photograph painted in the manner of a picture.",
     version=__version__,
     default_parameter=Parameter(negative=(), show_default=as_typed),
-    help_formatter=Pages(),
+    help_formatter=HelpPages(),
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `main` says what became of the picture
 )
@@ -36,7 +36,7 @@ Examples:
 
 A list is written with commas or with spaces: --style-blend 2,1 or --style-blend 2 1."""
 
-#: Loaded when they are asked for: a command waits for no other's flags.
+#: Imported on demand, so that a command does not wait for the flags of the others.
 COMMANDS = {
     "stylize": "stylize:stylize",
     "demo": "demo:demo",

@@ -1,14 +1,14 @@
-"""Who judges the results: an encoder that was not optimised.
+"""The judge: the encoder that measures the results, which is not the one that they were painted with.
 
-A picture that was optimised under a network fits that network, partly by tricks that no other sees.
-So its style is measured under another one:
+A picture that was optimised under a network fits it better than any other network: some of the changes affect
+its features alone. So the style is measured under another one:
 
-- ``vgg19-original`` or ``vgg19`` where their weights are given: the field's own yardstick.
+- ``vgg19-original`` or ``vgg19`` where their weights are given: the usual reference.
 - ``compact`` for pictures painted with a VGG-19.
-- ``random`` else: VGG's shape with random weights from a fixed seed. Untrained filters describe texture
-  well enough to synthesise it (Ustyuzhaninov et al. 2016, He et al. 2016), and nothing was ever painted
-  under them. Every filter sums to zero, so that an even grey gives nothing: what is compared is
-  patterns and colours, not brightness. How well it agrees with VGG-19 is measured in docs/studies.md.
+- ``random`` otherwise: VGG's shape with random weights from a fixed seed. Untrained filters describe texture
+  well enough to synthesise it (Ustyuzhaninov et al. 2016, He et al. 2016), and no picture is optimised
+  under them. Every filter sums to zero, so that an even grey has features of zero: patterns and
+  colours are compared, not brightness. How well it agrees with VGG-19 is measured in docs/studies.md.
 """
 
 from __future__ import annotations
