@@ -92,7 +92,7 @@ def texture(
     if tile:
         note(
             quiet,
-            "--tile of `impasto texture` is now called --seamless; the next version will not know the old name",
+            "--tile of `impasto texture` is now called --seamless; the old name will be removed",
         )
     width, height = _width_and_height(size)
     fixed: dict[str, Any] = {"content_weight": 0.0, "size": max(width, height)}
