@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from impasto.errors import RecipeError
 
-__all__ = ["Validated"]
+__all__ = ["Validated", "add_ranges_to_descriptions"]
 
 
 class Validated(BaseModel):
@@ -75,3 +75,28 @@ def _in_words(value: object) -> str:
     if isinstance(value, (tuple, list)):
         return ", ".join(str(item) for item in value)
     return "" if value is None else repr(value) if isinstance(value, str) else str(value)
+
+
+def add_ranges_to_descriptions(model: type[BaseModel]) -> None:
+    """Append each field's range to its help text: ``Width of the edge (≥ 0, ≤ 0.5).``
+
+    So a range is written once, where it is enforced. Call it once, directly after the class is defined.
+    """
+    for field in model.model_fields.values():
+        annotation: Any = field.annotation
+        bounds = _bounds(Annotated[(annotation, *field.metadata)] if field.metadata else annotation)
+        if bounds and field.description:
+            field.description = f"{field.description.rstrip('.')} ({', '.join(bounds)})."
+
+
+def _bounds(annotation: Any) -> list[str]:
+    """The bounds in an annotation, also of a list's items or of a union's members: ["≥ 0", "≤ 1"]."""
+    words = []
+    for item in getattr(annotation, "__metadata__", ()):
+        for constraint in (item, *getattr(item, "metadata", ())):
+            for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
+                bound = getattr(constraint, name, None)
+                # A bound such as 2**63 is there for the computer alone.
+                if bound is not None and abs(bound) < 1e18:
+                    words.append(f"{sign} {bound:g}")
+    return words or [word for part in getattr(annotation, "__args__", ()) for word in _bounds(part)]
