@@ -101,7 +101,7 @@ def video(
     mask
         Picture, folder or clip: white is painted, black stays as filmed.
     limit
-        Paint only so many frames.
+        Paint only the first frames, this many.
     processes
         Number of shots to paint at the same time.
     preview
@@ -243,7 +243,7 @@ def video_report(
     fps
         Frames a second of folders of pictures.
     limit
-        Measure only so many frames.
+        Measure only the first frames, this many.
     column
         The column that is shown over time, from 0 (left) to 1 (right).
 

@@ -28,4 +28,4 @@ def video_errors(what: str, remedy: str = "") -> Iterator[None]:
         reason = "the disk is full" if full else (error.strerror or str(error)).lower()
         raise VideoError(f"{what}: {reason}", remedy="make room and run again" if full else remedy) from None
     except (ValueError, RuntimeError, MemoryError) as error:
-        raise VideoError(f"{what}: {error or type(error).__name__}", remedy=remedy) from None
+        raise VideoError(f"{what}: {str(error) or type(error).__name__}", remedy=remedy) from None

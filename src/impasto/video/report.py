@@ -217,11 +217,10 @@ def verdict(report: SteadinessReport) -> str:
     ratio = result.error / expected if expected > 0 else float("inf") if result.error > 0 else 1.0
     steady = grey_levels(result.error) < INVISIBLE_FLICKER or ratio <= STEADY_RATIO
     word = "Steady" if steady else "Flickers" if ratio >= FLICKER_RATIO else "Flickers a little"
-    reference = (
-        f"the film itself measures {grey_levels(expected):.1f}."
-        if film.error >= result.exact_error
-        else f"the same strokes would measure {grey_levels(expected):.1f} if they followed the motion exactly."
-    )
+    if film.error >= result.exact_error:
+        reference = f"the film itself measures {grey_levels(expected):.1f}."
+    else:
+        reference = f"strokes that followed the motion exactly would measure {grey_levels(expected):.1f}."
     text = f"{word}: the painting measures {grey_levels(result.error):.1f} grey levels, {reference}"
     if steady and result.error > STEADY_RATIO * film.error:
         text += (

@@ -36,7 +36,7 @@ class VideoSettings(Validated):
     long_term: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
         (1, 2, 4),
         min_length=1,
-        description="How many frames back the frames lie that a frame is compared with (Ruder's J); older "
+        description="Earlier frames that a frame is held to, as distances in frames (Ruder's J); the larger "
         "ones bring back what was covered for a while.",
     )
     passes: int = Field(1, ge=1, le=50, description="Passes over each shot, forward and backward in turn.")

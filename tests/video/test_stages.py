@@ -17,35 +17,25 @@ import pytest
 from PIL import Image
 
 from clips import moving_square, packets, texture, write_clip
-from fakes import tiny_encoder
 from impasto.errors import VideoError
+from impasto.files import write_atomically
 from impasto.pictures.colour import to_oklab
 from impasto.recipe import Recipe
-from impasto.video import job as jobs
 from impasto.video import stages, store
 from impasto.video.frames import open_clip, read
+from impasto.video.job import prepare_video
 from impasto.video.settings import VideoRecipe
+from impasto.video.stages import VideoEstimate, VideoProgress
+from impasto.video.store import from_pixels
+
+pytestmark = pytest.mark.usefixtures("tiny_jobs")
 
 QUICK = VideoRecipe(
-    picture=Recipe(coarsest=48, iterations=(6, 4, 3)), evaluations=2, fill_evaluations=(2, 2), flow_size=96
+    picture=Recipe(coarsest=48, iterations=(6, 4, 3)),
+    following_iterations=2,
+    fill_iterations=(2, 2),
+    flow_size=96,
 )
-
-
-@pytest.fixture(autouse=True)
-def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "load_encoder", lambda *_, **__: tiny_encoder())
-
-
-@pytest.fixture
-def style(tmp_path: Path) -> Path:
-    path = tmp_path / "style.png"
-    Image.fromarray(texture(64, 64, 7)).save(path)
-    return path
-
-
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    return write_clip(tmp_path / "in.mp4", moving_square(5), codec="libx264", pix_fmt="yuv420p", audio=True)
 
 
 def paint(
@@ -54,7 +44,7 @@ def paint(
     hooks = {
         name: options.pop(name) for name in ("on_moment", "on_estimate", "keep_frames") if name in options
     }
-    return stages.run_video(jobs.prepare_video(clip, style, output, recipe, **options), **hooks)
+    return stages.run_video(prepare_video(clip, style, output, recipe, **options), **hooks)
 
 
 def digest(path: Path) -> str:
@@ -62,8 +52,8 @@ def digest(path: Path) -> str:
 
 
 def test_a_clip_keeps_its_frames_times_and_sound(tmp_path: Path, clip: Path, style: Path) -> None:
-    told: list[stages.Moment] = []
-    estimates: list[stages.Estimate] = []
+    told: list[VideoProgress] = []
+    estimates: list[VideoEstimate] = []
     preview = tmp_path / "now.png"
     result = paint(
         clip,
@@ -87,6 +77,16 @@ def test_a_clip_keeps_its_frames_times_and_sound(tmp_path: Path, clip: Path, sty
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "now.png", "out.mp4", "style.png"]
 
 
+def test_freed_memory_is_kept_once_for_the_whole_painting(
+    tmp_path: Path, clip: Path, style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(stages, "keep_memory", lambda: calls.append("kept"))
+    paint(clip, style, tmp_path / "out.mp4", on_moment=lambda progress: calls.append(progress.stage))
+    assert calls.count("kept") == 1
+    assert calls[calls.index("kept") + 1] == "paint"
+
+
 class Killed(BaseException):
     """What a signal would do, at a chosen moment."""
 
@@ -100,7 +100,7 @@ def test_stopped_anywhere_it_goes_on_with_the_same_bytes(
     total = 5 * passes
     for stage, at in [("decode", 2), ("paint", 2), ("encode", 0)] if passes == 1 else [("paint", 7)]:
 
-        def stop(moment: stages.Moment, stage: str = stage, at: int = at) -> None:
+        def stop(moment: VideoProgress, stage: str = stage, at: int = at) -> None:
             if (moment.stage, moment.done) == (stage, at):
                 raise Killed
 
@@ -108,7 +108,7 @@ def test_stopped_anywhere_it_goes_on_with_the_same_bytes(
         with pytest.raises(Killed):
             paint(clip, style, output, recipe, on_moment=stop)
         assert not output.exists()
-        told: list[stages.Moment] = []
+        told: list[VideoProgress] = []
         paint(clip, style, output, recipe, on_moment=told.append)
         assert digest(output) == whole
         if stage == "paint":
@@ -117,6 +117,7 @@ def test_stopped_anywhere_it_goes_on_with_the_same_bytes(
         output.unlink()
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_whole_files_and_goes_on(tmp_path: Path, clip: Path, style: Path) -> None:
     """A real SIGKILL, with the real encoder and command."""
     command = [
@@ -141,7 +142,7 @@ def test_a_killed_process_leaves_whole_files_and_goes_on(tmp_path: Path, clip: P
 def test_other_settings_do_not_go_on_with_these_frames(tmp_path: Path, clip: Path, style: Path) -> None:
     output = tmp_path / "out.mp4"
 
-    def stop(moment: stages.Moment) -> None:
+    def stop(moment: VideoProgress) -> None:
         if moment.stage == "paint":
             raise Killed
 
@@ -168,11 +169,12 @@ def test_nothing_is_carried_over_a_cut(tmp_path: Path, style: Path) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(after, expected, strict=True))
 
 
+@pytest.mark.slow
 def test_shots_in_processes_of_their_own(tmp_path: Path, style: Path) -> None:
     """With the compact encoder: a process of its own knows nothing of the tiny one."""
     clip = cut_clip(tmp_path)
     recipe = QUICK.replace(picture=QUICK.picture.replace(iterations=(2, 2, 2)))
-    told: list[stages.Moment] = []
+    told: list[VideoProgress] = []
     result = paint(
         clip, style, tmp_path / "out.mkv", recipe, processes=2, limit=6, codec="ffv1", on_moment=told.append
     )
@@ -230,16 +232,15 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
 ) -> None:
     output, written = tmp_path / "out.mp4", []
 
-    def full(path: Path, data: bytes) -> int:
+    def write_until_full(path: Path, data: bytes) -> None:
         if "pass1" in str(path) and len(written) == 3:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if "pass1" in str(path):
             written.append(path)
-        with path.open("wb") as file:
-            return file.write(data)
+        write_atomically(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store.Path, "write_bytes", full)
+        patch.setattr(store, "write_atomically", write_until_full)
         with pytest.raises(VideoError, match="the disk is full; make room and run again"):
             paint(clip, style, output)
     fresh: list[int] = []
@@ -248,34 +249,13 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     assert len(list(read(open_clip(output)))) == 5
 
 
-@pytest.mark.parametrize(
-    "which", ["no folder", "the clip itself", "an unknown ending", "a folder in the way"]
-)
-def test_an_output_that_cannot_be_is_refused_at_once(
-    tmp_path: Path, clip: Path, style: Path, which: str
-) -> None:
-    (tmp_path / "folder.mp4").mkdir()
-    output = {
-        "no folder": tmp_path / "nowhere" / "out.mp4",
-        "the clip itself": clip,
-        "an unknown ending": tmp_path / "out.doc",
-        "a folder in the way": tmp_path / "folder.mp4",
-    }[which]
-    with pytest.raises(VideoError):
-        jobs.prepare_video(clip, style, output, QUICK)
-    assert clip.stat().st_size > 0
-    assert not list(tmp_path.glob("*.work"))
-
-
-# -- colours -----------------------------------------------------------------------------------------------
-
-
+@pytest.mark.slow
 def test_colours_of_the_film_stay_and_those_of_the_style_are_fixed_by_its_first_frame(
     clip: Path, style: Path, tmp_path: Path
 ) -> None:
     def frames(kind: str) -> list[np.ndarray]:
         recipe = QUICK.replace(picture=QUICK.picture.replace(size=96, colours=kind))
-        job = jobs.prepare_video(clip, style, tmp_path / f"{kind}.mkv", recipe, codec="ffv1")
+        job = prepare_video(clip, style, tmp_path / f"{kind}.mkv", recipe, codec="ffv1")
         palettes = {one.palette is None for one in job.styles}
         assert palettes == {kind == "style"}
         stages.run_video(job)
@@ -285,17 +265,9 @@ def test_colours_of_the_film_stay_and_those_of_the_style_are_fixed_by_its_first_
     found = {kind: frames(kind) for kind in ("style", "content", "match")}
 
     def chroma(a: np.ndarray, b: np.ndarray) -> float:
-        one, other = (to_oklab(store.from_pixels(x))[:, 1:] for x in (a, b))
+        one, other = (to_oklab(from_pixels(x))[:, 1:] for x in (a, b))
         return float((one - other).abs().mean())
 
     for a, b, c in zip(found["content"], filmed, found["style"], strict=True):
         assert chroma(a, b) < 0.5 * chroma(c, b)
     assert any((a != b).any() for a, b in zip(found["match"], found["style"], strict=True))
-
-
-def test_a_video_of_which_nothing_would_be_painted_is_refused(
-    clip: Path, style: Path, tmp_path: Path
-) -> None:
-    recipe = QUICK.replace(picture=QUICK.picture.replace(colours="only"))
-    with pytest.raises(VideoError, match="colours 'only'"):
-        jobs.prepare_video(clip, style, tmp_path / "out.mkv", recipe)
