@@ -224,7 +224,7 @@ def verdict(report: SteadinessReport) -> str:
     text = f"{word}: the painting measures {grey_levels(result.error):.1f} grey levels, {reference}"
     if steady and result.error > STEADY_RATIO * film.error:
         text += (
-            " It is many times the film's warp error only because the film is so smooth "
-            f"({grey_levels(film.error):.1f} grey levels)."
+            f" The film measures only {grey_levels(film.error):.1f}, because it is smoother than strokes: "
+            "hence the high ratio of the warp errors."
         )
     return text
