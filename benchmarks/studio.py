@@ -1,8 +1,8 @@
-"""What a guest of the studio waits for: first preview, first frame, the page meanwhile, 50 at once.
+"""What a user of the studio waits for: first preview, first frame, the page meanwhile, 50 at once.
 
     python benchmarks/studio.py [--out benchmarks/results]
 
-Starts a studio of its own in a temporary folder, at the defaults; the photograph has 12 megapixels.
+Starts a studio with default settings in a temporary folder; the photograph has 12 megapixels.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -68,72 +69,74 @@ class Server:
         ]
         self.process = subprocess.Popen([*command, "--data", str(folder)], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
-        found = re.search(r"http://\S+", self.process.stdout.readline())
-        assert found is not None
-        self.http = httpx.Client(base_url=found[0], timeout=600)
+        address = re.search(r"http://\S+", self.process.stdout.readline())
+        assert address is not None
+        self.http = httpx.Client(base_url=address[0], timeout=600)
         while self.http.get("/readyz").status_code != 200:
             time.sleep(0.05)
         self.seconds = time.perf_counter() - begin
 
     def post(self, content: bytes, style: str = "wave", **parts: Any) -> str:
-        answer = self.http.post(
+        response = self.http.post(
             "/v1/jobs", files={"content": ("x", content)}, data={"style_id": style, **parts}
         )
-        assert answer.status_code in (200, 202), answer.text
-        return str(answer.json()["id"])
+        assert response.status_code in (200, 202), response.text
+        return str(response.json()["id"])
 
     def job(self, job: str) -> dict[str, Any]:
         return dict(self.http.get(f"/v1/jobs/{job}").json())
 
-    def until(self, job: str, what: Any) -> dict[str, Any]:
+    def wait_until(self, job: str, condition: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        """The job as soon as the condition holds for it, or it failed."""
         while True:
-            found = self.job(job)
-            if what(found) or found["state"] in ("failed", "cancelled"):
-                assert found["error"] is None, found["error"]
-                return found
+            view = self.job(job)
+            if condition(view) or view["state"] in ("failed", "cancelled"):
+                assert view["error"] is None, view["error"]
+                return view
             time.sleep(0.02)
 
     def memory(self) -> dict[str, float]:
-        """MB of each process, shared pages counted once."""
-        found = {}
-        for one in [
-            psutil.Process(self.process.pid),
-            *psutil.Process(self.process.pid).children(recursive=True),
-        ]:
-            name = " ".join(one.cmdline()[-3:])
-            kind = "worker" if "studio.work" in name else "forkserver" if "forkserver" in name else "server"
-            found[f"{kind} {one.pid}"] = round(one.memory_full_info().uss / 1e6)
-        return found
+        """MB that each process has for itself, without pages that it shares with others."""
+        megabytes = {}
+        server = psutil.Process(self.process.pid)
+        for process in [server, *server.children(recursive=True)]:
+            command = " ".join(process.cmdline())
+            kinds = {"impasto.studio.worker": "worker", "forkserver": "forkserver"}
+            kind = next((kind for part, kind in kinds.items() if part in command), "server")
+            megabytes[f"{kind} {process.pid}"] = round(process.memory_full_info().uss / 1e6)
+        return megabytes
 
 
-def picture(server: Server) -> dict[str, float]:
+def paint_picture(server: Server) -> dict[str, float]:
     """Seconds from the upload of 12 megapixels: accepted, first preview, finished."""
-    server.until(server.post(photograph(256, 256), recipe='{"size": 64}'), lambda job: job["state"] == "done")
+    server.wait_until(
+        server.post(photograph(256, 256), recipe='{"size": 64}'), lambda view: view["state"] == "done"
+    )
     begin = time.perf_counter()
     job = server.post(photograph(4032, 3024))
     accepted = time.perf_counter() - begin
-    server.until(job, lambda found: found["preview"])
+    server.wait_until(job, lambda view: view["preview"])
     preview = time.perf_counter() - begin
-    server.until(job, lambda found: found["state"] == "done")
+    server.wait_until(job, lambda view: view["state"] == "done")
     return {"accepted": accepted, "first preview": preview, "finished": time.perf_counter() - begin}
 
 
-def moving(server: Server, folder: Path) -> dict[str, float]:
-    """Seconds from the upload of a clip: the first frame as a look, and at full size."""
+def paint_clip(server: Server, folder: Path) -> dict[str, float]:
+    """Seconds from the upload of a clip to a small painting of its first frame, and to the first frame."""
     begin = time.perf_counter()
     job = server.post(clip(folder))
-    server.until(job, lambda found: found["preview"])
-    look = time.perf_counter() - begin
-    server.until(job, lambda found: (found["frame"] or 0) >= 1)
+    server.wait_until(job, lambda view: view["preview"])
+    preview = time.perf_counter() - begin
+    server.wait_until(job, lambda view: (view["frame"] or 0) >= 1)
     first = time.perf_counter() - begin
     server.http.delete(f"/v1/jobs/{job}")
-    return {"first frame, small": look, "first frame": first}
+    return {"first frame, small": preview, "first frame": first}
 
 
 def latency(server: Server, count: int = 200) -> dict[str, float]:
     """Milliseconds of the page and of a job while the worker paints."""
     job = server.post(photograph(800, 600), recipe='{"iterations": [100000], "tolerance": 0}')
-    server.until(job, lambda found: found["preview"])
+    server.wait_until(job, lambda view: view["preview"])
     waits = []
     for _ in range(count):
         for path in ("/", f"/v1/jobs/{job}"):
@@ -149,21 +152,21 @@ def latency(server: Server, count: int = 200) -> dict[str, float]:
     }
 
 
-def crowd(server: Server, clients: int = 50) -> dict[str, float]:
+def many_clients(server: Server, clients: int = 50) -> dict[str, float]:
     """Fifty clients at once: seconds until all are accepted, and finished; the page meanwhile."""
     tiny = '{"size": 48, "coarsest": 48, "iterations": [3]}'
     pictures = [photograph(64 + n, 64) for n in range(clients)]
     begin, waits = time.perf_counter(), []
     with ThreadPoolExecutor(clients) as pool:
-        posted = [pool.submit(server.post, one, recipe=tiny) for one in pictures]
+        posted = [pool.submit(server.post, picture, recipe=tiny) for picture in pictures]
         while not all(task.done() for task in posted):
-            at = time.perf_counter()
+            asked = time.perf_counter()
             assert server.http.get("/").status_code == 200
-            waits.append(1000 * (time.perf_counter() - at))
+            waits.append(1000 * (time.perf_counter() - asked))
             time.sleep(0.02)
     accepted = time.perf_counter() - begin
     for task in posted:
-        server.until(task.result(), lambda found: found["state"] == "done")
+        server.wait_until(task.result(), lambda view: view["state"] == "done")
     return {
         "accepted": accepted, "finished": time.perf_counter() - begin,
         "page, median ms": statistics.median(waits), "page, longest ms": max(waits),
@@ -178,23 +181,23 @@ def main() -> None:
         folder = Path(name)
         server = Server(folder / "data")
         try:
-            found: dict[str, Any] = {
+            figures: dict[str, Any] = {
                 "machine": {
                     "cores": os.cpu_count(),
                     "load": os.getloadavg()[0],
                     "processor": platform.machine(),
                 },
                 "ready, seconds": server.seconds,
-                "picture of 12 megapixels, seconds": picture(server),
-                "clip, seconds": moving(server, folder),
+                "picture of 12 megapixels, seconds": paint_picture(server),
+                "clip, seconds": paint_clip(server, folder),
                 "beside a busy worker, ms": latency(server),
-                "fifty at once": crowd(server),
+                "fifty at once": many_clients(server),
                 "memory, MB": server.memory(),
             }
         finally:
             server.process.terminate()
             server.process.wait(30)
-    text = json.dumps(found, indent=2, default=float)
+    text = json.dumps(figures, indent=2, default=float)
     print(text)
     if out is not None:
         (out / "studio.json").write_text(text + "\n", encoding="utf-8")

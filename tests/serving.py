@@ -1,4 +1,4 @@
-"""A studio of its own for a test: as a process that can be killed, or in this one without a worker."""
+"""A studio for a test: as a process that can be killed, or in the test's own process without a worker."""
 
 from __future__ import annotations
 
@@ -14,21 +14,25 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+from fastapi.testclient import TestClient
 from PIL import Image
 
 from clips import moving_square, texture, write_clip
+from impasto.studio.app import create_app
+from impasto.studio.settings import StudioSettings
 
-#: A picture that a test can wait for.
+#: Settings of a picture that a test can wait for.
 TINY = {"size": 48, "coarsest": 48, "iterations": [3], "tolerance": 0}
-#: One that a test can do something in the middle of.
+#: Settings of a picture that is still being painted while a test does something.
 LONG = {"size": 64, "coarsest": 64, "iterations": [100000], "tolerance": 0}
-TINY_CLIP = {"evaluations": 2, "fill_evaluations": [2, 2], "flow_size": 64}
+TINY_CLIP = {"following_iterations": 2, "fill_iterations": [2, 2], "flow_size": 64}
 
 
 def encoded(kind: str = "JPEG", size: tuple[int, int] = (64, 48), seed: int = 0, **options: Any) -> bytes:
@@ -46,7 +50,7 @@ def clip_bytes(folder: Path, count: int = 4, name: str = "in.mp4", **options: An
 
 @cache
 def _samples() -> str:
-    """Where all servers of this run keep our own style pictures: painting them takes some seconds."""
+    """A folder for the built-in pictures of all servers of this run: rendering them takes some seconds."""
     folder = tempfile.mkdtemp(prefix="impasto-samples-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -58,7 +62,7 @@ class Studio:
     def __init__(self, folder: Path, *flags: str) -> None:
         self.folder, self.flags = folder, flags
         self.process: subprocess.Popen[str] | None = None
-        self.said: list[str] = []
+        self.output: list[str] = []
 
     def start(self, *, ready: bool = True) -> Studio:
         """Start, and wait until it can paint."""
@@ -71,7 +75,7 @@ class Studio:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
-        self.said = []
+        self.output = []
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
         self.url = self.wait(self._address)
         self.http = httpx.Client(base_url=self.url, timeout=300)
@@ -80,13 +84,13 @@ class Studio:
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         for line in process.stdout or ():
-            self.said.append(line)
+            self.output.append(line)
 
     def _address(self) -> str:
         assert self.process is not None
-        assert self.process.poll() is None, "".join(self.said)
-        found = re.search(r"http://[\d.]+:\d+", "".join(self.said))
-        return found[0] if found else ""
+        assert self.process.poll() is None, "".join(self.output)
+        match = re.search(r"http://[\d.]+:\d+", "".join(self.output))
+        return match[0] if match else ""
 
     def answers(self, path: str) -> bool:
         try:
@@ -94,18 +98,20 @@ class Studio:
         except httpx.TransportError:
             return False
 
-    def wait(self, what: Any, seconds: float = 120) -> Any:
-        """The first true answer of ``what``."""
+    def wait(self, condition: Callable[[], Any], seconds: float = 120) -> Any:
+        """The first true value that ``condition`` returns."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            found = what()
-            if found:
-                return found
+            value = condition()
+            if value:
+                return value
             time.sleep(0.05)
-        raise AssertionError(f"waited {seconds} s in vain; the studio said: {''.join(self.said)[-2000:]}")
+        raise AssertionError(
+            f"waited {seconds} s in vain; the studio printed: {''.join(self.output)[-2000:]}"
+        )
 
     def kill(self) -> None:
-        """As the kernel would, without a word."""
+        """As the kernel would, without a chance to clean up."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(20)
@@ -132,34 +138,40 @@ class Studio:
         return post(self.http, content, recipe, **parts)
 
     def job(self, job: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.http.get(f"/v1/jobs/{job}").json()
-        return found
+        view: dict[str, Any] = self.http.get(f"/v1/jobs/{job}").json()
+        return view
 
     def finished(self, job: str, seconds: float = 120) -> dict[str, Any]:
         """The job at its end."""
-        found: dict[str, Any] = self.wait(
-            lambda: one if (one := self.job(job))["state"] in ("done", "failed", "cancelled") else None,
+        view: dict[str, Any] = self.wait(
+            lambda: view if (view := self.job(job))["state"] in ("done", "failed", "cancelled") else None,
             seconds,
         )
-        return found
+        return view
 
     def running(self, job: str) -> dict[str, Any]:
-        """The job when it has shown something."""
-        found: dict[str, Any] = self.wait(lambda: one if (one := self.job(job))["preview"] else None)
-        return found
+        """The job when it has its first preview."""
+        view: dict[str, Any] = self.wait(lambda: view if (view := self.job(job))["preview"] else None)
+        return view
 
 
 def post(
     http: Any, content: bytes | None = None, recipe: dict[str, Any] | str = TINY, **parts: Any
 ) -> httpx.Response:
-    """POST a job: one of our styles unless ``files`` has a style."""
+    """POST a job, with a style of noise unless the arguments name a style."""
     files: list[tuple[str, Any]] = [("content", ("x", encoded() if content is None else content))]
     files += parts.pop("files", [])
     data = {"recipe": recipe if isinstance(recipe, str) else json.dumps(recipe or TINY)} | parts
     if not any(name in ("style", "style_id") for name, _ in files) and "style_id" not in data:
         files.append(("style", ("x", encoded("PNG", (40, 40), 7))))
-    answer: httpx.Response = http.post("/v1/jobs", files=files, data=data)
-    return answer
+    response: httpx.Response = http.post("/v1/jobs", files=files, data=data)
+    return response
+
+
+def without_workers(folder: Path, **settings: Any) -> TestClient:
+    """A client of a studio in this process, whose jobs wait for ever."""
+    app = create_app(StudioSettings(data=folder, **settings))
+    return TestClient(app, base_url="http://127.0.0.1:7860", raise_server_exceptions=False)
 
 
 def pixels(data: bytes) -> np.ndarray:

@@ -16,7 +16,7 @@ from impasto.studio.settings import StudioSettings
 
 __all__ = ["register", "studio"]
 
-MODULES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "av", "cv2")
+_REQUIRED_MODULES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "av", "cv2")
 SERVER = Group("Server", help="Where it listens, what it accepts, what it keeps.", sort_key=1)
 
 
@@ -33,59 +33,66 @@ def studio(
 ) -> int:
     """Open the studio: a page for pictures and clips, and an HTTP API behind it.
 
-    It listens at 127.0.0.1 alone unless told otherwise. What was accepted is painted even if it is stopped or
-    killed in between: it goes on at the next start with the same --data.
+    It listens on 127.0.0.1 only, unless told otherwise. Accepted jobs are painted even if the studio is
+    stopped
+    or killed in between: they resume at the next start with the same --data.
 
     Parameters
     ----------
     open_page
-        Open the page in the browser; default: where there is a desktop.
+        Open the page in the browser; default: only on a desktop.
     verbose
-        A line for each request on stderr; never what was sent.
+        Log one line per request to stderr; never what was sent.
     """
-    require_extra("studio", MODULES, "the studio", RecipeError)
-    chosen = _chosen(settings)
-    chosen.require_safe()
+    require_extra("studio", _REQUIRED_MODULES, "the studio", RecipeError)
+    options = _with_token_from_environment(settings)
+    options.require_safe()
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
     for name in ("httpx", "multipart", "python_multipart", "PIL", "filelock"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    listening = _listen(chosen.host, chosen.port)
-    address = _address(listening, chosen.host)
+    listener = _listen(options.host, options.port)
+    address = _address(listener, options.host)
     import uvicorn
 
-    from impasto.studio.http.app import create_app
-    from impasto.studio.sandbox import isolation
+    from impasto.studio.app import create_app
+    from impasto.studio.sandbox.isolation import start_forkserver
 
-    application = create_app(chosen)
-    application.state.studio.supervisor.take()
-    isolation.start()  # it keeps a socket in the folder for temporary files, whose path must be short
-    tempfile.tempdir = str(chosen.data / "incoming")  # uploads on their way; /tmp may be memory
+    application = create_app(options)
+    application.state.studio.supervisor.lock_data_folder()
+    # The fork server's socket needs a short path, so it has to start before the folder for temporary files
+    # is changed. Uploads are spooled in that folder; the usual one, /tmp, may be kept in memory.
+    start_forkserver()
+    tempfile.tempdir = str(options.data / "incoming")
     config = uvicorn.Config(
         application, http="h11", ws="none", access_log=False, log_level="warning", server_header=False,
-        forwarded_allow_ips=list(chosen.forwarded_allow),
+        forwarded_allow_ips=list(options.forwarded_allow),
         timeout_graceful_shutdown=3, timeout_keep_alive=30, limit_concurrency=1000,
     )  # fmt: skip
-    if chosen.insecure and not chosen.loopback and chosen.token is None:
+    if options.insecure and not options.loopback and options.token is None:
         print("impasto: anyone who reaches this address may paint here (--insecure)", file=sys.stderr)
     print(f"Impasto's studio is at {address} (Ctrl-C ends it)", flush=True)
-    if open_page or (open_page is None and chosen.loopback and _at_a_desktop()):
+    if open_page or (open_page is None and options.loopback and _has_desktop()):
         import webbrowser
 
         webbrowser.open(address)
-    server = uvicorn.Server(config)
-    server.run(sockets=[listening])
+    uvicorn.Server(config).run(sockets=[listener])
     return 0
 
 
-def _chosen(settings: StudioSettings | None) -> StudioSettings:
-    """A command line is seen by every user of the machine, so a token may come from the environment."""
-    given = {name: getattr(settings, name) for name in (settings.model_fields_set if settings else ())}
-    secret = os.environ.pop("IMPASTO_STUDIO_TOKEN", "")
-    return StudioSettings(**({"token": secret} if secret and not given.get("token") else {}) | given)
+def _with_token_from_environment(settings: StudioSettings | None) -> StudioSettings:
+    """The flags, and the token from the environment: a command line is seen by every user of the machine.
+
+    The variable is removed, so that no child process inherits the secret.
+    """
+    flags = settings.model_dump(exclude_unset=True) if settings else {}
+    token = os.environ.pop("IMPASTO_STUDIO_TOKEN", "")
+    if token and not flags.get("token"):
+        flags["token"] = token
+    return StudioSettings(**flags)
 
 
-def _at_a_desktop() -> bool:
-    """Somebody sits here: not a service, and no terminal that a browser of text would take over."""
+def _has_desktop() -> bool:
+    """Whether a browser window can be opened: this is no service, and no terminal without a desktop."""
     windows = sys.platform != "linux" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
     return sys.stdout.isatty() and windows
 
@@ -93,16 +100,16 @@ def _at_a_desktop() -> bool:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(1024)
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
     except OSError as error:
         got = f"nothing can listen at {host}:{port}: {error.strerror or error}"
         raise RecipeError(got, remedy="stop the other program, or choose another --port") from None
-    return listening
+    return listener
 
 
-def _address(listening: socket.socket, host: str) -> str:
+def _address(listener: socket.socket, host: str) -> str:
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{listening.getsockname()[1]}/"
+    return f"http://{name}:{listener.getsockname()[1]}/"

@@ -1,5 +1,10 @@
-"""The studio: a page and an HTTP API over a durable queue of pictures and clips.
+"""The studio: a web page and an HTTP API over a durable queue of pictures and clips.
 
-Accepting and painting are apart: the server takes uploads, has them decoded in a child under limits and
-writes a row; a worker process paints. The two meet in one SQLite file and the folders beside it.
+Two kinds of process share one SQLite file and the folders beside it. The server takes uploads, has them
+decoded in a sandboxed child process and adds a row to the queue. A worker process claims the row and paints
+it.
+
+Rooms, bottom up: ``settings`` and ``errors``; ``queue`` (rows and files of jobs); ``sandbox`` (decoding
+under limits); ``intake`` (from a request to a row) and ``worker`` (from a row to a result); ``http``
+(routes); ``app``.
 """

@@ -1,4 +1,4 @@
-"""A studio from Python: send a photograph or a clip, wait for the painting.
+"""A Python client of the studio: send a photograph or a clip, wait for the painting.
 
 >>> from impasto.studio.client import Client
 >>> studio = Client("http://127.0.0.1:7860")
@@ -20,20 +20,22 @@ from typing import Any
 import httpx
 
 from impasto.errors import ImpastoError
+from impasto.files import write_atomically
 
-__all__ = ["Client", "Job", "Painted", "StudioError"]
+__all__ = ["Client", "RemoteJob", "RemoteResult", "StudioError"]
 
 PathLike = str | os.PathLike[str]
-_FINAL = ("done", "failed", "cancelled")
+_FINAL_STATES = ("done", "failed", "cancelled")
+_EVENT_TIMEOUT = 40.0  # seconds; the studio sends something every 15
 
 
 class StudioError(ImpastoError):
     """The studio refused a request, failed at a job, or does not answer.
 
     Attributes:
-        status: HTTP status; 0: no answer, or a job that failed.
-        field: the setting or the part of the form that it is about.
-        retry_after: seconds to wait before asking again, where the studio says so.
+        status: HTTP status; 0 if there was no answer, or if a job failed.
+        field: the setting or the form part that it is about.
+        retry_after: seconds to wait before the next try, if the studio says so.
     """
 
     def __init__(
@@ -51,49 +53,46 @@ class StudioError(ImpastoError):
 
 
 @dataclass(frozen=True)
-class Job:
-    """A job as the studio describes it; ``all`` has every field of the API."""
+class RemoteJob:
+    """A job as the studio describes it; ``fields`` has every field of the API."""
 
     id: str
     state: str
     progress: float
     eta: float | None
     error: str | None
-    all: Mapping[str, Any]
+    fields: Mapping[str, Any]
 
     @property
     def final(self) -> bool:
-        """Done, failed or cancelled."""
-        return self.state in _FINAL
+        """Whether it is done, failed or cancelled."""
+        return self.state in _FINAL_STATES
 
 
 @dataclass(frozen=True)
-class Painted:
-    """A result: the bytes of a picture with its recipe inside, or of an MP4."""
+class RemoteResult:
+    """A result: the bytes of a picture with its recipe embedded, or of an MP4."""
 
-    job: Job
+    job: RemoteJob
     data: bytes
 
     def save(self, path: PathLike) -> Path:
         """Write it, whole or not at all."""
         target = Path(path)
-        partial = target.with_name(target.name + ".partial")
         try:
-            partial.write_bytes(self.data)
-            partial.replace(target)
+            write_atomically(target, self.data)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise StudioError(f"'{target}' cannot be written: {error.strerror}") from None
         return target
 
 
 class Client:
-    """One studio.
+    """A connection to one studio.
 
     Args:
         url: its address.
-        token: its secret, where it has one.
-        timeout: seconds to wait for an answer; painting takes as long as it takes.
+        token: its secret, if it has one.
+        timeout: seconds to wait for an answer; waiting for a painting has no limit.
     """
 
     def __init__(
@@ -111,12 +110,12 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._http.close()
 
     def styles(self) -> list[str]:
-        """Names of the studio's own styles."""
-        return [one["id"] for one in self._request("GET", "/v1/styles").json()]
+        """Names of the built-in styles."""
+        return [style["id"] for style in self._request("GET", "/v1/styles").json()]
 
     def submit(
         self,
@@ -128,120 +127,134 @@ class Client:
         preset: str = "fast",
         video: Mapping[str, Any] | None = None,
         **settings: Any,
-    ) -> Job:
-        """Have something painted; returns at once.
+    ) -> RemoteJob:
+        """Have something painted; returns as soon as the studio has accepted it.
 
         Args:
             content: a picture or a clip.
-            style: the name of one of the studio's styles, or a picture; or several of these.
+            style: the name of a built-in style, or a picture; or several of these.
+            mask, style_mask: pictures of regions, see docs/control.md.
             video: settings of a clip.
-            settings: any field of :class:`~impasto.recipe.Recipe`, over the preset's.
+            settings: any field of :class:`~impasto.recipe.Recipe`; they override the preset's.
 
         Raises:
-            StudioError: refused, with the studio's line.
+            StudioError: with the studio's message if it refused.
         """
         styles = [style] if isinstance(style, (str, os.PathLike)) else list(style)
-        own = set(self.styles())
+        built_in = set(self.styles())
         fields: list[tuple[str, Any]] = [("preset", (None, preset)), ("recipe", (None, json.dumps(settings)))]
         if video is not None:
             fields.append(("video", (None, json.dumps(dict(video)))))
         with ExitStack() as stack:
 
-            def file(path: PathLike) -> Any:
+            def upload(path: PathLike) -> Any:
                 try:
                     return ("upload", stack.enter_context(Path(path).open("rb")))
                 except OSError as error:
                     raise StudioError(f"'{path}' cannot be read: {error.strerror}") from None
 
-            fields.append(("content", file(content)))
-            for one in styles:
-                named = isinstance(one, str) and one in own
-                fields.append(("style_id", (None, one)) if named else ("style", file(one)))
-            fields += [("mask", file(one)) for one in mask]
-            fields += [("style_mask", file(one)) for one in style_mask]
-            return _job(self._request("POST", "/v1/jobs", files=fields).json())
+            fields.append(("content", upload(content)))
+            for path in styles:
+                if isinstance(path, str) and path in built_in:
+                    fields.append(("style_id", (None, path)))
+                else:
+                    fields.append(("style", upload(path)))
+            fields += [("mask", upload(path)) for path in mask]
+            fields += [("style_mask", upload(path)) for path in style_mask]
+            return _to_job(self._request("POST", "/v1/jobs", files=fields).json())
 
-    def job(self, job: str) -> Job:
-        """How a job stands."""
-        return _job(self._request("GET", f"/v1/jobs/{job}").json())
+    def job(self, job_id: str) -> RemoteJob:
+        """State and progress of a job."""
+        return _to_job(self._request("GET", f"/v1/jobs/{job_id}").json())
 
-    def events(self, job: str) -> Iterator[Job]:
-        """The job at each change until it is finished; a lost connection is taken up again."""
-        last: Job | None = None
+    def events(self, job_id: str) -> Iterator[RemoteJob]:
+        """The job at each change until it is finished; a lost connection is opened again."""
+        last: RemoteJob | None = None
         while last is None or not last.final:
             try:
-                with self._http.stream("GET", f"/v1/jobs/{job}/events", timeout=40.0) as answer:
-                    if answer.status_code != 200:
-                        answer.read()
-                        _raise(answer)
-                    for line in answer.iter_lines():
+                with self._http.stream(
+                    "GET", f"/v1/jobs/{job_id}/events", timeout=_EVENT_TIMEOUT
+                ) as response:
+                    if response.status_code != 200:
+                        response.read()
+                        raise _to_error(response)
+                    for line in response.iter_lines():
                         if line.startswith("data:"):
-                            last = _job(json.loads(line[5:]))
+                            last = _to_job(json.loads(line[5:]))
                             yield last
             except httpx.TransportError:
                 time.sleep(1.0)
             if last is None or not last.final:
-                last = self.job(job)  # also tells whether it was deleted
+                last = self.job(job_id)  # raises if it was deleted meanwhile
                 yield last
 
-    def result(self, job: str, *, format: str = "png", strength: float = 1.0) -> Painted:
+    def result(self, job_id: str, *, format: str = "png", strength: float = 1.0) -> RemoteResult:
         """The finished picture or clip.
 
+        Args:
+            format: ``png``, ``jpeg`` or ``webp``.
+            strength: 1 is the result, 0 the content.
+
         Raises:
-            StudioError: there is none; of a failed job, why.
+            StudioError: there is no result; for a failed job with the reason.
         """
-        found = self.job(job)
-        if found.state == "failed":
-            raise StudioError(found.error or "the job failed")
-        asked = {"format": format, "strength": strength}
-        return Painted(found, self._request("GET", f"/v1/jobs/{job}/result", params=asked).content)
+        job = self.job(job_id)
+        if job.state == "failed":
+            raise StudioError(job.error or "the job failed")
+        query = {"format": format, "strength": strength}
+        return RemoteResult(job, self._request("GET", f"/v1/jobs/{job_id}/result", params=query).content)
 
-    def paint(self, content: PathLike, style: PathLike | Sequence[PathLike], **options: Any) -> Painted:
-        """Submit, wait, fetch. Arguments as :meth:`submit`."""
-        submitted = self.submit(content, style, **options)
-        for _ in self.events(submitted.id):
+    def paint(self, content: PathLike, style: PathLike | Sequence[PathLike], **options: Any) -> RemoteResult:
+        """Submit a job, wait for it and fetch its result. Arguments as :meth:`submit`."""
+        job = self.submit(content, style, **options)
+        for _ in self.events(job.id):
             pass
-        return self.result(submitted.id)
+        return self.result(job.id)
 
-    def cancel(self, job: str) -> Job:
-        """Stop it; the best so far is kept."""
-        return _job(self._request("POST", f"/v1/jobs/{job}/cancel").json())
+    def cancel(self, job_id: str) -> RemoteJob:
+        """Stop a job; the best picture so far is kept."""
+        return _to_job(self._request("POST", f"/v1/jobs/{job_id}/cancel").json())
 
-    def again(self, job: str, **settings: Any) -> Job:
-        """The same files with some settings changed."""
-        return _job(self._request("POST", f"/v1/jobs/{job}/again", json={"recipe": settings}).json())
+    def again(self, job_id: str, **settings: Any) -> RemoteJob:
+        """Paint the same files with some settings changed."""
+        return _to_job(self._request("POST", f"/v1/jobs/{job_id}/again", json={"recipe": settings}).json())
 
-    def delete(self, job: str) -> None:
-        """Delete everything of a job."""
-        self._request("DELETE", f"/v1/jobs/{job}")
+    def delete(self, job_id: str) -> None:
+        """Stop a job and delete all its files."""
+        self._request("DELETE", f"/v1/jobs/{job_id}")
 
     def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
-            answer = self._http.request(method, path, **options)
+            response = self._http.request(method, path, **options)
         except httpx.TransportError as error:
             got = f"the studio at {self._http.base_url} does not answer ({error or type(error).__name__})"
             raise StudioError(got, remedy="start it with `impasto studio`, or check the address") from None
         except httpx.InvalidURL as error:
-            raise StudioError(f"the address is not one: {error}", "as http://127.0.0.1:7860") from None
-        if answer.status_code >= 400:
-            _raise(answer)
-        return answer
+            raise StudioError(
+                f"the studio's address is not a URL: {error}", "such as http://127.0.0.1:7860"
+            ) from None
+        if response.status_code >= 400:
+            raise _to_error(response)
+        return response
 
 
-def _job(found: Mapping[str, Any]) -> Job:
-    return Job(found["id"], found["state"], found["progress"], found["eta"], found["error"], found)
+def _to_job(fields: Mapping[str, Any]) -> RemoteJob:
+    return RemoteJob(
+        fields["id"], fields["state"], fields["progress"], fields["eta"], fields["error"], fields
+    )
 
 
-def _raise(answer: httpx.Response) -> None:
+def _to_error(response: httpx.Response) -> StudioError:
+    """The error that a response reports; a proxy in between may answer with something else than JSON."""
     try:
-        said = answer.json()
+        body = response.json()
     except ValueError:
-        said = {}
-    line = said.get("detail") if isinstance(said, dict) else None
-    wait = answer.headers.get("retry-after", "")
-    raise StudioError(
-        line or f"the studio answered {answer.status_code}",
-        status=answer.status_code,
-        field=said.get("field") if isinstance(said, dict) else None,
-        retry_after=float(wait) if wait.isdigit() else None,
+        body = None
+    fields = body if isinstance(body, dict) else {}
+    retry_after = response.headers.get("retry-after", "")
+    return StudioError(
+        fields.get("detail") or f"the studio answered {response.status_code}",
+        status=response.status_code,
+        field=fields.get("field"),
+        retry_after=float(retry_after) if retry_after.isdigit() else None,
     )

@@ -1,1 +1,1 @@
-"""The HTTP interface: routes, answers, refusals, and who may ask."""
+"""The HTTP API: routes, access control and limits of request bodies. All work is done in the rooms below."""

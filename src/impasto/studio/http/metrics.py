@@ -1,49 +1,46 @@
-"""Figures for Prometheus, read from the queue when asked: they survive a restart, as the queue does."""
+"""Figures for Prometheus, read from the queue when asked, so that they survive a restart."""
 
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from impasto.studio.queue.jobs import Jobs
+from impasto.studio.queue.jobs import FINAL_STATES, JobStore
 from impasto.studio.settings import StudioSettings
 
-__all__ = ["exposition"]
+__all__ = ["metrics_text"]
 
 
-class _Queue(Collector):
-    def __init__(self, jobs: Jobs, settings: StudioSettings) -> None:
-        self.jobs, self.settings = jobs, settings
+class _QueueCollector(Collector):
+    def __init__(self, store: JobStore, settings: StudioSettings) -> None:
+        self._store, self._settings = store, settings
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        states = GaugeMetricFamily("impasto_jobs", "Jobs that are kept, by state.", labels=["state"])
-        counts = self.jobs.counts()
-        for state in ("queued", "running", "done", "failed", "cancelled"):
-            states.add_metric([state], counts.get(state, 0))
-        yield states
-        workers = self.jobs.workers()
-        now = time.time()
-        ready = sum(bool(one["ready"]) and now - one["beat"] < 15.0 for one in workers)
-        yield GaugeMetricFamily("impasto_workers_ready", "Workers ready to paint.", value=ready)
-        finished = self.jobs.finished()
-        painted = [job for job in finished if job.state == "done" and job.seconds]
-        yield GaugeMetricFamily(
-            "impasto_painting_seconds", "Seconds of painting of all jobs that are kept.",
-            value=sum(job.seconds or 0.0 for job in painted),
-        )  # fmt: skip
-        kept = sum(job.bytes for job in finished)
-        yield GaugeMetricFamily("impasto_kept_bytes", "Bytes of finished jobs.", value=kept)
-        free = shutil.disk_usage(self.settings.data).free
-        yield GaugeMetricFamily("impasto_free_bytes", "Bytes free on the data folder's disk.", value=free)
+        by_state = GaugeMetricFamily("impasto_jobs", "Jobs that are kept, by state.", labels=["state"])
+        counts = self._store.count_by_state()
+        for state in ("queued", "running", *FINAL_STATES):
+            by_state.add_metric([state], counts.get(state, 0))
+        yield by_state
+        finished = self._store.finished_jobs()
+        painting_seconds = sum(job.seconds or 0.0 for job in finished if job.state == "done")
+        for name, help_text, value in (
+            ("impasto_workers_ready", "Workers ready to paint.", self._store.ready_worker_count()),
+            ("impasto_painting_seconds", "Seconds of painting of all jobs that are kept.", painting_seconds),
+            ("impasto_kept_bytes", "Bytes of finished jobs.", sum(job.bytes for job in finished)),
+            (
+                "impasto_free_bytes", "Bytes free on the data folder's disk.",
+                shutil.disk_usage(self._settings.data).free,
+            ),
+        ):  # fmt: skip
+            yield GaugeMetricFamily(name, help_text, value=value)
 
 
-def exposition(jobs: Jobs, settings: StudioSettings) -> bytes:
+def metrics_text(store: JobStore, settings: StudioSettings) -> bytes:
     """All figures in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Queue(jobs, settings))
+    registry.register(_QueueCollector(store, settings))
     return generate_latest(registry)

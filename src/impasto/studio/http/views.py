@@ -1,4 +1,4 @@
-"""What the API says: the shapes of its answers, and a job's row as one of them."""
+"""The JSON objects of the API."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from impasto.recipe import Recipe
-from impasto.studio.queue.jobs import FINAL, Job, Jobs
+from impasto.studio.queue.jobs import FINAL_STATES, JobStore, StudioJob
 from impasto.video.settings import VideoSettings
 
 __all__ = [
-    "Entry",
+    "ErrorView",
+    "JobStyleView",
     "JobView",
-    "Limits",
-    "Preset",
-    "Problem",
+    "PresetView",
+    "SampleView",
     "SettingsView",
-    "StyleUsed",
+    "UploadLimits",
     "job_view",
-    "title",
+    "sample_title",
 ]
 
 
-class Problem(BaseModel):
-    """Why something was refused."""
+class ErrorView(BaseModel):
+    """Why a request was refused."""
 
     detail: str = Field(description="One line: what was got, what is possible, what to do.")
-    field: str | None = Field(None, description="The setting or the part of the form that it is about.")
+    field: str | None = Field(None, description="The setting or the form part that it is about.")
 
 
-class Entry(BaseModel):
+class SampleView(BaseModel):
     """A style or a photograph that comes with the studio."""
 
     id: str
@@ -40,7 +40,7 @@ class Entry(BaseModel):
     picture: str = Field(description="Address of a JPEG at full size.")
 
 
-class StyleUsed(BaseModel):
+class JobStyleView(BaseModel):
     """A style of a job."""
 
     id: str | None = Field(description="Name of a style of the studio; null: uploaded.")
@@ -48,16 +48,16 @@ class StyleUsed(BaseModel):
     thumbnail: str
 
 
-class Preset(BaseModel):
-    """Settings by name."""
+class PresetView(BaseModel):
+    """A named set of settings."""
 
     name: str
     purpose: str
     settings: dict[str, Any]
 
 
-class Limits(BaseModel):
-    """What is accepted."""
+class UploadLimits(BaseModel):
+    """What the server accepts; fields of ``StudioSettings``."""
 
     upload_bytes: int
     pixels: int
@@ -67,22 +67,22 @@ class Limits(BaseModel):
 
 
 class SettingsView(BaseModel):
-    """All there is to set."""
+    """Everything that a job can be given."""
 
-    presets: list[Preset]
+    presets: list[PresetView]
     recipe: dict[str, Any] = Field(description="JSON schema of a picture's settings.")
     video: dict[str, Any] = Field(description="JSON schema of a clip's settings.")
-    limits: Limits
+    limits: UploadLimits
     version: str
 
 
 class JobView(BaseModel):
-    """A picture or clip that was asked for."""
+    """A picture or clip that a client asked for."""
 
     id: str
     kind: Literal["image", "video"]
     state: Literal["queued", "running", "done", "failed", "cancelled"]
-    position: int | None = Field(description="How many wait before it; null unless it waits.")
+    position: int | None = Field(description="How many jobs are before it; null unless it waits.")
     created: str
     started: str | None
     finished: str | None
@@ -104,36 +104,21 @@ class JobView(BaseModel):
     preset: str
     recipe: Recipe
     video: dict[str, Any] | None
-    styles: list[StyleUsed]
+    styles: list[JobStyleView]
     masks: int
     seconds: float | None = Field(description="Time spent painting.")
 
 
-def title(name: str) -> str:
+def sample_title(name: str) -> str:
     """A sample's name as people read it."""
     return name.replace("-", " ").capitalize()
 
 
-def _when(moment: float | None) -> str | None:
-    if moment is None:
-        return None
-    return datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
-
-
-def _styles(job: Job) -> list[StyleUsed]:
-    found = []
-    for number, one in enumerate(job.files["styles"]):
-        name = one["id"]
-        own = f"/v1/jobs/{job.id}/styles/{number}"
-        thumbnail = own if name is None else f"/v1/styles/{name}/thumbnail"
-        found.append(StyleUsed(id=name, title=title(name or "your own"), thumbnail=thumbnail))
-    return found
-
-
-def job_view(job: Job, jobs: Jobs) -> JobView:
-    """A row for its client."""
-    own = f"/v1/jobs/{job.id}"
-    version = job.preview + (1_000_000 if job.result else 0)
+def job_view(job: StudioJob, store: JobStore) -> JobView:
+    """A row as its client sees it."""
+    address = f"/v1/jobs/{job.id}"
+    # Different for each preview and for the result, so that browsers fetch the thumbnail again.
+    thumbnail_version = job.preview + (1_000_000 if job.result else 0)
     video = None
     if job.kind == "video":
         video = VideoSettings.model_validate_json(job.video or "{}").model_dump(mode="json")
@@ -141,12 +126,12 @@ def job_view(job: Job, jobs: Jobs) -> JobView:
         id=job.id,
         kind=job.kind,
         state=job.state,
-        position=jobs.position(job),
-        created=_when(job.created) or "",
-        started=_when(job.started),
-        finished=_when(job.finished),
+        position=store.position(job),
+        created=_timestamp(job.created) or "",
+        started=_timestamp(job.started),
+        finished=_timestamp(job.finished),
         progress=1.0 if job.state == "done" else job.progress,
-        eta=None if job.state in FINAL or job.eta is None else round(job.eta, 1),
+        eta=None if job.state in FINAL_STATES or job.eta is None else round(job.eta, 1),
         scale=job.scale,
         scales=job.scales,
         evaluation=job.evaluation,
@@ -154,16 +139,34 @@ def job_view(job: Job, jobs: Jobs) -> JobView:
         frames=job.frames,
         loss=job.loss,
         size=[job.height, job.width],
-        preview=f"{own}/preview?v={job.preview}" if job.preview else None,
-        content=f"{own}/content",
-        original=f"{own}/original" if job.kind == "video" else None,
-        thumbnail=f"{own}/thumbnail?v={version}",
-        result=f"{own}/result" if job.result else None,
+        preview=f"{address}/preview?v={job.preview}" if job.preview else None,
+        content=f"{address}/content",
+        original=f"{address}/original" if job.kind == "video" else None,
+        thumbnail=f"{address}/thumbnail?v={thumbnail_version}",
+        result=f"{address}/result" if job.result else None,
         error=job.error,
         preset=job.preset,
-        recipe=Recipe.from_json(job.recipe),
+        recipe=job.inputs.complete_recipe(),
         video=video,
-        styles=_styles(job),
-        masks=job.files["masks"],
+        styles=_style_views(job),
+        masks=job.inputs.masks,
         seconds=None if job.seconds is None else round(job.seconds, 2),
     )
+
+
+def _timestamp(seconds: float | None) -> str | None:
+    """Seconds since the epoch as ISO 8601 in UTC."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _style_views(job: StudioJob) -> list[JobStyleView]:
+    views = []
+    for number, name in enumerate(job.inputs.style_names):
+        if name is None:
+            title, thumbnail = "Your own", f"/v1/jobs/{job.id}/styles/{number}"
+        else:
+            title, thumbnail = sample_title(name), f"/v1/styles/{name}/thumbnail"
+        views.append(JobStyleView(id=name, title=title, thumbnail=thumbnail))
+    return views

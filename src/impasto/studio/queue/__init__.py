@@ -1,1 +1,1 @@
-"""The durable queue: jobs, who accepts them, who paints them, what is kept."""
+"""The queue: a row for each job in SQLite, and a folder of files beside it. Nothing here loads PyTorch."""

@@ -1,9 +1,10 @@
-"""The queue: one row per job in SQLite (WAL), its files in a folder beside. No PyTorch in here.
+"""The queue: one row for each job in SQLite (WAL mode).
 
 A job is ``queued``, ``running``, ``done``, ``failed`` or ``cancelled``. A running job belongs to a *slot*:
-the name of a worker, who holds the lock file of that name for as long as it lives. So whoever gets the lock
-knows that nobody works on the slot's jobs, and puts them back into the queue; no job is in two hands.
-Everything a worker writes is bound to the slot it claimed the job with.
+the name of a worker, which holds the lock file of that name (see ``slots``) for as long as it lives.
+Whoever gets the lock therefore knows that nobody works on the slot's jobs and may put them back into the
+queue; no job has two workers. Everything that a worker writes is bound to the slot with which it claimed
+the job.
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FINAL", "Job", "Jobs", "new_id"]
+from impasto.studio.queue.inputs import JobInputs
 
-FINAL = ("done", "failed", "cancelled")
+__all__ = ["FINAL_STATES", "JobStore", "StudioJob", "new_job_id"]
+
+FINAL_STATES = ("done", "failed", "cancelled")
+_HEARTBEAT_EXPIRY = 15.0  # seconds after which a worker that sent no heartbeat counts as absent
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -43,31 +47,37 @@ CREATE TABLE IF NOT EXISTS workers (
 );
 """
 _WAITING = "state = 'queued' AND deleted = 0"
-#: Clients in turn, the one served longest ago first; before all, what was begun and lost its worker.
+# Clients take turns, the one served longest ago first. Jobs that had been started when their worker ended go
+# before all others.
 _QUEUE = f"""
 SELECT id, ROW_NUMBER() OVER (ORDER BY started IS NULL, turn, served, number) - 1 AS place FROM (
     SELECT id, number, started,
         ROW_NUMBER() OVER (PARTITION BY client ORDER BY started IS NULL, number) AS turn,
-        (SELECT MAX(started) FROM jobs AS own WHERE own.client = jobs.client) AS served
+        (SELECT MAX(started) FROM jobs AS same WHERE same.client = jobs.client) AS served
     FROM jobs WHERE {_WAITING}
 )
 """
 
 
 @dataclass(frozen=True)
-class Job:
-    """One row.
+class StudioJob:
+    """One row of the queue. Times are seconds since the epoch.
 
     Attributes:
         number: order of acceptance.
-        client: whose it is, for limits only.
-        digest: of all its bytes and settings: equal digests, equal results.
+        client: address (or network) of the sender; used for limits only.
+        kind: ``image`` or ``video``.
+        digest: hash of all uploaded bytes and settings: equal digests give equal results.
         recipe, video, uploads: JSON.
-        progress: 0 to 1. eta: seconds left, as measured.
-        preview: how many previews there were; 0: none yet.
+        height, width: of the result.
+        progress: 0 to 1.
+        eta: estimated seconds left.
+        preview: how many previews were published; 0 means that there is none yet.
         result: name of the result's file in the job's folder.
+        seconds: painting time so far.
         owner: slot of the worker that paints it.
-        deaths: workers that ended while they painted it.
+        deaths: how many workers ended unexpectedly while they painted it.
+        cancel, deleted: 1 if a client asked for it.
         bytes: size of its folder when it was finished.
     """
 
@@ -106,46 +116,52 @@ class Job:
 
     @property
     def files(self) -> dict[str, Any]:
-        """What was uploaded, as ``accepting`` wrote it down."""
-        found: dict[str, Any] = json.loads(self.uploads)
-        return found
+        """What was uploaded, as ``intake`` recorded it."""
+        uploads: dict[str, Any] = json.loads(self.uploads)
+        return uploads
+
+    @property
+    def inputs(self) -> JobInputs:
+        """Settings, styles and masks."""
+        return JobInputs.from_uploads(self.recipe, self.video, self.files)
 
 
-_COLUMNS = ", ".join(one.name for one in fields(Job))
+_COLUMNS = ", ".join(column.name for column in fields(StudioJob))
 
 
-def new_id() -> str:
-    """128 random bits, URL-safe: who knows it may see the job."""
+def new_job_id() -> str:
+    """128 random bits, URL-safe: whoever knows the id may see the job."""
     return secrets.token_urlsafe(16)
 
 
-class Jobs:
+class JobStore:
     """All jobs of one data folder. Safe to use from several threads and processes.
 
     Args:
-        path: the database; made if it is missing.
-        durable: wait for the disk at each change, so that an accepted job outlives a power cut.
+        path: the database file; created if it is missing.
+        durable: wait for the disk at each change, so that an accepted job survives a power cut.
     """
 
     def __init__(self, path: Path, *, durable: bool = False) -> None:
         self.path, self.durable = path, durable
         self._local = threading.local()
-        with self._change() as db:
+        with self._transaction() as db:
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 db.execute(statement)
 
     def _connection(self) -> sqlite3.Connection:
-        found: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if found is None:
-            found = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
-            found.row_factory = sqlite3.Row
-            found.execute("PRAGMA journal_mode = WAL")
-            found.execute(f"PRAGMA synchronous = {'FULL' if self.durable else 'NORMAL'}")
-            self._local.db = found
-        return found
+        """This thread's connection: SQLite's must not be shared between threads."""
+        connection: sqlite3.Connection | None = getattr(self._local, "db", None)
+        if connection is None:
+            connection = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if self.durable else 'NORMAL'}")
+            self._local.db = connection
+        return connection
 
     @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
         """A transaction that holds the write lock from its start."""
         db = self._connection()
         db.execute("BEGIN IMMEDIATE")
@@ -156,101 +172,103 @@ class Jobs:
             raise
         db.execute("COMMIT")
 
-    def _jobs(self, condition: str, *values: Any) -> list[Job]:
+    def _select(self, condition: str, *values: Any) -> list[StudioJob]:
         rows = self._connection().execute(f"SELECT {_COLUMNS} FROM jobs WHERE {condition}", values)
-        return [Job(*row) for row in rows]
+        return [StudioJob(*row) for row in rows]
 
-    # -- the server's side ------------------------------------------------------------------------------
-    def add(self, *, id: str, **columns: Any) -> Job:
-        """A new row; returns it."""
+    # -- used by the server -----------------------------------------------------------------------------
+    def add(self, *, id: str, **columns: Any) -> StudioJob:
+        """Insert a row; returns it."""
         columns = {"id": id, "state": "queued", "created": time.time(), **columns}
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-        with self._change() as db:
+        with self._transaction() as db:
             db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(columns.values()))
-        found = self.get(id)
-        assert found is not None
-        return found
+        job = self.get(id)
+        assert job is not None
+        return job
 
-    def get(self, job: str) -> Job | None:
-        """By id; deleted ones are not there."""
-        return next(iter(self._jobs("id = ? AND deleted = 0", job)), None)
+    def get(self, job_id: str) -> StudioJob | None:
+        """The job of that id; None if there is none or it was deleted."""
+        return next(iter(self._select("id = ? AND deleted = 0", job_id)), None)
 
-    def twin(self, digest: str) -> Job | None:
-        """A finished job of the same bytes and settings."""
-        found = self._jobs("digest = ? AND state = 'done' AND deleted = 0 ORDER BY number LIMIT 1", digest)
-        return next(iter(found), None)
+    def find_duplicate(self, digest: str) -> StudioJob | None:
+        """A finished job with the same uploads and settings."""
+        matches = self._select(
+            "digest = ? AND state = 'done' AND deleted = 0 ORDER BY number LIMIT 1", digest
+        )
+        return next(iter(matches), None)
 
-    def position(self, job: Job) -> int | None:
-        """How many are before it in the queue; None unless it waits."""
+    def position(self, job: StudioJob) -> int | None:
+        """How many jobs are before it in the queue; None unless it waits."""
         if job.state != "queued":
             return None
         query = f"SELECT place FROM ({_QUEUE}) WHERE id = ?"
         row = self._connection().execute(query, (job.id,)).fetchone()
         return None if row is None else int(row[0])
 
-    def waiting(self) -> int:
+    def waiting_count(self) -> int:
         """Length of the queue."""
         return int(self._connection().execute(f"SELECT COUNT(*) FROM jobs WHERE {_WAITING}").fetchone()[0])
 
-    def unfinished_of(self, client: str) -> int:
-        """Jobs of one client that wait or run."""
+    def unfinished_count(self, client: str) -> int:
+        """Waiting and running jobs of one client."""
         query = "SELECT COUNT(*) FROM jobs WHERE client = ? AND state IN ('queued', 'running')"
         return int(self._connection().execute(query, (client,)).fetchone()[0])
 
-    def cancel(self, job: str) -> Job | None:
-        """A waiting job ends here; a running one is ended by its worker, which asks now and then."""
-        with self._change() as db:
+    def cancel(self, job_id: str) -> StudioJob | None:
+        """Cancel a job: a waiting one at once, a running one when its worker next reports progress."""
+        with self._transaction() as db:
             db.execute(
                 "UPDATE jobs SET state = 'cancelled', finished = ? WHERE id = ? AND state = 'queued'",
-                (time.time(), job),
+                (time.time(), job_id),
             )
-            db.execute("UPDATE jobs SET cancel = 1 WHERE id = ? AND state = 'running'", (job,))
-        return self.get(job)
+            db.execute("UPDATE jobs SET cancel = 1 WHERE id = ? AND state = 'running'", (job_id,))
+        return self.get(job_id)
 
-    def mark_deleted(self, job: str) -> bool:
-        """Hide a job; whoever sweeps removes its files. False if there is none."""
-        self.cancel(job)
-        with self._change() as db:
-            done = db.execute("UPDATE jobs SET deleted = 1 WHERE id = ? AND deleted = 0", (job,))
-        return done.rowcount > 0
+    def mark_deleted(self, job_id: str) -> bool:
+        """Hide a job; ``retention`` removes its files later. False if there is no such job."""
+        self.cancel(job_id)
+        with self._transaction() as db:
+            cursor = db.execute("UPDATE jobs SET deleted = 1 WHERE id = ? AND deleted = 0", (job_id,))
+        return cursor.rowcount > 0
 
-    def removable(self) -> list[str]:
-        """Deleted jobs that no worker has in hand."""
-        return [job.id for job in self._jobs("deleted = 1 AND state <> 'running'")]
+    def removable_ids(self) -> list[str]:
+        """Deleted jobs that no worker is painting."""
+        return [job.id for job in self._select("deleted = 1 AND state <> 'running'")]
 
-    def forget(self, job: str) -> None:
-        """Remove the row: after its files are gone."""
-        with self._change() as db:
-            db.execute("DELETE FROM jobs WHERE id = ?", (job,))
+    def delete_row(self, job_id: str) -> None:
+        """Remove the row; only after the job's files are gone."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
-    def finished(self) -> list[Job]:
+    def finished_jobs(self) -> list[StudioJob]:
         """Finished jobs, oldest first."""
-        return self._jobs("state IN ('done', 'failed', 'cancelled') AND deleted = 0 ORDER BY finished")
+        return self._select("state IN ('done', 'failed', 'cancelled') AND deleted = 0 ORDER BY finished")
 
-    def known(self) -> set[str]:
-        """Ids of all rows, deleted ones too."""
+    def all_ids(self) -> set[str]:
+        """Ids of all rows, those of deleted jobs included."""
         return {row[0] for row in self._connection().execute("SELECT id FROM jobs")}
 
-    def counts(self) -> dict[str, int]:
+    def count_by_state(self) -> dict[str, int]:
         """State → number of jobs."""
         rows = self._connection().execute("SELECT state, COUNT(*) FROM jobs WHERE deleted = 0 GROUP BY state")
         return {row[0]: row[1] for row in rows}
 
-    def version(self) -> int:
+    def data_version(self) -> int:
         """A number that changes with every change that another thread or process made."""
         return int(self._connection().execute("PRAGMA data_version").fetchone()[0])
 
     def check_writable(self) -> None:
-        """Raises ``sqlite3.Error`` where the database cannot be written."""
-        with self._change() as db:
+        """Raise ``sqlite3.Error`` if the database cannot be written."""
+        with self._transaction() as db:
             db.execute("UPDATE workers SET beat = beat WHERE slot = ''")
 
-    # -- the workers' side ------------------------------------------------------------------------------
-    def claim(self, slot: str) -> Job | None:
-        """The next waiting job, which now belongs to ``slot``."""
-        if not self.waiting():  # a look costs no lock
+    # -- used by workers and their supervisor -----------------------------------------------------------
+    def claim(self, slot: str) -> StudioJob | None:
+        """Give the next waiting job to ``slot``; None if the queue is empty."""
+        if not self.waiting_count():  # reading takes no lock, so an idle worker does not block writers
             return None
-        with self._change() as db:
+        with self._transaction() as db:
             row = db.execute(f"SELECT id FROM ({_QUEUE}) ORDER BY place LIMIT 1").fetchone()
             if row is None:
                 return None
@@ -260,75 +278,74 @@ class Jobs:
             )
         return self.get(row[0])
 
-    def update(self, job: str, slot: str, **columns: Any) -> bool:
-        """Tell how far a job is. False: it is to be stopped, or no longer this slot's."""
-        return self._write(job, slot, columns, " AND cancel = 0")
+    def update(self, job_id: str, slot: str, **columns: Any) -> bool:
+        """Write a running job's progress. False if it was cancelled or no longer belongs to ``slot``."""
+        return self._write(job_id, slot, columns, " AND cancel = 0")
 
-    def finish(self, job: str, slot: str, state: str, **columns: Any) -> bool:
-        """End a job. False: it is no longer this slot's."""
+    def finish(self, job_id: str, slot: str, state: str, **columns: Any) -> bool:
+        """End a job. False if it no longer belongs to ``slot``."""
         columns |= {"state": state, "finished": time.time(), "eta": None, "owner": None}
-        return self._write(job, slot, columns)
+        return self._write(job_id, slot, columns)
 
-    def _write(self, job: str, slot: str, columns: Mapping[str, Any], unless: str = "") -> bool:
-        """Change a running job of this slot's. False: there is none."""
-        names = ", ".join(f"{name} = ?" for name in columns)
-        with self._change() as db:
-            done = db.execute(
-                f"UPDATE jobs SET {names} WHERE id = ? AND owner = ? AND state = 'running'{unless}",
-                (*columns.values(), job, slot),
+    def _write(self, job_id: str, slot: str, columns: Mapping[str, Any], condition: str = "") -> bool:
+        """Change a running job of ``slot``; False if there is no such job."""
+        assignments = ", ".join(f"{name} = ?" for name in columns)
+        with self._transaction() as db:
+            cursor = db.execute(
+                f"UPDATE jobs SET {assignments} WHERE id = ? AND owner = ? AND state = 'running'{condition}",
+                (*columns.values(), job_id, slot),
             )
-        return done.rowcount > 0
+        return cursor.rowcount > 0
 
-    def slots(self) -> set[str]:
+    def busy_slots(self) -> set[str]:
         """Slots that running jobs belong to."""
-        return {
-            row[0] for row in self._connection().execute("SELECT owner FROM jobs WHERE state = 'running'")
-        }
+        rows = self._connection().execute("SELECT owner FROM jobs WHERE state = 'running'")
+        return {row[0] for row in rows}
 
-    def progress_of(self, slot: str) -> tuple[Any, ...] | None:
-        """What changes while a slot's job goes on; None: it has none."""
+    def progress_marker(self, slot: str) -> tuple[Any, ...] | None:
+        """Values that change while a slot's job makes progress; None if the slot has no job."""
         columns = "id, seconds, progress, evaluation, frame, preview"
         query = f"SELECT {columns} FROM jobs WHERE state = 'running' AND owner = ?"
-        found: tuple[Any, ...] | None = self._connection().execute(query, (slot,)).fetchone()
-        return None if found is None else tuple(found)
+        row = self._connection().execute(query, (slot,)).fetchone()
+        return None if row is None else tuple(row)
 
     def release(self, slot: str, *, died: bool = False, attempts: int = 3) -> None:
-        """Put a slot's jobs back into the queue. Only for who holds the slot's lock, or knows its end.
+        """Put a slot's jobs back into the queue. Only for the holder of the slot's lock.
 
         Args:
-            died: the worker ended by itself; a job that did so ``attempts`` times is failed.
+            died: the worker ended unexpectedly; a job with ``attempts`` such ends fails instead.
+            attempts: limit for ``died``.
         """
-        with self._change() as db:
+        running = "WHERE state = 'running' AND owner = ?"
+        error = f"the job ended its worker {attempts} times; make the picture smaller, or try another file"
+        with self._transaction() as db:
             if died:
-                db.execute(
-                    "UPDATE jobs SET deaths = deaths + 1 WHERE state = 'running' AND owner = ?", (slot,)
-                )
-            line = f"the job ended its worker {attempts} times; make the picture smaller, or try another file"
+                db.execute(f"UPDATE jobs SET deaths = deaths + 1 {running}", (slot,))
             db.execute(
                 "UPDATE jobs SET state = 'failed', owner = NULL, finished = ?, error = ? "
-                "WHERE state = 'running' AND owner = ? AND deaths >= ? AND cancel = 0",
-                (time.time(), line, slot, attempts),
+                f"{running} AND deaths >= ? AND cancel = 0",
+                (time.time(), error, slot, attempts),
             )
             db.execute(
-                "UPDATE jobs SET state = 'cancelled', owner = NULL, finished = ? "
-                "WHERE state = 'running' AND owner = ? AND cancel = 1",
+                f"UPDATE jobs SET state = 'cancelled', owner = NULL, finished = ? {running} AND cancel = 1",
                 (time.time(), slot),
             )
-            db.execute(
-                "UPDATE jobs SET state = 'queued', owner = NULL, eta = NULL "
-                "WHERE state = 'running' AND owner = ?",
-                (slot,),
-            )
+            db.execute(f"UPDATE jobs SET state = 'queued', owner = NULL, eta = NULL {running}", (slot,))
             db.execute("DELETE FROM workers WHERE slot = ?", (slot,))
 
-    def beat(self, slot: str, pid: int, *, ready: bool) -> None:
-        """A worker's sign of life."""
-        with self._change() as db:
+    def heartbeat(self, slot: str, pid: int, *, ready: bool) -> None:
+        """Record that a worker is alive, and whether it can paint yet."""
+        with self._transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO workers (slot, pid, ready, beat) VALUES (?, ?, ?, ?)",
                 (slot, pid, ready, time.time()),
             )
 
     def workers(self) -> list[Mapping[str, Any]]:
-        """slot, pid, ready and beat (a time) of each worker."""
+        """``slot``, ``pid``, ``ready`` and ``beat`` (time of the last heartbeat) of each worker."""
         return [dict(row) for row in self._connection().execute("SELECT slot, pid, ready, beat FROM workers")]
+
+    def ready_worker_count(self) -> int:
+        """Workers that can paint and were heard of lately."""
+        latest = time.time() - _HEARTBEAT_EXPIRY
+        return sum(bool(worker["ready"]) and worker["beat"] > latest for worker in self.workers())

@@ -1,1 +1,1 @@
-"""What strangers send is decoded here, in a process of its own with limits."""
+"""Decoding of uploaded files, in child processes with limits on memory and processor time."""

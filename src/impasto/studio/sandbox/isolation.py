@@ -1,7 +1,8 @@
-"""A function in a process of its own, with limits on memory and processor time: for bytes of strangers.
+"""Calls of a function in a process of its own, with limits on memory and processor time.
 
-The processes are forked from one that has the libraries loaded, so that they start in milliseconds. A child
-that takes too much, crashes in a decoder or loops ends by itself; the caller gets one line.
+Untrusted bytes are decoded this way. The processes are forked from one that has the libraries loaded, so
+that they start within milliseconds. A child that takes too much, crashes in a decoder or never returns is
+ended; the caller gets a one-line error.
 """
 
 from __future__ import annotations
@@ -17,80 +18,76 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImpastoError
+from impasto.studio.errors import RefusedError
 
-__all__ = ["RefusedError", "Task", "run", "start", "warm"]
+__all__ = ["SandboxedCall", "run_sandboxed", "start_forkserver", "wait_for_forkserver"]
 
-_PRELOADED = ["__main__", "impasto.studio.sandbox.preparing"]
-
-
-class RefusedError(ImpastoError):
-    """What a client sent cannot be used.
-
-    Attributes:
-        status: HTTP status of the answer.
-        field: the part of the form, or the setting, that it is about.
-    """
-
-    def __init__(
-        self, got: str, expected: str = "", remedy: str = "", *, status: int = 422, field: str | None = None
-    ) -> None:
-        super().__init__(got, expected, remedy)
-        self.status, self.field = status, field
+_PRELOADED_MODULES = [
+    "__main__",
+    "impasto.studio.sandbox.job_files",
+    "impasto.studio.sandbox.exports",
+    "impasto.studio.sandbox.samples",
+]
 
 
 def _context() -> Any:
     name = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(name)
     if name == "forkserver":
-        context.set_forkserver_preload(_PRELOADED)
+        context.set_forkserver_preload(_PRELOADED_MODULES)
     return context
 
 
-class Task:
-    """A call that runs in a child.
+class SandboxedCall:
+    """A function call that runs in a child process.
 
     Args:
-        function: of a module; its arguments and its answer are pickled.
+        function: a module's function; its arguments and its return value are pickled.
         memory: bytes that the child may take beyond what it starts with.
-        seconds: of processor time; four times as long by the clock.
+        seconds: processor time that it may take; the wall-clock limit is four times as long, and half a
+        minute.
     """
 
     def __init__(self, function: Callable[..., Any], *arguments: Any, memory: int, seconds: int) -> None:
         context = _context()
-        self.seconds, self.end = seconds, time.monotonic() + 4 * seconds + 30
-        self._answer, answer = context.Pipe(duplex=False)
+        self._deadline = time.monotonic() + 4 * seconds + 30
+        self._receiver, sender = context.Pipe(duplex=False)
         self._process = context.Process(
-            target=_child, args=(answer, function, arguments, memory, seconds), daemon=True
+            target=_child_main, args=(sender, function, arguments, memory, seconds), daemon=True
         )
         self._process.start()
-        answer.close()
+        sender.close()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Whether it ended, after ``seconds`` at most."""
-        if time.monotonic() > self.end:
+        """Wait for at most ``seconds``; returns whether the call has ended."""
+        if time.monotonic() > self._deadline:
             self.stop()
-        left = max(0.0, self.end - time.monotonic())
-        return self._answer.poll(left if seconds is None else min(seconds, left)) or left == 0.0
+        left = max(0.0, self._deadline - time.monotonic())
+        return self._receiver.poll(left if seconds is None else min(seconds, left)) or left == 0.0
 
     def stop(self) -> None:
-        """End it now."""
+        """End the child now."""
         self._process.kill()
 
     def result(self) -> Any:
-        """Its answer; raises the project's error that it raised, or ``RefusedError`` where it was ended."""
+        """Wait for the function's return value.
+
+        Raises:
+            RefusedError: with the child's message if it raised, or if it exceeded a limit or crashed.
+        """
         while not self.wait():
             pass
         try:
-            kind, value = self._answer.recv()
+            kind, value = self._receiver.recv()
         except (EOFError, OSError):
             kind, value = "ended", None
         finally:
-            self._answer.close()
+            self._receiver.close()
             self._process.join(5.0)
             self._process.close()
-        if kind == "answer":
+        if kind == "returned":
             return value
-        if kind == "error":
+        if kind == "raised":
             got, expected, remedy, status, field = value
             raise RefusedError(got, expected, remedy, status=status, field=field)
         raise RefusedError(
@@ -99,45 +96,45 @@ class Task:
         )
 
 
-def run(function: Callable[..., Any], *arguments: Any, memory: int, seconds: int) -> Any:
-    """The same, waited for."""
-    return Task(function, *arguments, memory=memory, seconds=seconds).result()
+def run_sandboxed(function: Callable[..., Any], *arguments: Any, memory: int, seconds: int) -> Any:
+    """A :class:`SandboxedCall`, waited for."""
+    return SandboxedCall(function, *arguments, memory=memory, seconds=seconds).result()
 
 
-def start() -> None:
-    """Have the process begin that children are forked from; returns at once."""
+def start_forkserver() -> None:
+    """Start the process that children are forked from; returns at once."""
     if _context().get_start_method() == "forkserver":
         forkserver.ensure_running()
 
 
-def warm() -> None:
-    """The same, and wait until it is ready: as long as it takes to load PyTorch."""
-    run(os.getpid, memory=10**9, seconds=60)
+def wait_for_forkserver() -> None:
+    """Start the process that children are forked from and wait until it has loaded its libraries."""
+    run_sandboxed(os.getpid, memory=10**9, seconds=60)
 
 
-def _child(
-    answer: Any, function: Callable[..., Any], arguments: tuple[Any, ...], memory: int, seconds: int
+def _child_main(
+    sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...], memory: int, seconds: int
 ) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _limit(memory, seconds)
+    _limit_resources(memory, seconds)
     import torch
 
     torch.set_num_threads(1)
-    with suppress(OSError):  # the caller is gone
-        answer.send(_called(function, arguments))
+    with suppress(OSError):  # the caller may have ended
+        sender.send(_outcome(function, arguments))
 
 
-def _called(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[str, Any]:
+def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[str, Any]:
     try:
-        return "answer", function(*arguments)
+        return "returned", function(*arguments)
     except RefusedError as error:
-        return "error", (error.got, error.expected, error.remedy, error.status, error.field)
+        return "raised", (error.got, error.expected, error.remedy, error.status, error.field)
     except ImpastoError as error:
-        return "error", (error.got, error.expected, error.remedy, 422, None)
+        return "raised", (error.got, error.expected, error.remedy, 422, None)
     except MemoryError:
         return "ended", None
-    except Exception as error:  # noqa: BLE001 - decoders raise anything; the caller has one line to show
-        return "error", (
+    except Exception as error:  # noqa: BLE001 - decoders raise anything; the client is shown one line
+        return "raised", (
             f"the file cannot be read ({type(error).__name__})",
             "",
             "export it again",
@@ -153,20 +150,20 @@ def _end_with_parent() -> None:
         os.kill(os.getpid(), 9)
 
 
-def _limit(memory: int, seconds: int) -> None:
-    """Memory beyond the present address space, processor time, and no core dump with pictures in it."""
+def _limit_resources(memory: int, seconds: int) -> None:
+    """Limit memory beyond the present address space and processor time; no core dump with pictures in it."""
     try:
         import resource
-    except ImportError:  # not on Windows
+    except ImportError:  # Windows has no such limits
         return
-    now = 0
+    present = 0
     with suppress(OSError, ValueError):
-        now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        present = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     spent = time.process_time()
-    for which, limit in (
-        (resource.RLIMIT_AS, now + memory),
+    for kind, limit in (
+        (resource.RLIMIT_AS, present + memory),
         (resource.RLIMIT_CPU, int(spent) + seconds),
         (resource.RLIMIT_CORE, 0),
     ):
         with suppress(OSError, ValueError):
-            resource.setrlimit(which, (limit, limit))
+            resource.setrlimit(kind, (limit, limit))

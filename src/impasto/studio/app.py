@@ -1,0 +1,69 @@
+"""The server put together: page, routes, access control, workers."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
+
+from impasto import __version__
+from impasto.studio.http import catalogue_routes, job_routes, service_routes
+from impasto.studio.http.error_handlers import install_error_handlers
+from impasto.studio.http.guard import RequestGuard
+from impasto.studio.http.openapi import install_setting_schemas
+from impasto.studio.http.responses import PAGE_FOLDER
+from impasto.studio.http.service import StudioService
+from impasto.studio.settings import StudioSettings
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: StudioSettings) -> FastAPI:
+    """The server for ``settings``. Workers run during its lifespan; the service is ``app.state.studio``.
+
+    Raises:
+        RecipeError: others could reach it without a token, or the data folder cannot be used.
+    """
+    settings.require_safe()
+    service = StudioService(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(service.supervisor.start)
+        threading.Thread(target=service.warm_up, daemon=True).start()
+        notifying = asyncio.create_task(service.notifier.run())
+        yield
+        notifying.cancel()
+        await run_in_threadpool(service.supervisor.stop)
+
+    app = FastAPI(
+        title="Impasto's studio", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "auto_configure": False},
+    )  # fmt: skip
+    app.state.studio = service
+    for routes in (catalogue_routes, job_routes, service_routes):
+        app.include_router(routes.router)
+    app.add_middleware(RequestGuard, settings=settings, login_attempts=service.login_attempts)
+    install_error_handlers(app)
+    install_setting_schemas(app)
+    mimetypes.add_type("text/javascript", ".js")
+    mimetypes.add_type("application/manifest+json", ".webmanifest")
+    if PAGE_FOLDER.is_dir():
+        app.mount("/", _PageFiles(directory=PAGE_FOLDER, html=True))
+    return app
+
+
+class _PageFiles(StaticFiles):
+    """The page's files; browsers ask each time whether their copy is current, so updates show at once."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response

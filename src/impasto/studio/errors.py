@@ -1,0 +1,27 @@
+"""``RefusedError``: a request that the studio does not accept."""
+
+from __future__ import annotations
+
+from impasto.errors import ImpastoError
+
+__all__ = ["RefusedError"]
+
+
+class RefusedError(ImpastoError):
+    """What a client sent cannot be used.
+
+    Attributes:
+        status: HTTP status of the response.
+        field: the form part or the setting that the message is about.
+    """
+
+    def __init__(
+        self, got: str, expected: str = "", remedy: str = "", *, status: int = 422, field: str | None = None
+    ) -> None:
+        super().__init__(got, expected, remedy)
+        self.status, self.field = status, field
+
+    @classmethod
+    def from_error(cls, error: ImpastoError, field: str | None, status: int = 422) -> RefusedError:
+        """The same message as ``error``, with the field that it is about."""
+        return cls(error.got, error.expected, error.remedy, status=status, field=field)

@@ -1,0 +1,252 @@
+"""Routes of jobs and their files, and of the view of an upload."""
+
+from __future__ import annotations
+
+import io
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from PIL import Image
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from impasto.pictures.geometry import Size
+from impasto.studio.errors import RefusedError
+from impasto.studio.http import openapi
+from impasto.studio.http.bodies import read_job_request
+from impasto.studio.http.guard import client_address
+from impasto.studio.http.responses import (
+    ERROR_RESPONSES,
+    FILE_RESPONSE,
+    PRIVATE,
+    ResponseTable,
+    error_responses,
+)
+from impasto.studio.http.service import StudioService, get_service
+from impasto.studio.http.views import JobView, job_view
+from impasto.studio.intake.request import JobRequest
+from impasto.studio.queue.jobs import FINAL_STATES, StudioJob
+from impasto.studio.sandbox.exports import export_result, write_browser_view
+from impasto.studio.sandbox.images import THUMBNAIL_SIZE
+
+__all__ = ["router"]
+
+_PICTURE_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
+#: FFmpeg's name of a container → media type.
+_CLIP_TYPES = {"mov": "video/mp4", "matroska": "video/webm", "avi": "video/x-msvideo", "mpegts": "video/mp2t"}
+
+router = APIRouter(responses=ERROR_RESPONSES)
+_ACCEPTED: ResponseTable = {
+    200: {"model": JobView, "description": "An identical job was finished before: here is its result."},
+    **error_responses(400, 409, 413, 415, 422, 429),
+}
+
+
+def _get_job(request: Request, job_id: str) -> StudioJob:
+    job = get_service(request).store.get(job_id)
+    if job is None:
+        raise HTTPException(404, "there is no such job; it may have been deleted")
+    return job
+
+
+def _view(request: Request, job: StudioJob) -> JobView:
+    return job_view(job, get_service(request).store)
+
+
+async def _accept(request: Request, response: Response, earlier: StudioJob | None) -> JobView:
+    service, client = get_service(request), client_address(request.scope)
+    with service.intake.reserve_place(client):
+        job_request = await read_job_request(request, allow_json=earlier is not None)
+        try:
+            job = await service.run_in_worker_thread(service.intake.accept, job_request, client, earlier)
+        finally:
+            if hasattr(request.state, "form"):
+                await request.state.form.close()
+    response.status_code = 200 if job.state == "done" else 202
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return _view(request, job)
+
+
+@router.post("/v1/jobs", status_code=202, responses=_ACCEPTED, openapi_extra=openapi.JOB_BODY)
+async def create_job(request: Request, response: Response) -> JobView:
+    """Have a picture or a clip painted."""
+    return await _accept(request, response, None)
+
+
+@router.post("/v1/jobs/{job}/again", status_code=202, responses=_ACCEPTED, openapi_extra=openapi.REPAINT_BODY)
+async def paint_again(request: Request, response: Response, job: str) -> JobView:
+    """The same files with other settings: JSON, or a form as for a new job without ``content``."""
+    earlier = await run_in_threadpool(_get_job, request, job)
+    return await _accept(request, response, earlier)
+
+
+@router.get("/v1/jobs/{job}")
+def show_job(request: Request, job: str) -> JobView:
+    """State, progress and settings of a job."""
+    return _view(request, _get_job(request, job))
+
+
+@router.get("/v1/jobs/{job}/events", response_class=EventSourceResponse)
+async def job_events(request: Request, job: str) -> AsyncIterator[ServerSentEvent]:
+    """The job as server-sent events named ``job``: now, at each change, and when it ends."""
+    service, last_view = get_service(request), None
+    while True:
+        version = service.notifier.version
+        current = service.store.get(job)
+        if current is None:
+            return
+        view = job_view(current, service.store)
+        if view != last_view:
+            last_view = view
+            yield ServerSentEvent(event="job", data=view)
+        if current.state in FINAL_STATES:
+            return
+        await service.notifier.wait_for_change(version)
+
+
+@router.post("/v1/jobs/{job}/cancel")
+def cancel_job(request: Request, job: str) -> JobView:
+    """Stop a job; the best picture so far is kept."""
+    job_id = _get_job(request, job).id
+    return _view(request, get_service(request).store.cancel(job_id) or _get_job(request, job))
+
+
+@router.delete("/v1/jobs/{job}", status_code=204)
+def delete_job(request: Request, job: str) -> None:
+    """Stop a job and delete all its files."""
+    get_service(request).store.mark_deleted(_get_job(request, job).id)
+
+
+# -- files of a job -----------------------------------------------------------------------------------
+
+
+def _job_file(request: Request, job: str, name: str, **options: Any) -> FileResponse:
+    path = get_service(request).settings.job_folder(_get_job(request, job).id) / name
+    if not path.is_file():
+        raise HTTPException(404, "it is not there yet, or no longer")
+    return FileResponse(path, headers=PRIVATE, **options)
+
+
+@router.get("/v1/jobs/{job}/preview", response_class=FileResponse, responses=FILE_RESPONSE)
+def job_preview(request: Request, job: str) -> Response:
+    """The newest preview, JPEG."""
+    file = _job_file(request, job, "preview.jpg", media_type="image/jpeg")
+    try:  # read whole: streaming would break if the worker replaced the file by one of another length
+        return Response(Path(file.path).read_bytes(), media_type="image/jpeg", headers=PRIVATE)
+    except OSError:
+        raise HTTPException(404, "there is no preview any more") from None
+
+
+@router.get("/v1/jobs/{job}/content", response_class=FileResponse, responses=FILE_RESPONSE)
+def job_content(request: Request, job: str) -> Response:
+    """The upload at the result's size, JPEG; of a clip its first frame."""
+    return _job_file(request, job, "content.jpg", media_type="image/jpeg")
+
+
+@router.get("/v1/jobs/{job}/original", response_class=FileResponse, responses=FILE_RESPONSE)
+def job_original(request: Request, job: str) -> Response:
+    """The uploaded clip, unchanged."""
+    clip = _get_job(request, job)
+    if clip.kind != "video":
+        raise HTTPException(404, "the original of a picture is not given out; see content")
+    media_type = _CLIP_TYPES.get(clip.files.get("format", ""), "video/mp4")
+    return _job_file(request, job, "content", media_type=media_type)
+
+
+@router.get("/v1/jobs/{job}/styles/{number}", response_class=FileResponse, responses=FILE_RESPONSE)
+def job_style(request: Request, job: str, number: int) -> Response:
+    """An uploaded style, WebP, 256 pixels."""
+    return _job_file(request, job, f"style-{number}.webp", media_type="image/webp")
+
+
+@router.get("/v1/jobs/{job}/thumbnail", response_class=FileResponse, responses=FILE_RESPONSE)
+def job_thumbnail(request: Request, job: str) -> Response:
+    """The result, else the newest preview, else the content, at 256 pixels."""
+    folder = get_service(request).settings.job_folder(_get_job(request, job).id)
+    if (folder / "thumb.webp").is_file():
+        return _job_file(request, job, "thumb.webp", media_type="image/webp")
+    candidates = (folder / "preview.jpg", folder / "content.jpg")
+    source = next((path for path in candidates if path.is_file()), None)
+    if source is None:
+        raise HTTPException(404, "it is not there yet, or no longer")
+    buffer = io.BytesIO()
+    with Image.open(source) as picture:  # no sandbox needed: the studio wrote the file itself
+        picture.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
+        picture.convert("RGB").save(buffer, "JPEG", quality=85)
+    return Response(buffer.getvalue(), media_type="image/jpeg", headers=PRIVATE)
+
+
+@router.get(
+    "/v1/jobs/{job}/result",
+    response_class=FileResponse,
+    responses=FILE_RESPONSE | error_responses(409, 422),
+)
+async def job_result(
+    request: Request,
+    job: str,
+    format: Annotated[Literal["png", "jpeg", "webp"], Query()] = "png",
+    strength: Annotated[float, Query(ge=0.0, le=1.0, allow_inf_nan=False)] = 1.0,
+    download: Annotated[bool, Query()] = False,
+) -> Response:
+    """The picture with its recipe embedded, blended with the content if asked for; a clip as MP4."""
+    service, finished = get_service(request), await run_in_threadpool(_get_job, request, job)
+    if finished.result is None:
+        status = 404 if finished.state in FINAL_STATES else 409
+        raise HTTPException(status, "there is no result; see the job's state")
+    is_clip = finished.kind == "video"
+    media_type = "video/mp4" if is_clip else _PICTURE_TYPES[format]
+    suffix = "mp4" if is_clip else format
+    filename = f"impasto-{finished.id[:8]}.{suffix}" if download else None
+    if is_clip or (format == "png" and strength == 1.0):
+        return _job_file(request, job, finished.result, media_type=media_type, filename=filename)
+    folder, recipe = service.settings.job_folder(finished.id), finished.inputs.complete_recipe().to_json()
+    path: Path = await service.run_in_worker_thread(
+        service.intake.run_sandboxed, export_result, folder, recipe, format, strength
+    )
+    delete_export = BackgroundTask(path.unlink, missing_ok=True)
+    return FileResponse(
+        path, media_type=media_type, filename=filename, headers=PRIVATE, background=delete_export
+    )
+
+
+# -- the view of an upload ------------------------------------------------------------------------------
+
+
+@router.post(
+    "/v1/look",
+    response_class=FileResponse,
+    responses=FILE_RESPONSE | error_responses(400, 413, 415, 422),
+    openapi_extra=openapi.CONTENT_BODY,
+)
+async def view_upload(request: Request) -> Response:
+    """A picture or a clip's first frame as JPEG, for browsers that cannot show it; nothing is kept."""
+    service = get_service(request)
+    job_request = await read_job_request(request, allow_json=False)
+    folder = service.settings.data / "incoming" / secrets.token_hex(8)
+    folder.mkdir()
+    try:
+        kind, (height, width) = await service.run_in_worker_thread(_write_view, service, job_request, folder)
+        data = (folder / "look.jpg").read_bytes()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        await request.state.form.close()
+    headers = {"X-Impasto-Kind": kind, "X-Impasto-Size": f"{width}x{height}", "Cache-Control": "no-store"}
+    return Response(data, media_type="image/jpeg", headers=headers)
+
+
+def _write_view(service: StudioService, job_request: JobRequest, folder: Path) -> tuple[str, Size]:
+    """Returns the kind and the (height, width) of the upload."""
+    upload = job_request.content
+    if upload is None or isinstance(upload, Path):
+        raise RefusedError("no content", "a picture or a clip in 'content'", field="content")
+    upload.seek(0)
+    with (folder / "content").open("xb") as file:
+        shutil.copyfileobj(upload, file, 1 << 20)
+    return service.intake.run_sandboxed(write_browser_view, folder, service.settings)

@@ -1,0 +1,50 @@
+"""``JobInputs``: everything that a job is painted from, apart from its content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from impasto.recipe import DEFAULT_SIZE, Recipe
+from impasto.video.settings import VideoRecipe
+
+__all__ = ["JobInputs"]
+
+
+@dataclass(frozen=True)
+class JobInputs:
+    """Settings, styles and masks of a job.
+
+    Attributes:
+        recipe: JSON of the picture settings that were asked for, without defaults.
+        video: JSON of ``VideoSettings``; None for a picture.
+        style_names: for each style the name of a built-in painting, or None for the upload ``style-<n>``.
+        masks, style_masks: how many files ``mask-<n>`` and ``style_mask-<n>`` there are.
+    """
+
+    recipe: str
+    video: str | None
+    style_names: tuple[str | None, ...]
+    masks: int
+    style_masks: int
+
+    @classmethod
+    def from_uploads(cls, recipe: str, video: str | None, uploads: Mapping[str, Any]) -> JobInputs:
+        """From the columns of a job's row; ``uploads`` as :func:`intake.uploads.store_uploads` wrote it."""
+        names = tuple(style["id"] for style in uploads["styles"])
+        return cls(recipe, video, names, uploads["masks"], uploads["style_masks"])
+
+    def picture_recipe(self) -> Recipe:
+        """The picture settings; ``size`` is None unless it was asked for."""
+        return Recipe.from_json(self.recipe)
+
+    def video_recipe(self) -> VideoRecipe:
+        """The settings of a clip, those of its frames included."""
+        settings = VideoRecipe.model_validate_json(self.video) if self.video else VideoRecipe()
+        return settings.replace(picture=self.picture_recipe())
+
+    def complete_recipe(self) -> Recipe:
+        """The picture settings with the default size filled in: what results and the API state."""
+        recipe = self.picture_recipe()
+        return recipe if recipe.size is not None else recipe.replace(size=DEFAULT_SIZE)

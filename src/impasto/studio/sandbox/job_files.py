@@ -1,0 +1,142 @@
+"""From what a client sent to files of the studio's own: every upload of a job is decoded and checked here.
+
+Neither the server nor a worker ever decodes an uploaded picture itself: they read the PNGs written here.
+Each function changes into the job's folder, so that error messages name ``content`` and ``style-0``, not
+paths on this machine.
+
+The worker builds the same run again from the PNGs: it is another process, and may be started hours later.
+It is built here too because only that tells whether the files and settings fit each other, and an accepted
+job should not fail for a reason that its client could have been told at once.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from impasto import api, pictures
+from impasto.errors import ImpastoError
+from impasto.painting import engine
+from impasto.pictures import Picture
+from impasto.pictures.geometry import Size, fit
+from impasto.recipe import Recipe
+from impasto.studio.errors import RefusedError
+from impasto.studio.queue.inputs import JobInputs
+from impasto.studio.sandbox.headers import UploadHeader, check_upload
+from impasto.studio.sandbox.images import write_png, write_thumbnail
+from impasto.studio.sandbox.samples import render_sample
+from impasto.studio.settings import StudioSettings
+
+__all__ = ["JobFacts", "decode_content", "prepare_job"]
+
+_MIN_STYLE_SIZE = 1024  # uploaded styles are not scaled below this long side, so that details survive
+_NO_MEMORY_LIMIT = 1e15  # bytes; how much memory painting may take is the worker's question
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """What is known of a job once its files are decoded.
+
+    Attributes:
+        kind: ``image`` or ``video``.
+        format: of the content, by Pillow's or FFmpeg's name.
+        size: (height, width) of the result.
+        frames: of a clip, if its container says; None otherwise.
+        copied_streams: kinds of streams that the result takes over from a clip: ``audio``.
+    """
+
+    kind: str
+    format: str
+    size: Size
+    frames: int | None = None
+    copied_streams: tuple[str, ...] = ()
+
+
+def prepare_job(folder: Path, inputs: JobInputs, limits: StudioSettings) -> JobFacts:
+    """Decode a job's uploads into PNGs and check everything that can be known before painting.
+
+    Raises:
+        RefusedError, ImpastoError: with a one-line message for the client.
+    """
+    os.chdir(folder)
+    header, source = decode_content(limits)
+    is_clip = header.kind == "video"
+    recipe = inputs.picture_recipe()
+    size = _result_size(recipe, source.size, limits, enlarge=not is_clip)
+    content = write_png(Path("content.png"), source, size)
+    pictures.save("content.jpg", content.pixels, alpha=content.alpha, quality=90)
+    styles = _prepare_styles(inputs, recipe, max(size), limits)
+    masks = [_prepare_mask("mask", number, limits) for number in range(inputs.masks)]
+    style_masks = [_prepare_mask("style_mask", number, limits) for number in range(inputs.style_masks)]
+    if is_clip and (inputs.style_masks or inputs.masks > 1):
+        raise RefusedError(
+            "several masks for a clip", "one grey mask at most: white is painted", field="mask"
+        )
+    api.prepare(
+        content, styles, recipe.replace(size=max(size)), device="cpu", max_memory=_NO_MEMORY_LIMIT,
+        mask=() if is_clip else masks, style_mask=style_masks,
+    )  # fmt: skip
+    if not is_clip:
+        return JobFacts(header.kind, header.format, size)
+    from impasto.studio.sandbox import clips  # PyAV and OpenCV are loaded for clips only
+
+    return JobFacts(header.kind, header.format, size, header.frames or None, clips.check_clip_run(inputs))
+
+
+def decode_content(limits: StudioSettings) -> tuple[UploadHeader, Picture]:
+    """The header of ``content`` in the working directory, and the picture or the clip's first frame."""
+    header = check_upload(Path("content"), "content", limits, allow_clip=True)
+    if header.kind == "image":
+        return header, _decode_upload("content", "content", limits)
+    from impasto.studio.sandbox import clips
+
+    return header, clips.first_frame("content")
+
+
+def _decode_upload(name: str, field: str, limits: StudioSettings) -> Picture:
+    try:
+        return pictures.load(name, max_pixels=limits.pixels)
+    except ImpastoError as error:
+        raise RefusedError.from_error(error, field) from None
+
+
+def _result_size(recipe: Recipe, source: Size, limits: StudioSettings, *, enlarge: bool) -> Size:
+    size = engine.output_size(recipe, *source, enlarge=enlarge)
+    if max(size) > limits.result_side:
+        got = f"a result of {size[1]}×{size[0]} pixels"
+        expected = f"at most {limits.result_side} a side here"
+        raise RefusedError(got, expected, "choose a smaller size", field="size")
+    return size
+
+
+def _prepare_styles(
+    inputs: JobInputs, recipe: Recipe, result_side: int, limits: StudioSettings
+) -> list[Picture]:
+    """``style-<n>.png`` for each style, at twice the size at which it is used at most."""
+    max_side = max(_MIN_STYLE_SIZE, round(result_side * recipe.style_scale * 2) + 1)
+    styles = []
+    for number, name in enumerate(inputs.style_names):
+        path = Path(f"style-{number}.png")
+        if name is not None:
+            path.unlink(missing_ok=True)
+            os.link(render_sample(limits.data / "samples", name), path)
+            styles.append(pictures.load(path))
+            continue
+        upload = f"style-{number}"
+        check_upload(Path(upload), "style", limits)
+        picture = _decode_upload(upload, "style", limits)
+        side = max(picture.size)
+        if not recipe.style_crop:  # a crop is given in pixels of the upload, so that its size must stay
+            side = min(side, max_side)
+        styles.append(write_png(path, picture, fit(*picture.size, side)))
+        write_thumbnail(Path(f"style-{number}.webp"), styles[-1])
+    return styles
+
+
+def _prepare_mask(field: str, number: int, limits: StudioSettings) -> Picture:
+    """``mask-<n>.png`` or ``style_mask-<n>.png`` at the upload's size, without its alpha."""
+    upload = f"{field}-{number}"
+    check_upload(Path(upload), field, limits)
+    picture = _decode_upload(upload, field, limits)
+    return write_png(Path(f"{upload}.png"), Picture(picture.pixels), picture.size)

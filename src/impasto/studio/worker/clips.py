@@ -1,0 +1,122 @@
+"""Painting a clip job: frames decoded in the sandbox, painted here, the painted part kept on cancelling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+from PIL import Image
+
+from impasto import api
+from impasto.errors import ImpastoError
+from impasto.pictures.geometry import resample
+from impasto.studio.sandbox.clips import decode_clip, prepare_clip_run
+from impasto.studio.sandbox.isolation import SandboxedCall
+from impasto.studio.worker.claimed_job import ClaimedJob
+from impasto.studio.worker.pictures import prepare_run
+from impasto.video.job import VideoJob
+from impasto.video.stages import VideoProgress, finished_frames, run_video
+from impasto.video.writing import write
+
+__all__ = ["paint_clip"]
+
+_POLL_SECONDS = 0.2  # between two looks whether decoding has ended
+# Settings of the small painting of the first frame that shows the style while the clip is being decoded.
+_FIRST_FRAME_SIZE = 256
+_FIRST_FRAME_SETTINGS = {"coarsest": 128, "iterations": (40, 20)}
+# Painting is nearly all of the time, so decoding and encoding get a twentieth of the progress each.
+_DECODED, _PAINTED = 0.05, 0.95
+
+
+class _StoppedError(Exception):
+    """The client cancelled, or the time for one job is over; ends the run from within a callback."""
+
+
+def paint_clip(claimed: ClaimedJob, device: str) -> str | None:
+    """Paint the clip in the working directory; returns the name of the result's file.
+
+    Returns:
+        None if the job was stopped before a frame was painted.
+    """
+    settings = claimed.settings
+    copied_streams = claimed.job.files["copy"]
+    decoding = SandboxedCall(
+        decode_clip, claimed.folder, claimed.inputs, copied_streams, settings.frames,
+        memory=settings.decode_bytes, seconds=settings.clip_seconds,
+    )  # fmt: skip
+    try:
+        if not claimed.preview_count:
+            with suppress(ImpastoError):  # only a preview: the clip's own run reports what is wrong
+                _preview_first_frame(claimed, device)
+        while not decoding.wait(_POLL_SECONDS):
+            _report_or_stop(claimed, progress=0.0)
+    except _StoppedError:
+        decoding.stop()
+        return None
+    frames = decoding.result()
+    run = prepare_clip_run(claimed.inputs, copied_streams, device, settings.frames)
+    claimed.report_progress(force=True, frames=frames, progress=_DECODED)
+    try:
+        run_video(run, on_moment=_reporter(claimed, run, frames))
+    except _StoppedError:
+        return _write_painted_part(run, frames)
+    return "result.mp4"
+
+
+def _report_or_stop(claimed: ClaimedJob, **columns: Any) -> None:
+    if not claimed.report_progress(**columns):
+        raise _StoppedError
+
+
+def _preview_first_frame(claimed: ClaimedJob, device: str) -> None:
+    """Paint the first frame small while the others are being decoded."""
+    shape = (claimed.job.height, claimed.job.width)
+    size = min(_FIRST_FRAME_SIZE, max(shape))
+    recipe = claimed.inputs.picture_recipe().replace(**_FIRST_FRAME_SETTINGS, size=size)
+    run = prepare_run(claimed, recipe, device)
+    result = api.run(run, stop=lambda: not claimed.report_progress(progress=0.0))
+    claimed.publish_preview(resample(result.pixels, shape))
+    _report_or_stop(claimed, force=True, progress=0.0)
+
+
+def _reporter(claimed: ClaimedJob, run: VideoJob, frames: int) -> Callable[[VideoProgress], None]:
+    """A callback for ``run_video`` that reports progress and publishes the newest frame as preview."""
+
+    def on_progress(video: VideoProgress) -> None:
+        is_painting = video.stage == "paint"
+        eta = None
+        if is_painting and video.fresh:
+            eta = video.seconds / video.fresh * (video.total - video.done)
+        if is_painting:
+            progress = _DECODED + (_PAINTED - _DECODED) * video.done / max(1, video.total)
+        else:
+            progress = _DECODED if video.stage == "decode" else _PAINTED
+        newly_painted = is_painting and video.fresh and claimed.preview_due()
+        if newly_painted or (video.stage == "encode" and not video.done):
+            _publish_newest_frame(claimed, run)
+        frame = frames if video.stage == "encode" else min(video.done, frames)
+        _report_or_stop(claimed, progress=progress, eta=eta, frame=frame, frames=frames)
+
+    return on_progress
+
+
+def _publish_newest_frame(claimed: ClaimedJob, run: VideoJob) -> None:
+    path = run.store.newest(f"pass{run.recipe.passes}") or run.store.newest("pass1")
+    if path is not None:
+        with Image.open(path) as frame:
+            claimed.publish_preview(frame)
+
+
+def _write_painted_part(run: VideoJob, frames: int) -> str | None:
+    """Encode a cancelled clip up to the last painted frame; without its sound, which would be longer."""
+    last_pass = f"pass{run.recipe.passes}"
+    painted = next((index for index in range(frames) if not run.store.has(last_pass, index)), frames)
+    if not painted or run.codec is None:
+        run.store.remove()
+        return None
+    painted_frames = islice(finished_frames(run), painted)
+    write(run.output, painted_frames, run.clip, run.codec, quality=run.quality, copy=())
+    run.store.remove()
+    return "result.mp4"

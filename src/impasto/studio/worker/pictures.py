@@ -1,0 +1,147 @@
+"""Painting a picture job: progress, previews, and saved states to resume from."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from impasto import api
+from impasto.painting import engine
+from impasto.painting.engine import Step
+from impasto.pictures.geometry import Size
+from impasto.recipe import Recipe
+from impasto.studio.worker.claimed_job import ClaimedJob
+from impasto.studio.worker.saved_state import SavedState, remaining_recipe
+
+__all__ = ["paint_picture", "prepare_run"]
+
+_STATE_FILE = Path("state.safetensors")
+_FIRST_PREVIEW_AFTER = 8  # evaluations; before, the picture is hardly changed
+
+
+def prepare_run(claimed: ClaimedJob, recipe: Recipe, device: str) -> api.Job:
+    """The run that paints ``content.png`` of the working directory; of a clip that is its first frame."""
+    inputs = claimed.inputs
+    masks = 0 if claimed.job.kind == "video" else inputs.masks
+    return api.prepare(
+        "content.png",
+        [f"style-{number}.png" for number in range(len(inputs.style_names))],
+        recipe,
+        mask=[f"mask-{number}.png" for number in range(masks)],
+        style_mask=[f"style_mask-{number}.png" for number in range(inputs.style_masks)],
+        device=device,
+    )
+
+
+def paint_picture(claimed: ClaimedJob, device: str) -> str:
+    """Paint or resume the picture in the working directory; returns the name of the result's file."""
+    recipe = claimed.inputs.complete_recipe()
+    job = claimed.job
+    run = prepare_run(claimed, recipe.replace(size=max(job.height, job.width)), device)
+    state = SavedState.load(_STATE_FILE)
+    sizes = engine.sizes(run.recipe, *run.sources.shape)
+    first_scale, remaining = remaining_recipe(run.recipe, sizes, state)
+    follower = _StepFollower(claimed, run.recipe, sizes, first_scale, state)
+    if state is not None:
+        run = replace(run, recipe=remaining, sources=replace(run.sources, start=state.picture))
+    result = api.run(run, on_step=follower.on_step, stop=lambda: follower.stopped)
+    # The picture carries the recipe that was asked for, not the one that resumed it.
+    replace(result, recipe=recipe).save("result.png")
+    claimed.publish_preview(result.image)
+    return "result.png"
+
+
+@dataclass(frozen=True)
+class _Position:
+    """The state after one evaluation; ``scale`` counts from 0, over the whole plan."""
+
+    scale: int
+    iteration: int
+    evaluations: int
+    picture: Tensor
+
+
+class _StepFollower:
+    """Turns a picture's steps into progress reports, previews and saved states.
+
+    Progress is measured in pixels painted: an evaluation costs as much time as its picture has pixels.
+
+    Attributes:
+        stopped: whether the run should end.
+    """
+
+    def __init__(
+        self,
+        claimed: ClaimedJob,
+        recipe: Recipe,
+        sizes: list[Size],
+        first_scale: int,
+        state: SavedState | None,
+    ) -> None:
+        self.stopped = False
+        self._claimed, self._first_scale = claimed, first_scale
+        self._pixels = [height * width for height, width in sizes]
+        costs = [engine.budget(recipe, scale) * pixels for scale, pixels in enumerate(self._pixels)]
+        self._cost_before = [sum(costs[:scale]) for scale in range(len(sizes))]
+        self._total_cost = max(1, sum(costs))
+        resumed_scale = state is not None and state.scale == first_scale
+        self._skipped_iterations = state.iteration if state is not None and resumed_scale else 0
+        self._earlier_evaluations = state.evaluations if state is not None else 0
+        self._first_progress: float | None = None
+        self._started = self._last_save = time.monotonic()
+        self._save_interval = claimed.intervals.save
+        self._newest: _Position | None = None
+
+    def on_step(self, step: Step) -> None:
+        position = self._position(step)
+        new_scale = self._newest is not None and self._newest.scale != position.scale
+        if self._newest is not None and new_scale:
+            self._save(replace(self._newest, scale=self._newest.scale + 1, iteration=0))
+        elif time.monotonic() - self._last_save > self._save_interval:
+            self._save(position)
+        self._newest = position
+        published = self._claimed.preview_count > 0
+        first_preview = not published and step.evaluations >= _FIRST_PREVIEW_AFTER
+        if first_preview or new_scale or (published and self._claimed.preview_due()):
+            self._claimed.publish_preview(step.picture)
+        self._report(step, position, force=first_preview)
+
+    def _position(self, step: Step) -> _Position:
+        """Where ``step`` is in the whole plan: the engine counts from the scale at which it began."""
+        skipped = self._skipped_iterations if step.scale == 1 else 0
+        return _Position(
+            self._first_scale + step.scale - 1,
+            step.iteration + skipped,
+            self._earlier_evaluations + step.evaluations,
+            step.picture,
+        )
+
+    def _report(self, step: Step, position: _Position, *, force: bool) -> None:
+        cost = self._cost_before[position.scale] + position.iteration * self._pixels[position.scale]
+        progress = min(1.0, cost / self._total_cost)
+        self._first_progress = progress if self._first_progress is None else self._first_progress
+        self.stopped = not self._claimed.report_progress(
+            force=force, progress=progress, eta=self._eta(progress), scale=position.scale + 1,
+            scales=len(self._pixels), evaluation=position.evaluations,
+            loss=step.loss if math.isfinite(step.loss) else None,
+        )  # fmt: skip
+
+    def _eta(self, progress: float) -> float | None:
+        """Seconds left at the pace of this run so far; None until that can be told."""
+        done = progress - (self._first_progress or 0.0)
+        elapsed = time.monotonic() - self._started
+        return None if done < 0.01 or elapsed < 0.5 else elapsed / done * (1.0 - progress)
+
+    def _save(self, position: _Position) -> None:
+        """Save a state; the next one waits until saving costs a small share of the time at most."""
+        begin = time.monotonic()
+        SavedState(position.scale, position.iteration, position.evaluations, position.picture).save(
+            _STATE_FILE
+        )
+        self._last_save = time.monotonic()
+        intervals = self._claimed.intervals
+        self._save_interval = max(intervals.save, intervals.save_cost_factor * (self._last_save - begin))

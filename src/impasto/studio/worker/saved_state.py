@@ -1,0 +1,74 @@
+"""The saved state of a picture in progress: what a worker resumes from when the one before it was ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from impasto.files import replacing
+from impasto.painting import engine
+from impasto.pictures.geometry import Size
+from impasto.recipe import Recipe
+
+__all__ = ["SavedState", "remaining_recipe"]
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """How far a picture was painted.
+
+    Attributes:
+        scale: index, from 0, of the scale to continue with.
+        iteration: evaluations already done at that scale.
+        evaluations: evaluations done at all scales together.
+        picture: (1, 3, H, W), the best so far.
+    """
+
+    scale: int
+    iteration: int
+    evaluations: int
+    picture: Tensor
+
+    def save(self, path: Path) -> None:
+        """Write the state, whole or not at all."""
+        metadata = {name: str(getattr(self, name)) for name in ("scale", "iteration", "evaluations")}
+        with replacing(path) as partial:
+            save_file({"picture": self.picture.detach().cpu().contiguous()}, partial, metadata=metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> SavedState | None:
+        """The saved state; None if there is none that can be read."""
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata()
+                scale, iteration, evaluations = (
+                    int(metadata[name]) for name in ("scale", "iteration", "evaluations")
+                )
+                return cls(scale, iteration, evaluations, file.get_tensor("picture"))
+        except (FileNotFoundError, SafetensorError, KeyError, ValueError):
+            return None
+
+
+def remaining_recipe(recipe: Recipe, sizes: list[Size], state: SavedState | None) -> tuple[int, Recipe]:
+    """What is left to paint after ``state``.
+
+    The memory of L-BFGS is not saved: it is rebuilt within a few evaluations.
+
+    Args:
+        sizes: of all scales of ``recipe``.
+
+    Returns:
+        The index, from 0, of the scale to begin with, and a recipe for that scale and those after it, which
+        starts from the saved picture.
+    """
+    if state is None:
+        return 0, recipe
+    first = min(state.scale, len(sizes) - 1)
+    iterations = [engine.budget(recipe, scale) for scale in range(first, len(sizes))]
+    done = state.iteration if first == state.scale else 0
+    iterations[0] = max(1, iterations[0] - done)
+    return first, recipe.replace(coarsest=max(sizes[first]), iterations=tuple(iterations), init="picture")

@@ -1,0 +1,50 @@
+"""``impasto studio``: what stops it from starting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from impasto.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        (["--host", "0.0.0.0"], "--token"),
+        (["--public-name", "studio.example.org"], "--token"),
+        (["--token", "hunter2"], "at least 8"),
+        (["--port", "70000"], "port"),
+        (["--host", "256.1.1.1", "--insecure"], "nothing can listen"),
+    ],
+)
+def test_a_server_that_must_not_start_reports_one_line(
+    flags: list[str], word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["studio", "--no-open", "--data", str(tmp_path / "data"), *flags])
+    output = capsys.readouterr()
+    assert ended.value.code == 2
+    assert (output.out, output.err.count("\n")) == ("", 1)
+    assert word in output.err
+    assert "hunter2" not in output.err
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("unusable", ["data", "data/jobs", "data/studio.db"])
+def test_a_data_folder_that_cannot_be_used_is_reported_in_one_line(
+    unusable: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / unusable
+    path.parent.mkdir(exist_ok=True)
+    if path.name == "studio.db":
+        path.mkdir()
+    else:
+        path.write_text("a file")
+    with pytest.raises(SystemExit) as ended:
+        main(["studio", "--port", "0", "--data", str(tmp_path / "data")])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert "cannot be used" in error
+    assert error.count("\n") == 1

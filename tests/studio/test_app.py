@@ -1,0 +1,54 @@
+"""The server as a whole: its page, and many clients at once."""
+
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from impasto.studio.http.responses import PAGE_FOLDER
+from serving import TINY, Studio, encoded, without_workers
+
+
+def test_the_page_is_served_and_fastapis_pages_are_not(tmp_path: Path) -> None:
+    studio = without_workers(tmp_path)
+    index = studio.get("/")
+    assert (index.status_code, index.headers["cache-control"]) == (200, "no-cache")
+    assert "text/html" in index.headers["content-type"]
+    for path in ("/docs", "/redoc"):  # they would load scripts from another host
+        assert studio.get(path).status_code == 404
+
+
+def test_the_pages_files_are_short_and_load_nothing_from_elsewhere() -> None:
+    """No file is long, none has an inline script or style, none names another host."""
+    suffixes = (".html", ".js", ".css", ".webmanifest")
+    files = [path for path in PAGE_FOLDER.rglob("*") if path.suffix in suffixes]
+    assert len(files) > 15
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") < 400, path
+        assert not re.search(r"https?://|\bstyle=|<style|\son\w+=|<script(?![^>]*src=)|innerHTML", text), path
+
+
+@pytest.mark.slow
+def test_fifty_clients_at_once_lose_nothing_and_the_page_answers_meanwhile(server: Studio) -> None:
+    def submit(number: int) -> tuple[int, str]:
+        response = server.post(encoded("PNG", (40, 30), 100 + number), TINY | {"size": 40, "coarsest": 40})
+        return response.status_code, response.json().get("id", "")
+
+    waits = []
+    with ThreadPoolExecutor(50) as pool:
+        posted = [pool.submit(submit, number) for number in range(50)]
+        while not all(task.done() for task in posted):
+            begin = time.monotonic()
+            assert server.http.get("/healthz").status_code == 200
+            waits.append(time.monotonic() - begin)
+            time.sleep(0.05)
+    codes, ids = zip(*(task.result() for task in posted), strict=True)
+    assert set(codes) == {202}
+    assert len(set(ids)) == 50
+    assert {server.finished(job)["state"] for job in ids} == {"done"}
+    assert sorted(waits)[len(waits) // 2] < 2.0  # benchmarks/server.py measures it on an idle machine

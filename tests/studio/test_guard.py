@@ -1,0 +1,145 @@
+"""Access control: host, origin and token of requests; headers; nothing private in the log."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from serving import post, without_workers
+
+SECRET = "a rather long secret"
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> TestClient:
+    return without_workers(tmp_path)
+
+
+# -- host and origin ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:7860", 200), ("localhost:7860", 200), ("[::1]:7860", 200), ("LOCALHOST", 200),
+        ("evil.example:7860", 421), ("127.0.0.1.evil.example", 421), ("", 421), ("a@localhost", 421),
+        ("localhost:7860/x", 421), ("[::1", 421),
+    ],
+)  # fmt: skip
+def test_a_page_of_another_name_does_not_reach_a_server_of_this_machine(
+    studio: TestClient, host: str, status: int
+) -> None:
+    """DNS rebinding: a web page's host name that was made to resolve to 127.0.0.1."""
+    assert studio.get("/v1/settings", headers={"Host": host}).status_code == status
+
+
+def test_names_behind_a_proxy_have_to_be_named(tmp_path: Path) -> None:
+    studio = without_workers(tmp_path, public_name=("studio.example.org",), token=SECRET)
+    auth = {"Authorization": f"Bearer {SECRET}"}
+    assert studio.get("/v1/styles", headers={**auth, "Host": "studio.example.org"}).status_code == 200
+    assert studio.get("/v1/styles", headers={**auth, "Host": "other.example.org"}).status_code == 421
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 404),
+        ({"Origin": "http://127.0.0.1:7860", "Sec-Fetch-Site": "same-origin"}, 404),
+        ({"Sec-Fetch-Site": "none"}, 404),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:9999"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "nonsense"}, 403),
+    ],
+)
+def test_other_sites_cannot_post(studio: TestClient, headers: dict[str, str], status: int) -> None:
+    for method, path in (
+        ("POST", "/v1/jobs/x/cancel"),
+        ("DELETE", "/v1/jobs/x"),
+        ("POST", "/v1/jobs/x/again"),
+    ):
+        assert studio.request(method, path, headers=headers).status_code == status
+
+
+# -- the token ---------------------------------------------------------------------------------------------
+
+
+def test_with_a_token_the_api_is_closed_to_others(tmp_path: Path) -> None:
+    studio = without_workers(tmp_path, token=SECRET)
+    for method, path in (
+        ("GET", "/v1/styles"),
+        ("POST", "/v1/jobs"),
+        ("GET", "/v1/jobs/x"),
+        ("DELETE", "/v1/jobs/x"),
+    ):
+        response = studio.request(method, path)
+        assert response.status_code == 401, path
+        assert set(response.json()) == {"detail", "field"}
+    assert studio.get("/healthz").status_code == 200
+    assert studio.get("/v1/styles", headers={"Authorization": f"Bearer {SECRET}"}).status_code == 200
+    assert studio.get("/v1/styles", headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert studio.get("/v1/styles", headers={"Authorization": f"Basic {SECRET}"}).status_code == 401
+    assert studio.get("/v1/styles", headers={"Cookie": f"impasto-session={SECRET}"}).status_code == 401
+
+
+def test_logging_in_gives_a_cookie_that_scripts_and_other_sites_cannot_read(tmp_path: Path) -> None:
+    studio = without_workers(tmp_path, token=SECRET)
+    assert studio.post("/v1/session", json={"token": "wrong"}).status_code == 401
+    assert studio.post("/v1/session", content=b'{"token": "x"}').status_code == 415
+    response = studio.post("/v1/session", json={"token": SECRET})
+    assert response.status_code == 204
+    cookie = response.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert SECRET not in cookie
+    assert studio.get("/v1/styles").status_code == 200
+
+
+def test_guessing_the_token_is_slow(tmp_path: Path) -> None:
+    studio = without_workers(tmp_path, token=SECRET)
+    responses = [studio.post("/v1/session", json={"token": f"guess {n}"}).status_code for n in range(25)]
+    assert responses[:20] == [401] * 20
+    assert set(responses[20:]) == {429}
+    assert studio.get("/v1/styles", headers={"Authorization": f"Bearer {SECRET}"}).status_code == 200
+
+
+# -- headers, log ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/styles", "/healthz", "/nowhere", "/v1/jobs/x", "/openapi.json"])
+def test_every_response_has_the_security_headers(studio: TestClient, path: str) -> None:
+    headers = studio.get(path).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert "camera=(self)" in headers["permissions-policy"]
+    assert len(headers["x-request-id"]) == 12
+    assert "server" not in headers
+
+
+def test_refusals_have_the_security_headers_too(studio: TestClient) -> None:
+    response = studio.get("/v1/settings", headers={"Host": "evil.example"})
+    assert "content-security-policy" in response.headers
+    assert response.json()["detail"].count("\n") == 0
+
+
+def test_the_log_contains_no_job_id_and_no_forged_line(
+    studio: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "impasto.studio")
+    job = post(studio).json()["id"]
+    studio.get(f"/v1/jobs/{job}/content")
+    studio.get("/v1/jobs/%0d%0aforged")
+    log = caplog.text
+    assert "/v1/jobs/" in log
+    assert job not in log
+    assert "\nforged" not in log

@@ -1,0 +1,143 @@
+"""The queue in SQLite: order, owners, lost workers, duplicates."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from impasto.studio.queue.jobs import JobStore, StudioJob
+from job_rows import add_job
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> JobStore:
+    return JobStore(tmp_path / "studio.db")
+
+
+def test_first_come_first_served(store: JobStore) -> None:
+    first, second = add_job(store), add_job(store)
+    assert [store.position(job) for job in (first, second)] == [0, 1]
+    claimed = store.claim("w")
+    assert claimed is not None
+    assert (claimed.id, claimed.state, claimed.owner) == (first.id, "running", "w")
+    assert store.position(claimed) is None
+    assert store.position(second) == 0
+    assert store.waiting_count() == 1
+    store.cancel(second.id)
+    assert store.claim("w") is None
+
+
+def test_clients_take_turns(store: JobStore) -> None:
+    """A client with many jobs does not delay the others; jobs that had been started go first."""
+    jobs = {name: add_job(store, client=name[0]) for name in ("a1", "a2", "a3", "a4", "b1", "b2", "c1")}
+    names = {job.id: name for name, job in jobs.items()}
+
+    def claim() -> str:
+        job = store.claim("w")
+        assert job is not None
+        return names[job.id]
+
+    assert claim() == "a1"
+    waiting = sorted(set(jobs) - {"a1"}, key=lambda name: store.position(jobs[name]) or 0)
+    assert waiting == ["b1", "c1", "a2", "b2", "a3", "a4"]
+    order = []
+    for _ in range(3):
+        store.finish(jobs["a1"].id, "w", "done")
+        order.append(claim())
+    assert order == ["b1", "c1", "a2"]
+    store.release("w", died=True)
+    assert [claim() for _ in range(6)] == ["b1", "c1", "a2", "b2", "a3", "a4"]
+
+
+def _claim_all(path: Path, slot: str, claimed_ids: Any) -> None:
+    store = JobStore(path)
+    while (job := store.claim(slot)) is not None:
+        claimed_ids.put(job.id)
+        store.finish(job.id, slot, "done", result="r")
+    claimed_ids.put(None)
+
+
+def test_two_workers_never_get_the_same_job(store: JobStore) -> None:
+    ids = [add_job(store).id for _ in range(60)]
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    workers = [context.Process(target=_claim_all, args=(store.path, f"w{n}", queue)) for n in range(2)]
+    for worker in workers:
+        worker.start()
+    claimed: list[str] = []
+    ended = 0
+    while ended < 2:
+        job_id = queue.get(timeout=60)
+        ended += job_id is None
+        claimed += [job_id] if job_id else []
+    for worker in workers:
+        worker.join(20)
+    assert sorted(claimed) == sorted(ids)
+
+
+def test_only_the_owner_writes(store: JobStore) -> None:
+    job = add_job(store)
+    assert not store.update(job.id, "w", progress=0.5)
+    store.claim("w")
+    assert store.update(job.id, "w", progress=0.5)
+    assert not store.update(job.id, "other", progress=0.9)
+    store.release("w")
+    assert not store.finish(job.id, "w", "done", result="result.png")
+    released = reloaded(store, job)
+    assert (released.state, released.progress, released.result) == ("queued", 0.5, None)
+
+
+def test_three_dead_workers_fail_the_job_and_a_dead_server_does_not(store: JobStore) -> None:
+    job = add_job(store)
+    for _ in range(5):  # servers that were stopped
+        store.claim("w")
+        store.release("w")
+    for _ in range(3):
+        assert reloaded(store, job).state == "queued"
+        store.claim("w")
+        store.release("w", died=True, attempts=3)
+    failed = reloaded(store, job)
+    assert failed.state == "failed"
+    assert "3 times" in (failed.error or "")
+    assert "\n" not in (failed.error or "")
+    assert store.claim("w") is None
+
+
+def test_the_worker_of_a_cancelled_job_is_told_when_it_reports(store: JobStore) -> None:
+    job = add_job(store)
+    store.claim("w")
+    store.cancel(job.id)
+    assert reloaded(store, job).state == "running"
+    assert not store.update(job.id, "w", progress=0.5)
+    assert store.finish(job.id, "w", "cancelled", result="result.png")
+    assert not store.finish(job.id, "w", "done", result="result.png")
+
+
+def test_a_job_cancelled_while_its_worker_died_is_not_painted_again(store: JobStore) -> None:
+    job = add_job(store)
+    store.claim("w")
+    store.cancel(job.id)
+    store.release("w", died=True)
+    assert reloaded(store, job).state == "cancelled"
+
+
+def test_only_a_finished_job_counts_as_a_duplicate(store: JobStore) -> None:
+    job = add_job(store, digest="d")
+    assert store.find_duplicate("d") is None
+    store.claim("w")
+    store.finish(job.id, "w", "done", result="result.png")
+    duplicate = store.find_duplicate("d")
+    assert duplicate is not None
+    assert duplicate.id == job.id
+    store.mark_deleted(job.id)
+    assert store.find_duplicate("d") is None
+
+
+def reloaded(store: JobStore, job: StudioJob) -> StudioJob:
+    """The job as it is in the database now."""
+    current = store.get(job.id)
+    assert current is not None
+    return current

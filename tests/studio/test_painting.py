@@ -1,0 +1,155 @@
+"""A worker's jobs, painted in this process: resuming, duplicates, failures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from impasto import pictures
+from impasto.recipe import Recipe
+from impasto.studio.queue.inputs import JobInputs
+from impasto.studio.queue.jobs import JobStore, StudioJob
+from impasto.studio.sandbox.job_files import prepare_job
+from impasto.studio.settings import StudioSettings
+from impasto.studio.worker.claimed_job import ClaimedJob, ReportIntervals
+from impasto.studio.worker.painting import paint_job
+from serving import encoded
+
+RECIPE = Recipe(size=64, coarsest=32, iterations=(6, 8), tolerance=0)
+UPLOADS = {"styles": [{"id": None}], "masks": 0, "style_masks": 0}
+#: Report, save and publish after each evaluation.
+ALWAYS = ReportIntervals(progress=0.0, preview=0.0, save=0.0, save_cost_factor=0.0)
+
+
+class Killed(BaseException):
+    """Raised where the process would have been killed."""
+
+
+class RecordingStore(JobStore):
+    """Keeps all progress reports, and ends the worker at one of them.
+
+    Attributes:
+        killed_at: the evaluation whose report raises ``Killed``.
+    """
+
+    killed_at: int | None = None
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.reports: list[dict[str, Any]] = []
+
+    def update(self, job_id: str, slot: str, **columns: Any) -> bool:
+        self.reports.append(columns)
+        if columns["evaluation"] == self.killed_at:
+            raise Killed
+        return super().update(job_id, slot, **columns)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudioSettings:
+    """A data folder with the prepared files of the job ``j``."""
+    monkeypatch.chdir(tmp_path)  # both the sandbox and the worker change into the job's folder
+    settings = StudioSettings(data=tmp_path)
+    folder = settings.job_folder("j")
+    folder.mkdir(parents=True)
+    (folder / "content").write_bytes(encoded())
+    (folder / "style-0").write_bytes(encoded("PNG", seed=7))
+    recipe = RECIPE.model_dump_json(exclude_unset=True)
+    prepare_job(folder, JobInputs.from_uploads(recipe, None, UPLOADS), settings)
+    return settings
+
+
+@pytest.fixture
+def store(settings: StudioSettings) -> RecordingStore:
+    store = RecordingStore(settings.data / "studio.db")
+    store.add(
+        id="j", client="", kind="image", digest="d", preset="fast", height=48, width=64,
+        recipe=RECIPE.model_dump_json(exclude_unset=True), uploads=json.dumps(UPLOADS),
+    )  # fmt: skip
+    return store
+
+
+def paint_next(store: JobStore, settings: StudioSettings) -> StudioJob:
+    """Claim and paint a job as a worker does; returns its row afterwards."""
+    job = store.claim("w")
+    assert job is not None
+    paint_job(ClaimedJob(job, store, settings, "w", ALWAYS), store, "cpu")
+    painted = store.get(job.id)
+    assert painted is not None
+    return painted
+
+
+@pytest.mark.parametrize("last", [4, 6, 9])
+def test_a_picture_is_resumed_from_its_last_state(
+    store: RecordingStore, settings: StudioSettings, last: int
+) -> None:
+    store.killed_at = last
+    with pytest.raises(Killed):
+        paint_next(store, settings)
+    store.release("w", died=True)
+    before = store.reports[-1]
+    store.reports.clear()
+    store.killed_at = None
+    job = paint_next(store, settings)
+    first, final = store.reports[0], store.reports[-1]
+    assert first["evaluation"] in (before["evaluation"], before["evaluation"] + 1)
+    assert first["progress"] >= before["progress"] - 0.05
+    assert first["scale"] in (before["scale"], before["scale"] + 1)
+    assert final["evaluation"] in (14, 15)
+    assert job.state == "done"
+    result = settings.job_folder("j") / "result.png"
+    assert pictures.load(result).size == (48, 64)
+    embedded = Recipe.from_json(pictures.read_metadata(result) or "")
+    assert embedded == RECIPE  # as it was asked for, not as it was resumed
+    assert not list(settings.job_folder("j").glob("state*"))
+
+
+def test_a_job_is_stopped_when_its_time_is_over(store: RecordingStore, settings: StudioSettings) -> None:
+    """The best picture so far is the result, and the job counts as done."""
+    job = paint_next(store, settings.model_copy(update={"job_seconds": 0}))
+    assert (job.state, job.result) == ("done", "result.png")
+    assert len(store.reports) == 1
+
+
+def test_a_cancelled_job_keeps_the_best_picture_so_far(
+    store: RecordingStore, settings: StudioSettings
+) -> None:
+    claimed = store.claim("w")
+    assert claimed is not None
+    store.cancel("j")
+    paint_job(ClaimedJob(claimed, store, settings, "w", ALWAYS), store, "cpu")
+    job = store.get("j")
+    assert job is not None
+    assert (job.state, job.result) == ("cancelled", "result.png")
+
+
+def test_files_that_are_missing_become_the_jobs_error(
+    store: RecordingStore, settings: StudioSettings
+) -> None:
+    (settings.job_folder("j") / "content.png").unlink()
+    job = paint_next(store, settings)
+    assert job.state == "failed"
+    assert job.error is not None
+    assert "there is no file 'content.png'" in job.error
+    assert str(settings.data) not in job.error
+
+
+def test_a_job_equal_to_a_finished_one_takes_over_its_result(
+    store: RecordingStore, settings: StudioSettings
+) -> None:
+    first = paint_next(store, settings)
+    assert first.result is not None
+    settings.job_folder("k").mkdir()
+    store.add(
+        id="k", client="", kind="image", digest="d", preset="fast", height=48, width=64,
+        recipe="{}", uploads=json.dumps(UPLOADS),
+    )  # fmt: skip
+    store.reports.clear()
+    second = paint_next(store, settings)
+    assert (second.state, second.result, second.preview) == ("done", "result.png", 1)
+    assert store.reports == []  # nothing was painted
+    results = [settings.job_folder(name) / first.result for name in ("j", "k")]
+    assert results[0].read_bytes() == results[1].read_bytes()

@@ -1,0 +1,49 @@
+"""What is left to paint after a saved state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from impasto.painting import engine
+from impasto.recipe import Recipe
+from impasto.studio.worker.saved_state import SavedState, remaining_recipe
+
+RECIPE = Recipe(size=512, coarsest=128, iterations=(50, 40, 30))
+
+
+@pytest.mark.parametrize(
+    ("scale", "iteration", "iterations"),
+    [(0, 20, (30, 40, 30)), (1, 0, (40, 30)), (1, 39, (1, 30)), (2, 30, (1,))],
+)
+def test_the_rest_has_the_sizes_and_iterations_that_were_left(
+    scale: int, iteration: int, iterations: tuple[int, ...]
+) -> None:
+    sizes = engine.sizes(RECIPE, 400, 512)
+    assert len(sizes) == 3
+    state = SavedState(scale, iteration, 0, torch.rand(1, 3, 8, 8))
+    first_scale, remaining = remaining_recipe(RECIPE, sizes, state)
+    assert (first_scale, remaining.iterations, remaining.init) == (scale, iterations, "picture")
+    assert engine.sizes(remaining, 400, 512) == sizes[scale:]
+
+
+def test_without_a_state_everything_is_left() -> None:
+    assert remaining_recipe(RECIPE, engine.sizes(RECIPE, 400, 512), None) == (0, RECIPE)
+
+
+def test_a_state_is_read_as_it_was_saved(tmp_path: Path) -> None:
+    state = SavedState(1, 7, 57, torch.rand(1, 3, 8, 8))
+    state.save(tmp_path / "state.safetensors")
+    loaded = SavedState.load(tmp_path / "state.safetensors")
+    assert loaded is not None
+    assert (loaded.scale, loaded.iteration, loaded.evaluations) == (1, 7, 57)
+    assert torch.equal(loaded.picture, state.picture)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_a_state_that_is_missing_or_damaged_is_none(tmp_path: Path) -> None:
+    (tmp_path / "state.safetensors").write_bytes(b"half")
+    assert SavedState.load(tmp_path / "state.safetensors") is None
+    assert SavedState.load(tmp_path / "none.safetensors") is None

@@ -1,0 +1,48 @@
+"""The server's settings: what they refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from impasto.errors import RecipeError
+from impasto.studio.settings import StudioSettings
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"host": "0.0.0.0"}, {"host": "192.168.1.4"}, {"host": "::"}, {"public_name": ("studio.example.org",)}],
+)
+def test_others_are_served_only_with_a_token(settings: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match="--token"):
+        StudioSettings(**settings).require_safe()
+    StudioSettings(**settings, token="a long secret").require_safe()
+    StudioSettings(**settings, insecure=True).require_safe()
+    StudioSettings().require_safe()
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    for wrong in ({"port": 70000}, {"keep_days": 0}, {"nonsense": 1}):
+        with pytest.raises(RecipeError):
+            StudioSettings(**wrong)
+
+
+def test_no_message_contains_the_token() -> None:
+    with pytest.raises(RecipeError, match="at least 8") as caught:
+        StudioSettings(token="hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_child_processes_do_not_get_the_token() -> None:
+    settings = StudioSettings(token="a long secret", port=1234).without_token()
+    assert "a long secret" not in settings.model_dump_json()
+    assert settings.port == 1234
+
+
+def test_a_relative_data_folder_is_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert StudioSettings(data=Path("data")).job_folder("j") == tmp_path / "data" / "jobs" / "j"

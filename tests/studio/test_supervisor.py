@@ -1,0 +1,141 @@
+"""kill -9 of workers and of the server at any moment: every accepted job is finished, once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from impasto.studio.queue.jobs import JobStore
+from impasto.studio.settings import StudioSettings
+from impasto.studio.worker.supervisor import WorkerProcess
+from job_rows import add_job
+from serving import LONG, TINY, TINY_CLIP, Studio, clip_bytes, encoded, pixels
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    with Studio(tmp_path_factory.mktemp("studio"), "--attempts", "2") as running:
+        yield running
+
+
+def worker_pid(studio: Studio) -> int:
+    """Process id of the worker, once it is ready."""
+
+    def ready() -> int:
+        workers = JobStore(studio.folder / "studio.db").workers()
+        return int(workers[0]["pid"]) if workers and workers[0]["ready"] else 0
+
+    return int(studio.wait(ready))
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_nothing_but_time(studio: Studio, tmp_path: Path) -> None:
+    """The page still answers, the job is resumed, other jobs are not lost; the second death fails the job."""
+    fatal = studio.post(recipe=LONG).json()["id"]
+    others = [
+        studio.post(recipe=TINY | {"seed": 1}),
+        studio.post(clip_bytes(tmp_path), video=json.dumps(TINY_CLIP)),
+    ]
+    studio.running(fatal)
+    first = worker_pid(studio)
+    os.kill(first, signal.SIGKILL)
+    assert studio.http.get("/healthz").status_code == 200
+    studio.wait(lambda: studio.job(fatal)["state"] == "queued")
+    second = studio.wait(lambda: pid if (pid := worker_pid(studio)) != first else None)
+    studio.wait(lambda: studio.job(fatal)["state"] == "running")
+    os.kill(second, signal.SIGKILL)
+    job = studio.finished(fatal)
+    assert job["state"] == "failed"
+    assert "ended its worker 2 times" in job["error"]
+    for response in others:
+        finished = studio.finished(response.json()["id"])
+        assert (finished["state"], finished["error"]) == ("done", None)
+
+
+@pytest.mark.slow
+def test_a_killed_server_loses_no_job_and_paints_none_twice(studio: Studio, tmp_path: Path) -> None:
+    slow = TINY | {"iterations": [400], "seed": 2}
+    responses = [
+        studio.post(recipe=slow),
+        studio.post(clip_bytes(tmp_path, count=5), video=json.dumps(TINY_CLIP)),
+        studio.post(encoded(seed=8)),
+    ]
+    assert {response.status_code for response in responses} == {202}
+    ids = [response.json()["id"] for response in responses]
+    studio.running(ids[0])
+    worker = worker_pid(studio)
+    studio.kill()
+    studio.wait(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie", 20)
+    half = studio.folder / "jobs" / "never-accepted"
+    half.mkdir()
+    studio.start()
+    assert not half.exists()
+    jobs = [studio.finished(job) for job in ids]
+    assert [(job["state"], job["error"]) for job in jobs] == [("done", None)] * 3
+    assert jobs[0]["started"] < jobs[0]["finished"]
+    for job in jobs:
+        assert studio.http.get(job["result"]).status_code == 200
+    assert pixels(studio.http.get(jobs[0]["result"]).content).shape == (36, 48, 3)
+    store = JobStore(studio.folder / "studio.db")
+    rows = [store.get(job_id) for job_id in ids]
+    assert [row.deaths for row in rows if row is not None] == [0, 0, 0]
+
+
+@pytest.mark.slow
+def test_two_servers_do_not_share_a_folder(studio: Studio) -> None:
+    other = Studio(studio.folder)
+    with pytest.raises(AssertionError, match="another studio uses"):
+        other.start()
+    assert other.process is not None
+    assert other.process.wait(20) == 2
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_ended(tmp_path: Path) -> None:
+    """Its job is queued again, with one more death; as long as there is progress it may take any time."""
+    store = JobStore(tmp_path / "studio.db")
+    job = add_job(store)
+    store.claim("w")
+    settings = StudioSettings(data=tmp_path, stall_seconds=1)
+    worker = WorkerProcess("w", "cpu", settings, store)
+    sleeping = [sys.executable, "-c", "import time; time.sleep(100)"]
+    worker.command = sleeping
+    worker.supervise()
+    process = worker.process
+    assert process is not None
+    for seconds in range(4):
+        store.update(job.id, "w", seconds=float(seconds))
+        worker.supervise()
+        time.sleep(0.5)
+    assert process.poll() is None
+    time.sleep(1.2)
+    worker.supervise()
+    assert process.poll() == -signal.SIGKILL
+    worker.supervise()
+    queued = store.get(job.id)
+    assert queued is not None
+    assert (queued.state, queued.owner, queued.deaths) == ("queued", None, 1)
+    worker.stop()
+
+
+def test_a_worker_that_keeps_ending_is_started_less_and_less_often(tmp_path: Path) -> None:
+    worker = WorkerProcess("w", "cpu", StudioSettings(data=tmp_path), JobStore(tmp_path / "studio.db"))
+    worker.command = [sys.executable, "-c", ""]
+    starts: list[subprocess.Popen[bytes]] = []
+    end = time.monotonic() + 2.0
+    while time.monotonic() < end:
+        worker.supervise()
+        if worker.process is not None and worker.process not in starts:
+            starts.append(worker.process)
+        time.sleep(0.02)
+    worker.stop()
+    assert 2 <= len(starts) <= 4  # half a second apart at first
