@@ -25,13 +25,15 @@ from torch import Tensor
 from impasto import pictures
 from impasto.losses.objective import Objective, StyleSource
 from impasto.machine import choose_dtype
-from impasto.networks.encoder import CENTRED, Encoder, Features, load_encoder
+from impasto.networks.encoder import CENTRED, Encoder, Features
+from impasto.networks.layers import block_of
+from impasto.networks.registry import load_encoder
 from impasto.networks.weights import read_state
 from impasto.painting.planning import keep_memory
 from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
 from impasto.training.data import Crops
-from impasto.training.distil import Plan, Trainer
+from impasto.training.distil import Trainer, TrainingPlan
 from impasto.training.policy import Canvases
 from impasto.training.report import TeacherEncoder, judge, paint
 from impasto.training.student import WIDTHS, Student, export
@@ -56,7 +58,7 @@ def widths(*blocks: tuple[int, ...]) -> dict[str, int]:
 #: What the variants are variants of: the student until the silent channels were found.
 BLOCKS = ((16, 32), (48, 48), (96, 96, 64, 64), (128,) * 4, (128,))
 BASE = widths(*BLOCKS)
-SHALLOW = tuple(name for name in BASE if name[4:] not in ("3_3", "3_4", "4_3", "4_4"))
+SHALLOW = tuple(name for name in BASE if name not in ("conv3_3", "conv3_4", "conv4_3", "conv4_4"))
 EARLY = tuple(name for name in BASE if name != "conv1_2")
 
 
@@ -95,7 +97,7 @@ VARIANTS: dict[str, Variant] = {
     "wide conv5_1: 256": Variant(widths(*BLOCKS[:4], (256,))),
     "shallow: two convolutions in blocks 3 and 4": Variant({name: BASE[name] for name in SHALLOW}),
     "pooled early: no conv1_2, 64 64 in block 2": Variant(
-        {name: 64 if name[4] == "2" else BASE[name] for name in EARLY}
+        {name: 64 if block_of(name) == 2 else BASE[name] for name in EARLY}
     ),
     "max pooling": Variant(plan={"pooling": "max"}),
     "leaky ReLU, 0.1": Variant(student=Leaky),
@@ -159,7 +161,7 @@ def gradient_alike(student: Student, teacher: Teacher, canvases: Canvases) -> fl
     with torch.autocast("cpu", torch.bfloat16):
         features = student.features(canvas)
     (own,) = torch.autograd.grad(canvases.loss(student, features, index), canvas)
-    wanted = canvases.taught_gradient(teacher, canvas, index)
+    wanted = canvases.teacher_gradient(teacher, canvas, index)
     return float(F.cosine_similarity(own.flatten(1), wanted.flatten(1)).mean())
 
 
@@ -174,7 +176,7 @@ def variants(given: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Tens
         if given.only and not any(part in name for part in given.only):
             continue
         taught, begin = copy.deepcopy(teacher), time.process_time()
-        plan = Plan(
+        plan = TrainingPlan(
             **{"crops": 4, "canvases": 4, "buffer": 16, "start": given.crops, "lr": 4e-4} | variant.plan
         )
         trainer = Trainer(

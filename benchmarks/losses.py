@@ -1,10 +1,10 @@
-"""Which style loss carries the pattern and not the palette alone: hard pairs, judged otherwise.
+"""Which style loss transfers patterns and not only the palette: hard pairs, measured independently.
 
     python benchmarks/losses.py --out OUT --contents DIR --styles DIR --teacher VGG19 [--upper SMALL]
     python benchmarks/losses.py --out OUT --own [--teacher VGG19 …]
 
-``--own`` paints the project's own samples, whose sheet may go anywhere. A cell that OUT has already is not
-painted again; the table and the sheet are made from all that is there.
+``--own`` paints the project's own samples, whose sheet may be published. A cell that is in OUT already is not
+painted again; the table and the sheet are made from all that are there.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def measure(picture: Tensor, content: Tensor, style: Tensor, teacher: Teacher | None) -> dict[str, float]:
-    """All that is measured of a picture (1, 3, H, W)."""
+    """All measurements of a picture (1, 3, H, W)."""
     size = (picture.shape[-2], picture.shape[-1])
     content = resample(content, size)
     style = resample(style, fit(*style.shape[-2:], min(max(size), max(style.shape[-2:]))))
     missing, foreign = metrics.pattern_distances(picture, style)
-    found = {
+    measures = {
         "pattern missing": missing,
         "pattern foreign": foreign,
         "palette": metrics.palette_distance(picture, style),
@@ -79,53 +79,55 @@ def measure(picture: Tensor, content: Tensor, style: Tensor, teacher: Teacher | 
         "edges": metrics.edge_agreement(picture, content),
     }
     if teacher is not None:
-        found["style_rel"] = judge(teacher, picture, content, style).mean
-        found["teacher's nearest"] = nearest(teacher, picture, style)
-    return found
+        measures["style_rel"] = judge(teacher, picture, content, style).mean
+        measures["teacher's nearest"] = nearest(teacher, picture, style)
+    return measures
 
 
 @torch.no_grad()
 def nearest(teacher: Teacher, picture: Tensor, style: Tensor) -> float:
     """Cosine distance of the teacher's features to the other picture's nearest, relu3_1 and relu4_1."""
     layers = ("relu3_1", "relu4_1")
-    both = [teacher.raw(one, layers) for one in (picture, style)]
-    each = []
+    features = [teacher.raw(image, layers) for image in (picture, style)]
+    distances = []
     for layer in layers:
-        a, b = (one[layer] for one in both)
+        a, b = (by_layer[layer] for by_layer in features)
         a, b = (x[0].flatten(1).T[:: max(1, x[0, 0].numel() // 4096)] for x in (a, b))
-        each.append(float(relaxed_emd_loss(a, b)))
-    return statistics.mean(each)
+        distances.append(float(relaxed_emd_loss(a, b)))
+    return statistics.mean(distances)
 
 
-def pairs(given: argparse.Namespace) -> list[tuple[str, Tensor, Tensor]]:
+def pairs(options: argparse.Namespace) -> list[tuple[str, Tensor, Tensor]]:
     """(name, content, style) of each pair."""
-    if given.own:
-        return [(f"{c}-{s}", samples.photograph(c), samples.painting(s, size=given.size * 2)) for c, s in OWN]
-    folders = {"contents": given.contents, "styles": given.styles}
-    found = []
+    if options.own:
+        return [
+            (f"{c}-{s}", samples.photograph(c), samples.painting(s, size=options.size * 2)) for c, s in OWN
+        ]
+    folders = {"contents": options.contents, "styles": options.styles}
+    loaded = []
     for content, place in PAIRS:
         folder, name = place.split("/")
-        found.append(
+        loaded.append(
             (
                 f"{content}-{name}",
-                pictures.load(given.contents / f"{content}.jpg").pixels,
+                pictures.load(options.contents / f"{content}.jpg").pixels,
                 pictures.load(folders[folder] / f"{name}.jpg").pixels,
             )
         )
-    return found
+    return loaded
 
 
-def cell(given: argparse.Namespace, name: str, variant: str) -> Path:
+def cell(options: argparse.Namespace, name: str, variant: str) -> Path:
     """Where a painted cell lies, without its ending."""
-    return given.out / f"{name}.{variant.replace(' ', '-').replace(':', '-')}"
+    return options.out / f"{name}.{variant.replace(' ', '-').replace(':', '-')}"
 
 
-def paint(given: argparse.Namespace, name: str, variant: str, content: Tensor, style: Tensor) -> None:
+def paint(options: argparse.Namespace, name: str, variant: str, content: Tensor, style: Tensor) -> None:
     """Paint a cell, unless it is there."""
-    path = cell(given, name, variant)
+    path = cell(options, name, variant)
     if path.with_suffix(path.suffix + ".json").exists():
         return
-    settings = {"size": given.size, "iterations": tuple(given.iterations), **VARIANTS[variant]}
+    settings = {"size": options.size, "iterations": tuple(options.iterations), **VARIANTS[variant]}
     begin = time.process_time()
     result = api.stylize(content, style, **settings)
     spent = time.process_time() - begin
@@ -133,55 +135,58 @@ def paint(given: argparse.Namespace, name: str, variant: str, content: Tensor, s
     Path(f"{path}.json").write_text(json.dumps({"seconds": spent, "evaluations": len(result.trace)}))
 
 
-def table(given: argparse.Namespace, teacher: Teacher | None) -> list[dict[str, Any]]:
+def table(options: argparse.Namespace, teacher: Teacher | None) -> list[dict[str, Any]]:
     """Every cell's figures, and those of the content as it is."""
-    found = []
-    for name, content, style in pairs(given):
-        size = fit(*content.shape[-2:], given.size)
-        seen = {"content": (resample(content, size), {"seconds": 0.0, "evaluations": 0})}
+    rows = []
+    for name, content, style in pairs(options):
+        size = fit(*content.shape[-2:], options.size)
+        painted = {"content": (resample(content, size), {"seconds": 0.0, "evaluations": 0})}
         for variant in VARIANTS:
-            path = cell(given, name, variant)
+            path = cell(options, name, variant)
             if Path(f"{path}.json").exists():
                 facts = json.loads(Path(f"{path}.json").read_text())
-                seen[variant] = pictures.load(Path(f"{path}.png")).pixels, facts
-        for variant, (picture, facts) in seen.items():
+                painted[variant] = pictures.load(Path(f"{path}.png")).pixels, facts
+        for variant, (picture, facts) in painted.items():
             measured = measure(picture, content, style, teacher)
-            found.append({"pair": name, "variant": variant, **facts, **measured})
-    return found
+            rows.append({"pair": name, "variant": variant, **facts, **measured})
+    return rows
 
 
-def markdown(found: Sequence[dict[str, Any]]) -> str:
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
     """The mean over the pairs that all variants were painted for."""
-    variants = list(dict.fromkeys(row["variant"] for row in found))
-    have = [{row["pair"] for row in found if row["variant"] == one} for one in variants]
-    common = set.intersection(*have)
-    names = [key for key in found[0] if key not in ("pair", "variant", "evaluations")]
+    variants = list(dict.fromkeys(row["variant"] for row in rows))
+    pairs_of = [{row["pair"] for row in rows if row["variant"] == variant} for variant in variants]
+    common = set.intersection(*pairs_of)
+    names = [key for key in rows[0] if key not in ("pair", "variant", "evaluations")]
     lines = [f"| {len(common)} pairs | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    for one in variants:
-        mine = [row for row in found if row["variant"] == one and row["pair"] in common]
-        means = (statistics.mean(row[name] for row in mine) for name in names)
-        lines.append(f"| {one} | {' | '.join(f'{value:.3g}' for value in means)} |")
+    for variant in variants:
+        selected = [row for row in rows if row["variant"] == variant and row["pair"] in common]
+        means = (statistics.mean(row[name] for row in selected) for name in names)
+        lines.append(f"| {variant} | {' | '.join(f'{value:.3g}' for value in means)} |")
     return "\n".join(lines)
 
 
-def sheet(given: argparse.Namespace, variants: Sequence[str], side: int = 260) -> None:
+def sheet(options: argparse.Namespace, variants: Sequence[str], side: int = 260) -> None:
     """One column a pair: content, style, then a row for each variant."""
     columns = []
-    for name, content, style in pairs(given):
-        painted = [Path(f"{cell(given, name, one)}.png") for one in variants]
-        shown = [content, style, *(pictures.load(path).pixels for path in painted if path.exists())]
-        columns.append(torch.cat([square(one, side) for one in shown], 2))
-    tall = max(one.shape[-2] for one in columns)
-    padded = [torch.nn.functional.pad(one, (0, 0, 0, tall - one.shape[-2]), value=1.0) for one in columns]
-    pictures.save(given.out / "sheet.jpg", torch.cat(padded, 3), quality=85)
+    for name, content, style in pairs(options):
+        files = [Path(f"{cell(options, name, variant)}.png") for variant in variants]
+        shown = [content, style, *(pictures.load(path).pixels for path in files if path.exists())]
+        columns.append(torch.cat([square(image, side) for image in shown], 2))
+    tallest = max(column.shape[-2] for column in columns)
+    padded = [
+        torch.nn.functional.pad(column, (0, 0, 0, tallest - column.shape[-2]), value=1.0)
+        for column in columns
+    ]
+    pictures.save(options.out / "sheet.jpg", torch.cat(padded, 3), quality=85)
 
 
 def square(picture: Tensor, side: int) -> Tensor:
     """A picture within a white square."""
-    found = torch.ones(1, 3, side, side)
+    canvas = torch.ones(1, 3, side, side)
     height, width = fit(picture.shape[-2], picture.shape[-1], side - 4)
-    found[..., :height, :width] = resample(picture, (height, width))
-    return found
+    canvas[..., :height, :width] = resample(picture, (height, width))
+    return canvas
 
 
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -195,20 +200,20 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--only", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--show", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--first", type=int, help="only so many pairs")
-    given = parser.parse_args(arguments)
-    if not given.own and not (given.contents and given.styles):
+    options = parser.parse_args(arguments)
+    if not options.own and not (options.contents and options.styles):
         parser.error("--own, or --contents and --styles")
     keep_memory()
-    given.out.mkdir(parents=True, exist_ok=True)
-    for variant in given.only:
-        for name, content, style in pairs(given)[: given.first]:
-            paint(given, name, variant, content, style)
-    teacher = Teacher.from_files(given.teacher, given.upper) if given.teacher else None
-    found = table(given, teacher)
-    (given.out / "losses.json").write_text(json.dumps(found, indent=1) + "\n")
-    (given.out / "losses.md").write_text(markdown(found) + "\n")
-    sheet(given, given.show)
-    return found
+    options.out.mkdir(parents=True, exist_ok=True)
+    for variant in options.only:
+        for name, content, style in pairs(options)[: options.first]:
+            paint(options, name, variant, content, style)
+    teacher = Teacher.from_files(options.teacher, options.upper) if options.teacher else None
+    rows = table(options, teacher)
+    (options.out / "losses.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (options.out / "losses.md").write_text(markdown(rows) + "\n")
+    sheet(options, options.show)
+    return rows
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ from torch import Tensor
 from impasto import pictures, samples
 from impasto.losses.objective import Objective, StyleSource
 from impasto.machine import choose_dtype, describe
-from impasto.networks.encoder import OXFORD, Encoder, load_encoder
+from impasto.networks.encoder import OXFORD, Encoder
+from impasto.networks.registry import load_encoder
 from impasto.networks.weights import read_state
 from impasto.painting.engine import Sources, steps
 from impasto.painting.planning import keep_memory

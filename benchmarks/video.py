@@ -3,8 +3,8 @@
     python benchmarks/video.py --clips FOLDER --style PICTURE --size 480 --frames 10 --baseline 3
 
 For every clip in FOLDER (files, or folders of pictures): `frames` frames with the defaults; the same first
-`baseline` frames one by one from the content and from noise with the picture's own schedule; the share of
-time by the schedule of Ruder et al. 2016 (1000 evaluations a frame), extrapolated from our time for one.
+`baseline` frames one by one from the content and from noise with the picture's own schedule; the time that
+the schedule of Ruder et al. 2016 (1000 iterations a frame) would take, extrapolated from our time for one.
 
 Time is this process's CPU time: on a machine that others use, the wall clock measures them. `wall` is
 there as well; on idle cores it is about the CPU time divided by the cores.
@@ -24,25 +24,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto import api, pictures, samples
+from impasto import pictures, samples
 from impasto.losses.objective import StyleSource
+from impasto.machine import choose_device
+from impasto.networks.encoder import Encoder
 from impasto.painting.engine import Sources, steps
 from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
-from impasto.video import motion, sequence
+from impasto.video.certainty import occluded
+from impasto.video.clip_context import (
+    ClipContext,
+    build_clip_context,
+    following_recipe,
+    frame_recipe,
+    load_recipe_encoder,
+)
+from impasto.video.flow import FLOW_METHODS, flow_both_ways, to_luma
+from impasto.video.frame_painting import PaintedFrame, paint_following_frame, paint_frame, quantise
 from impasto.video.frames import open_clip, read
 from impasto.video.report import warp_error
-from impasto.video.sequence import Earlier, Studio, quantise
 from impasto.video.settings import VideoRecipe
 from impasto.video.store import from_pixels, to_pixels, write_png
+from impasto.video.warped_past import EarlierFrame
 
 
 @dataclass(frozen=True)
-class Row:
-    """One clip's figures; times in seconds a frame, evaluations at full size a frame.
+class ClipFigures:
+    """One clip's figures; times in seconds a frame, iterations at full size a frame.
 
-    ``film`` to ``ours_raw`` are warp errors, those named raw with the flow as the method finds it,
-    without ``motion.rest``. ``style``: frame → style loss over that of the same frame as a picture.
+    ``film`` to ``ours_raw`` are warp errors, those named raw with the flow as the method finds it, without
+    ``flow.suppress_noise``. ``style``: frame → style loss over that of the same frame as a picture.
     """
 
     clip: str
@@ -55,8 +66,8 @@ class Row:
     film_raw: float
     ours_raw: float
     style: dict[int, float]
-    evaluations: float
-    ms_each: float
+    iterations: float
+    ms_per_iteration: float
     cpu: float
     wall: float
     known: float
@@ -65,85 +76,107 @@ class Row:
 
 def load(place: Path, size: int, frames: int, skip: int = 0) -> list[Tensor]:
     """Frames from the ``skip``-th on, at most ``size`` pixels wide."""
-    found = []
-    for frame in islice(read(open_clip(place)), skip, None):
+    film = []
+    for frame in islice(read(open_clip(place)), skip, skip + frames):
         picture = from_pixels(frame.pixels)[:, :3]
-        wanted = fit(*picture.shape[-2:], min(size, max(picture.shape[-2:])))
-        found.append(quantise(resample(picture, wanted)))
-        if len(found) == frames:
-            break
-    return found
+        target = fit(*picture.shape[-2:], min(size, max(picture.shape[-2:])))
+        film.append(quantise(resample(picture, target)))
+    return film
 
 
 def errors(film: list[Tensor], painted: list[Tensor], raw: bool = False) -> float:
-    """Mean warp error over the clip; ``raw``: with DIS flow as it is, noise on bare walls and all."""
-    method, found = motion.FLOWS["dis"](), []
+    """Mean warp error over the clip; ``raw``: with DIS flow as it is, including noise on bare walls."""
+    method, gaps = FLOW_METHODS["dis"](), []
     for a, b, x, y in zip(film, film[1:], painted, painted[1:], strict=False):
         longest = max(a.shape[-2:])
-        first, second = motion.grey(a, longest), motion.grey(b, longest)
-        both = (method(first, second), method(second, first))
-        forth, back = both if raw else motion.flows(first, second, method)
-        found.append(warp_error(x, y, forth, motion.occluded(forth, back)))
-    return float(np.mean(found))
+        first, second = to_luma(a, longest), to_luma(b, longest)
+        if raw:
+            forward, backward = method(first, second), method(second, first)
+        else:
+            forward, backward = flow_both_ways(first, second, method)
+        gaps.append(warp_error(x, y, forward, occluded(forward, backward)))
+    return float(np.mean(gaps))
 
 
 def style_loss(terms: Iterable[tuple[str, float]]) -> float:
     return sum(value for name, value in terms if name.startswith("style"))
 
 
-def judge(picture: Tensor, film: Tensor, studio: Studio) -> float:
+def judge(picture: Tensor, film: Tensor, context: ClipContext) -> float:
     """The style loss of a finished frame."""
-    recipe = sequence.following(studio.recipe, *picture.shape[-2:]).replace(iterations=(1,))
-    sources = Sources(film, studio.styles, start=picture, grams=studio.grams)
-    return style_loss(next(iter(steps(sources, recipe, studio.encoder))).terms.items())
+    recipe = following_recipe(context.recipe, *picture.shape[-2:]).replace(iterations=(1,))
+    sources = Sources(film, context.styles, start=picture, grams=context.style_statistics)
+    return style_loss(next(iter(steps(sources, recipe, context.encoder))).terms.items())
 
 
-def one_by_one(film: list[Tensor], studio: Studio, init: str) -> list[Tensor]:
-    """Each frame as a picture, as if there were no other; noise of a seed of its own."""
-    found = []
+def one_by_one(film: list[Tensor], context: ClipContext, init: str) -> list[Tensor]:
+    """Each frame as a picture, as if there were no other; each with noise of its own."""
+    painted = []
     for index, frame in enumerate(film):
-        recipe = studio.recipe.picture.replace(size="original", init=init, seed=index)
-        *_, last = steps(Sources(frame, studio.styles, grams=studio.grams), recipe, studio.encoder)
-        found.append(quantise(last.picture.detach()))
-    return found
+        recipe = frame_recipe(context.recipe).replace(init=init, seed=index)
+        sources = Sources(frame, context.styles, grams=context.style_statistics)
+        *_, last = steps(sources, recipe, context.encoder)
+        painted.append(quantise(last.picture.detach()))
+    return painted
 
 
-def measure(place: Path, style: StyleSource, job: api.Job, options: argparse.Namespace) -> Row:
-    film = load(place, options.size, options.frames, options.skip)
-    height, width = film[0].shape[-2:]
-    studio = sequence.open_studio((style,), VideoRecipe(**options.settings), job.encoder, height, width)
-    painted = [sequence.paint(film[0], studio)]
-    wall, cpu = time.perf_counter(), time.process_time()
+def paint_following(film: list[Tensor], first: PaintedFrame, context: ClipContext) -> list[PaintedFrame]:
+    """The film, each frame following the earlier ones."""
+    painted = [first]
     for index in range(1, len(film)):
         earlier = [
-            Earlier(film[index - j], painted[index - j].pixels)
-            for j in studio.recipe.long_term
-            if index - j >= 0
+            EarlierFrame(film[index - back], painted[index - back].pixels)
+            for back in context.recipe.long_term
+            if index - back >= 0
         ]
         painted.append(
-            sequence.follow(film[index], earlier, painted[-1].reference, studio, first=painted[0].pixels)
+            paint_following_frame(film[index], earlier, painted[-1].reference, context, first=first.pixels)
         )
+    return painted
+
+
+def style_ratios(
+    film: list[Tensor], painted: list[Tensor], context: ClipContext, at: list[int]
+) -> dict[int, float]:
+    """Frame → its style loss over that of the same frame painted as a picture."""
+    ratios = {}
+    for index in sorted({min(index, len(film) - 1) for index in at}):
+        single = judge(one_by_one(film[index : index + 1], context, "content")[0], film[index], context)
+        ratios[index] = round(judge(painted[index], film[index], context) / single, 3)
+    return ratios
+
+
+def measure(place: Path, style: StyleSource, encoder: Encoder, options: argparse.Namespace) -> ClipFigures:
+    film = load(place, options.size, options.frames, options.skip)
+    height, width = film[0].shape[-2:]
+    context = build_clip_context((style,), VideoRecipe(**options.settings), encoder, height, width)
+    first = paint_frame(film[0], context)
+    wall, cpu = time.perf_counter(), time.process_time()
+    painted = paint_following(film, first, context)
     count = max(len(film) - 1, 1)
     cpu, wall = (time.process_time() - cpu) / count, (time.perf_counter() - wall) / count
-    ours = [one.pixels for one in painted]
-    first = film[: options.baseline]
-    from_content, from_noise = (one_by_one(first, studio, init) for init in ("content", "noise"))
-    evaluations = float(np.mean([one.evaluations for one in painted[1:]]))
-    # The same frames as single pictures: what a video's style loss is compared with.
-    style = {}
-    for at in sorted({min(at, len(film) - 1) for at in options.style_at}):
-        single = judge(one_by_one(film[at : at + 1], studio, "content")[0], film[at], studio)
-        style[at] = round(judge(ours[at], film[at], studio) / single, 3)
+    ours, early = [frame.pixels for frame in painted], film[: options.baseline]
+    from_content, from_noise = (one_by_one(early, context, init) for init in ("content", "noise"))
+    iterations = float(np.mean([frame.iterations for frame in painted[1:]]))
     sheet(options.output, place.stem, film, ours)
-    return Row(
-        place.stem, f"{width}×{height}",
-        errors(film, film), errors(film, ours), errors(first, ours[: len(first)]),
-        errors(first, from_content), errors(first, from_noise),
-        errors(film, film, raw=True), errors(film, ours, raw=True), style,
-        evaluations, 1000 * cpu / max(evaluations, 1), cpu, wall,
-        float(np.mean([one.known for one in painted[1:]])),
-        float(np.mean([one.still for one in painted[1:]])),
-    )  # fmt: skip
+    return ClipFigures(
+        clip=place.stem,
+        size=f"{width}×{height}",
+        film=errors(film, film),
+        ours=errors(film, ours),
+        ours_early=errors(early, ours[: len(early)]),
+        from_content=errors(early, from_content),
+        from_noise=errors(early, from_noise),
+        film_raw=errors(film, film, raw=True),
+        ours_raw=errors(film, ours, raw=True),
+        style=style_ratios(film, ours, context, options.style_at),
+        iterations=iterations,
+        ms_per_iteration=1000 * cpu / max(iterations, 1),
+        cpu=cpu,
+        wall=wall,
+        known=float(np.mean([frame.known for frame in painted[1:]])),
+        still=float(np.mean([frame.still for frame in painted[1:]])),
+    )
 
 
 def sheet(folder: Path | None, name: str, film: list[Tensor], painted: list[Tensor]) -> None:
@@ -173,22 +206,22 @@ def main() -> None:
         options.output.mkdir(exist_ok=True)
     picture = pictures.load(options.style) if options.style else pictures.load(samples.painting("wave"))
     style = StyleSource(picture.pixels, picture.alpha)
-    job = api.prepare(samples.photograph("chelsea"), picture, Recipe(size=64))  # for its encoder
+    encoder = load_recipe_encoder(Recipe(), choose_device())
     places = [place for place in sorted(options.clips.iterdir()) if place.is_dir() or place.suffix == ".mp4"]
     for place in places:
         files = sorted(place.glob("*.mp4")) if place.is_dir() else [place]
         clip = files[0] if files else place
         if options.only not in str(clip) or "pair" in str(clip):
             continue
-        row = measure(clip, style, job, options)
+        row = measure(clip, style, encoder, options)
         print(json.dumps(asdict(row), ensure_ascii=False), flush=True)
         print(
             f"  warp error: {row.ours / row.film:.2f} × the film's; from content one by one "
             f"{row.from_content / row.ours_early:.1f} × ours, from noise "
             f"{row.from_noise / row.ours_early:.1f} ×; with raw flow {row.ours_raw / row.film_raw:.2f} ×; "
             f"style × the single picture's: {row.style}; "
-            f"{row.evaluations:.1f} evaluations, {row.cpu:.1f} s CPU, "
-            f"{row.wall:.1f} s wall a frame; Ruder's 1000: {row.ms_each:.0f} s CPU a frame",
+            f"{row.iterations:.1f} iterations, {row.cpu:.1f} s CPU, "
+            f"{row.wall:.1f} s wall a frame; Ruder's 1000: {row.ms_per_iteration:.0f} s CPU a frame",
             flush=True,
         )
 

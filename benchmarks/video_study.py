@@ -1,10 +1,10 @@
-"""Study: what temporal weight, J, passes and evaluations a frame do to warp error, style and time.
+"""Study: what temporal weight, J, passes and iterations a frame do to warp error, style and time.
 
     python benchmarks/video_study.py STYLE CLIP CLIP:60 --size 256 --frames 13
 
 One setting at a time is changed from the defaults; CLIP:60 begins at frame 60. All variants go on from the
 same first frame. Style: the mean over every second frame of the latter half, each frame's style loss over
-that of the same frame as a picture. The second row changes next to nothing: so much is chance.
+that of the same frame as a picture. The second row changes next to nothing: its difference is chance.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from impasto import api, pictures, samples
+from impasto import pictures
 from impasto.losses.objective import StyleSource
+from impasto.machine import choose_device
 from impasto.recipe import Recipe
-from impasto.video import sequence
-from impasto.video.sequence import Studio
+from impasto.video.clip_context import ClipContext, build_clip_context, load_recipe_encoder
+from impasto.video.cuts import Shot
+from impasto.video.frame_painting import paint_frame
 from impasto.video.settings import VideoRecipe
-from impasto.video.shots import Shot, paint_shot
+from impasto.video.shot_painting import paint_shot
 from impasto.video.store import Store
 from video import errors, judge, load, one_by_one
 
@@ -36,9 +38,9 @@ VARIANTS: dict[str, dict[str, object]] = {
     "temporal weight 3": {"temporal_weight": 3.0},
     "temporal weight 30": {"temporal_weight": 30.0},
     "J = 1": {"long_term": (1,)},
-    "6 evaluations": {"evaluations": 6},
-    "12 evaluations": {"evaluations": 12},
-    "48 evaluations": {"evaluations": 48},
+    "6 iterations": {"following_iterations": 6},
+    "12 iterations": {"following_iterations": 12},
+    "48 iterations": {"following_iterations": 48},
     "2 passes": {"passes": 2},
     "3 passes": {"passes": 3},
     "nothing copied": {"still_tolerance": 0.0},
@@ -47,43 +49,43 @@ VARIANTS: dict[str, dict[str, object]] = {
 
 
 @dataclass(frozen=True)
-class Case:
-    """A clip, its first frame painted, and what the frames that are looked at lose as pictures."""
+class StudyClip:
+    """A clip, its first frame painted, and frame → its style loss when it is painted as a picture."""
 
     film: list[Tensor]
     first: Tensor
     single: dict[int, float]
 
 
-def prepare(place: str, size: int, frames: int, studio: Studio) -> Case:
+def prepare(place: str, size: int, frames: int, context: ClipContext) -> StudyClip:
     """``place``: a file or a folder, and after a colon the frame to begin with."""
     path, _, skip = place.partition(":")
     film = load(Path(path), size, frames, int(skip or 0))
     single = {
-        at: judge(one_by_one(film[at : at + 1], studio, "content")[0], film[at], studio)
+        at: judge(one_by_one(film[at : at + 1], context, "content")[0], film[at], context)
         for at in range(len(film) // 2, len(film), 2)
     }
-    return Case(film, sequence.paint(film[0], studio).pixels, single)
+    return StudyClip(film, paint_frame(film[0], context).pixels, single)
 
 
-def measure(case: Case, studio: Studio) -> tuple[float, float, float]:
+def measure(clip: StudyClip, context: ClipContext) -> tuple[float, float, float]:
     """Warp error over the film's, style loss over the picture's, CPU seconds a frame."""
-    count, passes = len(case.film), studio.recipe.passes
+    count, passes = len(clip.film), context.recipe.passes
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         for kind in ("input", "reference", *(f"pass{k + 1}" for k in range(passes))):
             store.make(kind)
-        for index, frame in enumerate(case.film):
+        for index, frame in enumerate(clip.film):
             store.save("input", index, frame)
-        store.save("reference", 0, case.film[0])
-        store.save("pass1", 0, case.first)
+        store.save("reference", 0, clip.film[0])
+        store.save("pass1", 0, clip.first)
         begin = time.process_time()
-        for _ in paint_shot(store, Shot(0, count), studio):
+        for _ in paint_shot(store, Shot(0, count), context):
             pass
         spent = (time.process_time() - begin) / (count - 1)
         painted = [store.load(f"pass{passes}", index) for index in range(count)]
-    style = [judge(painted[at], case.film[at], studio) / single for at, single in case.single.items()]
-    return errors(case.film, painted) / errors(case.film, case.film), float(np.mean(style)), spent
+    style = [judge(painted[at], clip.film[at], context) / single for at, single in clip.single.items()]
+    return errors(clip.film, painted) / errors(clip.film, clip.film), float(np.mean(style)), spent
 
 
 def main() -> None:
@@ -95,9 +97,9 @@ def main() -> None:
     parser.add_argument("--only", default="", help="part of a variant's name")
     options = parser.parse_args()
     picture = pictures.load(options.style)
-    encoder = api.prepare(samples.photograph("chelsea"), picture, Recipe(size=64)).encoder
+    encoder = load_recipe_encoder(Recipe(), choose_device())
     styles = (StyleSource(picture.pixels, picture.alpha),)
-    cases: list[Case] = []
+    clips: list[StudyClip] = []
     names = [Path(clip.partition(":")[0]).stem for clip in options.clips]
     heads = [f"{what}, {name}" for what in ("warp error × film's", "style × picture's") for name in names]
     print("| variant |", " | ".join(heads), "| CPU s a frame |")
@@ -108,10 +110,10 @@ def main() -> None:
         rows = []
         for index, clip in enumerate(options.clips):
             height, width = load(Path(clip.partition(":")[0]), options.size, 1)[0].shape[-2:]
-            studio = sequence.open_studio(styles, VideoRecipe(**settings), encoder, height, width)
-            if index == len(cases):
-                cases.append(prepare(clip, options.size, options.frames, studio))
-            rows.append(measure(cases[index], studio))
+            context = build_clip_context(styles, VideoRecipe(**settings), encoder, height, width)
+            if index == len(clips):
+                clips.append(prepare(clip, options.size, options.frames, context))
+            rows.append(measure(clips[index], context))
         ratio, style, spent = zip(*rows, strict=True)
         cells = [f"{value:.2f}" for value in (*ratio, *style, float(np.mean(spent)))]
         print(f"| {variant} |", " | ".join(cells), "|", flush=True)

@@ -10,6 +10,9 @@ from typing import Any
 import av
 import numpy as np
 
+from impasto.video.frames import open_clip, read
+from impasto.video.writing import choose_codec, write
+
 
 def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
     """Smooth coloured noise (height, width, 3) uint8: something for a flow to hold on to."""
@@ -99,9 +102,9 @@ def _tone(out: Any, stream: Any, seconds: float) -> None:
 def packets(path: Path, kind: str) -> list[tuple[float, bytes]]:
     """(time in seconds, bytes) of a kind of stream, in order."""
     with av.open(str(path)) as container:
-        stream = next(one for one in container.streams if one.type == kind)
-        found = [p for p in container.demux(stream) if p.size]
-        return [(float(p.pts * p.time_base), bytes(p)) for p in found]
+        stream = next(stream for stream in container.streams if stream.type == kind)
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        return [(float(packet.pts * packet.time_base), bytes(packet)) for packet in packets]
 
 
 def rotate_mp4(path: Path) -> None:
@@ -112,3 +115,10 @@ def rotate_mp4(path: Path) -> None:
     matrix = [0, one, 0, -one & 0xFFFFFFFF, 0, 0, 0, 0, 1 << 30]
     data[at + 40 : at + 76] = b"".join(value.to_bytes(4, "big") for value in matrix)
     path.write_bytes(data)
+
+
+def copied(source: Path, path: Path, codec: str | None = None, **options: Any) -> Path:
+    """A clip read by our reader and written by our writer, unpainted."""
+    clip = open_clip(source)
+    frames = ((frame.time, frame.pixels) for frame in read(clip))
+    return write(path, frames, clip, choose_codec(path, codec), **options)

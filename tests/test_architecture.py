@@ -13,7 +13,8 @@ import pytest
 
 from conftest import ROOT
 from impasto.losses.functions import NORMALISATIONS
-from impasto.networks.encoder import ENCODERS, PADDINGS
+from impasto.networks.encoder import PADDINGS
+from impasto.networks.registry import ENCODERS
 from impasto.painting.optimisers import OPTIMISERS
 from impasto.recipe import Recipe
 

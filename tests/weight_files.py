@@ -1,4 +1,4 @@
-"""Files of weights for tests: a small state in the layouts of several programs, and the real one if it is near."""
+"""Weights for tests: a small state in the layouts of several programs; the real one where it is at hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from conftest import ROOT
-from impasto.networks.checkpoints import LAYERS, SHAPES
+from impasto.networks.checkpoints import SHAPES
+from impasto.networks.layers import CONVS
 
 ORIGINAL = ROOT.parent / "shared" / "weights" / "vgg19-original-conv1_1-conv3_4.safetensors"
 TORCHVISION = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
@@ -17,14 +18,14 @@ def block1(seed: int = 0) -> dict[str, Tensor]:
     g = torch.Generator().manual_seed(seed)
     return {
         f"{layer}.{leaf}": torch.randn(shape, generator=g)
-        for layer in LAYERS[:2]
+        for layer in CONVS[:2]
         for leaf, shape in (("weight", (*SHAPES[layer], 3, 3)), ("bias", SHAPES[layer][:1]))
     }
 
 
 def torchvision_keys(state: dict[str, Tensor], prefix: str = "features.") -> dict[str, Tensor]:
     return {
-        f"{prefix}{TORCHVISION[LAYERS.index(key.partition('.')[0])]}.{key.partition('.')[2]}": tensor
+        f"{prefix}{TORCHVISION[CONVS.index(key.partition('.')[0])]}.{key.partition('.')[2]}": tensor
         for key, tensor in state.items()
     }
 

@@ -23,7 +23,8 @@ from impasto.errors import PictureError
 from impasto.losses.objective import StyleSource
 from impasto.machine import choose_device, choose_dtype, describe
 from impasto.masks import regions
-from impasto.networks.encoder import Encoder, Progress, load_encoder
+from impasto.networks.encoder import Encoder
+from impasto.networks.registry import load_encoder
 from impasto.painting import engine
 from impasto.painting.engine import Sources, Step
 from impasto.painting.planning import (
@@ -128,7 +129,6 @@ def prepare(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     max_memory: float | None = None,
     tile: int | None = None,
-    progress: Progress | None = None,
 ) -> Job:
     """Load pictures and encoder; raises the project's errors before any work is done.
 
@@ -142,7 +142,6 @@ def prepare(
         max_pixels: larger files are refused before they are decoded.
         max_memory: bytes that the process may take; None: four fifths of what is free.
         tile: side of the tiles that a large picture is judged in; None: chosen by the memory.
-        progress: called with (bytes, total bytes or None) while weights are fetched.
     """
     recipe = recipe or Recipe()
     if recipe.size is None:  # said in full, so that the run's record does not depend on a default
@@ -166,7 +165,6 @@ def prepare(
         padding=recipe.padding,
         device=chosen,
         dtype=choose_dtype(recipe.precision, chosen),
-        progress=progress,
     )
     sources = Sources(
         content=None if loaded is None else loaded.pixels,

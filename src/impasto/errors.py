@@ -1,7 +1,7 @@
 """The errors a user can meet: one base class, one line each.
 
-A message says what was got, what is possible and what to do. Nothing else in the package may reach a
-user as a traceback for a mistake of theirs; the command line turns these into one line and exit code 2.
+A message says what was got, what is possible and what to do. A mistake of the user's raises one of these and
+nothing else, so that nobody sees a traceback for it; the command line prints the line and exits with code 2.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ __all__ = ["ImpastoError", "PictureError", "RecipeError", "VideoError", "Weights
 
 
 class ImpastoError(Exception):
-    """Base of every error that Impasto raises for something its caller can mend.
+    """Base of every error that Impasto raises for something its caller can put right.
 
     Args:
-        got: what was found, as a clause ("'cat.jpg' is an HTML page").
+        got: what is wrong, as a clause ("'cat.jpg' is an HTML page").
         expected: what would have been accepted.
         remedy: what to do now.
     """
@@ -37,24 +37,30 @@ class RecipeError(ImpastoError):
 
 
 class VideoError(ImpastoError):
-    """A clip cannot be read, written or gone on with."""
+    """A clip cannot be read, written or resumed."""
 
 
 class WeightsError(ImpastoError):
     """An encoder's weights are missing, damaged or of another network."""
 
 
+#: Module → the name that people know it by, where that is another one.
+_PACKAGES = {"av": "PyAV", "cv2": "OpenCV", "yaml": "PyYAML", "jinja2": "Jinja"}
+
+
 def require_extra(extra: str, modules: Iterable[str], what: str, error: type[ImpastoError]) -> None:
-    """Raise ``error``, one line instead of a traceback, where a module of an optional extra is missing.
+    """Raise ``error`` where a module of an optional extra cannot be imported.
 
     Args:
         extra: its name in ``pip install 'impasto[…]'``.
-        what: what needs it, with its article: ``the studio``.
+        modules: names to import.
+        what: what needs the extra, for the message: ``the studio``, ``finding faces``.
     """
     for module in modules:
         try:
             importlib.import_module(module)
         except ImportError:
+            package = _PACKAGES.get(module, module)
             raise error(
-                f"{what} needs {module!r}, which is not installed", remedy=f"pip install 'impasto[{extra}]'"
+                f"{what} needs {package}, which is not installed", remedy=f"pip install 'impasto[{extra}]'"
             ) from None

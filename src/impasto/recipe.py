@@ -17,7 +17,7 @@ from pydantic_core.core_schema import no_info_after_validator_function
 
 from impasto.errors import RecipeError
 from impasto.networks.layers import canonical_layers
-from impasto.validation import Validated
+from impasto.validation import Validated, add_ranges_to_descriptions
 
 __all__ = ["CONTENT_LOSSES", "DEFAULT_SIZE", "PRESETS", "STYLE_LOSSES", "Recipe", "merged", "preset"]
 
@@ -404,27 +404,4 @@ def _shares(names: tuple[str, ...], weights: tuple[float, ...]) -> dict[str, flo
     return {name: weight / total for name, weight in zip(names, weights, strict=True)}
 
 
-def _limits(annotation: Any) -> list[str]:
-    """The range in an annotation, however deep: ["≥ 0", "≤ 1"]."""
-    words = []
-    for item in getattr(annotation, "__metadata__", ()):
-        for constraint in (item, *getattr(item, "metadata", ())):
-            for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
-                bound = getattr(constraint, name, None)
-                if bound is not None:
-                    words.append(f"{sign} {bound:g}" if abs(bound) < 1e18 else "")
-    inner = getattr(annotation, "__args__", ())
-    return [word for word in words if word] or [word for part in inner for word in _limits(part)]
-
-
-def _state_ranges() -> None:
-    """Add each field's range to its help, so that it is written down once, where it is enforced."""
-    for field in Recipe.model_fields.values():
-        found = _limits(
-            Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-        )
-        if found and field.description:
-            field.description = f"{field.description.rstrip('.')} ({', '.join(found)})."
-
-
-_state_ranges()
+add_ranges_to_descriptions(Recipe)

@@ -1,14 +1,15 @@
-"""``Validated``: a pydantic model whose first complaint reaches the user as one line."""
+"""``Validated``: a pydantic model whose first error reaches the user as one line."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from impasto.errors import RecipeError
 
-__all__ = ["Validated"]
+__all__ = ["Validated", "add_ranges_to_descriptions"]
 
 
 class Validated(BaseModel):
@@ -16,20 +17,20 @@ class Validated(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    #: What to do about an unknown name.
+    #: What a user should do about an unknown name.
     remedy: ClassVar[str] = ""
-    #: Fields whose values no message may repeat.
+    #: Fields whose values must not appear in messages.
     secret: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, /, **given: Any) -> None:
+    def __init__(self, /, **settings: Any) -> None:
         try:
-            super().__init__(**given)
+            super().__init__(**settings)
         except ValidationError as error:
             raise RecipeError(*self._explain(error)) from None
 
     @classmethod
     def _explain(cls, error: ValidationError) -> tuple[str, str, str]:
-        """A validation error's first complaint as got, expected, remedy."""
+        """The first of a validation's errors as (got, expected, remedy)."""
         first = error.errors(include_url=False)[0]
         path = [str(part) for part in first["loc"]]
         name, fields = ".".join(path), cls.model_fields
@@ -40,14 +41,62 @@ class Validated(BaseModel):
             return f"setting {name} is missing", "it has no default", ""
         field = fields.get(path[0]) if path else None
         if field is None:
-            return str(first["msg"]), "", ""
-        got = "(hidden)" if path[0] in cls.secret else repr(first.get("input"))
-        default = (
-            "" if field.is_required() else f"the default is {field.get_default(call_default_factory=True)!r}"
-        )
-        # Of the path only its start: the rest may be pydantic's name for a member of a union.
+            return _reason(first), "", ""
+        value = "(hidden)" if path[0] in cls.secret else _in_words(first.get("input")) or "nothing"
+        default = "" if field.is_required() else _in_words(field.get_default(call_default_factory=True))
+        # Only the start of the path, because the rest may be pydantic's name for a member of a union.
         return (
-            f"setting {path[0]} = {got}: {first['msg'].lower()}",
+            f"setting {path[0]} = {value}: {_reason(first)}",
             (field.description or "").rstrip("."),
-            default,
+            f"the default is {default}" if default else "",
         )
+
+
+#: pydantic's error type → the reason in words, where its own message speaks of Python.
+_REASONS = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "it should be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "it should be a number"),
+    "finite_number": "it should be a finite number",
+    "string_type": "it should be a name",
+    "path_type": "it should be a path",
+    "too_short": "it should have at least one value",
+    "tuple_type": "it should be a list",
+}
+
+
+def _reason(error: ErrorDetails) -> str:
+    """Why a value was refused."""
+    message = error["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+    return _REASONS.get(error["type"], message)
+
+
+def _in_words(value: object) -> str:
+    """A setting's value for people: lists with commas, nothing for an empty one or None, names in quotes."""
+    if isinstance(value, (tuple, list)):
+        return ", ".join(str(item) for item in value)
+    return "" if value is None else repr(value) if isinstance(value, str) else str(value)
+
+
+def add_ranges_to_descriptions(model: type[BaseModel]) -> None:
+    """Append each field's range to its help text: ``Width of the edge (≥ 0, ≤ 0.5).``
+
+    So a range is written once, where it is enforced. Call it once, directly after the class is defined.
+    """
+    for field in model.model_fields.values():
+        annotation: Any = field.annotation
+        bounds = _bounds(Annotated[(annotation, *field.metadata)] if field.metadata else annotation)
+        if bounds and field.description:
+            field.description = f"{field.description.rstrip('.')} ({', '.join(bounds)})."
+
+
+def _bounds(annotation: Any) -> list[str]:
+    """The bounds in an annotation, also of a list's items or of a union's members: ["≥ 0", "≤ 1"]."""
+    words = []
+    for item in getattr(annotation, "__metadata__", ()):
+        for constraint in (item, *getattr(item, "metadata", ())):
+            for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
+                bound = getattr(constraint, name, None)
+                # A bound such as 2**63 is there for the computer alone.
+                if bound is not None and abs(bound) < 1e18:
+                    words.append(f"{sign} {bound:g}")
+    return words or [word for part in getattr(annotation, "__args__", ()) for word in _bounds(part)]

@@ -1,7 +1,8 @@
-"""Faces as a soft mask: geometry with a detector told what to find, and what goes wrong without one."""
+"""Faces as a soft mask, with a detector that finds what the test tells it, and what happens without one."""
 
 from __future__ import annotations
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,36 +11,36 @@ import torch
 
 from fakes import picture
 from impasto import pictures
-from impasto.cli import main
-from impasto.errors import ImpastoError, PictureError, WeightsError
+from impasto.cli.mask import mask as mask_command
+from impasto.errors import ImpastoError, PictureError, RecipeError, WeightsError
 from impasto.masks import faces
 
 cv2 = pytest.importorskip("cv2")
 
 
 class Detector:
-    """Finds, in the picture that it is shown, the faces of a picture twice as large."""
+    """Finds the faces that it was told, scaled to a picture half as large."""
 
-    def __init__(self, *found: tuple[float, float, float, float, float]) -> None:
-        self.found, self.seen = found, []
+    def __init__(self, *faces: tuple[float, float, float, float, float]) -> None:
+        self.faces = faces
 
-    def create(self, model: str, config: str, size: tuple[int, int], sure: float) -> Detector:
-        self.asked = (model, config, size, sure)
+    def create(self, model: str, config: str, size: tuple[int, int], min_score: float) -> Detector:
+        self.model, self.size = model, size
         return self
 
     def detect(self, bgr: np.ndarray) -> tuple[int, np.ndarray | None]:
         assert bgr.dtype == np.uint8
-        assert bgr.shape[1::-1] == self.asked[2]
-        rows = [[*(v / 2 for v in one[:4]), *[0.0] * 10, one[4]] for one in self.found]
+        assert bgr.shape[1::-1] == self.size
+        rows = [[*(v / 2 for v in box), *[0.0] * 10, score] for *box, score in self.faces]
         return 1, np.array(rows, np.float32) if rows else None
 
 
 @pytest.fixture
 def detector(monkeypatch):
-    """Puts a detector in OpenCV's place; the picture is looked at half as large."""
+    """Puts a detector in the place of OpenCV's, which sees the test's picture half as large."""
 
-    def put(*found: tuple[float, float, float, float, float]) -> Detector:
-        fake = Detector(*found)
+    def put(*boxes: tuple[float, float, float, float, float]) -> Detector:
+        fake = Detector(*boxes)
         monkeypatch.setattr(cv2, "FaceDetectorYN", SimpleNamespace(create=fake.create), raising=False)
         monkeypatch.setattr(faces, "LONGEST", 80)
         return fake
@@ -47,10 +48,10 @@ def detector(monkeypatch):
     return put
 
 
-def test_faces_are_found_where_they_are_the_surest_first(detector, tmp_path):
+def test_faces_are_found_where_they_are_the_highest_score_first(detector, tmp_path):
     detector((10, 20, 30, 40, 0.91), (100, 12, 20, 24, 0.99))
-    found = faces.find_faces(picture(120, 160), tmp_path / "model.onnx")
-    assert found == [pytest.approx((100, 12, 20, 24)), pytest.approx((10, 20, 30, 40))]
+    boxes = faces.find_faces(picture(120, 160), tmp_path / "model.onnx")
+    assert boxes == [pytest.approx((100, 12, 20, 24)), pytest.approx((10, 20, 30, 40))]
 
 
 def test_an_ellipse_lies_around_each_face_and_fades():
@@ -68,32 +69,23 @@ def test_an_ellipse_lies_around_each_face_and_fades():
     assert float(both[0, 0, 10, 10]) == 1.0
 
 
-def test_the_command_writes_a_mask(detector, tmp_path, monkeypatch, capsys):
+def test_the_command_writes_a_mask(detector, tmp_path, monkeypatch):
     monkeypatch.setenv("IMPASTO_HOME", str(tmp_path))
     fake = detector((60, 40, 30, 40, 0.95))
     for year in ("2022", "2023"):
         (tmp_path / f"face_detection_yunet_{year}mar.onnx").write_bytes(b"")
-    pictures.save(tmp_path / "photo.png", picture(120, 160))
-
-    def run(*more: str) -> int:
-        with pytest.raises(SystemExit) as ended:
-            main.main(["mask", str(tmp_path / "photo.png"), "-o", str(tmp_path / "mask.png"), *more])
-        return ended.value.code
-
-    assert run("--faces") == 0
-    assert "yunet_2023mar" in fake.asked[0]
-    straight = pictures.load(tmp_path / "mask.png").pixels
-    assert run("--faces", "--invert") == 0
-    torch.testing.assert_close(pictures.load(tmp_path / "mask.png").pixels, 1 - straight, atol=1e-2, rtol=0)
-    capsys.readouterr()
-    for wrong in (
-        (),
-        ("--faces", "--box", "1,2,30,40"),
-        ("--box", "1,2,30,40", "--model", "x"),
-        ("--faces", "--model", "x"),
-    ):
-        assert run(*wrong) == 2
-        assert capsys.readouterr().err.count("\n") == 1
+    photo, output = pictures.save(tmp_path / "photo.png", picture(120, 160)), tmp_path / "mask.png"
+    assert mask_command(photo, output=output, faces=True, quiet=True) == 0
+    assert "yunet_2023mar" in fake.model
+    faces_only = pictures.load(output).pixels
+    assert mask_command(photo, output=output, faces=True, invert=True, quiet=True) == 0
+    torch.testing.assert_close(pictures.load(output).pixels, 1 - faces_only, atol=1e-2, rtol=0)
+    model, box = tmp_path / "x", [1, 2, 30, 40]
+    for wrong in ({}, {"faces": True, "box": box}, {"box": box, "model": model}):
+        with pytest.raises(RecipeError, match="--faces"):
+            mask_command(photo, output=output, **wrong)
+    with pytest.raises(ImpastoError, match=r"no file .*x'"):
+        mask_command(photo, output=output, faces=True, model=model)
 
 
 def test_what_goes_wrong_is_said_in_a_line(detector, tmp_path, monkeypatch):
@@ -114,6 +106,6 @@ def test_what_goes_wrong_is_said_in_a_line(detector, tmp_path, monkeypatch):
 
 
 def test_without_opencv(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "cv2", None)
-    with pytest.raises(ImpastoError, match=r"impasto\[video\]"):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ImpastoError, match=r"needs OpenCV, .*impasto\[masks\]"):
         faces.find_faces(picture(48, 64), tmp_path / "model.onnx")

@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from impasto.errors import WeightsError
-from impasto.networks.checkpoints import LAYERS, SHAPES, fingerprint, fingerprint_all, header, read_state
+from impasto.networks.checkpoints import SHAPES, fingerprint, fingerprint_all, header, read_state
+from impasto.networks.layers import CONVS
 from weight_files import ORIGINAL, TORCHVISION, block1, same, torchvision_keys
 
 VGG16 = dict(
@@ -101,7 +102,7 @@ def test_keras_hdf5(tmp_path: Path, layout: str) -> None:
     state = block1()
     path = tmp_path / "weights.h5"
     with h5py.File(path, "w") as file:
-        for index, layer in enumerate(LAYERS[:2]):
+        for index, layer in enumerate(CONVS[:2]):
             block = layer.replace("conv", "block").replace("_", "_conv")
             for template, leaf in zip(KERAS[layout], ("weight", "bias"), strict=True):
                 values = state[f"{layer}.{leaf}"].numpy()
@@ -117,11 +118,11 @@ def test_all_sixteen_layers_arrive_at_their_names(tmp_path: Path) -> None:
     for index, (layer, (out, inp)) in enumerate(SHAPES.items()):
         state[f"features.{TORCHVISION[index]}.weight"] = flat(float(index), out, inp, 3, 3)
         state[f"features.{TORCHVISION[index]}.bias"] = flat(float(index), out)
-        assert layer == LAYERS[index]
+        assert layer == CONVS[index]
     torch.save(state, tmp_path / "vgg19.pth")
     found = read_state(tmp_path / "vgg19.pth")
-    assert [key for key in found if key.endswith("weight")] == [f"{layer}.weight" for layer in LAYERS]
-    for index, layer in enumerate(LAYERS):
+    assert [key for key in found if key.endswith("weight")] == [f"{layer}.weight" for layer in CONVS]
+    for index, layer in enumerate(CONVS):
         assert tuple(found[f"{layer}.weight"].shape) == (*SHAPES[layer], 3, 3)
         assert found[f"{layer}.weight"].unique().tolist() == [float(index)]
         assert found[f"{layer}.bias"].dtype == torch.float32
@@ -319,7 +320,7 @@ def original() -> dict[str, Tensor]:
 
 
 def test_the_original_has_eight_layers_of_vgg19(original: dict[str, Tensor]) -> None:
-    assert [key for key in original if "weight" in key] == [f"{layer}.weight" for layer in LAYERS[:8]]
+    assert [key for key in original if "weight" in key] == [f"{layer}.weight" for layer in CONVS[:8]]
     # Public prints of MatConvNet's and Keras' distribution show these numbers (channels B, G, R).
     assert original["conv1_1.weight"][0, :, 0, 0].tolist() == pytest.approx(
         [0.34119523, 0.46418372, 0.39416704], abs=1e-8

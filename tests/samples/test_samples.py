@@ -53,12 +53,12 @@ def is_rich(picture: np.ndarray) -> bool:
 def keeps_palette(picture: np.ndarray, colours: dict[str, float]) -> dict[str, bool]:
     """For each colour: does a large enough share of the pixels lie within 22 units of CIELAB of it?"""
     lab = rgb2lab(picture)
-    found = {}
+    present = {}
     for code, least in colours.items():
         rgb = np.array([int(code[i : i + 2], 16) for i in (0, 2, 4)]) / 255
         near = np.linalg.norm(lab - rgb2lab(rgb), axis=-1) < 22
-        found[code] = bool(near.mean() >= least)
-    return found
+        present[code] = bool(near.mean() >= least)
+    return present
 
 
 @pytest.mark.parametrize("name", PAINTINGS)
@@ -101,8 +101,8 @@ def test_a_painting_has_strokes_at_every_scale(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAINTINGS)
 def test_a_painting_keeps_to_its_palette(name: str) -> None:
-    found = keeps_palette(as_array(painted(name)), PALETTES[name])
-    assert all(found.values()), found
+    present = keeps_palette(as_array(painted(name)), PALETTES[name])
+    assert all(present.values()), present
 
 
 def test_the_measures_refuse_flat_pictures_noise_and_blur() -> None:

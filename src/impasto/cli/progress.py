@@ -3,31 +3,77 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from impasto.cli.messages import duration
+from impasto.files import readable_size
+from impasto.progress import Progress, listening
+
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-    from rich.status import Status
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
-__all__ = ["Bar", "Download", "duration", "fetching", "timed_bar", "waiting"]
-
-
-def duration(seconds: float) -> str:
-    """A time to come, in words: ``12 s``, ``3 min``, ``1.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+__all__ = ["ProgressBar", "duration", "working"]
 
 
-def timed_bar(first: str) -> Progress:
-    """A bar on stderr behind a first column, with time gone, time left and the task's description."""
+class ProgressBar:
+    """A bar on stderr with the time that is left; where stderr is no terminal, a line at every tenth.
+
+    Args:
+        quiet: show nothing.
+        title: what is under way, where a command does several things.
+    """
+
+    def __init__(self, quiet: bool, title: str = "") -> None:
+        self.quiet, self.title = quiet, title
+        self._begin, self._tenth = time.perf_counter(), -1
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> ProgressBar:
+        if not self.quiet and sys.stderr.isatty():
+            self._bar = _rich_bar()
+            self._bar.start()
+            self._task = self._bar.add_task(self.title, total=1.0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, share: float, text: str) -> None:
+        """Show that ``share`` of the work, in [0, 1], is done."""
+        share = min(1.0, max(0.0, share))
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=share, description=self._titled(text))
+        elif not self.quiet and self._tenth < int(10 * share + 1e-9) < 10:  # the last line is for `finish`
+            self._tenth = int(10 * share + 1e-9)
+            self._print(share, text)
+
+    def finish(self, text: str) -> None:
+        """Show that the work is done; some of it may have turned out not to be needed."""
+        self.update(1.0, text)
+        if not self.quiet and self._bar is None:
+            self._print(1.0, text)
+
+    def _titled(self, text: str) -> str:
+        return f"{self.title}: {text}" if self.title else text
+
+    def _print(self, share: float, text: str) -> None:
+        gone = time.perf_counter() - self._begin
+        left = f", about {duration(gone / share - gone)} left" if 0.05 < share < 1.0 and gone > 2.0 else ""
+        print(f"impasto: {100 * share:.0f}% {self._titled(text)}{left}", file=sys.stderr, flush=True)
+
+
+def _rich_bar() -> RichProgress:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     return Progress(
-        TextColumn(first),
+        TextColumn("{task.percentage:>3.0f}%"),
         BarColumn(24),
         TimeElapsedColumn(),
         TextColumn("left"),
@@ -38,69 +84,43 @@ def timed_bar(first: str) -> Progress:
     )
 
 
-class Bar:
-    """A progress bar on stderr, or one line per scale where stderr is no terminal."""
+@contextmanager
+def working(what: str, quiet: bool) -> Iterator[None]:
+    """A spinner while something takes its time, with what is reported of it (:mod:`impasto.progress`).
 
-    def __init__(self, total: int, quiet: bool) -> None:
-        self.total, self.quiet, self.last = total, quiet, ""
-        self.progress: Progress | None = None
-        self.task: TaskID | None = None
+    Where stderr is no terminal, only reports are shown: a line at every tenth.
+    """
+    if quiet:
+        yield
+    elif sys.stderr.isatty():
+        from rich.console import Console
 
-    def __enter__(self) -> Bar:
-        if not self.quiet and sys.stderr.isatty():
-            self.progress = timed_bar("{task.percentage:>3.0f}%")
-            self.progress.start()
-            self.task = self.progress.add_task("", total=self.total)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.progress is not None:
-            self.progress.stop()
-
-    def update(self, done: int, description: str) -> None:
-        """Show that ``done`` of ``total`` is behind us."""
-        if self.progress is not None and self.task is not None:
-            self.progress.update(self.task, completed=done, description=description)
-        elif not self.quiet:
-            scale = description.split("  ", maxsplit=1)[0]
-            if scale != self.last:
-                print(f"impasto: {100 * done // max(self.total, 1)}% {description}", file=sys.stderr)
-            self.last = scale
+        spinner = Console(stderr=True).status(what)
+        with spinner, listening(lambda progress: spinner.update(_described(progress))):
+            yield
+    else:
+        with listening(_TenthPrinter().show):
+            yield
 
 
-def waiting(what: str, quiet: bool) -> AbstractContextManager[Status | None]:
-    """A spinner while libraries and pictures are loaded: PyTorch alone takes over a second."""
-    if quiet or not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
+class _TenthPrinter:
+    """Prints a line for every tenth of a task."""
 
-    return Console(stderr=True).status(what)
+    def __init__(self) -> None:
+        self.shown: tuple[str, int] = ("", -1)
 
-
-def fetching(spinner: Status | None) -> Callable[[int, int | None], None] | None:
-    """Shows how far a download is, in the spinner's line."""
-    if spinner is None:
-        return None
-
-    def show(done: int, total: int | None) -> None:
-        of = f" of {total / 1e6:.0f}" if total else ""
-        spinner.update(f"fetching the encoder's weights, once: {done / 1e6:.0f}{of} MB")
-
-    return show
+    def show(self, progress: Progress) -> None:
+        tenth = int(10 * progress.done / progress.total) if progress.total else 0
+        if (progress.task, tenth) != self.shown:
+            self.shown = (progress.task, tenth)
+            print(f"impasto: {_described(progress)}", file=sys.stderr, flush=True)
 
 
-class Download:
-    """A progress bar for a download."""
-
-    def __enter__(self) -> Download:
-        self.bar = Bar(0, quiet=not sys.stderr.isatty()).__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.__exit__()
-
-    def __call__(self, done: int, total: int | None) -> None:
-        if self.bar.progress is not None and self.bar.task is not None:
-            self.bar.progress.update(
-                self.bar.task, total=total, completed=done, description=f"{done / 1e6:.0f} MB"
-            )
+def _described(progress: Progress) -> str:
+    """``downloading vgg19: 12.3 MB of 80.2 MB``; ``cutting out: 3 of 5 rounds``."""
+    if progress.unit == "bytes":
+        done = readable_size(int(progress.done))
+        total = "" if progress.total is None else f" of {readable_size(int(progress.total))}"
+        return f"{progress.task}: {done}{total}"
+    total = "" if progress.total is None else f" of {progress.total:g}"
+    return f"{progress.task}: {progress.done:g}{total} {progress.unit}".rstrip()

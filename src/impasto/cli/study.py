@@ -1,214 +1,94 @@
-"""``impasto reconstruct``, ``texture`` and ``study …``. Light to import: no PyTorch before it is needed."""
+"""``impasto study …``: each command turns its flags into a plan, which :mod:`study_run` carries out."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Parameter
 
-from impasto.cli.progress import waiting
-from impasto.cli.study_progress import Bar, numbers, say, seeds_of, setting, words
+from impasto.cli.exit_codes import INTERRUPTED
+from impasto.cli.flags import (
+    CONTENT_SETTINGS,
+    MASK_SETTINGS,
+    NOTHING,
+    RECIPE,
+    STYLE_SETTINGS,
+    flag,
+    recipe_flags,
+    typed,
+)
+from impasto.cli.lists import PATH_LIST, VALUE_LIST
+from impasto.cli.study_run import STUDY, StudyOptions, run
 from impasto.errors import RecipeError
 from impasto.recipe import Recipe
+from impasto.studies import named
 
-if TYPE_CHECKING:
-    from impasto.api import Job, Result
-    from impasto.studies.conduct import Outcome, Progress
-    from impasto.studies.plan import Plan
-
-__all__ = ["register"]
-
-FAILED_CELLS, INTERRUPTED = 1, 130
-
-OUTPUT = Group("Output", sort_key=0)
-STUDY = Group("Study", sort_key=0)
-RECIPE = Group("Recipe", help="Every setting of the picture; the same names in a recipe file.", sort_key=2)
-
-Output = Annotated[Path, Parameter(name=["--output", "-o"], group=OUTPUT)]
-Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], group=OUTPUT)]
-Settings = Annotated[Recipe | None, Parameter(name="*", group=RECIPE)]
+__all__ = ["study_app"]
 
 study_app = App(
     name="study",
-    help="Many pictures that differ in a setting, measured and laid side by side.",
+    help="Paint many pictures that differ in a setting, measure them and lay them side by side.",
     default_parameter=Parameter(negative=()),
 )
 
+Seeds = Annotated[tuple[int, ...], Parameter(group=STUDY), VALUE_LIST]
+Numbers = Annotated[tuple[float, ...], Parameter(group=STUDY), VALUE_LIST]
+Words = Annotated[tuple[str, ...], Parameter(group=STUDY), VALUE_LIST]
+Pictures = Annotated[tuple[str, ...], Parameter(group=STUDY), PATH_LIST]
 
-class TextureRecipe(Recipe):
-    """All settings but the size, which a texture has in width and height."""
-
-    size: Annotated[int | Literal["original"], Parameter(parse=False)] = 512
-
-
-class _Desk:
-    """What the command line lends: its progress bar for one picture."""
-
-    paint: Callable[..., Result]
+SEEDS = {"seed": "the study varies it, see --seeds"}
 
 
-def register(app: App, paint: Callable[..., Result]) -> None:
-    """Add the studies' commands to the program.
+def study_flags(
+    study: str,
+    *,
+    without: Mapping[str, str] = NOTHING,
+    varied: Iterable[str] = (),
+    init: Any = Literal["content", "noise", "style-colours"],
+) -> type[Recipe]:
+    """The recipe's flags for a study: its own defaults, without what does not apply and what it varies.
 
     Args:
-        paint: runs a job behind a progress bar: ``paint(job, quiet=…)``.
+        init: the starts that are possible; there is no --init-image.
     """
-    _Desk.paint = staticmethod(paint)
-    app.command(reconstruct)
-    app.command(texture)
-    app.command(study_app)
+    reasons = dict.fromkeys(MASK_SETTINGS, "there are no masks in a study")
+    reasons |= {**dict.fromkeys(varied, "the study varies it"), **without}
+    return recipe_flags(
+        f"study {study}",
+        defaults={**named.SHARED, **named.DEFAULTS[study]},
+        shown={"coarsest": "the size: one scale"},
+        choices={"init": init},
+        without=reasons,
+    )
 
 
-# -- one picture -----------------------------------------------------------------------------------------
-
-
-def reconstruct(
-    content: Path,
-    *,
-    output: Output,
-    layers: Annotated[str | None, Parameter(group=OUTPUT)] = None,
-    device: Annotated[str, Parameter(group=OUTPUT)] = "auto",
-    quiet: Quiet = False,
-    settings: Settings = None,
-) -> int:
-    """Find CONTENT again from what some layers know of it: the content loss alone, from noise.
-
-    Parameters
-    ----------
-    content
-        Picture to be reconstructed.
-    output
-        File to write: .png, .jpg, .webp, .avif or .tif.
-    layers
-        Layers that it is reconstructed from, as relu4_2 or conv1_1,conv4_1; the same as --content-layers.
-    device
-        auto, cpu, cuda, cuda:1, mps.
-    quiet
-        Say nothing unless something goes wrong.
-    """
-    fixed = {"style_weight": 0.0}
-    recipe = _recipe(settings, fixed, {"init": "noise", "content_weight": 1.0}, content_layers=layers)
-    return _one(output, [content], quiet, lambda api: api.prepare(content, [], recipe, device=device))
-
-
-def texture(
-    style: list[Path],
-    *,
-    output: Output,
-    size: Annotated[str, Parameter(group=OUTPUT)] = "512",
-    tile: Annotated[bool, Parameter(group=OUTPUT)] = False,
-    layers: Annotated[str | None, Parameter(group=OUTPUT)] = None,
-    device: Annotated[str, Parameter(group=OUTPUT)] = "auto",
-    quiet: Quiet = False,
-    settings: Annotated[TextureRecipe | None, Parameter(name="*", group=RECIPE)] = None,
-) -> int:
-    """Make a texture of STYLE, of any size: the style loss alone, from noise.
-
-    Parameters
-    ----------
-    style
-        Picture whose strokes, colours and patterns are taken; several are blended.
-    output
-        File to write: .png, .jpg, .webp, .avif or .tif.
-    size
-        Width and height in pixels, as 800x600; one number for a square.
-    tile
-        The texture repeats without a seam; both sides must be multiples of 16, or less with shallow layers.
-    layers
-        Layers that it is made from, as relu1_1,relu2_1; the same as --style-layers.
-    device
-        auto, cpu, cuda, cuda:1, mps.
-    quiet
-        Say nothing unless something goes wrong.
-    """
-    width, height = _sides(size)
-    fixed = {"content_weight": 0.0, "size": max(width, height)} | ({"padding": "circular"} if tile else {})
-    recipe = _recipe(settings, fixed, {"init": "noise"}, style_layers=layers)
-    if recipe.init == "content":
-        raise RecipeError("a texture from the content", "noise or style-colours", "leave --init out")
-
-    def prepare(api: Any) -> Job:
-        job: Job = api.prepare(None, style, recipe, canvas=(height, width), device=device)
-        return job
-
-    return _one(output, style, quiet, prepare)
-
-
-def _one(output: Path, inputs: Sequence[Path], quiet: bool, prepare: Callable[[Any], Job]) -> int:
-    begin = time.perf_counter()
-    with waiting("loading", quiet):
-        from impasto import api, pictures
-
-        pictures.check_output(output, inputs=inputs)
-        job = prepare(api)
-        pictures.check_output(output, inputs=inputs, size=job.size)
-    result = _Desk.paint(job, quiet=quiet)
-    path = result.save(output)
-    height, width = result.pixels.shape[-2:]
-    done = "painted" if result.finished else "stopped: the best picture so far"
-    count, seconds = len(result.trace), time.perf_counter() - begin
-    say(quiet, f"{done} {path} ({width}×{height}, {count} evaluations, {seconds:.1f} s)")
-    return 0 if result.finished else INTERRUPTED
-
-
-def _recipe(settings: Recipe | None, fixed: dict[str, Any], defaults: dict[str, Any], **given: Any) -> Recipe:
-    """The command's defaults, the flags over them, and what the command stands for over all."""
-    chosen = {name: value for name, value in given.items() if value is not None}
-    return Recipe(**defaults | _flags(settings) | chosen | fixed)
-
-
-def _flags(settings: Recipe | None) -> dict[str, Any]:
-    """The recipe's flags that were given, and only these."""
-    return {} if settings is None else {name: getattr(settings, name) for name in settings.model_fields_set}
-
-
-def _sides(size: str) -> tuple[int, int]:
-    """(width, height) of ``800x600``, ``800×600`` or ``512``."""
-    parts = size.lower().replace("×", "x").split("x")
-    try:
-        sides = [int(part) for part in parts]
-    except ValueError:
-        sides = []
-    if len(sides) not in (1, 2) or min(sides) < 1:
-        raise RecipeError(f"size {size!r}", "width and height in pixels, as 800x600, or one number")
-    return sides[0], sides[-1]
-
-
-# -- studies ---------------------------------------------------------------------------------------------
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Conduct:
-    """How a study is run.
-
-    Attributes
-    ----------
-    output
-        The study's folder; run again, it does only what is missing. Default: the study's name.
-    judge
-        Encoder that measures and was not optimised: random, compact, vgg19, vgg19-original; auto chooses.
-    judge_weights
-        File to take the judge's weights from.
-    workers
-        Cells painted at a time; 0: as many as there are cores.
-    device
-        auto, cpu, cuda, cuda:1, mps.
-    quiet
-        Say nothing unless something goes wrong.
-    """
-
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"], group=STUDY)] = None
-    judge: Annotated[str, Parameter(group=STUDY)] = "auto"
-    judge_weights: Annotated[Path | None, Parameter(group=STUDY)] = None
-    workers: Annotated[int, Parameter(group=STUDY)] = 0
-    device: Annotated[str, Parameter(group=STUDY)] = "auto"
-    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], group=STUDY)] = False
+LayersFlags = study_flags(
+    "layers",
+    varied=("content_layers", "style_layers", "content_layer_weights", "style_layer_weights"),
+    without=SEEDS | dict.fromkeys(("strength", "colours", "match_content"), "there is one picture alone"),
+    init=Literal["noise", "style-colours"],
+)
+InitsFlags = study_flags("inits", varied=("init",), without=SEEDS)
+WeightsFlags = study_flags("weights")
+ContentLayersFlags = study_flags(
+    "content-layers",
+    varied=("content_layers", "content_layer_weights"),
+    without={"strength": "see --factors"},
+)
+StylesFlags = study_flags("styles", without={"init": "the study varies it, see --starts"})
+StyleOfFlags = study_flags(
+    "style-of",
+    varied=("style_layers", "style_layer_weights"),
+    without=dict.fromkeys(CONTENT_SETTINGS, "there is no content"),
+    init=Literal["noise", "style-colours"],
+)
+OptimisersFlags = study_flags(
+    "optimisers",
+    varied=("optimiser", "history", "learning_rate"),
+    without=SEEDS | {"init": "see --start"},
+)
 
 
 @study_app.command
@@ -216,12 +96,12 @@ def layers(
     picture: str,
     *,
     of: Annotated[Literal["content", "style"], Parameter(group=STUDY)] = "content",
-    layers: Annotated[str | None, Parameter(group=STUDY)] = None,
-    seeds: Annotated[str, Parameter(group=STUDY)] = "0,1,2",
-    how: Conduct | None = None,
-    settings: Settings = None,
+    layers: Words = named.DEFAULT_LAYERS,
+    seeds: Seeds = (0, 1, 2),
+    options: StudyOptions | None = None,
+    settings: Annotated[LayersFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """Each layer alone and several together, from the same noise.
+    """Reconstruct a picture, or make textures of it, from each layer alone and from several together.
 
     Parameters
     ----------
@@ -230,15 +110,22 @@ def layers(
     of
         content: the picture is reconstructed; style: textures are made of it.
     layers
-        Columns, joined by commas; several layers in one by +. Default: conv1_1 … conv5_1,
-        conv1_1+conv4_1 and all five.
+        Columns of the study; + joins the layers of one column.
     seeds
-        Noise that it starts from; one row each.
+        Noise to start from; one row each.
+
+    Examples
+    --------
+    impasto study layers photo.jpg
+    impasto study layers painting.jpg --of style --layers relu1_1,relu3_1,relu1_1+relu3_1 --seeds 0,1
     """
-    named = _named()
-    names = named.DEFAULT_LAYERS if layers is None else tuple(words(layers))
-    plan = named.layers(picture, of=of, names=names, seeds=seeds_of(seeds), settings=_flags(settings))
-    return _conduct(plan, how)
+    chosen = typed(settings)
+    useless = set(STYLE_SETTINGS if of == "content" else CONTENT_SETTINGS) & set(chosen)
+    if useless:
+        raise RecipeError(
+            f"{flag(min(useless))} with --of {of}", f"only the {of} loss is used there", "leave it out"
+        )
+    return run(named.layers(picture, of=of, names=layers, seeds=seeds, settings=chosen), options)
 
 
 @study_app.command
@@ -246,11 +133,11 @@ def inits(
     content: str = "photograph:chelsea",
     style: str = "painting:wave",
     *,
-    seeds: Annotated[str, Parameter(group=STUDY)] = "0,1,2,3",
-    how: Conduct | None = None,
-    settings: Settings = None,
+    seeds: Seeds = (0, 1, 2, 3),
+    options: StudyOptions | None = None,
+    settings: Annotated[InitsFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """Start from the content against start from noise, at equal steps.
+    """Compare a start from the content with starts from noise, after the same number of iterations.
 
     Parameters
     ----------
@@ -259,9 +146,14 @@ def inits(
     style
         A path, or painting:NAME.
     seeds
-        Noises to start from.
+        Noise to start from.
+
+    Examples
+    --------
+    impasto study inits photo.jpg painting.jpg
+    impasto study inits --seeds 0,1 --iterations 100
     """
-    return _conduct(_named().inits(content, style, seeds=seeds_of(seeds), settings=_flags(settings)), how)
+    return run(named.inits(content, style, seeds=seeds, settings=typed(settings)), options)
 
 
 @study_app.command
@@ -269,12 +161,12 @@ def weights(
     content: str = "photograph:chelsea",
     style: str = "painting:wave",
     *,
-    x: Annotated[str, Parameter(group=STUDY)] = "content_weight=0.005,0.02,0.08,0.32",
-    y: Annotated[str, Parameter(group=STUDY)] = "style_weight=0.1,1,10",
-    how: Conduct | None = None,
-    settings: Settings = None,
+    x: Words = ("content_weight=0.005", "0.02", "0.08", "0.32"),
+    y: Words = ("style_weight=0.1", "1", "10"),
+    options: StudyOptions | None = None,
+    settings: Annotated[WeightsFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """A grid of content weight × style weight, or of any two settings.
+    """Vary content weight and style weight, or any two settings, on a grid.
 
     Parameters
     ----------
@@ -283,12 +175,24 @@ def weights(
     style
         A path, or painting:NAME.
     x
-        Setting along the columns and its values, as content_weight=0.1,1.
+        Setting along the columns and its values. Layers of one value are joined by +.
     y
         Setting down the rows and its values.
+
+    Examples
+    --------
+    impasto study weights photo.jpg painting.jpg
+    impasto study weights photo.jpg painting.jpg --x content_weight=0.01,0.1 --y style_scale=0.5,1,2
     """
-    plan = _named().weights(content, style, x=setting(x), y=setting(y), settings=_flags(settings))
-    return _conduct(plan, how)
+    chosen = typed(settings)
+    columns, rows = setting_and_values(x), setting_and_values(y)
+    for axis, (name, _) in (("--x", columns), ("--y", rows)):
+        if name in chosen:
+            raise RecipeError(
+                f"{flag(name)} and {axis} {name}", "one or the other", f"leave out {flag(name)}"
+            )
+    seed = chosen.pop("seed", 0)
+    return run(named.weights(content, style, x=columns, y=rows, seed=seed, settings=chosen), options)
 
 
 @study_app.command
@@ -296,12 +200,12 @@ def content_layers(
     content: str = "photograph:chelsea",
     style: str = "painting:wave",
     *,
-    layers: Annotated[str, Parameter(group=STUDY)] = "relu2_2,relu3_2,relu4_2,relu5_1",
-    factors: Annotated[str, Parameter(group=STUDY)] = "0.1,1",
-    how: Conduct | None = None,
-    settings: Settings = None,
+    layers: Words = ("relu2_2", "relu3_2", "relu4_2", "relu5_1"),
+    factors: Numbers = (0.1, 1.0),
+    options: StudyOptions | None = None,
+    settings: Annotated[ContentLayersFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """The content held at one layer or another: block3_conv2 with 0.1 against block4_conv2 with 1, and so on.
+    """Compare content layers: block3_conv2 with 0.1 against block4_conv2 with 1, and so on.
 
     Parameters
     ----------
@@ -312,50 +216,72 @@ def content_layers(
     layers
         Content layers, one column each.
     factors
-        Of the content weight, one row each.
+        What the content weight is multiplied by, one row each.
+
+    Examples
+    --------
+    impasto study content-layers photo.jpg painting.jpg
+    impasto study content-layers photo.jpg painting.jpg --layers block3_conv2,block4_conv2 --factors 0.1,1
     """
-    plan = _named().content_layers(
-        content, style, names=tuple(words(layers)), factors=numbers(factors), settings=_flags(settings)
-    )
-    return _conduct(plan, how)
+    chosen = typed(settings)
+    seed = chosen.pop("seed", 0)
+    plan = named.content_layers(content, style, names=layers, factors=factors, seed=seed, settings=chosen)
+    return run(plan, options)
 
 
 @study_app.command
 def styles(
     *,
-    contents: Annotated[str, Parameter(group=STUDY)] = "photograph:chelsea,photograph:coffee",
-    styles: Annotated[
-        str, Parameter(group=STUDY)
-    ] = "painting:facets,painting:swirl,painting:wave,painting:mosaic",
-    starts: Annotated[str, Parameter(group=STUDY)] = "content",
-    how: Conduct | None = None,
-    settings: Settings = None,
+    contents: Pictures = ("photograph:chelsea", "photograph:coffee"),
+    styles: Pictures = ("painting:facets", "painting:swirl", "painting:wave", "painting:mosaic"),
+    starts: Annotated[
+        tuple[Literal["content", "noise", "style-colours"], ...], Parameter(group=STUDY), VALUE_LIST
+    ] = ("content",),
+    options: StudyOptions | None = None,
+    settings: Annotated[StylesFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """A gallery of contents × styles, and which styles are reached in fewer evaluations.
+    """Paint every content in every style, and count which styles need fewer iterations.
 
     Parameters
     ----------
     contents
-        Pictures joined by commas, one row each.
+        Content pictures, one row each.
     styles
-        Pictures joined by commas, one column each.
+        Style pictures, one column each.
     starts
-        content, noise, style-colours; several joined by commas.
+        Starts to compare.
+
+    Examples
+    --------
+    impasto study styles
+    impasto study styles --contents a.jpg,b.jpg --styles wave.jpg,swirl.jpg --starts content,noise
     """
-    plan = _named().styles(words(contents), words(styles), inits=words(starts), settings=_flags(settings))
-    return _conduct(plan, how)
+    chosen = typed(settings)
+    seed = chosen.pop("seed", 0)
+    return run(named.styles(contents, styles, inits=starts, seed=seed, settings=chosen), options)
 
 
 @study_app.command
-def style_of(style: str, *, how: Conduct | None = None, settings: Settings = None) -> int:
-    """The style taken apart: its texture at every depth.
+def style_of(
+    style: str,
+    *,
+    options: StudyOptions | None = None,
+    settings: Annotated[StyleOfFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
+) -> int:
+    """Take a style apart: its texture from each layer alone, and from all layers down to a depth.
 
     Parameters
     ----------
     style
         A path, or painting:NAME.
+
+    Examples
+    --------
+    impasto study style-of painting.jpg
+    impasto study style-of painting:swirl --size 192
     """
-    return _conduct(_named().style_of(style, settings=_flags(settings)), how)
+    chosen = typed(settings)
+    return run(named.style_of(style, seed=chosen.pop("seed", 0), settings=chosen), options)
 
 
 @study_app.command
@@ -364,11 +290,11 @@ def optimisers(
     style: str = "painting:wave",
     *,
     start: Annotated[Literal["content", "noise"], Parameter(group=STUDY)] = "content",
-    seeds: Annotated[str, Parameter(group=STUDY)] = "0",
-    how: Conduct | None = None,
-    settings: Settings = None,
+    seeds: Seeds = (0,),
+    options: StudyOptions | None = None,
+    settings: Annotated[OptimisersFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """L-BFGS, Adam and the textbook's: loss against evaluations and seconds, failures counted.
+    """Compare L-BFGS, Adam and PyTorch's L-BFGS as its tutorial uses it: loss, seconds, failures.
 
     Parameters
     ----------
@@ -377,94 +303,83 @@ def optimisers(
     style
         A path, or painting:NAME.
     start
-        The content, or noise.
+        The picture to start from.
     seeds
-        One row each.
+        Noise to start from; one row each.
+
+    Examples
+    --------
+    impasto study optimisers photo.jpg painting.jpg
+    impasto study optimisers --start noise --seeds 0,1
     """
-    plan = _named().optimisers(content, style, init=start, seeds=seeds_of(seeds), settings=_flags(settings))
-    return _conduct(plan, how)
+    plan = named.optimisers(content, style, init=start, seeds=seeds, settings=typed(settings))
+    return run(plan, options)
 
 
 @study_app.command
-def custom(plan: Path, *, how: Conduct | None = None) -> int:
-    """Any other study, from a file.
+def custom(plan: Path, *, options: StudyOptions | None = None) -> int:
+    """Run any other study, from a file.
 
     Parameters
     ----------
     plan
         A YAML file: base recipe, what is varied, pictures, seeds; see docs/studies.md.
-    """
-    from impasto.studies.plan import Plan
 
-    return _conduct(Plan.read(plan), how)
+    Examples
+    --------
+    impasto study custom plan.yaml -o strokes
+    """
+    from impasto.studies.plan import StudyPlan
+
+    return run(StudyPlan.read(plan), options)
 
 
 @study_app.command
-def claims(*, only: Annotated[str, Parameter(group=STUDY)] = "", how: Conduct | None = None) -> int:
-    """Every study behind docs/studies.md, with the project's own pictures; under an hour on two cores.
+def claims(*, only: Words = (), options: StudyOptions | None = None) -> int:
+    """Run every study behind docs/studies.md, with sample pictures; under an hour on two cores.
 
     Parameters
     ----------
     only
-        Names of some of them, joined by commas.
+        Names of the studies to run. Default: all of them.
+
+    Examples
+    --------
+    impasto study claims -o studies-out
+    impasto study claims --only starts,weights
     """
     from impasto.studies.claims import CLAIMS
 
-    how = how or Conduct()
-    folder = how.output or Path("studies-out")
-    chosen = words(only) or list(CLAIMS)
+    options = options or StudyOptions()
+    folder = options.output or Path("studies-out")
+    chosen = only or tuple(CLAIMS)
     for name in chosen:
         if name not in CLAIMS:
             raise RecipeError(f"no study {name!r}", f"possible are {', '.join(CLAIMS)}")
     folder.mkdir(exist_ok=True)
     codes = []
     for name in chosen:
-        codes.append(_conduct(CLAIMS[name](), how, folder / name))
+        codes.append(run(CLAIMS[name](), options, folder / name))
         if codes[-1] == INTERRUPTED:
             break
     return max(codes)
 
 
-def _named() -> Any:
-    from impasto.studies import named
-
-    return named
-
-
-def _conduct(plan: Plan, how: Conduct | None, folder: Path | None = None) -> int:
-    """Run a study behind a progress bar over all its cells."""
-    how = how or Conduct()
-    folder = folder or how.output or Path(plan.name)
-    heard: list[Progress] = []
-    with waiting("loading", how.quiet):
-        from impasto.studies.conduct import conduct
-    try:
-        with Bar(how.quiet, plan.name) as bar:
-
-            def on_progress(progress: Progress) -> None:
-                heard[:] = [progress]
-                bar.update(progress)
-
-            outcome = conduct(
-                plan,
-                folder,
-                judge=how.judge,
-                judge_weights=how.judge_weights,
-                workers=how.workers,
-                device=how.device,
-                on_progress=on_progress,
-            )
-    except KeyboardInterrupt:
-        done = f"{heard[0].done} of {heard[0].cells} cells are kept" if heard else "nothing was begun"
-        print(f"impasto: stopped: {done}; the same command does the rest", file=sys.stderr)
-        return INTERRUPTED
-    return _tell(outcome, how.quiet)
+def setting_and_values(words: Sequence[str]) -> tuple[str, list[Any]]:
+    """``content_weight=0.1``, ``1`` → ("content_weight", [0.1, 1]); layers of one value are joined by +."""
+    name, equals, first = words[0].partition("=") if words else ("", "", "")
+    if not (name and equals and first):
+        raise RecipeError(f"{','.join(words)!r}", "a setting and its values, as content_weight=0.1,1")
+    setting = name.strip().replace("-", "_")
+    if setting not in Recipe.model_fields:
+        raise RecipeError(f"unknown setting {setting!r}", f"possible are {', '.join(Recipe.model_fields)}")
+    return setting, [_value(word) for word in (first, *words[1:])]
 
 
-def _tell(outcome: Outcome, quiet: bool) -> int:
-    for cell, error in outcome.failures.items():
-        print(f"impasto: cell {cell} failed: {error}", file=sys.stderr)
-    cells, there = len(outcome.tasks), len(outcome.tasks) - outcome.painted - len(outcome.failures)
-    line = f"{cells} cells, {outcome.painted} painted now, {there} there before, {outcome.seconds:.0f} s"
-    say(quiet, f"{outcome.folder / 'report.html'} ({line})")
-    return FAILED_CELLS if outcome.failures else 0
+def _value(word: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return word.split("+") if "+" in word else word

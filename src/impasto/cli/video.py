@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Group, Parameter
 
-from impasto.cli.progress import duration
-from impasto.errors import RecipeError, VideoError, require_extra
-from impasto.recipe import PRESETS, Recipe
-from impasto.video.settings import VideoRecipe, VideoSettings
+from impasto.cli.checks import check_inputs
+from impasto.cli.flags import MASK_SETTINGS, OUTPUT, Device, Output, Quiet, flag, merge, recipe_flags
+from impasto.cli.lists import VALUE_LIST
+from impasto.cli.messages import count, duration
+from impasto.cli.painting import note, say
+from impasto.cli.progress import ProgressBar, working
+from impasto.errors import VideoError, require_extra
+from impasto.files import readable_size
+from impasto.video.settings import OLD_NAMES, VideoRecipe, VideoSettings
 
 if TYPE_CHECKING:
-    from impasto.video.stages import Estimate, Moment
+    from impasto.video.stages import VideoEstimate, VideoProgress, VideoResult
 
 __all__ = ["register", "video", "video_report"]
 
-MODULES = ("av", "cv2")
-OUTPUT = Group("Output", sort_key=0)
+VIDEO_MODULES = ("av", "cv2")
+REPORT_MODULES = ("jinja2", "matplotlib")
 MOTION = Group("Video", help="Every setting that only a video has.", sort_key=1)
 RECIPE = Group("Recipe", help="Every setting of each frame as a picture.", sort_key=2)
+DEFAULT_CRF = 16
+
+VideoFlags = recipe_flags(
+    "video",
+    shown={"size": "that of the clip"},
+    choices={
+        "init": Literal["content", "noise", "style-colours"],
+        "colours": Literal["style", "content", "match"],
+    },
+    without=dict.fromkeys(MASK_SETTINGS, "a clip has no regions"),
+)
 
 
 def register(app: App) -> None:
@@ -34,13 +49,14 @@ def video(
     clip: Path,
     style: list[Path],
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"], group=OUTPUT)],
+    output: Output,
     preset: Annotated[Literal["draft", "fast", "fine", "reference"], Parameter(group=OUTPUT)] = "fast",
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     codec: Annotated[
         Literal["h264", "hevc", "vp9", "prores", "ffv1", "png"] | None, Parameter(group=OUTPUT)
     ] = None,
-    quality: Annotated[int, Parameter(group=OUTPUT)] = 16,
+    crf: Annotated[int, Parameter(group=OUTPUT)] = DEFAULT_CRF,
+    quality: Annotated[int | None, Parameter(show=False)] = None,
     copy: Annotated[Literal["all", "audio", "nothing"], Parameter(group=OUTPUT)] = "all",
     fps: Annotated[float, Parameter(group=OUTPUT)] = 25.0,
     mask: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
@@ -49,154 +65,154 @@ def video(
     preview: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     restart: Annotated[bool, Parameter(group=OUTPUT)] = False,
     keep_frames: Annotated[bool, Parameter(group=OUTPUT)] = False,
-    device: Annotated[str, Parameter(group=OUTPUT)] = "auto",
-    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], group=OUTPUT)] = False,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    evaluations: Annotated[int | None, Parameter(show=False)] = None,
+    fill_evaluations: Annotated[list[int] | None, Parameter(show=False), VALUE_LIST] = None,
     motion: Annotated[VideoSettings | None, Parameter(name="*", group=MOTION)] = None,
-    settings: Annotated[Recipe | None, Parameter(name="*", group=RECIPE)] = None,
+    settings: Annotated[VideoFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """Paint CLIP in the manner of STYLE, each frame going on from the one before.
+    """Paint CLIP in the manner of STYLE, so that each frame continues the previous one.
 
-    Killed or stopped, the same command goes on where it was.
+    A run that was stopped or killed continues when the same command is given again.
 
     Parameters
     ----------
     clip
         Video of any kind that FFmpeg reads, or a folder of pictures.
     style
-        Picture whose strokes, colours and patterns are taken; several are blended.
+        Picture whose strokes, colours and patterns are used. Several pictures are blended.
     output
-        File to write: .mp4, .mov, .mkv, .webm or .avi; a name without ending: a folder of pictures.
+        File to write: .mp4, .mov, .mkv, .webm or .avi. A name without ending makes a folder of pictures.
     preset
-        Settings of a picture to begin with, as in `impasto stylize`.
+        Settings of each frame to start from, as in `impasto stylize`.
     recipe
-        Recipe file of a picture to begin with; flags given here go over it.
+        Recipe file of a picture to use. It overrides the preset, and flags override it.
     codec
-        Default: h264; vp9 in .webm. prores, ffv1 and png are for editors.
+        Default: h264, and vp9 in .webm. prores, ffv1 and png are for editors.
+    crf
+        Constant rate factor of h264, hevc and vp9: 0 (lossless) to 51 (smallest file).
     quality
-        Of h264, hevc and vp9: 0 (lossless) to 51.
+        The old name of --crf.
     copy
-        What is copied through untouched: all is audio and subtitles.
+        Streams to copy from CLIP; all: sound and subtitles.
     fps
         Frames a second of a folder of pictures.
     mask
-        Picture, folder or clip: white is painted, black left as filmed.
+        Picture, folder or clip: white is painted, black stays as filmed.
     limit
-        Only so many frames.
+        Paint only the first frames, this many.
     processes
-        Shots painted at the same time.
+        Number of shots to paint at the same time.
     preview
-        A .png that always shows the newest frame.
+        A .png file that always shows the newest frame.
     restart
-        Throw away what an earlier run left.
+        Delete what an earlier run left.
     keep_frames
-        Leave the folder OUTPUT.work with all frames.
+        Keep the folder OUTPUT.work with all frames.
     device
-        auto, cpu, cuda, cuda:1, mps.
+        auto, cpu, cuda, cuda:1 or mps.
     quiet
-        Say nothing unless something goes wrong.
-    """
-    require_extra("video", MODULES, "video", VideoError)
-    from impasto.video.job import prepare_video
-    from impasto.video.stages import run_video
+        Print nothing unless something goes wrong.
+    evaluations
+        The old name of --following-iterations.
+    fill_evaluations
+        The old name of --fill-iterations.
 
-    full = VideoRecipe(**_given(motion), picture=_picture(preset, recipe, settings))
-    kinds = {"all": ("audio", "subtitle"), "audio": ("audio",), "nothing": ()}[copy]
-    job = prepare_video(
-        clip, list(style), output, full, rate=fps, codec=codec, quality=quality, copy=kinds, mask=mask,
-        limit=limit, processes=processes, preview=preview, device=device, restart=restart,
-    )  # fmt: skip
-    with _Report(quiet) as report:
+    Examples
+    --------
+    impasto video clip.mp4 painting.jpg -o painted.mp4
+    impasto video clip.mp4 painting.jpg -o painted.mp4 --size 640 --preview now.png
+    impasto video frames/ painting.jpg -o painted.mov --fps 24 --codec prores
+    """
+    require_extra("video", VIDEO_MODULES, "video", VideoError)
+    check_inputs([clip, *style, *([mask] if mask else [])])
+    old_settings = {"evaluations": evaluations, "fill_evaluations": fill_evaluations}
+    renamed = {name: value for name, value in old_settings.items() if value is not None}
+    if quality is not None:
+        _note_new_name(quiet, "--quality", "--crf")
+        crf = quality
+    for name in renamed:
+        _note_new_name(quiet, flag(name), flag(OLD_NAMES[name]))
+    with working("loading", quiet):
+        from impasto.video.job import prepare_video
+        from impasto.video.stages import run_video
+
+        typed = {} if motion is None else motion.model_dump(exclude_unset=True)
+        full = VideoRecipe(**typed, **renamed, picture=merge(preset, recipe, settings))
+        kinds = {"all": ("audio", "subtitle"), "audio": ("audio",), "nothing": ()}[copy]
+        job = prepare_video(
+            clip, style, output, full, rate=fps, codec=codec, quality=crf, copy=kinds, mask=mask,
+            limit=limit, processes=processes, preview=preview, device=device, restart=restart,
+        )  # fmt: skip
+    with _StageBars(quiet) as bars:
         try:
-            result = run_video(
-                job, on_moment=report.moment, on_estimate=report.estimate, keep_frames=keep_frames
-            )
+            result = run_video(job, on_moment=bars.show, on_estimate=bars.announce, keep_frames=keep_frames)
         except KeyboardInterrupt:
-            report.close()
-            raise VideoError("stopped", remedy="the same command goes on from here") from None
-    if result.corrupt:
-        which = ", ".join(str(index + 1) for index in result.corrupt[:8])
-        more = "" if len(result.corrupt) <= 8 else f" and {len(result.corrupt) - 8} more"
-        print(f"impasto: frame {which}{more} cannot be decoded: repeated from its neighbour", file=sys.stderr)
-    if not quiet:
-        pace = result.seconds / max(result.frames, 1)
-        print(f"painted {result.path} ({result.frames} frames, {result.shots} shots, {pace:.2f} s a frame)")
+            raise VideoError("stopped", remedy="the same command continues from here") from None
+    _summarise(result, quiet)
     return 0
 
 
-def _given(settings: VideoSettings | Recipe | None) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in (settings.model_fields_set if settings else ())}
+def _note_new_name(quiet: bool, old: str, new: str) -> None:
+    note(quiet, f"{old} of `impasto video` is now called {new}; the old name will be removed")
 
 
-def _picture(preset: str, file: Path | None, settings: Recipe | None) -> Recipe:
-    """A preset's settings, over them a recipe file's, over both those given on the command line."""
-    stored: dict[str, Any] = {}
-    if file is not None:
-        try:
-            stored = _given(Recipe.from_json(file.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not text"
-            raise RecipeError(f"the recipe file '{file}' cannot be read: {reason}", "a JSON file") from None
-    return Recipe(**(PRESETS[preset][1] | stored | _given(settings)))
+def _summarise(result: VideoResult, quiet: bool) -> None:
+    if result.corrupt:
+        shown = ", ".join(str(index + 1) for index in result.corrupt[:8])
+        more = "" if len(result.corrupt) <= 8 else f" and {len(result.corrupt) - 8} more"
+        frames = "frame" if len(result.corrupt) == 1 else "frames"
+        # Shown also where nothing else is: something did go wrong.
+        note(False, f"{frames} {shown}{more} could not be decoded and repeat their neighbour")
+    pace = result.seconds / max(result.frames, 1)
+    frames, shots = count(result.frames, "frame"), count(result.shots, "shot")
+    say(quiet, f"painted {result.path} ({frames}, {shots}, {pace:.2f} s a frame)")
 
 
-class _Report:
-    """Progress on stderr: a bar with frames and ETA, or a line now and then where there is no terminal."""
+class _StageBars:
+    """A progress bar for each stage of a run, one after the other."""
+
+    TITLES = {"decode": "decoding", "paint": "painting", "encode": "encoding"}  # noqa: RUF012
 
     def __init__(self, quiet: bool) -> None:
-        self.quiet, self.tenth = quiet, (-1, "")
-        self.progress: Any = None
-        self.task: Any = None
+        self.quiet, self.stage = quiet, ""
+        self._bar: ProgressBar | None = None
 
-    def __enter__(self) -> _Report:
-        if not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn
-
-            columns = (
-                TextColumn("{task.percentage:>3.0f}%"),
-                BarColumn(24),
-                TextColumn("{task.description}"),
-            )
-            self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
-            self.progress.start()
-            self.task = self.progress.add_task("", total=1)
+    def __enter__(self) -> _StageBars:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._close()
 
-    def close(self) -> None:
-        """Clear the bar."""
-        if self.progress is not None:
-            self.progress.stop()
-            self.progress = None
-
-    def estimate(self, expected: Estimate) -> None:
-        """What is to come."""
-        shots = f"{expected.shots} shot{'s' * (expected.shots != 1)}"
-        self._say(
-            f"{expected.frames} frames in {shots}, about {duration(expected.seconds)} at most, "
-            f"up to {expected.bytes / 1e6:.0f} MB on the way"
+    def announce(self, expected: VideoEstimate) -> None:
+        """Say before the painting what it will take."""
+        self._close()
+        note(
+            self.quiet,
+            f"{count(expected.frames, 'frame')} in {count(expected.shots, 'shot')}: at most about "
+            f"{duration(expected.seconds)}, up to {readable_size(expected.bytes)} in the work folder",
         )
 
-    def _say(self, line: str) -> None:
-        if self.progress is not None:
-            self.progress.console.print(line)
-        elif not self.quiet:
-            print(f"impasto: {line}", file=sys.stderr, flush=True)
+    def show(self, progress: VideoProgress) -> None:
+        """Show how far a stage is; time left is that of the frames which an earlier run has not done."""
+        if self._bar is None or progress.stage != self.stage:
+            self._close()
+            self.stage = progress.stage
+            self._bar = ProgressBar(self.quiet, self.TITLES[progress.stage]).__enter__()
+        text = f"frame {progress.done} of {progress.total}"
+        if progress.stage == "paint" and progress.fresh:
+            text += f", {progress.seconds / progress.fresh:.2f} s a frame"
+        left = progress.total - progress.done
+        if left:
+            self._bar.update(progress.fresh / (progress.fresh + left), text)
+        else:
+            self._bar.finish(text)
 
-    def moment(self, at: Moment) -> None:
-        """One more frame."""
-        text = f"{at.stage} {at.done}/{at.total}"
-        if at.stage == "paint" and at.fresh:
-            each = at.seconds / at.fresh
-            text += f", {each:.2f} s a frame, {duration(each * (at.total - at.done))} left"
-        tenth = (10 * at.done // max(at.total, 1), at.stage)
-        if self.progress is not None:
-            self.progress.update(self.task, completed=at.done, total=at.total, description=text)
-        elif tenth != self.tenth and not self.quiet:
-            self._say(text)
-        self.tenth = tenth
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__()
+            self._bar = None
 
 
 def video_report(
@@ -210,33 +226,40 @@ def video_report(
     limit: int | None = None,
     column: float = 0.5,
 ) -> int:
-    """Measure how steady RESULT is: warp error against CLIP and baselines, overlays, strips, a page.
+    """Measure how steady RESULT is, compared with CLIP and with baselines, and write a page about it.
 
     Parameters
     ----------
     clip
-        The film that was painted.
+        The clip that was painted.
     result
         The painted clip.
     output
-        Folder for the page and its pictures; made if its parent exists.
+        Folder for the page and its pictures; it is made if its parent exists.
     baseline
-        Other results of the same film to compare with, as one painted with --independent.
+        Other paintings of the same clip to compare with, as one made with --independent.
     flow
-        How motion is found.
+        Method of the optical flow.
     fps
         Frames a second of folders of pictures.
     limit
-        Only so many frames.
+        Measure only the first frames, this many.
     column
-        Which column the strip shows over time, 0 (left) to 1 (right).
-    """
-    require_extra("video", MODULES, "video", VideoError)
-    import impasto.video.report as report
+        The column that is shown over time, from 0 (left) to 1 (right).
 
-    found = report.measure(clip, result, baseline or [], flow=flow, rate=fps, limit=limit)
-    path = report.write_page(found, output, column=column)
-    for line in report.summary(found):
-        print(line)
-    print(path)
+    Examples
+    --------
+    impasto video-report clip.mp4 painted.mp4 -o report
+    impasto video-report clip.mp4 painted.mp4 -o report --baseline independent.mp4
+    """
+    require_extra("video", VIDEO_MODULES, "video", VideoError)
+    require_extra("studies", REPORT_MODULES, "the report on a video", VideoError)
+    check_inputs([clip, result, *(baseline or [])])
+    from impasto.video import report, report_page
+
+    steadiness = report.measure(clip, result, baseline or [], flow=flow, rate=fps, limit=limit)
+    path = report_page.write_page(steadiness, output, column=column)
+    for line in report.summary(steadiness):
+        say(False, line)
+    say(False, str(path))
     return 0

@@ -1,78 +1,94 @@
-"""Masks made for you: what stands in a box, cut out along its edges."""
+"""Cuts the object in a box out of a picture, as a mask."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from impasto.errors import ImpastoError, PictureError
+from impasto.errors import ImpastoError, PictureError, require_extra
 from impasto.pictures import to_uint8
 from impasto.pictures.geometry import Size, fit, resample
+from impasto.progress import Progress, report
 
 __all__ = ["Box", "cut_out"]
 
 #: left, top, width, height in pixels.
 Box = tuple[int, int, int, int]
 
-#: GrabCut works at most at this size: its time grows with the pixels.
+#: Long side of the picture that GrabCut sees, at most: its time grows with the number of pixels.
 LONGEST = 1024
+#: Parts of the mask smaller than this share of the largest part are taken for noise and removed.
+SMALLEST_PART = 0.02
 
 
 def cut_out(picture: Tensor, box: Box, *, rounds: int = 5) -> Tensor:
-    """What stands in a box, as a mask (1, 1, H, W) in [0, 1]: GrabCut (Rother et al. 2004), by OpenCV.
+    """The object in a box, as a mask (1, 1, H, W) in [0, 1]: GrabCut (Rother et al. 2004), by OpenCV.
 
-    Colours inside and outside of the box are learnt in turn; the cut runs where they differ most. Where
-    nothing in the box differs from what is around it, the box itself is the mask.
+    GrabCut learns the colours inside and outside of the box and cuts where they differ most, by turns. The
+    mask is 0 outside of the box. Where nothing in the box differs from its surroundings, the mask is the box
+    itself. Progress is reported in rounds (:mod:`impasto.progress`).
 
     Args:
         picture: (1, 3, H, W), sRGB, [0, 1].
-        box: the thing and a little around it.
+        box: the object and a little around it.
         rounds: of learning and cutting.
 
     Raises:
         PictureError: the box does not lie in the picture, or is all of it. ImpastoError: no OpenCV here.
     """
+    require_extra("masks", ("cv2",), "cutting out an object", ImpastoError)
     height, width = int(picture.shape[-2]), int(picture.shape[-1])
-    left, top, across, down = box
-    inside = (
-        min(left, top) >= 0 and min(across, down) >= 4 and left + across <= width and top + down <= height
-    )
-    if not inside or (across, down) == (width, height):
+    left, top, box_width, box_height = box
+    fits = min(left, top) >= 0 and left + box_width <= width and top + box_height <= height
+    if not fits or min(box_width, box_height) < 4 or (box_width, box_height) == (width, height):
         raise PictureError(
             f"a box {','.join(map(str, box))} in a picture of {width}×{height}",
             "left,top,width,height of a part of it, at least 4 pixels a side",
         )
     size = fit(height, width, min(max(height, width), LONGEST))
-    scaled = _scaled(box, (height, width), size)
-    found = _grabcut(to_uint8(resample(picture, size)), scaled, rounds)
-    if not found.any():
-        x, y, w, h = scaled
-        found[y : y + h, x : x + w] = True
-    return resample(torch.from_numpy(found.astype(np.float32))[None, None], (height, width))
+    scaled_box = _scale(box, (height, width), size)
+    selected = _keep_large_parts(_grabcut(to_uint8(resample(picture, size)), scaled_box, rounds))
+    if not selected.any():
+        x, y, w, h = scaled_box
+        selected[y : y + h, x : x + w] = True
+    mask = resample(torch.from_numpy(selected.astype(np.float32))[None, None], (height, width))
+    inside = torch.zeros_like(mask)  # resampling blurs the mask beyond the box
+    inside[..., top : top + box_height, left : left + box_width] = 1.0
+    return mask * inside
 
 
-def _scaled(box: Box, size: Size, to: Size) -> Box:
-    down, across = to[0] / size[0], to[1] / size[1]
+def _scale(box: Box, size: Size, target: Size) -> Box:
+    """The box in a picture resized from ``size`` to ``target``."""
+    down, across = target[0] / size[0], target[1] / size[1]
     return (
         int(box[0] * across), int(box[1] * down),
         max(2, round(box[2] * across)), max(2, round(box[3] * down)),
     )  # fmt: skip
 
 
-def _grabcut(picture: np.ndarray, box: Box, rounds: int) -> np.ndarray:
+def _grabcut(picture: npt.NDArray[np.uint8], box: Box, rounds: int) -> npt.NDArray[np.bool_]:
     """(H, W) bool of (H, W, 3) uint8 RGB."""
-    try:
-        import cv2
-    except ImportError:
-        raise ImpastoError(
-            "masks are cut out by OpenCV, which is not installed",
-            "the extra 'video' has it",
-            "pip install 'impasto[video]'",
-        ) from None
+    import cv2
+
     cv2.setRNGSeed(0)
-    mask = np.zeros(picture.shape[:2], np.uint8)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
+    labels = np.zeros(picture.shape[:2], np.uint8)
+    models = np.zeros((1, 65)), np.zeros((1, 65))  # background and foreground; OpenCV keeps its state in them
     bgr = np.ascontiguousarray(picture[..., ::-1])
-    cv2.grabCut(bgr, mask, list(box), *models, rounds, cv2.GC_INIT_WITH_RECT)
-    return np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    for index in range(rounds):
+        report(Progress("cutting out", index, rounds, "rounds"))
+        mode = cv2.GC_INIT_WITH_RECT if index == 0 else cv2.GC_EVAL
+        cv2.grabCut(bgr, labels, list(box), *models, 1, mode)
+    report(Progress("cutting out", rounds, rounds, "rounds"))
+    return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+
+
+def _keep_large_parts(selected: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(H, W) without the connected parts that are small against the largest one."""
+    import cv2
+
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats(selected.astype(np.uint8))
+    areas = statistics[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0  # the background
+    return np.isin(labels, np.flatnonzero((areas > 0) & (areas >= SMALLEST_PART * areas.max())))

@@ -1,4 +1,4 @@
-"""A file of weights becomes the tensors of VGG-19's convolutions, whoever wrote it and whatever its name."""
+"""Reads the convolutions of VGG-19 from a file of weights, whatever its container and its naming."""
 
 from __future__ import annotations
 
@@ -11,39 +11,41 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.errors import WeightsError
+from impasto.networks.layers import BLOCKS, CONVS, block_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # torch, h5py and safetensors are imported where they are used: `impasto weights list` needs none of them.
 
-__all__ = ["LAYERS", "SHAPES", "describe", "fingerprint", "fingerprint_all", "header", "read_state"]
+__all__ = ["SHAPES", "describe", "fingerprint", "fingerprint_all", "header", "read_state"]
 
-_WIDTHS = {1: (64, 64), 2: (128, 128), 3: (256,) * 4, 4: (512,) * 4, 5: (512,) * 4}
-LAYERS: tuple[str, ...] = tuple(
-    f"conv{block}_{index}" for block, outs in _WIDTHS.items() for index, _ in enumerate(outs, 1)
+#: Output channels of the convolutions of each block.
+_BLOCK_CHANNELS = (64, 128, 256, 512, 512)
+_CHANNELS = tuple(
+    channels for channels, count in zip(_BLOCK_CHANNELS, BLOCKS, strict=True) for _ in range(count)
 )
-_OUTS = tuple(out for outs in _WIDTHS.values() for out in outs)
 
-#: Layer → (output channels, input channels) of VGG-19; every kernel is 3×3.
-SHAPES: dict[str, tuple[int, int]] = dict(zip(LAYERS, zip(_OUTS, (3, *_OUTS[:-1]), strict=True), strict=True))
+#: Convolution → (output channels, input channels) of VGG-19; every kernel is 3×3.
+SHAPES: dict[str, tuple[int, int]] = {
+    conv: (outputs, inputs)
+    for conv, outputs, inputs in zip(CONVS, _CHANNELS, (3, *_CHANNELS[:-1]), strict=True)
+}
 
 #: Where torchvision's ``features`` holds VGG-19's convolutions: a ReLU follows each, a pooling each block.
-_POSITIONS: dict[int, str] = {}
-for _layer in LAYERS:
-    _POSITIONS[2 * len(_POSITIONS) + int(_layer[4]) - 1] = _layer
+_POSITIONS: dict[int, str] = {2 * index + block_of(conv) - 1: conv for index, conv in enumerate(CONVS)}
 
-#: What people mistake for VGG-19; the widths tell them apart.
-_OTHERS: dict[tuple[int, ...], str] = {
+#: Networks that people mistake for VGG-19, by the output channels of their convolutions.
+_OTHER_NETWORKS: dict[tuple[int, ...], str] = {
     (64, 128, 256, 256, 512, 512, 512, 512): "VGG-11",
     (64, 64, 128, 128, 256, 256, 512, 512, 512, 512): "VGG-13",
     (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512): "VGG-16",
 }
 
 _ACCEPTED = "VGG-19 as PyTorch .pth, .safetensors or Keras .h5"
-_AGAIN = "download or copy it again"
-_PAGE = "a web page (HTML) instead of weights"
-_MAGIC = (
+_DOWNLOAD_AGAIN = "download or copy it again"
+_WEB_PAGE = "a web page (HTML) instead of weights"
+_SIGNATURES = (
     (b"PK\x03\x04", "a PyTorch file"),
     *((bytes((0x80, protocol)), "a PyTorch file") for protocol in range(2, 6)),  # a pickle, torch < 1.6
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
@@ -51,9 +53,9 @@ _MAGIC = (
     (b"MATLAB", "a MATLAB file"),
     (b"\x93NUMPY", "a NumPy file"),
 )
-_NAMED = re.compile(r"(?:.*[./])?(?:conv|block)([1-5])_(?:conv)?([1-9])\.(weight|bias)")
-_NUMBERED = re.compile(r"((?:.*\.)?)(\d+)\.(weight|bias|running_mean)")
-_CLASSIFIER = re.compile(r"(^|[./_])(classifier|head|pre_logits|fc\d?)[./]")
+_NAMED_KEY = re.compile(r"(?:.*[./])?(?:conv|block)([1-5])_(?:conv)?([1-9])\.(weight|bias)")
+_NUMBERED_KEY = re.compile(r"((?:.*\.)?)(\d+)\.(weight|bias|running_mean)")
+_CLASSIFIER_KEY = re.compile(r"(^|[./_])(classifier|head|pre_logits|fc\d?)[./]")
 _KERAS_LAYER = re.compile(r"(?:.*/)?block([1-5])_conv([1-9])/.+")
 _KERAS_3_LAYER = re.compile(r"(?:.*/)?conv2d(?:_(\d+))?/vars/[01]")
 
@@ -77,7 +79,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     path = Path(path).expanduser()
     kind = describe(path)
     if kind not in _READERS:
-        raise WeightsError(f"{path} is {kind}", _ACCEPTED, _AGAIN if "page" in kind else "")
+        raise WeightsError(f"{path} is {kind}", _ACCEPTED, _DOWNLOAD_AGAIN if "page" in kind else "")
     try:
         tensors = _READERS[kind](path)
     except pickle.UnpicklingError as error:
@@ -88,9 +90,9 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     except Exception as error:
         # A damaged file can make the libraries raise anything; the user needs one line.
         reason = re.split(r"\.\s|\n", str(error).strip())[0][:120] or type(error).__name__
-        raise WeightsError(f"{path} is damaged or cut off ({reason})", _ACCEPTED, _AGAIN) from error
+        raise WeightsError(f"{path} is damaged or cut off ({reason})", _ACCEPTED, _DOWNLOAD_AGAIN) from error
     try:
-        return _checked(_canonical(tensors))
+        return _check_state(_canonical(tensors))
     except WeightsError as error:
         raise WeightsError(f"{path}: {error.got}", error.expected or _ACCEPTED, error.remedy) from None
 
@@ -108,19 +110,20 @@ def describe(path: Path) -> str:
         raise WeightsError(f"{path} cannot be opened ({error.strerror})", _ACCEPTED) from error
     if not head:
         return "empty"
-    # safetensors first: its header's length (8 bytes) may look like the beginning of anything.
+    # safetensors comes first: its first 8 bytes are a length, which may equal any other signature.
     if head[4:9] == b"\0\0\0\0{":
         return "a safetensors file"
-    for magic, kind in _MAGIC:
-        if head.startswith(magic):
+    for signature, kind in _SIGNATURES:
+        if head.startswith(signature):
             return kind
-    return _PAGE if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") else "of an unknown kind"
+    return _WEB_PAGE if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<") else "of an unknown kind"
 
 
 def header(path: Path) -> dict[str, Any] | None:
     """Read a safetensors header with the standard library alone; ``None`` if the file is not whole.
 
-    Quick (no tensor is read), and enough to see a file that was cut off while it was written or copied.
+    This is quick, because no tensor is read, and it detects a file that was cut off while it was written
+    or copied.
     """
     try:
         size = path.stat().st_size
@@ -128,11 +131,11 @@ def header(path: Path) -> dict[str, Any] | None:
             length = int.from_bytes(file.read(8), "little")
             if not 2 <= length <= size - 8:
                 return None
-            found: dict[str, Any] = json.loads(file.read(length))
-        ends = [entry["data_offsets"][1] for key, entry in found.items() if key != "__metadata__"]
+            entries: dict[str, Any] = json.loads(file.read(length))
+        ends = [entry["data_offsets"][1] for key, entry in entries.items() if key != "__metadata__"]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    return found if ends and 8 + length + max(ends) == size else None
+    return entries if ends and 8 + length + max(ends) == size else None
 
 
 def fingerprint(tensor: Tensor) -> str:
@@ -152,7 +155,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"
-    # Only the newer, zipped format can be mapped; it spares reading the classifier, 495 of 575 MB.
+    # Only the newer, zipped format can be memory-mapped, which avoids reading the classifier, 495 of 575 MB.
     loaded = torch.load(str(path), map_location="cpu", weights_only=True, mmap=zipped)
     for key in ("state_dict", "model", "params"):  # a training checkpoint wraps the state dict
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
@@ -166,7 +169,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys() if not _CLASSIFIER.search(key)}  # noqa: SIM118
+        return {key: file.get_tensor(key) for key in file.keys() if not _CLASSIFIER_KEY.search(key)}  # noqa: SIM118
 
 
 def _read_keras(path: Path) -> dict[str, Tensor]:
@@ -176,18 +179,18 @@ def _read_keras(path: Path) -> dict[str, Tensor]:
     import h5py
     import torch
 
-    found: dict[str, Tensor] = {}
+    state: dict[str, Tensor] = {}
 
     def visit(key: str, item: Any) -> None:
         layer = _keras_layer(key) if isinstance(item, h5py.Dataset) and "optimizer" not in key else None
         if layer is not None and item.ndim in (1, 4):
             values = torch.from_numpy(item[()])  # kernel HWIO
             leaf = "weight" if item.ndim == 4 else "bias"
-            found[f"{layer}.{leaf}"] = values.permute(3, 2, 0, 1) if item.ndim == 4 else values
+            state[f"{layer}.{leaf}"] = values.permute(3, 2, 0, 1) if item.ndim == 4 else values
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)
-    return found
+    return state
 
 
 def _keras_layer(key: str) -> str | None:
@@ -195,7 +198,7 @@ def _keras_layer(key: str) -> str | None:
         return f"conv{match[1]}_{match[2]}"
     if match := _KERAS_3_LAYER.fullmatch(key):
         index = int(match[1] or 0)
-        return LAYERS[index] if index < len(LAYERS) else None
+        return CONVS[index] if index < len(CONVS) else None
     return None
 
 
@@ -207,23 +210,23 @@ _READERS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
 
 
 def _canonical(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to ``conv1_1.weight`` …; whatever is no convolution of VGG's trunk is left out."""
+    """Rename to ``conv1_1.weight`` …; leave out everything but the convolutions of VGG's trunk."""
     named = {
         f"conv{match[1]}_{match[2]}.{match[3]}": tensor
         for key, tensor in tensors.items()
-        if (match := _NAMED.fullmatch(key))
+        if (match := _NAMED_KEY.fullmatch(key))
     }
     if named:
         return named
     groups: dict[str, dict[int, dict[str, Tensor]]] = {}
     for key, tensor in tensors.items():
-        if (match := _NUMBERED.fullmatch(key)) and not _CLASSIFIER.search(key):
+        if (match := _NUMBERED_KEY.fullmatch(key)) and not _CLASSIFIER_KEY.search(key):
             groups.setdefault(match[1], {}).setdefault(int(match[2]), {})[match[3]] = tensor
     trunks = [prefix for prefix, modules in groups.items() if _convolutions(modules)]
     if not trunks:
         keys = ", ".join(list(tensors)[:3]) or "none"
         raise WeightsError(f"no convolution of VGG-19 in it (its first tensors: {keys})")
-    # A checkpoint of a larger model may hold several trunks: the one called features or vgg is meant.
+    # A checkpoint of a larger model may hold several trunks: prefer the one called features or vgg.
     return _from_positions(groups[max(trunks, key=lambda p: ("features" in p) + ("vgg" in p.lower()))])
 
 
@@ -238,9 +241,9 @@ def _from_positions(modules: Mapping[int, Mapping[str, Tensor]]) -> dict[str, Te
         )
     positions = _convolutions(modules)
     _refuse_other_networks(tuple(modules[i]["weight"].shape[0] for i in positions))
-    # torchvision's positions show a gap; in a sequence of another make only the order is known.
+    # torchvision's positions reveal a missing layer; in a sequence numbered otherwise only the order counts.
     known = all(i in _POSITIONS for i in positions)
-    layers = [_POSITIONS[i] for i in positions] if known else list(LAYERS[: len(positions)])
+    layers = [_POSITIONS[i] for i in positions] if known else list(CONVS[: len(positions)])
     return {
         f"{layer}.{leaf}": tensor
         for layer, i in zip(layers, positions, strict=True)
@@ -249,38 +252,38 @@ def _from_positions(modules: Mapping[int, Mapping[str, Tensor]]) -> dict[str, Te
 
 
 def _refuse_other_networks(widths: tuple[int, ...]) -> None:
-    if widths == _OUTS[: len(widths)]:
+    if widths == _CHANNELS[: len(widths)]:
         return
-    for others, name in _OTHERS.items():
-        if widths == others[: len(widths)]:
+    for channels, name in _OTHER_NETWORKS.items():
+        if widths == channels[: len(widths)]:
             raise WeightsError(f"{name} ({len(widths)} convolutions), not VGG-19 (16)")
     listed = ", ".join(map(str, widths[:16]))
     raise WeightsError(f"another network: {len(widths)} convolutions with {listed} channels, not VGG-19")
 
 
-def _checked(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    present = tuple(layer for layer in LAYERS if f"{layer}.weight" in found)
-    if present != LAYERS[: len(present)] or not present:
-        missing = next(layer for layer in LAYERS if layer not in present)
+def _check_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    present = tuple(conv for conv in CONVS if f"{conv}.weight" in tensors)
+    if present != CONVS[: len(present)] or not present:
+        missing = next(conv for conv in CONVS if conv not in present)
         hint = " (so VGG-16?)" if missing == "conv3_4" and "conv4_1" in present else ""
         raise WeightsError(f"{missing} is missing{hint}", "an unbroken run of layers from conv1_1 on")
     state: dict[str, Tensor] = {}
-    for layer in present:
-        out, inp = SHAPES[layer]
-        for key, shape in ((f"{layer}.weight", (out, inp, 3, 3)), (f"{layer}.bias", (out,))):
-            state[key] = _checked_tensor(key, found.get(key), shape)
+    for conv in present:
+        outputs, inputs = SHAPES[conv]
+        for key, shape in ((f"{conv}.weight", (outputs, inputs, 3, 3)), (f"{conv}.bias", (outputs,))):
+            state[key] = _check_tensor(key, tensors.get(key), shape)
     return state
 
 
-def _checked_tensor(key: str, tensor: Tensor | None, shape: Iterable[int]) -> Tensor:
+def _check_tensor(key: str, tensor: Tensor | None, shape: Iterable[int]) -> Tensor:
     if tensor is None:
         raise WeightsError(f"{key} is missing")
     if tuple(tensor.shape) != tuple(shape):
         raise WeightsError(f"another network: {key} is {tuple(tensor.shape)}, VGG-19's is {shape}")
     if not tensor.is_floating_point():
         raise WeightsError(f"{key} is {tensor.dtype}", "floating-point weights")
-    # clone: a mapped file must not stay open behind the tensors.
+    # Cloned, because otherwise a memory-mapped file would stay open as long as the tensor lives.
     copied = tensor.detach().float().contiguous().clone()
     if not bool(copied.isfinite().all()):
-        raise WeightsError(f"{key} has values that are NaN or infinite", remedy=_AGAIN)
+        raise WeightsError(f"{key} has values that are NaN or infinite", remedy=_DOWNLOAD_AGAIN)
     return copied

@@ -1,4 +1,4 @@
-"""One file from one address: streamed, resumed where it was cut off, one process at a time."""
+"""Downloads one file from one address, resuming where a connection was cut."""
 
 from __future__ import annotations
 
@@ -6,95 +6,91 @@ import errno
 import re
 import shutil
 import socket
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from impasto.errors import WeightsError
+from impasto.files import readable_size
+from impasto.progress import Progress, report
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+__all__ = ["download"]
 
-__all__ = ["Progress", "download", "locked", "readable"]
-
-#: Called with (bytes so far, bytes in all or ``None`` where nobody said).
-Progress = Callable[[int, "int | None"], None]
-
+#: Bytes read at a time.
 CHUNK = 1 << 18
-#: Seconds that a connection may say nothing.
+#: Seconds without data after which a connection counts as dead.
 TIMEOUT = 30.0
-#: Seconds before a cut connection is taken up again.
+#: Seconds to wait before a cut connection is resumed.
 PAUSE = 1.0
-#: A connection that was cut is taken up again this often, as long as every time brought something.
+#: How often a connection is resumed, provided that each attempt brought new data.
 RESUMPTIONS = 20
 
 
-def download(url: str, target: Path, *, size: int | None = None, progress: Progress | None = None) -> None:
-    """Fetch `url` to `target`; what `target` already holds is taken for the file's beginning.
+def download(url: str, target: Path, *, size: int | None = None) -> None:
+    """Fetch ``url`` to ``target``; what ``target`` already holds is taken for the beginning of the file.
 
     A cut connection is resumed with an HTTP Range; a server that ignores Range, or whose file has another
-    length now, makes the download start afresh. The content is not checked here: the caller knows a digest.
+    length now, makes the download start afresh. The content is not checked here; compare its digest
+    afterwards. Progress is reported in bytes (:mod:`impasto.progress`).
 
     Args:
         size: bytes that the whole file must have, where they are known.
-        progress: called after every chunk.
 
     Raises:
         WeightsError: why this address did not give the file, in a few words. What arrived stays in
-            `target` for the next try, except when the disk is full.
+            ``target`` for the next try, except when the disk is full.
     """
     for _ in range(RESUMPTIONS):
         before = _length(target)
         try:
-            _continue(url, target, size, progress)
+            _continue(url, target, size)
         except (OSError, HTTPException, ValueError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                target.unlink(missing_ok=True)  # the space is worth more than the beginning of a file
+                target.unlink(missing_ok=True)  # other programs need the space more than a resumed download
                 raise WeightsError(f"no space left in {target.parent}") from error
             if _length(target) <= before:
-                raise WeightsError(_briefly(error)) from error
+                raise WeightsError(_reason(error)) from error
             time.sleep(PAUSE)
         else:
             return
     raise WeightsError(f"the connection was cut {RESUMPTIONS} times")
 
 
-def _continue(url: str, target: Path, size: int | None, progress: Progress | None) -> None:
-    """One connection: append to `target` until the file is whole, else raise."""
+def _continue(url: str, target: Path, size: int | None) -> None:
+    """Open one connection and append to ``target``; raise unless the file is whole afterwards."""
     start = _length(target)
     if size is not None and start > size:
         target.unlink()
         start = 0
     if start and start == size:
         return
-    opened = _open(url, start)
-    if opened is None:  # nothing beyond `start`: `target` is whole
+    connection = _open(url, start)
+    if connection is None:  # the server has nothing beyond `start`, so `target` is whole
         return
-    response, start, total = opened
+    response, start, total = connection
     with response:
         if response.headers.get_content_type() == "text/html":
             raise WeightsError("it answers with a web page (HTML)")
         if size is not None and total not in (None, size):
-            raise WeightsError(f"it offers {readable(total or 0)} where {readable(size)} are expected")
-        whole = size or total
-        _require_space(target.parent, (whole or 0) - start)
-        done = _append(response, target, start, whole, progress)
-    if whole is not None and done < whole:
-        raise ConnectionError(f"cut off after {readable(done)} of {readable(whole)}")
+            raise WeightsError(
+                f"it offers {readable_size(total or 0)} where {readable_size(size)} are expected"
+            )
+        expected = size or total
+        _require_space(target.parent, (expected or 0) - start)
+        done = _append(response, target, start, expected, task=f"downloading {url.rsplit('/', 1)[-1]}")
+    if expected is not None and done < expected:
+        raise ConnectionError(f"cut off after {readable_size(done)} of {readable_size(expected)}")
 
 
 def _open(url: str, start: int) -> tuple[HTTPResponse, int, int | None] | None:
-    """Open `url` from byte `start` on, or from 0 if the server will not: (response, start, bytes in all);
-    ``None`` when the server says that there is nothing beyond `start`."""
-    headers = {"User-Agent": "impasto", "Accept-Encoding": "identity"}  # a packed body has other offsets
+    """Open ``url`` from byte ``start`` on, or from 0 if the server cannot: (response, start, bytes in all).
+
+    ``None`` when the server says that there is nothing beyond ``start``.
+    """
+    # "identity", because byte offsets of a compressed body would not be those of the file.
+    headers = {"User-Agent": "impasto", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
     try:
@@ -123,37 +119,38 @@ def _content_range(value: str | None) -> tuple[int | None, int | None]:
     return (int(match[1]) if match[1] else None), (int(match[2]) if match[2] != "*" else None)
 
 
-def _append(
-    response: HTTPResponse, target: Path, start: int, whole: int | None, progress: Progress | None
-) -> int:
+def _append(response: HTTPResponse, target: Path, start: int, expected: int | None, *, task: str) -> int:
+    """Write the response's body from byte ``start`` on; returns the length of the file then."""
     done = start
     with target.open("ab" if start else "wb") as file:
         while chunk := response.read1(CHUNK):
             done += len(chunk)
-            if whole is not None and done > whole:
+            if expected is not None and done > expected:
                 file.truncate(0)
-                raise WeightsError(f"it sends more than the {readable(whole)} expected")
+                raise WeightsError(f"it sends more than the {readable_size(expected)} expected")
             file.write(chunk)
-            if progress is not None:
-                progress(done, whole)
+            report(Progress(task, done, expected, "bytes"))
     return done
 
 
 def _require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise WeightsError(f"no space in {folder}: {readable(needed)} needed, {readable(free)} free")
+        raise WeightsError(
+            f"no space in {folder}: {readable_size(needed)} needed, {readable_size(free)} free"
+        )
 
 
 def _length(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _briefly(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
+    """Why a connection failed, in a few words."""
     if isinstance(error, HTTPError):
         return f"HTTP {error.code} {error.reason}".strip()
     if isinstance(error, URLError) and isinstance(error.reason, BaseException):
-        return _briefly(error.reason)
+        return _reason(error.reason)
     if isinstance(error, TimeoutError):
         return f"no answer within {TIMEOUT:g} s"
     if isinstance(error, socket.gaierror):
@@ -163,36 +160,3 @@ def _briefly(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
-
-
-def readable(count: int) -> str:
-    """Bytes for people: 574673361 → ``575 MB``."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= factor:
-            return f"{count / factor:.3g} {unit}"
-    return f"{count} bytes"
-
-
-@contextmanager
-def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock file `path`; while another process or thread holds it, call `waiting` again and again.
-
-    The system frees the lock of a process that dies. Where a file system knows no locks the work goes on
-    without: at worst two processes download at once, and the digest tells.
-    """
-    with path.open("a") as handle:
-        while not _lock(handle):
-            waiting()
-            time.sleep(0.1)
-        yield  # closing the file frees the lock
-
-
-def _lock(handle: IO[Any]) -> bool:
-    try:
-        if sys.platform == "win32":
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
-    return True

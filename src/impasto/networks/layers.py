@@ -7,17 +7,45 @@ from dataclasses import dataclass
 
 from impasto.errors import RecipeError
 
-__all__ = ["BLOCKS", "LAYERS", "Geometry", "canonical_layer", "canonical_layers", "geometry"]
+__all__ = [
+    "BLOCKS",
+    "CONVS",
+    "LAYERS",
+    "Geometry",
+    "activation_of",
+    "block_of",
+    "canonical_layer",
+    "canonical_layers",
+    "convolution_of",
+    "geometry",
+]
 
 #: Convolutions in each of VGG-19's five blocks; a 2×2 pooling stands between two blocks.
 BLOCKS = (2, 2, 4, 4, 4)
 
+#: The sixteen convolutions, ``conv1_1`` to ``conv5_4``.
 CONVS: tuple[str, ...] = tuple(
     f"conv{block}_{index}" for block, count in enumerate(BLOCKS, 1) for index in range(1, count + 1)
 )
 
 #: Every layer that can be asked for, shallow to deep: ``conv`` before the activation, ``relu`` after it.
 LAYERS: tuple[str, ...] = tuple(name for conv in CONVS for name in (conv, conv.replace("conv", "relu")))
+
+
+def convolution_of(layer: str) -> str:
+    """The convolution that a layer belongs to: ``relu3_2`` and ``conv3_2`` → ``conv3_2``."""
+    return layer.replace("relu", "conv")
+
+
+def activation_of(layer: str) -> str:
+    """The activation that a layer belongs to: ``conv3_2`` and ``relu3_2`` → ``relu3_2``."""
+    return layer.replace("conv", "relu")
+
+
+def block_of(layer: str) -> int:
+    """Which of VGG-19's five blocks a layer is in: ``relu3_2`` → 3; a pooling stands between two blocks."""
+    return int(layer[4])
+
 
 _NATIVE = re.compile(r"(conv|relu)([1-5])_([1-9])")
 _KERAS = re.compile(r"block([1-5])_conv([1-9])")
@@ -36,33 +64,33 @@ def canonical_layer(name: str) -> str:
         RecipeError: the name belongs to none of the three vocabularies, or VGG-19 has no such layer.
     """
     key = name.strip().lower()
-    found = key
+    layer = key
     if match := _KERAS.fullmatch(key):
-        found = f"relu{match[1]}_{match[2]}"
+        layer = f"relu{match[1]}_{match[2]}"
     elif match := _TUTORIAL.fullmatch(key):
         index = int(match[2])
-        found = CONVS[index - 1].replace("conv", match[1]) if 1 <= index <= len(CONVS) else ""
-    if not _NATIVE.fullmatch(found) or found not in LAYERS:
+        layer = CONVS[index - 1].replace("conv", match[1]) if 1 <= index <= len(CONVS) else ""
+    if not _NATIVE.fullmatch(layer) or layer not in LAYERS:
         raise RecipeError(
             f"unknown layer {name!r}",
             "possible are relu1_1 … relu5_4 and conv1_1 … conv5_4 (blocks of 2, 2, 4, 4, 4), "
             "Keras' block3_conv2, the tutorial's conv_1 … conv_16",
             "name one of these",
         )
-    return found
+    return layer
 
 
 def canonical_layers(names: tuple[str, ...]) -> tuple[str, ...]:
     """Translate several names; the same layer twice is refused (``RecipeError``)."""
-    found = tuple(canonical_layer(name) for name in names)
-    for layer in found:
-        if found.count(layer) > 1:
+    layers = tuple(canonical_layer(name) for name in names)
+    for layer in layers:
+        if layers.count(layer) > 1:
             raise RecipeError(
-                f"layer {layer!r} is named {found.count(layer)} times in {', '.join(names)}",
+                f"layer {layer!r} is named {layers.count(layer)} times in {', '.join(names)}",
                 "each layer counts once",
                 "raise its weight instead of naming it again",
             )
-    return found
+    return layers
 
 
 @dataclass(frozen=True)
@@ -81,11 +109,11 @@ class Geometry:
 def geometry(layer: str) -> Geometry:
     """Stride and receptive radius of a layer: 3×3 convolutions, 2×2 poolings between the blocks."""
     stride, radius = 1, 0
-    block = 1
+    previous = 1
     for conv in CONVS:
-        if int(conv[4]) != block:
-            block, stride = block + 1, stride * 2
+        if block_of(conv) != previous:
+            previous, stride = block_of(conv), stride * 2
         radius += stride
-        if conv[4:] == layer[4:]:
+        if conv == convolution_of(layer):
             return Geometry(stride, radius)
     raise RecipeError(f"unknown layer {layer!r}", f"possible are {LAYERS[0]} … {LAYERS[-1]}")

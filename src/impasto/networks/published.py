@@ -1,11 +1,11 @@
-"""The weights that others publish: where they lie, how to tell them from a wrong file, their licence."""
+"""Weights published by others: their addresses, digests, licences and citations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from impasto.networks.checkpoints import LAYERS
+from impasto.networks.layers import CONVS
 
 __all__ = ["PUBLISHED", "Published", "Source"]
 
@@ -50,7 +50,7 @@ class Published:
     bytes: int
     licence: str
     citation: str
-    layers: tuple[str, ...] = LAYERS
+    layers: tuple[str, ...] = CONVS
     fingerprints: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -1,30 +1,36 @@
-"""Where an encoder's weights come from: embedded, cached, downloaded (several sources), or a given path."""
+"""Finds an encoder's weights: in the package, in the cache, in the user's own file, or on the internet."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from filelock import FileLock, Timeout
+from platformdirs import user_cache_path
+
 from impasto.errors import WeightsError
+from impasto.files import replacing
 from impasto.networks.checkpoints import describe, fingerprint, fingerprint_all, header, read_state
-from impasto.networks.download import Progress, download, locked
+from impasto.networks.download import download
 from impasto.networks.published import PUBLISHED, Published, Source
+from impasto.progress import Progress, report
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
     "PUBLISHED",
-    "Progress",
     "Published",
     "Source",
-    "Status",
+    "WeightsStatus",
     "cache_dir",
     "embedded",
     "ensure",
@@ -42,9 +48,13 @@ EMBEDDED: dict[str, tuple[str, str]] = {
 }
 
 
-class Status(NamedTuple):
-    """One line of ``impasto weights list``: `path` is ``None`` while the weights are not on this machine, and
-    `bytes` is then what the download will cost; else what lies on the disk."""
+class WeightsStatus(NamedTuple):
+    """One line of ``impasto weights list``.
+
+    Attributes:
+        path: where the weights are; None while they are not on this machine.
+        bytes: size on the disk, or of the download while they are not on this machine.
+    """
 
     name: str
     path: Path | None
@@ -55,18 +65,13 @@ class Status(NamedTuple):
 def cache_dir() -> Path:
     """The folder for fetched weights, read from the environment at each call; it need not exist.
 
-    ``IMPASTO_HOME``, else the system's place for caches (``XDG_CACHE_HOME``, ``~/Library/Caches``,
-    ``LOCALAPPDATA``).
+    ``IMPASTO_HOME`` if it is set, else the usual folder for caches: ``~/.cache/impasto`` on Linux (or below
+    ``XDG_CACHE_HOME``), ``~/Library/Caches/impasto`` on macOS, ``%LOCALAPPDATA%\\impasto\\Cache`` on
+    Windows.
     """
     if home := os.environ.get("IMPASTO_HOME"):
         return Path(home).expanduser()
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "impasto" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "impasto"
-    xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "impasto"
+    return user_cache_path("impasto", appauthor=False)
 
 
 def embedded(name: str = "compact") -> Path:
@@ -86,71 +91,67 @@ def embedded(name: str = "compact") -> Path:
 
 
 def locate(name: str) -> Path | None:
-    """The cached file of `name` if it is there and whole, else ``None``; only its header is read."""
+    """The cached file of ``name`` if it is there and whole, else None; only its header is read."""
     entry = _published(name)
     path = cache_dir() / f"{name}.safetensors"
-    found = header(path) or {}
-    return path if all(f"{layer}.weight" in found for layer in entry.layers) else None
+    tensors = header(path) or {}
+    return path if all(f"{layer}.weight" in tensors for layer in entry.layers) else None
 
 
-def status() -> list[Status]:
+def status() -> list[WeightsStatus]:
     """All weights, embedded and published: on this machine or not, how large, under which licence."""
-    found = []
+    lines = []
     for name, (_, licence) in EMBEDDED.items():
         try:
             path: Path | None = embedded(name)
         except WeightsError:
             path = None
-        found.append(Status(name, path, path.stat().st_size if path else None, licence))
+        lines.append(WeightsStatus(name, path, path.stat().st_size if path else None, licence))
     for name, entry in PUBLISHED.items():
         path = locate(name)
-        cost = path.stat().st_size if path else entry.sources[0].bytes
-        found.append(Status(name, path, cost, entry.licence))
-    return found
+        size = path.stat().st_size if path else entry.sources[0].bytes
+        lines.append(WeightsStatus(name, path, size, entry.licence))
+    return lines
 
 
-def ensure(
-    name: str, *, path: str | Path | None = None, progress: Progress | None = None
-) -> dict[str, Tensor]:
-    """The weights of a published encoder: from `path` if given, else the cache, else fetched.
+def ensure(name: str, *, path: str | Path | None = None) -> dict[str, Tensor]:
+    """The weights of a published encoder: from ``path`` if it is not None, else the cache, else fetched.
 
     Args:
-        name: a key of `PUBLISHED`.
-        path: any file that `read_state` reads. It need not be the published one (it may be fine-tuned, or
+        name: a key of ``PUBLISHED``.
+        path: any file that ``read_state`` reads. It need not be the published one (it may be fine-tuned, or
             end at an earlier layer), but it must not be another published network.
-        progress: see `fetch`.
 
     Returns:
-        ``conv1_1.weight`` (out, in, 3, 3), ``conv1_1.bias`` (out,) … as `read_state` returns them.
+        ``conv1_1.weight`` (out, in, 3, 3), ``conv1_1.bias`` (out,) … as ``read_state`` returns them.
 
     Raises:
-        WeightsError: see `read_state` and `fetch`.
+        WeightsError: see ``read_state`` and ``fetch``.
     """
     _published(name)
     if path is not None:
         state = read_state(path)
         if (other := _recognise(state)) not in (None, name):
-            # Each network wants its own input; with the other's the pictures are wrong without an error.
+            # The networks expect different input; the wrong weights would run, and give wrong pictures.
             raise WeightsError(f"{path} holds the weights of {other!r}", remedy=f"choose the encoder {other}")
         return state
-    ready = locate(name)
-    if ready is not None:
+    cached = locate(name)
+    if cached is not None:
         try:
-            return read_state(ready)
+            return read_state(cached)
         except WeightsError:
-            pass  # damaged on the disk: fetched anew
-    return read_state(fetch(name, progress=progress, force=ready is not None))
+            pass  # The cached file is damaged, so it is fetched again.
+    return read_state(fetch(name, force=cached is not None))
 
 
-def fetch(name: str, *, progress: Progress | None = None, force: bool = False) -> Path:
-    """Bring the weights of `name` into the cache, as safetensors with the convolutions alone (80 MB).
+def fetch(name: str, *, force: bool = False) -> Path:
+    """Bring the weights of ``name`` into the cache, as safetensors with the convolutions alone (80 MB).
 
     Copies on this machine come first (the original file in the cache folder, torch's and Keras' caches), then
     the sources in their order. Each is checked: digest, then shapes, then the values' fingerprints. Several
-    processes may fetch at once: one works, the others wait.
+    processes may fetch at once: one works, the others wait. Progress is reported in bytes.
 
     Args:
-        progress: called with (bytes so far, bytes in all or ``None``), often.
         force: fetch even if the cache has it.
 
     Returns:
@@ -160,15 +161,15 @@ def fetch(name: str, *, progress: Progress | None = None, force: bool = False) -
         WeightsError: no source gave the file; the message says why for each, and what to do offline.
     """
     entry = _published(name)
-    if not force and (ready := locate(name)):
-        return ready
+    if not force and (cached := locate(name)):
+        return cached
     folder = cache_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / f".{name}.lock", partial(_report_other, entry, folder, progress)):
-            if not force and (ready := locate(name)):  # another process was faster
-                return ready
-            return _first_good(name, entry, folder, progress)
+        with _only_process(folder / f".{name}.lock", partial(_report_other_process, entry, folder)):
+            if not force and (cached := locate(name)):  # by another process, in the meantime
+                return cached
+            return _fetch_from_any(name, entry, folder)
     except OSError as error:
         raise WeightsError(
             f"the cache folder {folder} cannot be written to ({error.strerror or error})",
@@ -177,7 +178,7 @@ def fetch(name: str, *, progress: Progress | None = None, force: bool = False) -
 
 
 def verify(name: str) -> Path:
-    """Read the cached file of `name` whole and compare it with the digest it was stored with.
+    """Read the cached file of ``name`` whole and compare it with the digest it was stored with.
 
     Raises:
         WeightsError: it is not in the cache, is damaged, or holds other weights than it should.
@@ -213,34 +214,68 @@ def _recognise(state: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def _first_good(name: str, entry: Published, folder: Path, progress: Progress | None) -> Path:
-    failures: dict[str, list[str]] = {}  # reason → places: offline it is one reason for all
-    for place, obtain in _places(entry, folder, progress):
+@contextmanager
+def _only_process(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file ``path``; call ``waiting`` repeatedly while another process or thread has it."""
+    lock = FileLock(path)
+    while not _acquire(lock):
+        waiting()
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock) -> bool:
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    except OSError as error:
+        # Some network file systems have no locks. Two processes may then download at once, at worst; the
+        # digest would tell if they disturbed each other.
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+    return True
+
+
+def _report_other_process(entry: Published, folder: Path) -> None:
+    """Report how far another process's download is."""
+    for source in entry.sources:
+        if (target := _partial_file(source, folder)).exists():
+            task = f"waiting for another process to download {source.filename}"
+            report(Progress(task, target.stat().st_size, source.bytes, "bytes"))
+            return
+
+
+def _fetch_from_any(name: str, entry: Published, folder: Path) -> Path:
+    """Fetch from the first place that has the right file."""
+    failures: dict[str, list[str]] = {}  # reason → places, because offline all fail for the same reason
+    for place, obtain in _places(entry, folder):
         try:
             return _store(name, entry, place, obtain(), folder)
         except WeightsError as error:
             failures.setdefault(error.got, []).append(place)
-        except OSError as error:  # a copy that cannot be read
+        except OSError as error:  # a local copy that cannot be read
             failures.setdefault(error.strerror or str(error), []).append(place)
-    said = "; ".join(f"{', '.join(places)} ({reason})" for reason, places in failures.items())
+    reasons = "; ".join(f"{', '.join(places)} ({reason})" for reason, places in failures.items())
     files = " or ".join(dict.fromkeys(source.filename for source in entry.sources))
     raise WeightsError(
-        f"the weights {name!r} could not be fetched: {said}",
+        f"the weights {name!r} could not be fetched: {reasons}",
         f"needed is one of these files ({files}), from another machine perhaps",
         f"give it with --weights FILE, or copy it into {folder} (or the folder IMPASTO_HOME) and run again",
     )
 
 
-def _places(
-    entry: Published, folder: Path, progress: Progress | None
-) -> Iterator[tuple[str, Callable[[], Path]]]:
-    """(address for people, what makes a checked file of it), nearest first."""
+def _places(entry: Published, folder: Path) -> Iterator[tuple[str, Callable[[], Path]]]:
+    """(address for messages, function that gives a checked file), nearest first."""
     for source in entry.sources:
         for copy in _local_copies(source, folder):
             if copy.is_file():
                 yield str(copy), partial(_check_digest, copy, source)
     for source in entry.sources:
-        yield source.url, partial(_download_checked, source, folder, progress)
+        yield source.url, partial(_download_checked, source, folder)
 
 
 def _local_copies(source: Source, folder: Path) -> tuple[Path, ...]:
@@ -254,22 +289,22 @@ def _local_copies(source: Source, folder: Path) -> tuple[Path, ...]:
 
 
 def _partial_file(source: Source, folder: Path) -> Path:
-    # Named after the digest: mirrors of one file carry each other's download on, other files do not.
+    # The digest is in the name, so that a mirror of the same file, and no other file, resumes a download.
     return folder / f"{source.filename}.{(source.sha256 or source.md5)[:8]}.partial"
 
 
-def _download_checked(source: Source, folder: Path, progress: Progress | None) -> Path:
+def _download_checked(source: Source, folder: Path) -> Path:
     target = _partial_file(source, folder)
     resumed = target.exists()
-    download(source.url, target, size=source.bytes, progress=progress)
+    download(source.url, target, size=source.bytes)
     try:
         return _check_digest(target, source)
     except WeightsError:
         target.unlink()
         if not resumed:
             raise
-    # Its beginning may have come from a file that has changed since: once more, from the first byte.
-    return _download_checked(source, folder, progress)
+    # The file may have changed since the earlier part was downloaded, so start again from the first byte.
+    return _download_checked(source, folder)
 
 
 def _check_digest(file: Path, source: Source) -> Path:
@@ -297,32 +332,21 @@ def _check_fingerprints(entry: Published, state: Mapping[str, Tensor]) -> None:
 
 
 def _store(name: str, entry: Published, place: str, file: Path, folder: Path) -> Path:
-    """Convert `file` into the cache; a download (``.partial``) is deleted, a user's own copy is not."""
+    """Convert ``file`` into the cache; a download (``.partial``) is deleted, a user's own copy is not."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     target = folder / f"{name}.safetensors"
-    beside = folder / f".{name}.{os.getpid()}.tmp"
     try:
         state = read_state(file)
         _check_fingerprints(entry, state)
-        kept = {key: value for key, value in state.items() if key.partition(".")[0] in entry.layers}
+        needed = {key: value for key, value in state.items() if key.partition(".")[0] in entry.layers}
         about = {"source": place, "licence": entry.licence, "citation": entry.citation}
-        save_file(kept, beside, metadata={**about, "content_sha256": fingerprint_all(kept)})
-        beside.replace(target)
-    except (OSError, SafetensorError) as error:  # the second is what a full disk gives
+        with replacing(target) as partial_file:
+            save_file(needed, partial_file, metadata={**about, "content_sha256": fingerprint_all(needed)})
+    except (OSError, SafetensorError) as error:  # safetensors raises its own error when the disk is full
         raise WeightsError(f"{target} cannot be written ({error})") from error
     finally:
-        beside.unlink(missing_ok=True)
         if file.suffix == ".partial":
             file.unlink(missing_ok=True)
     return target
-
-
-def _report_other(entry: Published, folder: Path, progress: Progress | None) -> None:
-    """While another process downloads: its progress, so that waiting is not silent."""
-    if progress is not None:
-        for source in entry.sources:
-            if (target := _partial_file(source, folder)).exists():
-                progress(target.stat().st_size, source.bytes)
-                return

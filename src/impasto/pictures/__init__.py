@@ -1,13 +1,35 @@
 """Pictures: files to tensors and back, colour spaces, sizes, tiles and margins, alpha, blending."""
 
+from impasto.pictures.formats import (
+    HEAD_BYTES,
+    READABLE_SUFFIXES,
+    PictureHeader,
+    format_of,
+    not_a_picture,
+    read_header,
+)
+from impasto.pictures.output import check_output, save, to_uint8
 from impasto.pictures.picture import (
     DEFAULT_MAX_PIXELS,
     Picture,
-    check_output,
     load,
     read_metadata,
-    save,
-    to_uint8,
+    require_usable,
 )
 
-__all__ = ["DEFAULT_MAX_PIXELS", "Picture", "check_output", "load", "read_metadata", "save", "to_uint8"]
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "HEAD_BYTES",
+    "READABLE_SUFFIXES",
+    "Picture",
+    "PictureHeader",
+    "check_output",
+    "format_of",
+    "load",
+    "not_a_picture",
+    "read_header",
+    "read_metadata",
+    "require_usable",
+    "save",
+    "to_uint8",
+]

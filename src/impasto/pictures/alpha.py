@@ -1,4 +1,4 @@
-"""Masks and how they travel to a layer's grid."""
+"""Masks of transparency: on a layer's grid, and what to do under them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def mask_on_grid(mask: Tensor, size: tuple[int, int], radius: int = 0) -> Tensor
     simple = mask if mask.shape[-2:] == size else F.adaptive_avg_pool2d(mask, size)
     if not radius:
         return simple
-    least = -mask
-    for kernel in ((2 * radius + 1, 1), (1, 2 * radius + 1)):  # beyond the picture's edge there is no other
-        least = F.max_pool2d(least, kernel, 1, (kernel[0] // 2, kernel[1] // 2))
-    inside = -F.adaptive_max_pool2d(least, size)
+    negative = -mask
+    for kernel in ((2 * radius + 1, 1), (1, 2 * radius + 1)):  # max_pool2d ignores what lies beyond the edge
+        negative = F.max_pool2d(negative, kernel, 1, (kernel[0] // 2, kernel[1] // 2))
+    inside = -F.adaptive_max_pool2d(negative, size)
     return inside if float(inside.sum()) > 0.01 * float(simple.sum()) else simple
 
 
 def require_coverage(mask: Tensor, what: str) -> None:
-    """Raise ``PictureError`` when a mask leaves next to nothing to look at."""
+    """Raise ``PictureError`` when less than a thousandth of a picture is opaque."""
     if float(mask.mean()) < 1e-3:
         raise PictureError(
             f"the {what} picture is transparent all over",
@@ -40,10 +40,10 @@ def require_coverage(mask: Tensor, what: str) -> None:
 
 
 def fill(pixels: Tensor, mask: Tensor) -> Tensor:
-    """Replace what lies under a mask of 0 by a smooth continuation of the rest (push and pull).
+    """Replace the pixels where a mask is 0 by a smooth continuation of the others (push and pull).
 
-    What full transparency hides is arbitrary, black as a rule; masked losses leave it out, but the
-    convolutions of its neighbours would see it.
+    The colours of fully transparent pixels are arbitrary, usually black. Masked losses leave them out, but
+    the convolutions at their neighbours would see them.
 
     Args:
         pixels: (1, 3, H, W).
@@ -53,7 +53,7 @@ def fill(pixels: Tensor, mask: Tensor) -> Tensor:
         return pixels
     levels = [(pixels * mask, mask)]
     while max(levels[-1][1].shape[-2:]) > 1:
-        levels.append((_halved(levels[-1][0]), _halved(levels[-1][1])))
+        levels.append((_half_size(levels[-1][0]), _half_size(levels[-1][1])))
     filled = pixels.mean((2, 3), keepdim=True)
     for colour, weight in reversed(levels):
         size = (weight.shape[-2], weight.shape[-1])
@@ -62,5 +62,5 @@ def fill(pixels: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask > 0, pixels, filled)
 
 
-def _halved(values: Tensor) -> Tensor:
+def _half_size(values: Tensor) -> Tensor:
     return F.avg_pool2d(values, 2, ceil_mode=True)

@@ -1,4 +1,4 @@
-"""Strength after the fact: a finished picture and its content, mixed without optimising again."""
+"""Weakens a finished picture by mixing it with its content, without optimising again."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def blend(
 ) -> Picture:
     """A picture between the content (0) and what was painted from it (1).
 
-    In picture space, pixel by pixel in OKLab: at once, and free of new artefacts, because strokes that began
-    from the content lie along its edges. Half of it is a veil of strokes over the photograph, where painting
-    with ``strength=0.5`` gives fewer and weaker strokes that are still opaque.
+    The pixels are mixed in OKLab. That is quick and adds no artefacts, because the strokes follow the edges
+    of the content. At 0.5 the strokes are half transparent; painting with ``strength=0.5`` instead gives
+    fewer and weaker strokes that are opaque.
 
     Args:
         painted: a picture, or the folder of a run (``--save-run``).
@@ -47,15 +47,15 @@ def blend(
         raise PictureError(
             f"'{painted}' alone does not say what it was painted from", "a run's folder, or the content too"
         )
-    above, below = (pictures.load(source, max_pixels=max_pixels) for source in (painted, content))
-    (height, width), (own_height, own_width) = below.size, above.size
-    if abs(height * own_width - width * own_height) > 0.02 * height * own_width:
+    picture, original = (pictures.load(source, max_pixels=max_pixels) for source in (painted, content))
+    (height, width), (content_height, content_width) = picture.size, original.size
+    if abs(content_height * width - content_width * height) > 0.02 * content_height * width:
         raise PictureError(
-            f"a painted picture of {own_width}×{own_height} pixels and a content of {width}×{height}",
+            f"a painted picture of {width}×{height} pixels and a content of {content_width}×{content_height}",
             "the same shape",
         )
-    pixels = mixed(above.pixels, resample(below.pixels, above.size), strength)
-    return Picture(pixels, above.alpha, above.source)
+    pixels = mixed(picture.pixels, resample(original.pixels, picture.size), strength)
+    return Picture(pixels, picture.alpha, picture.source)
 
 
 def _recorded_content(run: Path) -> Path:

@@ -1,7 +1,7 @@
-"""Colour spaces and colour transfer: pure tensor maths on pictures (1, 3, H, W), sRGB, [0, 1].
+"""Colour spaces and colour transfer: pure tensor functions of pictures (1, 3, H, W), sRGB, [0, 1].
 
-Colours are moved in OKLab (Ottosson 2020): its lightness is even to the eye and its hue stays put while
-lightness changes, so that a palette pulled to another shows no purple shadows, as in RGB.
+Colours are changed in OKLab (Ottosson 2020): equal steps of its lightness look equal, and a colour keeps its
+hue when its lightness changes. In RGB a changed palette would give purple shadows.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ LAB = (
     (1.9779984951, -2.4285922050, 0.4505937099),
     (0.0259040371, 0.7827717662, -0.8086757660),
 )
-#: Keeps a covariance of colours invertible (a grey or flat picture), in OKLab's units squared: a step of
-#: about 0.003, below what 8 bits show.
+#: Added to the covariance of colours so that it can be inverted for a grey or flat picture too. In OKLab's
+#: units squared; its root, about 0.003, is less than one level of 8 bits.
 RIDGE = 1e-5
 
 
@@ -42,12 +42,13 @@ def _mix(matrix: Tensor, picture: Tensor) -> Tensor:
 
 
 def _linear(picture: Tensor) -> Tensor:
-    """sRGB's transfer function undone (IEC 61966-2-1)."""
+    """sRGB to linear RGB (IEC 61966-2-1)."""
     high = ((picture.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4
     return torch.where(picture <= 0.04045, picture / 12.92, high)
 
 
 def _encoded(linear: Tensor) -> Tensor:
+    """Linear RGB to sRGB."""
     high = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
     return torch.where(linear <= 0.0031308, linear * 12.92, high)
 
@@ -64,37 +65,38 @@ def _linear_rgb(lab: Tensor) -> Tensor:
 
 
 def from_oklab(lab: Tensor) -> Tensor:
-    """OKLab (N, 3, H, W) → sRGB in [0, 1]; what no screen shows loses chroma, and keeps lightness and hue.
+    """OKLab (N, 3, H, W) → sRGB in [0, 1]; colours outside sRGB lose chroma and keep lightness and hue.
 
-    Clipping the channels instead would shift hues and flatten what is brightest. Twelve halvings find the
+    Clipping the channels instead would shift hues and flatten bright areas. Twelve bisections find the
     largest chroma that fits, to 1/4096 of it.
     """
     lab = torch.cat([lab[:, :1].clamp(0.0, 1.0), lab[:, 1:]], 1)
     rgb = _linear_rgb(lab)
-    outside = ~_fits(rgb)[:, 0]  # (N, H, W): few as a rule, so only they are searched
+    outside = ~_in_gamut(rgb)[:, 0]  # (N, H, W), usually few, so that only they are bisected
     if bool(outside.any()):
         rgb = rgb.clone()
-        rgb.movedim(1, -1)[outside] = _paler(lab.movedim(1, -1)[outside].T[None, :, :, None])[0, :, :, 0].T
+        reduced = _reduce_chroma(lab.movedim(1, -1)[outside].T[None, :, :, None])
+        rgb.movedim(1, -1)[outside] = reduced[0, :, :, 0].T
     return _encoded(rgb).clamp(0.0, 1.0)
 
 
-def _paler(lab: Tensor) -> Tensor:
-    """Linear RGB of (1, 3, M, 1) with the largest share of their chroma that sRGB holds."""
+def _reduce_chroma(lab: Tensor) -> Tensor:
+    """OKLab (1, 3, M, 1) → linear RGB with the largest share of the chroma that fits into sRGB."""
     low, high = torch.zeros_like(lab[:, :1]), torch.ones_like(lab[:, :1])
     for _ in range(12):
         middle = (low + high) / 2
-        inside = _fits(_linear_rgb(torch.cat([lab[:, :1], lab[:, 1:] * middle], 1)))
+        inside = _in_gamut(_linear_rgb(torch.cat([lab[:, :1], lab[:, 1:] * middle], 1)))
         low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
     return _linear_rgb(torch.cat([lab[:, :1], lab[:, 1:] * low], 1))
 
 
-def _fits(rgb: Tensor) -> Tensor:
-    """(N, 1, H, W), whether linear RGB lies in [0, 1], to about a rounding of 8 bits."""
+def _in_gamut(rgb: Tensor) -> Tensor:
+    """(N, 1, H, W): whether linear RGB lies in [0, 1], within about a rounding error of 8 bits."""
     return ((rgb > -2e-4) & (rgb < 1.0 + 1e-3)).all(1, keepdim=True)
 
 
 def grey(picture: Tensor) -> Tensor:
-    """The picture without its colours: neutral, of the same lightness in OKLab."""
+    """The picture in neutral greys of the same lightness in OKLab."""
     lab = to_oklab(picture)
     return from_oklab(torch.cat([lab[:, :1], torch.zeros_like(lab[:, 1:])], 1))
 
@@ -102,15 +104,15 @@ def grey(picture: Tensor) -> Tensor:
 def with_chroma(picture: Tensor, other: Tensor) -> Tensor:
     """Lightness of ``picture``, hue and chroma of ``other``; both (1, 3, H, W) (Gatys et al. 2017, 5.1).
 
-    Differs from Gatys, who takes YIQ: in OKLab a colour put on another lightness keeps its hue.
+    Differs from Gatys, who uses YIQ: in OKLab a colour keeps its hue when its lightness changes.
     """
     return from_oklab(torch.cat([to_oklab(picture)[:, :1], to_oklab(other)[:, 1:]], 1))
 
 
 def mixed(picture: Tensor, other: Tensor, share: float) -> Tensor:
-    """From ``other`` (0) to ``picture`` (1), pixel by pixel in OKLab; both (1, 3, H, W).
+    """Interpolate from ``other`` (share 0) to ``picture`` (1), pixel by pixel in OKLab; both (1, 3, H, W).
 
-    In sRGB the middle between two strong colours is darker and greyer than either.
+    In sRGB the middle between two saturated colours would be darker and greyer than either.
     """
     if share in (0.0, 1.0):
         return picture if share else other
@@ -118,10 +120,12 @@ def mixed(picture: Tensor, other: Tensor, share: float) -> Tensor:
 
 
 def colour_moments(values: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Mean (3,) and second raw moment (3, 3), float64, of (1, 3, H, W) in any space; average linearly.
+    """Mean (3,) and second raw moment (3, 3), float64, of (1, 3, H, W) in any space.
+
+    Both average linearly across pictures.
 
     Args:
-        weights: (1, 1, H, W), how much each pixel counts; None: all alike.
+        weights: (1, 1, H, W), how much each pixel counts; None: all equally.
     """
     x = values[0].flatten(1).double()
     t = torch.ones_like(x[:1]) if weights is None else weights[0].flatten(1).double()
@@ -130,10 +134,10 @@ def colour_moments(values: Tensor, weights: Tensor | None = None) -> tuple[Tenso
 
 
 def monge_map(source: Tensor, target: Tensor) -> Tensor:
-    """The symmetric matrix (C, C) that takes one covariance to another with the least movement.
+    """The symmetric matrix (C, C) that maps one covariance to another and changes values least.
 
     Σₛ^-½ (Σₛ^½ Σₜ Σₛ^½)^½ Σₛ^-½ with 1e-5·I added to both (Pitié & Kokaram 2007, "linear
-    Monge–Kantorovitch"), where s is where the colours come from and t where they go.
+    Monge–Kantorovitch"), where s is the source and t the target.
     """
     ridge = RIDGE * torch.eye(len(source), dtype=torch.float64, device=source.device)
     root, inverse = _powers(source.double() + ridge)
@@ -149,30 +153,30 @@ def _powers(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def match_palette(picture: Tensor, mean: Tensor, second: Tensor, *, weights: Tensor | None = None) -> Tensor:
-    """Give a picture's colours another palette's mean and covariance (in OKLab), moving them least.
+    """Give a picture's colours the mean and covariance of another palette (in OKLab), changing them least.
 
     Args:
         mean, second: :func:`colour_moments` of the palette's :func:`to_oklab`.
-        weights: (1, 1, H, W), which of the picture's own pixels count as its palette; None: all.
+        weights: (1, 1, H, W), which of the picture's pixels count as its palette; None: all.
     """
     lab = to_oklab(picture)
-    own, own_second = colour_moments(lab, weights)
-    matrix = monge_map(own_second - torch.outer(own, own), second - torch.outer(mean, mean))
-    moved = _mix(matrix, lab - own.to(lab).view(1, 3, 1, 1)) + mean.to(lab).view(1, 3, 1, 1)
-    return from_oklab(moved)
+    before, before_second = colour_moments(lab, weights)
+    matrix = monge_map(before_second - torch.outer(before, before), second - torch.outer(mean, mean))
+    matched = _mix(matrix, lab - before.to(lab).view(1, 3, 1, 1)) + mean.to(lab).view(1, 3, 1, 1)
+    return from_oklab(matched)
 
 
 def match_lightness(
     picture: Tensor, mean: Tensor, second: Tensor, *, weights: Tensor | None = None
 ) -> Tensor:
-    """The picture in greys whose lightness has the mean and spread of another's (Gatys et al. 2017, 5.1).
+    """The picture in greys, with the mean and spread of another picture's lightness (Gatys et al. 2017, 5.1).
 
-    Without it a dark style would darken the content although only its brushwork is wanted. Arguments as
+    Without it a dark style would darken the content although only its brushwork is wanted. Arguments as in
     :func:`match_palette`.
     """
     lab = to_oklab(picture)
-    own, own_second = colour_moments(lab, weights)
-    variances = (own_second[0, 0] - own[0] ** 2, second[0, 0] - mean[0] ** 2)
-    spread, wanted = (torch.sqrt(one.clamp_min(0.0) + RIDGE) for one in variances)
-    lightness = (lab[:, :1] - float(own[0])) * float(wanted / spread) + float(mean[0])
+    before, before_second = colour_moments(lab, weights)
+    variances = (before_second[0, 0] - before[0] ** 2, second[0, 0] - mean[0] ** 2)
+    spread_before, spread = (torch.sqrt(variance.clamp_min(0.0) + RIDGE) for variance in variances)
+    lightness = (lab[:, :1] - float(before[0])) * float(spread / spread_before) + float(mean[0])
     return from_oklab(torch.cat([lightness.clamp(0.0, 1.0), torch.zeros_like(lab[:, 1:])], 1))

@@ -1,4 +1,4 @@
-"""Samples to the bytes of a picture file, with its sRGB profile and its metadata; and the metadata back.
+"""Encodes samples to the bytes of a picture file with an sRGB profile and metadata, and reads the metadata.
 
 The same arguments give the same bytes: no dates, no names of machines.
 """
@@ -17,11 +17,11 @@ from impasto.pictures.decode import Samples, whole_numbers
 
 __all__ = ["encode", "extract", "extract_from_tiff"]
 
-_SOFTWARE = "impasto"  # marks a description or comment as ours
+_SOFTWARE = "impasto"  # marks a description or comment as written by Impasto
 _TAG_DESCRIPTION, _TAG_SOFTWARE, _TAG_EXIF, _TAG_COMMENT = 270, 305, 0x8769, 0x9286
 
-# Full chroma where the format has it: brush strokes are colour edges. WebP has not; `exact` keeps the
-# colours that lie under transparency.
+# Chroma at full resolution where the format has it, because brush strokes are edges of colour. WebP has not;
+# its option `exact` keeps the colours of transparent pixels.
 _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"subsampling": 0},
     "AVIF": {"subsampling": "4:4:4"},
@@ -29,25 +29,25 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def encode(kind: str, samples: Samples, metadata: str | None, bit_depth: int, quality: int) -> bytes:
-    """The whole file in memory, so that an encoder cannot leave half of one on disk."""
+def encode(format_name: str, samples: Samples, metadata: str | None, bit_depth: int, quality: int) -> bytes:
+    """The bytes of the file; encoded in memory, so that a failing encoder cannot leave half a file."""
     metadata = _storable(metadata)
-    if kind == "TIFF":
+    if format_name == "TIFF":
         return _encode_tiff(samples, metadata, bit_depth)
-    if kind == "JPEG" and samples.shape[2] == 4:
+    if format_name == "JPEG" and samples.shape[2] == 4:
         alpha = samples[..., 3:].clip(0, 1)
         samples = samples[..., :3].clip(0, 1) * alpha + (1 - alpha)
     options: dict[str, Any] = {"icc_profile": _srgb_profile()}
-    if kind == "PNG":
+    if format_name == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
         if metadata is not None:
             options["pnginfo"].add_itxt(_SOFTWARE, metadata)
     else:
-        options |= _OPTIONS[kind] | {"quality": quality}
+        options |= _OPTIONS[format_name] | {"quality": quality}
         if metadata is not None:
             options["exif"] = _exif(metadata)
     buffer = io.BytesIO()
-    Image.fromarray(whole_numbers(samples, 255)).save(buffer, kind, **options)
+    Image.fromarray(whole_numbers(samples, 255)).save(buffer, format_name, **options)
     return buffer.getvalue()
 
 
@@ -63,18 +63,18 @@ def _encode_tiff(samples: Samples, metadata: str | None, bit_depth: int) -> byte
         compression="zlib",  # the one compression that tifffile has without further packages
         predictor=True,
         iccprofile=_srgb_profile(),
-        description=None if metadata is None else metadata.encode(),  # as bytes: a str would have to be ASCII
+        description=None if metadata is None else metadata.encode(),  # a str would have to be ASCII
         software=_SOFTWARE,
-        metadata=None,  # tifffile's own, which would take the description's place
+        metadata=None,  # tifffile's JSON would take the place of the description
     )
     return buffer.getvalue()
 
 
 def _exif(metadata: str) -> bytes:
-    # EXIF's two text encodings; Pillow writes little-endian blocks.
+    # EXIF has these two encodings for text; Pillow writes little-endian blocks.
     ascii_, wide = b"ASCII\0\0\0", b"UNICODE\0"
     comment = ascii_ + metadata.encode() if metadata.isascii() else wide + metadata.encode("utf-16-le")
-    if len(comment) > 65000:  # one JPEG segment, and the same everywhere
+    if len(comment) > 65000:  # what a JPEG segment holds; the same limit in every format
         raise PictureError(
             f"{len(comment)} bytes of metadata", "at most 65000", "name the output .png or .tif"
         )
@@ -86,21 +86,21 @@ def _exif(metadata: str) -> bytes:
 
 @functools.lru_cache(maxsize=1)
 def _srgb_profile() -> bytes:
-    """littlecms stamps the profile with the time; a fixed one keeps files the same, byte for byte."""
+    """An sRGB profile with a fixed date, because littlecms writes the time into it and files would differ."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     date = np.array([2000, 1, 1, 0, 0, 0], dtype=">u2").tobytes()  # header bytes 24 to 35
     return profile[:24] + date + profile[36:]
 
 
 def _storable(metadata: str | None) -> str | None:
-    """Without what no format can hold (NUL, halves of surrogate pairs), escaped as JSON escapes them."""
+    """Escape, as JSON does, what no format can hold: NUL and halves of surrogate pairs."""
     if not metadata:
         return None
     return metadata.replace("\0", "\\u0000").encode("utf-8", "backslashreplace").decode()
 
 
 def extract_from_tiff(file: IO[bytes]) -> str | None:
-    """Our ImageDescription; another program's does not count."""
+    """The ImageDescription, if Impasto wrote it."""
     import tifffile
 
     file.seek(0)
@@ -111,7 +111,7 @@ def extract_from_tiff(file: IO[bytes]) -> str | None:
 
 
 def extract(image: ImageFile.ImageFile) -> str | None:
-    """Our PNG text or EXIF comment, from a header that Pillow has opened."""
+    """The PNG text or EXIF comment that Impasto wrote, from a header that Pillow has opened."""
     if isinstance(image, PngImagePlugin.PngImageFile):
         text = image.info.get(_SOFTWARE)
         return None if text is None else str(text)

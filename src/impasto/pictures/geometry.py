@@ -1,4 +1,4 @@
-"""Sizes of the coarse-to-fine schedule and resampling: pure geometry."""
+"""Sizes, resampling, margins and tiles: pure geometry of pictures."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def schedule(height: int, width: int, coarsest: int, shortest: int) -> list[Size
 def resample(image: Tensor, size: Size) -> Tensor:
     """Resize (N, C, H, W) to ``size`` by antialiased bicubic interpolation; values stay in [0, 1].
 
-    Antialiased, unlike a plain ``interpolate``: an aliased style picture teaches stair-steps.
+    Antialiased, unlike a plain ``interpolate``, because the stair-steps of an aliased style would be painted.
     """
     if image.shape[-2:] == size:
         return image
@@ -89,16 +89,16 @@ def to_multiple(size: Size, of: int) -> Size:
 
 
 def resample_wrapped(image: Tensor, size: Size) -> Tensor:
-    """As :func:`resample` for a picture that repeats: what lies beyond an edge is the opposite edge."""
+    """As :func:`resample`, for a picture that repeats: beyond an edge it continues at the opposite one."""
     if image.shape[-2:] == size:
         return image
     height, width = size
-    nine = resample(image.repeat(1, 1, 3, 3), (3 * height, 3 * width))
-    return nine[..., height : 2 * height, width : 2 * width].contiguous()
+    copies = resample(image.repeat(1, 1, 3, 3), (3 * height, 3 * width))
+    return copies[..., height : 2 * height, width : 2 * width].contiguous()
 
 
 def resample_signed(values: Tensor, size: Size) -> Tensor:
-    """Resize (N, C, H, W) of any sign, as an optimiser's moments, bilinearly (no overshoot, no clamp)."""
+    """Resize (N, C, H, W) of any sign, such as an optimiser's moments, bilinearly: no overshoot, no clamp."""
     if values.shape[-2:] == size:
         return values
     return F.interpolate(values, size, mode="bilinear", antialias=True, align_corners=False)
@@ -109,7 +109,7 @@ class Tile:
     """A rectangle of a picture with a halo around it; pixels, half-open, halo indices may lie outside.
 
     Attributes:
-        rows, columns: the tile's own pixels: [start, stop). Starts are multiples of the deepest stride.
+        rows, columns: the tile without its halo: [start, stop). Starts are multiples of the deepest stride.
         outer_rows, outer_columns: the same with its halo.
         size: (height, width) of the whole picture.
     """
@@ -122,7 +122,7 @@ class Tile:
 
     @property
     def is_whole(self) -> bool:
-        """It is the picture, without a halo (a tile's halo alone may reach every edge)."""
+        """Whether the tile, without its halo, is the whole picture."""
         ends = ((0, self.size[0]), (0, self.size[1]))
         return (self.rows, self.columns) == ends == (self.outer_rows, self.outer_columns)
 
@@ -139,19 +139,19 @@ class Tile:
         columns = _wrapped(*self.outer_columns, self.size[1], total.device)
         if rows[0] + len(rows) - 1 == rows[-1] and columns[0] + len(columns) - 1 == columns[-1]:
             total[..., rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += part
-        else:  # wrapped: some pixels may come twice
+        else:  # the tile wraps around, and may contain a pixel twice
             flat = (rows[:, None] * self.size[1] + columns).flatten()
             total.view(*total.shape[:2], -1).index_add_(2, flat, part.flatten(2))
 
     def grid(self, stride: int) -> tuple[slice, slice]:
-        """The tile's own part of a whole layer's grid with ``stride``."""
+        """The tile without its halo on the grid of a layer with ``stride``, of the whole picture."""
         return tuple(  # type: ignore[return-value]
             slice(start // stride, (side if stop == side else stop) // stride)
             for (start, stop), side in zip((self.rows, self.columns), self.size, strict=True)
         )
 
     def inner(self, stride: int) -> tuple[slice, slice]:
-        """The tile's own part of a layer's grid computed from :meth:`cut`."""
+        """The tile without its halo on the grid of a layer with ``stride``, of :meth:`cut`."""
         return tuple(  # type: ignore[return-value]
             slice(part.start - outer[0] // stride, part.stop - outer[0] // stride)
             for part, outer in zip(self.grid(stride), (self.outer_rows, self.outer_columns), strict=True)
@@ -167,15 +167,15 @@ def tiles(size: Size, side: int | None, stride: int, radius: int, *, wrap: bool 
 
     Args:
         size: (height, width) of the picture.
-        side: pixels a tile's side without halo, rounded to a multiple of ``stride``; None: one tile.
-        stride: of the deepest layer: tiles start at its multiples, so that poolings fall alike.
+        side: of a tile without its halo in pixels, rounded to a multiple of ``stride``; None: one tile.
+        stride: of the deepest layer: tiles start at its multiples, so that poolings fall on the same pixels.
         radius: receptive radius of the deepest layer: with a halo of it, a feature sees what it would see
             in the whole picture.
-        wrap: the picture repeats; the halo goes on at the opposite edge instead of ending.
+        wrap: the picture repeats, and the halo continues at the opposite edge.
     """
     halo = -(-radius // stride) * stride
     spans = [_spans(length, side, stride, halo, wrap) for length in size]
-    if side is None or all(len(one) == 1 for one in spans):
+    if side is None or all(len(span) == 1 for span in spans):
         return [Tile((0, size[0]), (0, size[1]), (0, size[0]), (0, size[1]), size)]
     return [
         Tile(rows, columns, outer, across, size) for rows, outer in spans[0] for columns, across in spans[1]
@@ -185,16 +185,16 @@ def tiles(size: Size, side: int | None, stride: int, radius: int, *, wrap: bool 
 def _spans(
     length: int, side: int | None, stride: int, halo: int, wrap: bool
 ) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Along one axis: (own pixels, with halo) of each tile."""
+    """Along one axis: (without halo, with halo) of each tile."""
     step = length if side is None else max(stride, round(side / stride) * stride)
     starts = list(range(0, length, step))
-    # A last tile thinner than one deepest feature would have none: it joins its neighbour.
+    # A last tile narrower than the deepest stride would have no feature there; its neighbour takes it in.
     if len(starts) > 1 and length - starts[-1] < stride:
         starts.pop()
     if len(starts) == 1:
         return [((0, length), (0, length))]
-    found = []
+    spans = []
     for start, stop in zip(starts, [*starts[1:], length], strict=True):
         outer = (start - halo, stop + halo)
-        found.append(((start, stop), outer if wrap else (max(0, outer[0]), min(length, outer[1]))))
-    return found
+        spans.append(((start, stop), outer if wrap else (max(0, outer[0]), min(length, outer[1]))))
+    return spans

@@ -2,13 +2,13 @@
 
 >>> cat, night = photograph("chelsea"), painting("swirl", size=512)
 
-Both are (1, 3, H, W) float32 sRGB in [0, 1]. A painting is drawn from nothing but a seed, so it may be
-used, changed and given away freely; the same name, size and seed give the same bytes.
+Both are (1, 3, H, W) float32 sRGB in [0, 1]. A painting is drawn by code from a seed alone, and nobody
+else has rights in it; the same name, size and seed give the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -51,7 +51,7 @@ PHOTOGRAPHS: dict[str, Callable[[], NDArray[np.uint8]]] = {
     "hubble": data.hubble_deep_field,  # galaxies, 872 x 1000
 }
 
-SMALLEST, LARGEST = 32, 8192
+MIN_SIZE, MAX_SIZE = 32, 8192
 
 
 def painting(name: str, *, size: int = 768, seed: int = 0) -> torch.Tensor:
@@ -60,7 +60,7 @@ def painting(name: str, *, size: int = 768, seed: int = 0) -> torch.Tensor:
     Args:
         name: a key of `PAINTINGS`.
         size: long side in pixels, 32 to 8192; composition and strokes scale with it.
-        seed: of the strokes' and stones' accidents, 0 or more.
+        seed: of everything random in it, 0 or more.
 
     Returns:
         (1, 3, H, W) float32 sRGB in [0, 1].
@@ -68,16 +68,16 @@ def painting(name: str, *, size: int = 768, seed: int = 0) -> torch.Tensor:
     Raises:
         PictureError: the painting is unknown, or the size or seed is out of range.
     """
-    paint = chosen(PAINTINGS, name, "painting")
-    if not SMALLEST <= size <= LARGEST:
+    paint = _builder(PAINTINGS, name, "painting")
+    if not MIN_SIZE <= size <= MAX_SIZE:
         raise PictureError(
             f"a painting {size!r} pixels wide was asked for",
-            f"the long side must be {SMALLEST} to {LARGEST} pixels",
+            f"the long side must be {MIN_SIZE} to {MAX_SIZE} pixels",
             "pass size=768 or another number in that range",
         )
     if seed < 0:
         raise PictureError(f"seed {seed!r} was given", "a seed is 0 or more", "pass seed=0")
-    return as_tensor(paint(size, np.random.default_rng(seed)))
+    return _as_tensor(paint(size, np.random.default_rng(seed)))
 
 
 def photograph(name: str) -> torch.Tensor:
@@ -92,23 +92,20 @@ def photograph(name: str) -> torch.Tensor:
     Raises:
         PictureError: the photograph is unknown.
     """
-    return as_tensor(np.asarray(chosen(PHOTOGRAPHS, name, "photograph")(), np.float32) / 255)
+    return _as_tensor(np.asarray(_builder(PHOTOGRAPHS, name, "photograph")(), np.float32) / 255)
 
 
-def chosen(registry: Mapping[str, Builder], name: str, kind: str) -> Builder:
-    """The builder of that name, or an error that lists the names there are."""
+def _builder(registry: Mapping[str, Builder], name: str, kind: str) -> Builder:
+    """The builder of that name; ``PictureError`` with the possible names where there is none."""
     if name not in registry:
         raise PictureError(
-            f"there is no {kind} {name!r}", f"possible: {listed(registry)}", "choose one of these names"
+            f"there is no {kind} {name!r}",
+            f"possible: {', '.join(sorted(registry))}",
+            "choose one of these names",
         )
     return registry[name]
 
 
-def listed(names: Iterable[str]) -> str:
-    """Names for a message: a, b, c."""
-    return ", ".join(sorted(names))
-
-
-def as_tensor(picture: Array) -> torch.Tensor:
-    """(H, W, 3) array to (1, 3, H, W) tensor with its own contiguous memory."""
+def _as_tensor(picture: Array) -> torch.Tensor:
+    """(H, W, 3) array to a contiguous (1, 3, H, W) tensor that shares no memory with it."""
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None]

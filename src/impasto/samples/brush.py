@@ -1,12 +1,12 @@
-"""The painter's tools shared by all paintings: noise, flow, brush strokes, relief and paper.
+"""What all paintings share: noise, flow, brush strokes, relief and paper.
 
 Coordinates are in *spans*: 1.0 is the long side of the picture, x to the right, y down. Random numbers
 are drawn per stroke or per noise cell, never per pixel, so a composition is the same at every size.
 Arrays of colour are (H, W, 3) float32 sRGB in [0, 1].
 
-Strokes are painted the way a deferred renderer paints: Pillow fills an identity buffer with the outline
-of each stroke (later strokes cover earlier ones), and NumPy then shades each visible pixel once, in the
-coordinates of the stroke it belongs to. That is what makes thousands of bristled strokes affordable.
+Strokes are painted as in deferred rendering: Pillow fills an identity buffer with the outline of each stroke
+(later strokes cover earlier ones), and NumPy then shades each visible pixel once, in the coordinates of the
+stroke it belongs to. So thousands of strokes with bristles take little time.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ __all__ = [
     "Ints",
     "Mask",
     "Strokes",
-    "along_flow",
     "bristles",
-    "curve",
-    "fill",
-    "grid",
-    "lay",
-    "lit",
-    "mixed",
+    "downsample",
+    "fill_polygons",
+    "light_relief",
+    "mix",
     "noise",
+    "paint_strokes",
     "palette",
-    "pixels",
+    "picture_size",
+    "pixel_centres",
     "ramp",
     "ribbon",
-    "sample",
+    "sample_at",
     "scatter",
-    "shrink",
+    "smear_along_flow",
+    "smooth_curve",
     "strokes_along",
-    "wrap",
+    "undirected_difference",
 ]
 
 Array = NDArray[np.floating[Any]]
@@ -72,14 +72,14 @@ def palette(codes: str) -> Array:
     return np.array([[int(c[i : i + 2], 16) for i in (0, 2, 4)] for c in codes.split()], np.float32) / 255
 
 
-def pixels(size: int, ratio: float) -> tuple[int, int]:
+def picture_size(size: int, ratio: float) -> tuple[int, int]:
     """(H, W) of a picture whose long side is `size`; `ratio` is H / W."""
     if ratio > 1:
         return size, max(1, round(size / ratio))
     return max(1, round(size * ratio)), size
 
 
-def grid(shape: tuple[int, int]) -> tuple[Array, Array]:
+def pixel_centres(shape: tuple[int, int]) -> tuple[Array, Array]:
     """x and y of the pixel centres of an (H, W) picture, in spans."""
     H, W = shape
     span = max(H, W)
@@ -101,13 +101,13 @@ def noise(rng: np.random.Generator, shape: tuple[int, int], cells: float, stretc
     return np.asarray(fine, np.float32) * 1.35
 
 
-def sample(field: Array, x: Array, y: Array, order: int = 1) -> Array:
-    """A raster of any resolution, looked up at positions in spans; (H, W) or (H, W, C)."""
+def sample_at(field: Array, x: Array, y: Array, order: int = 1) -> Array:
+    """Values of a raster (H, W) or (H, W, C), of any resolution, at positions in spans."""
     span = max(field.shape[:2])
     at = np.stack([y * span - 0.5, x * span - 0.5])
     if field.ndim == 2:
-        found: Array = ndimage.map_coordinates(field, at, order=order, mode="nearest")
-        return found
+        values: Array = ndimage.map_coordinates(field, at, order=order, mode="nearest")
+        return values
     planes = [
         ndimage.map_coordinates(field[..., c], at, order=order, mode="nearest") for c in range(field.shape[2])
     ]
@@ -122,15 +122,15 @@ def ramp(colours: Array, t: Array) -> Array:
     return np.asarray(table.take((np.clip(t, 0, 1) * 1023).astype(np.int32), 0))
 
 
-def mixed(first: Array, second: Array, share: Array | float) -> Array:
+def mix(first: Array, second: Array, share: Array | float) -> Array:
     """Two paints mixed: `share` of the second, broadcast over the channels."""
     part = np.asarray(share, np.float32)
     part = part[..., None] if part.ndim else part
     return first * (1 - part) + second * part
 
 
-def wrap(angle: Array) -> Array:
-    """A difference of undirected angles in (-pi/2, pi/2]: a stroke has no head and no tail."""
+def undirected_difference(angle: Array) -> Array:
+    """A difference of undirected angles in (-pi/2, pi/2], because a stroke has no beginning and no end."""
     return np.asarray((angle + np.pi / 2) % np.pi - np.pi / 2)
 
 
@@ -150,14 +150,14 @@ def strokes_along(
     """Strokes centred on (x, y) that follow a field of angles, with the field's curvature."""
     here = angle(x, y)
     dx, dy = np.cos(here) * length * 0.3, np.sin(here) * length * 0.3
-    turn = wrap(angle(x + dx, y + dy) - angle(x - dx, y - dy))
+    turn = undirected_difference(angle(x + dx, y + dy) - angle(x - dx, y - dy))
     bend = np.clip(turn / (0.6 * length), -2.4 / length, 2.4 / length)
     middle = (angle(x + dx, y + dy), angle(x - dx, y - dy))
-    here = here + 0.5 * (wrap(middle[0] - here) + wrap(middle[1] - here))
+    here = here + 0.5 * (undirected_difference(middle[0] - here) + undirected_difference(middle[1] - here))
     return Strokes(x, y, here, bend.astype(np.float32), length, width, colour, second)
 
 
-def along_flow(field: Array, angle: Array, reach: float, steps: int = 24) -> Array:
+def smear_along_flow(field: Array, angle: Array, reach: float, steps: int = 24) -> Array:
     """Noise smeared along a flow: line integral convolution (Cabral & Leedom 1993).
 
     Args:
@@ -166,7 +166,7 @@ def along_flow(field: Array, angle: Array, reach: float, steps: int = 24) -> Arr
         reach: how far to each side, in spans.
         steps: samples to each side.
     """
-    x0, y0 = grid((field.shape[0], field.shape[1]))
+    x0, y0 = pixel_centres((field.shape[0], field.shape[1]))
     total = field.copy()
     for sign in (1.0, -1.0):
         x, y, heading = x0, y0, angle + (0 if sign > 0 else np.pi)
@@ -177,7 +177,7 @@ def along_flow(field: Array, angle: Array, reach: float, steps: int = 24) -> Arr
                 np.clip((y * span).astype(np.int32), 0, field.shape[0] - 1),
                 np.clip((x * span).astype(np.int32), 0, field.shape[1] - 1),
             )
-            heading = heading + wrap(angle[at] - heading)
+            heading = heading + undirected_difference(angle[at] - heading)
             total += field[at]
     return np.asarray(total / total.std(), np.float32)
 
@@ -191,7 +191,7 @@ def bristles(rng: np.random.Generator, rows: int = 512, columns: int = 512) -> A
     return np.asarray(mark / mark.std(), np.float32)
 
 
-def outlines(s: Strokes, span: int, bulge: float = 6.0) -> Array:
+def stroke_outlines(s: Strokes, span: int, bulge: float = 6.0) -> Array:
     """Polygons of the strokes in pixels, (N, 2·14, 2): an arc, blunt in the middle, round at its ends."""
     t = np.array([-1, -0.97, -0.9, -0.75, -0.5, -0.25, 0, 0, 0.25, 0.5, 0.75, 0.9, 0.97, 1])
     half = (1 - np.abs(t) ** bulge) ** 0.5 * 0.5
@@ -207,7 +207,9 @@ def outlines(s: Strokes, span: int, bulge: float = 6.0) -> Array:
     return np.asarray(xy * span, np.float64)
 
 
-def fill(shape: tuple[int, int], polygons: list[list[float]], identities: Ints | None = None) -> Ints:
+def fill_polygons(
+    shape: tuple[int, int], polygons: list[list[float]], identities: Ints | None = None
+) -> Ints:
     """Identity buffer (H, W): which polygon is on top of each pixel, 0 for none, i + 1 for polygon i.
 
     Each polygon is a flat list x0, y0, x1, y1, … in pixels.
@@ -220,7 +222,7 @@ def fill(shape: tuple[int, int], polygons: list[list[float]], identities: Ints |
     return np.array(buffer, np.int32)
 
 
-def lay(
+def paint_strokes(
     canvas: Array,
     height: Array,
     s: Strokes,
@@ -232,7 +234,7 @@ def lay(
     streak: float = 0.05,
     bulge: float = 6.0,
 ) -> None:
-    """Lay strokes of thick paint on a canvas, in order (after Hertzmann 1998, with bristles and relief).
+    """Paint strokes of thick paint on a canvas, in order (after Hertzmann 1998, with bristles and relief).
 
     Args:
         canvas: (H, W, 3), painted in place.
@@ -247,7 +249,7 @@ def lay(
     """
     H, W = canvas.shape[:2]
     span = max(H, W)
-    top = fill((H, W), outlines(s, span, bulge).reshape(len(s.x), -1).tolist())
+    top = fill_polygons((H, W), stroke_outlines(s, span, bulge).reshape(len(s.x), -1).tolist())
     rows, columns = np.nonzero(top)
     k = top[rows, columns] - 1
     dx = (columns + 0.5) / span - s.x[k]
@@ -265,14 +267,14 @@ def lay(
     keep = hair > dry * (3.2 * np.maximum(u, -0.2) + 0.4) - 3.0 + 1.6 * dry if dry > 0 else slice(None)
     rows, columns, k, u, v, hair = rows[keep], columns[keep], k[keep], u[keep], v[keep], hair[keep]
     share = np.clip(0.5 + 0.9 * (hair - 0.75), 0, 1).astype(np.float32)
-    paint = mixed(s.colour[k], s.second[k], share) + (streak * hair)[:, None]
+    paint = mix(s.colour[k], s.second[k], share) + (streak * hair)[:, None]
     canvas[rows, columns] = paint
     rim = np.abs(v) ** 4 * ridge - np.abs(v) ** 12 * 0.8 * ridge
     thick = body * (0.55 + 0.16 * hair + rim + 0.25 * np.clip(u, 0, 1) ** 3)
     height[rows, columns] = height[rows, columns] * 0.35 + thick * (s.width[k] * span)
 
 
-def lit(
+def light_relief(
     canvas: Array, height: Array, *, strength: float = 0.5, gloss: float = 0.12, blur: float = 0.7
 ) -> Array:
     """Raking light from the upper left over a relief: Lambert shading and a little gloss.
@@ -288,7 +290,7 @@ def lit(
     return np.asarray(out, np.float32)
 
 
-def curve(points: list[tuple[float, float]], count: int = 60) -> Array:
+def smooth_curve(points: list[tuple[float, float]], count: int = 60) -> Array:
     """A Catmull-Rom curve through points, (count, 2), evenly spaced along its length."""
     p = np.array(points, np.float64)
     p = np.vstack([2 * p[0] - p[1], p, 2 * p[-1] - p[-2]])
@@ -297,9 +299,9 @@ def curve(points: list[tuple[float, float]], count: int = 60) -> Array:
     f = (t - i)[:, None]
     a, b, c, d = p[i], p[i + 1], p[i + 2], p[i + 3]
     dense = 0.5 * (2 * b + (c - a) * f + (2 * a - 5 * b + 4 * c - d) * f**2 + (3 * b - a - 3 * c + d) * f**3)
-    walked = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(dense, axis=0).T))])
-    even = np.linspace(0, walked[-1], count)
-    return np.stack([np.interp(even, walked, dense[:, 0]), np.interp(even, walked, dense[:, 1])], -1)
+    distances = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(dense, axis=0).T))])
+    even = np.linspace(0, distances[-1], count)
+    return np.stack([np.interp(even, distances, dense[:, 0]), np.interp(even, distances, dense[:, 1])], -1)
 
 
 def ribbon(line: Array, width: Array) -> Array:
@@ -310,7 +312,7 @@ def ribbon(line: Array, width: Array) -> Array:
     return np.asarray(np.vstack([line + normal, (line - normal)[::-1]]))
 
 
-def shrink(canvas: Array, shape: tuple[int, int]) -> Array:
+def downsample(canvas: Array, shape: tuple[int, int]) -> Array:
     """A supersampled canvas averaged down to (H, W), clipped to [0, 1]."""
     size = (shape[1], shape[0])
     planes = [

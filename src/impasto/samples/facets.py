@@ -28,38 +28,40 @@ Lines = list[tuple[Array, float]]  # path (N, 2) and width, in spans
 
 def facets(size: int, rng: np.random.Generator) -> Array:
     """Build the planes, paint them, draw over them; (H, W, 3)."""
-    shape = brush.pixels(size, RATIO)
+    shape = brush.picture_size(size, RATIO)
     big = (shape[0] * 2, shape[1] * 2)
     plan, angle, edges = planes(rng)
     mark = brush.bristles(rng)
-    canvas = np.asarray(brush.sample(plan, *brush.grid(big)), np.float32)
+    canvas = np.asarray(brush.sample_at(plan, *brush.pixel_centres(big)), np.float32)
     height = np.zeros(big, np.float32)
     for count, length, width in ((5000, 0.030, 0.0090), (9000, 0.020, 0.0066), (9000, 0.013, 0.0048)):
         x, y = brush.scatter(rng, RATIO, count)
-        brush.lay(
-            canvas, height, touches(rng, plan, angle, x, y, length, width), mark, dry=0.45, streak=0.055
+        brush.paint_strokes(
+            canvas, height, short_strokes(rng, plan, angle, x, y, length, width), mark, dry=0.45, streak=0.055
         )
     # Paint laid over an edge is wiped back half way, so that planes stay crisp.
-    canvas = np.asarray(brush.mixed(canvas, brush.sample(plan, *brush.grid(big)), 0.5), np.float32)
-    brush.lay(canvas, height, drawn(rng, edges + instrument(rng)), mark, dry=0.38, body=0.5)
-    brush.lay(canvas, height, drawn(rng, letters()), mark, dry=0.1, body=0.5)
-    canvas = brush.lit(canvas, height, strength=0.26, gloss=0.04, blur=0.8)
+    canvas = np.asarray(brush.mix(canvas, brush.sample_at(plan, *brush.pixel_centres(big)), 0.5), np.float32)
+    brush.paint_strokes(
+        canvas, height, lines_to_strokes(rng, edges + instrument(rng)), mark, dry=0.38, body=0.5
+    )
+    brush.paint_strokes(canvas, height, lines_to_strokes(rng, letters()), mark, dry=0.1, body=0.5)
+    canvas = brush.light_relief(canvas, height, strength=0.26, gloss=0.04, blur=0.8)
     weave = 0.012 * brush.noise(rng, big, 400) + 0.02 * brush.noise(rng, big, 12)
-    return brush.shrink(canvas * (1 + weave)[..., None], shape)
+    return brush.downsample(canvas * (1 + weave)[..., None], shape)
 
 
-def touches(
+def short_strokes(
     rng: np.random.Generator, plan: Array, angle: Array, x: Array, y: Array, length: float, width: float
 ) -> brush.Strokes:
     """Short strokes along their plane, each a little lighter, darker, warmer or cooler than the plan."""
     n = x.size
     colour = (
-        brush.sample(plan, x, y)
+        brush.sample_at(plan, x, y)
         + rng.normal(0, 0.045, (n, 1))
         + rng.normal(0, 1, (n, 1)) * np.array([0.02, 0, -0.026])
     )
     second = colour + rng.choice([-0.05, 0.08], (n, 1))
-    turn = brush.sample(angle, x, y, order=0) + rng.normal(0, 0.09, n)
+    turn = brush.sample_at(angle, x, y, order=0) + rng.normal(0, 0.09, n)
     sizes = rng.uniform(0.75, 1.3, (2, n))
     return brush.Strokes(
         x, y, turn.astype(np.float32), np.zeros(n, np.float32),
@@ -70,8 +72,8 @@ def touches(
 
 def planes(rng: np.random.Generator) -> tuple[Array, Array, Lines]:
     """The plan of colours (H, W, 3), of stroke directions (H, W), and the edges worth a line."""
-    shape = brush.pixels(900, RATIO)
-    x, y = brush.grid(shape)
+    shape = brush.picture_size(900, RATIO)
+    x, y = brush.pixel_centres(shape)
     centre = np.hypot((x - WIDE / 2) / 0.42, (y - 0.53) / 0.56)
     plan = np.asarray(brush.ramp(TONES, 0.52 - 0.28 * centre + 0.03 * brush.noise(rng, shape, 8)), np.float32)
     angle = np.full(shape, 0.1, np.float32)
@@ -113,17 +115,17 @@ def plane(
     width = rng.uniform(0.0024, 0.0052)
     over = rng.uniform(-0.25, 0.3, 2)
     side = corner[1] - corner[0]
-    found = [(np.linspace(corner[0] - over[0] * side, corner[1] + over[1] * side, 14), width)]
+    lines = [(np.linspace(corner[0] - over[0] * side, corner[1] + over[1] * side, 14), width)]
     if len(corner) > 4:
         return [(corner, width)]
     if rng.uniform() < 0.55:
-        found.append(
+        lines.append(
             (
                 np.linspace(corner[1], corner[1] + (corner[2] - corner[1]) * rng.uniform(0.4, 1.1), 10),
                 width * 0.8,
             )
         )
-    return found
+    return lines
 
 
 def veil(
@@ -151,7 +153,7 @@ def veil(
     t = np.clip((x * ahead[0] + y * ahead[1] - along.min()) / (np.ptp(along) + 1e-9), 0, 1)
     share = np.asarray(stencil, np.float32) / 255 * cover * (1 - t**1.6) ** 0.8
     there = (slice(low[1], high[1]), slice(low[0], high[0]))
-    plan[there] = brush.mixed(plan[there], brush.ramp(tones, edge + 0.5 * (0.52 - edge) * t), share)
+    plan[there] = brush.mix(plan[there], brush.ramp(tones, edge + 0.5 * (0.52 - edge) * t), share)
     angle[there] = np.where(share > 0.3, hatch, angle[there])
 
 
@@ -170,7 +172,7 @@ BODY = [
 
 def still_life(plan: Array, angle: Array) -> None:
     """Guitar, bottle, glass and newspaper as planes, the halves of each a little apart."""
-    body = brush.curve(BODY, 50)
+    body = brush.smooth_curve(BODY, 50)
     flip = np.stack([0.79 - body[:, 0], body[:, 1] - 0.022], -1)
     left, right, down = np.array([-1.0, 0.1]), np.array([1.0, 0.15]), np.array([0.1, 1.0])
     veil(plan, angle, body, right, TONES, 0.90, 1.2, 0.95)
@@ -232,7 +234,7 @@ def details(plan: Array) -> None:
 def instrument(rng: np.random.Generator) -> Lines:
     """Fragments of outline, the strings and the frets."""
     lines: Lines = []
-    body = brush.curve(BODY, 80)
+    body = brush.smooth_curve(BODY, 80)
     for flip, shift, begin, end in (
         (1, 0.0, 2, 50),
         (1, 0.020, 38, 78),
@@ -250,7 +252,9 @@ def instrument(rng: np.random.Generator) -> Lines:
     for t in np.linspace(0.02, 0.95, 13) ** 0.85:
         spot = np.array([0.506, 0.180]) + t * np.array([-0.062, 0.380])
         lines.append((np.linspace(spot - half, spot + half, 4), 0.0026))
-    rim = brush.curve([(0.560, 0.560), (0.610, 0.572), (0.660, 0.556), (0.610, 0.546), (0.560, 0.560)], 26)
+    rim = brush.smooth_curve(
+        [(0.560, 0.560), (0.610, 0.572), (0.660, 0.556), (0.610, 0.546), (0.560, 0.560)], 26
+    )
     return [
         *lines,
         (rim, 0.0034),
@@ -267,17 +271,17 @@ def letters() -> Lines:
         1.55: [[(0, 1), (0, 0)], [(0, 0.02), (0.45, 0.05), (0.6, 0.28), (0.42, 0.5), (0, 0.53)]],
         2.45: [[(0, 1), (0.4, 0)], [(0.4, 0), (0.62, 0.55)], [(0.16, 0.62), (0.62, 0.62)]],
     }
-    found: Lines = []
+    lines: Lines = []
     for place, parts in strokes.items():
         for part in parts:
             points = [
                 (0.105 + 0.052 * (place + x), 0.652 + 0.062 * y - 0.0085 * (place + x)) for x, y in part
             ]
-            found.append((brush.curve(points, 14), 0.0095))
-    return found
+            lines.append((brush.smooth_curve(points, 14), 0.0095))
+    return lines
 
 
-def drawn(rng: np.random.Generator, lines: Lines) -> brush.Strokes:
+def lines_to_strokes(rng: np.random.Generator, lines: Lines) -> brush.Strokes:
     """Lines as short overlapping strokes that swell and taper along each."""
     parts = [segments(rng, path, width) for path, width in lines]
     return brush.Strokes(*(np.concatenate(part).astype(np.float32) for part in zip(*parts, strict=True)))

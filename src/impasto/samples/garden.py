@@ -44,26 +44,26 @@ class Panel(NamedTuple):
 
 def garden(size: int, rng: np.random.Generator) -> Array:
     """Lay the gold, then draw the tree and the garden on it; (H, W, 3)."""
-    shape = brush.pixels(size, RATIO)
+    shape = brush.picture_size(size, RATIO)
     big = (shape[0] * 2, shape[1] * 2)
-    ground = (np.clip(leaf(rng, big), 0, 1) * 255).astype(np.uint8)
+    ground = (np.clip(gold_leaf(rng, big), 0, 1) * 255).astype(np.uint8)
     picture, height = Image.fromarray(ground), Image.new("L", (big[1], big[0]), 90)
     panel = Panel(ImageDraw.Draw(picture), ImageDraw.Draw(height), max(big))
-    pressed(rng, panel)
+    press_spirals(rng, panel)
     tree(rng, panel)
     flowers(rng, panel)
     canvas = np.asarray(picture, np.float32) / 255
-    return brush.shrink(finished(rng, canvas, np.asarray(height, np.float32) / 255), shape)
+    return brush.downsample(light_and_wear(rng, canvas, np.asarray(height, np.float32) / 255), shape)
 
 
-def leaf(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+def gold_leaf(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
     """Gold leaf in overlapping squares, mottled, darker to the edges."""
-    x, y = brush.grid(shape)
+    x, y = brush.pixel_centres(shape)
     across, down = (
         np.floor(x * 13 + 0.02 * brush.noise(rng, shape, 40)),
         np.floor(y * 13 + 0.02 * brush.noise(rng, shape, 40)),
     )
-    own = rng.normal(0, 1, (32, 32))[down.astype(int) % 32, across.astype(int) % 32]
+    leaf_tone = rng.normal(0, 1, (32, 32))[down.astype(int) % 32, across.astype(int) % 32]
     seam = np.minimum(np.abs((x * 13) % 1 - 0.5), np.abs((y * 13) % 1 - 0.5))
     cloud = (
         0.6 * brush.noise(rng, shape, 7)
@@ -71,7 +71,7 @@ def leaf(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
         + 0.35 * brush.noise(rng, shape, 260)
     )
     vignette = ((x - 0.5) ** 2 + (y - 0.45) ** 2) * 0.55
-    tone = 0.56 + 0.05 * own + 0.075 * cloud - vignette + 0.05 * (seam > 0.485)
+    tone = 0.56 + 0.05 * leaf_tone + 0.075 * cloud - vignette + 0.05 * (seam > 0.485)
     return brush.ramp(GOLD, tone)
 
 
@@ -86,7 +86,7 @@ def coil(start: Array, heading: float, length: float, whorl: float, count: int =
     return np.asarray(start + np.cumsum(step, 0))
 
 
-def pressed(rng: np.random.Generator, panel: Panel) -> None:
+def press_spirals(rng: np.random.Generator, panel: Panel) -> None:
     """Small spirals pressed into the gold, all over."""
     xs, ys = brush.scatter(rng, RATIO, 330)
     for x, y in zip(xs, ys, strict=True):
@@ -99,7 +99,7 @@ def pressed(rng: np.random.Generator, panel: Panel) -> None:
 
 def tree(rng: np.random.Generator, panel: Panel) -> None:
     """The trunk and its boughs, longest first, then what hangs in them."""
-    trunk = brush.curve([(0.46, 0.95), (0.485, 0.80), (0.503, 0.68), (0.497, 0.60), (0.50, 0.53)], 80)
+    trunk = brush.smooth_curve([(0.46, 0.95), (0.485, 0.80), (0.503, 0.68), (0.497, 0.60), (0.50, 0.53)], 80)
     boughs: list[Bough] = [(trunk, np.linspace(0.10, 0.06, 80) + 0.04 * np.linspace(1, 0, 80) ** 6)]
     for at, heading, length, whorl in (
         (78, -1.95, 0.92, -7.8),
@@ -132,24 +132,24 @@ def bough(
     whorl *= rng.uniform(0.95, 1.05)
     path = coil(start, heading, length * rng.uniform(0.95, 1.05), whorl, 150)
     width = length * 0.030 * np.linspace(1, 0.22, 150) ** 0.9 + 0.0015
-    found: list[Bough] = [(path, width)]
+    boughs: list[Bough] = [(path, width)]
     if depth:
         for at in (26, 44, 60, 76) if depth == 2 else (34, 58):
             step = path[at + 1] - path[at - 1]
             away = np.arctan2(step[1], step[0]) - np.sign(whorl) * rng.uniform(0.3, 0.55)
-            found += bough(rng, path[at], away, length * (0.56 - 0.0014 * at), -whorl, depth - 1)
-    return found
+            boughs += bough(rng, path[at], away, length * (0.56 - 0.0014 * at), -whorl, depth - 1)
+    return boughs
 
 
 def inlay(rng: np.random.Generator, panel: Panel, path: Array, width: Array) -> None:
     """Marks along a bough: bars, dots and triangles, black, white and gold."""
     if width[0] < 0.008:
         return
-    walked = np.cumsum(np.hypot(*np.gradient(path, axis=0).T))
-    spots = np.arange(0.006, walked[-1] * 0.93, 0.0105)
+    distances = np.cumsum(np.hypot(*np.gradient(path, axis=0).T))
+    spots = np.arange(0.006, distances[-1] * 0.93, 0.0105)
     step = np.gradient(path, axis=0)
     for d in spots:
-        i = int(np.searchsorted(walked, d))
+        i = int(np.searchsorted(distances, d))
         ahead = step[i] / np.hypot(*step[i])
         side = np.array([-ahead[1], ahead[0]])
         half = width[i] * 0.26
@@ -248,8 +248,8 @@ def rosette(rng: np.random.Generator, panel: Panel, centre: Array, radius: float
         panel.area(ring(centre, radius * share), colour, raised)
 
 
-def finished(rng: np.random.Generator, canvas: Array, relief: Array) -> Array:
-    """Raised gold catches the light; paint lies uneven on it; the whole is a little worn."""
+def light_and_wear(rng: np.random.Generator, canvas: Array, relief: Array) -> Array:
+    """Light on the raised gold, unevenness of the paint, and a little wear."""
     shape = (canvas.shape[0], canvas.shape[1])
     span = max(shape)
     height = ndimage.gaussian_filter(relief, span / 1400) * span / 150
@@ -259,6 +259,6 @@ def finished(rng: np.random.Generator, canvas: Array, relief: Array) -> Array:
         + 0.05 * brush.noise(rng, shape, 380)
         + 0.03 * brush.noise(rng, shape, 30)
     )
-    return brush.lit(
+    return brush.light_relief(
         canvas * (1 + uneven)[..., None], height + hammered * span / 200, strength=0.55, gloss=0.35, blur=0.7
     )

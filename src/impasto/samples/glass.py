@@ -33,14 +33,14 @@ class Window(NamedTuple):
 
 def glass(size: int, rng: np.random.Generator) -> Array:
     """Lead the window and let the light through; (H, W, 3)."""
-    shape = brush.pixels(size, RATIO)
+    shape = brush.picture_size(size, RATIO)
     big = (shape[0] * 2, shape[1] * 2)
-    x, y = brush.grid(big)
+    x, y = brush.pixel_centres(big)
     x, y = x - 0.5 + 0.0012 * brush.noise(rng, big, 14), y - 0.5 + 0.0012 * brush.noise(rng, big, 14)
-    return brush.shrink(lighted(rng, leaded(x, y), x, y), shape)
+    return brush.downsample(shine_through(rng, tracery(x, y), x, y), shape)
 
 
-def leaded(x: Array, y: Array) -> Window:
+def tracery(x: Array, y: Array) -> Window:
     """The tracery from the corners inwards."""
     r, turn = np.hypot(x, y), np.arctan2(y, x)
     window = spandrels(x, y)
@@ -167,24 +167,24 @@ def heart(r: Array, turn: Array, window: Window) -> Window:
     return over(window, r < 0.0205, 11300, AMBER)
 
 
-def lighted(rng: np.random.Generator, window: Window, x: Array, y: Array) -> Array:
+def shine_through(rng: np.random.Generator, window: Window, x: Array, y: Array) -> Array:
     """Glass with its streaks and seeds, paint on it, lead around it and halation over all."""
     shape = (x.shape[0], x.shape[1])
     span = max(shape)
     pane = (window.pane * 16 + window.glass).astype(np.int32)
     inward = depth_of(pane) / span
-    own = rng.normal(0, 1, (int(pane.max()) + 1, 4)).astype(np.float32)
+    pane_variation = rng.normal(0, 1, (int(pane.max()) + 1, 4)).astype(np.float32)
     streak = brush.noise(rng, shape, 38, 3.0), brush.noise(rng, shape, 38), brush.noise(rng, shape, 240)
-    lean = np.where(own[pane, 3] > 0, streak[0], streak[1])
+    lean = np.where(pane_variation[pane, 3] > 0, streak[0], streak[1])
     deep, bright = GLASS[window.glass.astype(int)] * 0.62, GLASS[window.glass.astype(int)] * 1.12 + 0.06
     glow = np.clip(inward / 0.014, 0, 1) ** 0.7
-    tone = 0.18 + 0.55 * glow + 0.20 * lean + 0.13 * own[pane, 0] + 0.06 * streak[2]
-    colour = brush.mixed(deep, bright, np.clip(tone, 0, 1.25)) * (1 + 0.05 * own[pane, :3])
-    colour = colour * (1 - 0.32 * traced(x, y, inward))[..., None]
+    tone = 0.18 + 0.55 * glow + 0.20 * lean + 0.13 * pane_variation[pane, 0] + 0.06 * streak[2]
+    colour = brush.mix(deep, bright, np.clip(tone, 0, 1.25)) * (1 + 0.05 * pane_variation[pane, :3])
+    colour = colour * (1 - 0.32 * line_work(x, y, inward))[..., None]
     seeds = brush.noise(rng, shape, 330) > 2.55
     colour = np.where(seeds[..., None], colour * 1.35 + 0.06, colour)
     light = 1.14 - 0.9 * ((x + 0.08) ** 2 + (y + 0.12) ** 2)
-    return came(rng, colour * light[..., None], inward, span)
+    return add_lead(rng, colour * light[..., None], inward, span)
 
 
 def depth_of(pane: brush.Ints) -> Array:
@@ -196,7 +196,7 @@ def depth_of(pane: brush.Ints) -> Array:
     return np.asarray(Image.fromarray(depth).resize((W, H), Image.Resampling.BILINEAR))
 
 
-def traced(x: Array, y: Array, inward: Array) -> Array:
+def line_work(x: Array, y: Array, inward: Array) -> Array:
     """The glass painter's brown line work: a fine diaper scratched out of the matt, and a contour line."""
     u, v = np.sin((x + y) * 2 * np.pi * 82), np.sin((x - y) * 2 * np.pi * 82)
     diaper = np.clip(np.abs(u * v) * 2.2 - 0.9, 0, 1) * np.clip((inward - 0.006) * 300, 0, 1) * 0.7
@@ -204,13 +204,13 @@ def traced(x: Array, y: Array, inward: Array) -> Array:
     return np.asarray(np.maximum(diaper, contour))
 
 
-def came(rng: np.random.Generator, colour: Array, inward: Array, span: int) -> Array:
+def add_lead(rng: np.random.Generator, colour: Array, inward: Array, span: int) -> Array:
     """Lead around the panes, round in section, with light spilling over its edge."""
     shape = (colour.shape[0], colour.shape[1])
     half = 0.0027 * (1 + 0.16 * brush.noise(rng, shape, 60))
     lead = np.clip((half - inward) * span + 0.5, 0, 1)
     spill = ndimage.gaussian_filter(colour * (1 - lead)[..., None], (span / 160, span / 160, 0))
-    colour = brush.mixed(colour, np.broadcast_to(brush.palette("17171c")[0], colour.shape), lead)
+    colour = brush.mix(colour, np.broadcast_to(brush.palette("17171c")[0], colour.shape), lead)
     bulge = np.sqrt(np.clip(1 - (inward / half) ** 2, 0, 1)) * lead * span / 420
-    colour = brush.lit(colour + 0.03 * lead[..., None], bulge, strength=0.8, gloss=0.25, blur=0.8)
+    colour = brush.light_relief(colour + 0.03 * lead[..., None], bulge, strength=0.8, gloss=0.25, blur=0.8)
     return np.asarray(colour + 0.20 * spill * (1 - 0.35 * lead)[..., None], np.float32)

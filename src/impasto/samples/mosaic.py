@@ -25,7 +25,7 @@ IVORY, GOLD, OCHRE, TERRACOTTA, OXBLOOD = brush.palette("e9dbb8 dcaa3e c08434 b3
 TEAL, TURQUOISE, COBALT, NAVY, OLIVE = brush.palette("22706f 68a99c 2b529c 17244a 61753a")
 
 
-class Region(NamedTuple):
+class Area(NamedTuple):
     """One part of the picture: where it is, its colours (H, W, 3), and the size of its stones in spans."""
 
     mask: Mask
@@ -46,19 +46,19 @@ class Stones(NamedTuple):
 
 def mosaic(size: int, rng: np.random.Generator) -> Array:
     """Lay the mosaic; (H, W, 3)."""
-    shape = brush.pixels(size, 1.0)
+    shape = brush.picture_size(size, 1.0)
     big = (shape[0] * 2, shape[1] * 2)
     plan = peacock()
     stones = [row for region in plan for row in rows(rng, region)]
     whole = Stones(*(np.concatenate(parts).astype(np.float32) for parts in zip(*stones, strict=True)))
-    whole = patch(rng, whole, plan)
-    return brush.shrink(render(rng, whole, big), shape)
+    whole = fill_gaps(rng, whole, plan)
+    return brush.downsample(render(rng, whole, big), shape)
 
 
-def peacock() -> list[Region]:
+def peacock() -> list[Area]:
     """The regions from the ground up to what lies on it, each without what covers it."""
-    x, y = brush.grid((GRID, GRID))
-    layers: list[Region] = [*background(x, y), *fan(x, y), *bird(x, y)]
+    x, y = brush.pixel_centres((GRID, GRID))
+    layers: list[Area] = [*background(x, y), *fan(x, y), *bird(x, y)]
     free = np.ones((GRID, GRID), bool)
     visible = []
     for layer in reversed(layers):
@@ -81,14 +81,14 @@ def capsule(
     return np.asarray(np.hypot(x - a[0] - t * dx, y - a[1] - t * dy) - (ra + (rb - ra) * t), np.float32)
 
 
-def background(x: Array, y: Array) -> list[Region]:
+def background(x: Array, y: Array) -> list[Area]:
     """Ivory ground with rosettes in its corners, and a frame of beads and lozenges."""
     edge = np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y))
     regions = [
-        Region(edge >= 0, flat(IVORY), STONE * 1.1),
+        Area(edge >= 0, flat(IVORY), STONE * 1.1),
         *plants(x, y),
-        Region(edge < 0.098, flat(GOLD), STONE),
-        Region(edge < 0.085, flat(OXBLOOD), STONE),
+        Area(edge < 0.098, flat(GOLD), STONE),
+        Area(edge < 0.085, flat(OXBLOOD), STONE),
     ]
     spots = [(0.0485 + k * 0.9030 / 11, k % 2) for k in range(12)]
     for t, odd in spots:
@@ -99,30 +99,30 @@ def background(x: Array, y: Array) -> list[Region]:
             rings = ((0.032, TERRACOTTA), (0.021, IVORY), (0.0095, NAVY))
             if not odd:
                 rings = ((0.035, OCHRE), (0.0235, TURQUOISE), (0.0115, COBALT))
-            regions += [Region(reach < r, flat(ink), STONE * 0.92) for r, ink in rings]
+            regions += [Area(reach < r, flat(ink), STONE * 0.92) for r, ink in rings]
     for cx in (0.185, 0.815):
         regions += rosette(x - cx, y - 0.185)
-    return [*regions, Region(edge < 0.012, flat(NAVY), STONE)]
+    return [*regions, Area(edge < 0.012, flat(NAVY), STONE)]
 
 
-def rosette(x: Array, y: Array) -> list[Region]:
+def rosette(x: Array, y: Array) -> list[Area]:
     """A flower of six petals."""
     regions = []
     for turn in np.arange(6) * np.pi / 3 + np.pi / 6:
         a, b = np.cos(turn), np.sin(turn)
         petal = capsule(x, y, (a * 0.02, b * 0.02), (a * 0.05, b * 0.05), 0.007, 0.016)
-        regions.append(Region(petal < 0, flat(TERRACOTTA if turn % 2 < 1 else OCHRE), STONE * 0.85))
+        regions.append(Area(petal < 0, flat(TERRACOTTA if turn % 2 < 1 else OCHRE), STONE * 0.85))
     return [
         *regions,
-        Region(np.hypot(x, y) < 0.021, flat(NAVY), STONE * 0.85),
-        Region(np.hypot(x, y) < 0.01, flat(GOLD), STONE),
+        Area(np.hypot(x, y) < 0.021, flat(NAVY), STONE * 0.85),
+        Area(np.hypot(x, y) < 0.01, flat(GOLD), STONE),
     ]
 
 
-def plants(x: Array, y: Array) -> list[Region]:
+def plants(x: Array, y: Array) -> list[Area]:
     """A strip of meadow, and a sprig with berries on each side."""
     regions = [
-        Region(
+        Area(
             y > 0.845 + 0.012 * np.sin(14 * x),
             brush.ramp(np.stack([OLIVE, TEAL, NAVY]), (y - 0.84) * 9),
             STONE,
@@ -135,14 +135,14 @@ def plants(x: Array, y: Array) -> list[Region]:
             stem = capsule(x, y, (foot, 0.86), tip, 0.007, 0.007)
             leaf = np.hypot((x - tip[0]), (y - tip[1])) - 0.024
             regions += [
-                Region(stem < 0, flat(OLIVE), STONE * 0.9),
-                Region(leaf < 0, flat(TERRACOTTA if k else OXBLOOD), STONE * 0.85),
-                Region(leaf < -0.013, flat(GOLD), STONE * 0.8),
+                Area(stem < 0, flat(OLIVE), STONE * 0.9),
+                Area(leaf < 0, flat(TERRACOTTA if k else OXBLOOD), STONE * 0.85),
+                Area(leaf < -0.013, flat(GOLD), STONE * 0.8),
             ]
     return regions
 
 
-def fan(x: Array, y: Array) -> list[Region]:
+def fan(x: Array, y: Array) -> list[Area]:
     """The spread tail: barbs in greens and three rings of eyes."""
     cx, cy = 0.5, 0.60
     r, turn = np.hypot(x - cx, y - cy), np.arctan2(y - cy, x - cx)
@@ -150,7 +150,7 @@ def fan(x: Array, y: Array) -> list[Region]:
     open_ = (r < scallop) & (np.abs((turn + np.pi / 2 + np.pi) % (2 * np.pi) - np.pi) < 1.83)
     greens = np.stack([NAVY, TEAL, OLIVE, TEAL, OLIVE, TURQUOISE])
     tone = r / 0.42 + 0.10 * np.sign(np.sin(turn * 44))
-    regions = [Region(open_, brush.ramp(greens, tone), STONE * 0.92)]
+    regions = [Area(open_, brush.ramp(greens, tone), STONE * 0.92)]
     for ring, (distance, count, size) in enumerate(((0.33, 14, 0.046), (0.232, 11, 0.040))):
         for place in np.linspace(-1.66 + 0.06 * ring, 1.66 - 0.06 * ring, count):
             a = place - np.pi / 2
@@ -159,15 +159,15 @@ def fan(x: Array, y: Array) -> list[Region]:
             drop = capsule(x, y, root, tip, size * 0.25, size)
             iris = np.hypot(x - tip[0], y - tip[1])
             regions += [
-                Region(drop < 0, flat(OCHRE if ring % 2 else GOLD), STONE * 0.95),
-                Region(iris < size * 0.74, flat(TURQUOISE), STONE * 0.9),
-                Region(iris < size * 0.46, flat(COBALT), STONE * 0.8),
-                Region(iris < size * 0.2, flat(OXBLOOD), STONE * 0.8),
+                Area(drop < 0, flat(OCHRE if ring % 2 else GOLD), STONE * 0.95),
+                Area(iris < size * 0.74, flat(TURQUOISE), STONE * 0.9),
+                Area(iris < size * 0.46, flat(COBALT), STONE * 0.8),
+                Area(iris < size * 0.2, flat(OXBLOOD), STONE * 0.8),
             ]
     return regions
 
 
-def bird(x: Array, y: Array) -> list[Region]:
+def bird(x: Array, y: Array) -> list[Area]:
     """Body, neck, head with beak and crest, legs."""
     body = np.minimum(
         capsule(x, y, (0.5, 0.71), (0.5, 0.62), 0.078, 0.098),
@@ -178,41 +178,41 @@ def bird(x: Array, y: Array) -> list[Region]:
     shade = np.clip((x - 0.5) / 0.2 + 0.5, 0, 1) * 0.5 + np.clip((y - 0.42) / 0.4, 0, 1) * 0.5
     blues = brush.ramp(np.stack([TURQUOISE, COBALT, COBALT, NAVY]), shade + 0.12 * np.sign(np.sin(y * 170)))
     skin = [
-        Region(np.minimum(body, head) < 0.03, flat(TEAL), STONE * 0.9),
-        Region(body < 0.013, flat(NAVY), STONE * 0.9),
-        Region(body < 0, blues, STONE * 0.92),
+        Area(np.minimum(body, head) < 0.03, flat(TEAL), STONE * 0.9),
+        Area(body < 0.013, flat(NAVY), STONE * 0.9),
+        Area(body < 0, blues, STONE * 0.92),
     ]
     for row in range(5):
         for k in range(row % 2 + 2):
             cx, cy = 0.5 + (k - (row % 2 + 1) / 2) * 0.052, 0.585 + 0.042 * row
             drop = np.hypot(x - cx, y - cy)
             skin += [
-                Region(drop < 0.0185, flat(TURQUOISE), STONE * 0.8),
-                Region(drop < 0.008, flat(GOLD), STONE),
+                Area(drop < 0.0185, flat(TURQUOISE), STONE * 0.8),
+                Area(drop < 0.008, flat(GOLD), STONE),
             ]
     legs = []
     for side in (-1, 1):
         knee, foot = (0.5 + side * 0.035, 0.77), (0.5 + side * 0.045, 0.86)
-        legs.append(Region(capsule(x, y, knee, foot, 0.011, 0.008) < 0, flat(TERRACOTTA), STONE * 0.9))
+        legs.append(Area(capsule(x, y, knee, foot, 0.011, 0.008) < 0, flat(TERRACOTTA), STONE * 0.9))
         toes = capsule(x, y, (foot[0] - 0.025, 0.868), (foot[0] + 0.03, 0.868), 0.007, 0.007)
-        legs.append(Region(toes < 0, flat(TERRACOTTA), STONE * 0.9))
+        legs.append(Area(toes < 0, flat(TERRACOTTA), STONE * 0.9))
     crest = []
     for turn in (-1.0, -0.5, 0.0, 0.5, 1.0):
         tip = (0.512 + 0.092 * np.sin(turn), 0.405 - 0.092 * np.cos(turn) - 0.006)
-        crest.append(Region(capsule(x, y, (0.512, 0.38), tip, 0.004, 0.004) < 0, flat(NAVY), STONE * 0.7))
-        crest.append(Region(np.hypot(x - tip[0], y - tip[1]) < 0.0155, flat(IVORY), STONE * 0.75))
+        crest.append(Area(capsule(x, y, (0.512, 0.38), tip, 0.004, 0.004) < 0, flat(NAVY), STONE * 0.7))
+        crest.append(Area(np.hypot(x - tip[0], y - tip[1]) < 0.0155, flat(IVORY), STONE * 0.75))
     face = [
-        Region(head < 0.011, flat(NAVY), STONE * 0.8),
-        Region(beak < 0.011, flat(NAVY), STONE * 0.8),
-        Region(beak < 0, flat(GOLD), STONE * 0.8),
-        Region(head < 0, flat(COBALT), STONE * 0.8),
-        Region(np.hypot(x - 0.523, y - 0.40) < 0.02, flat(IVORY), STONE * 0.75),
-        Region(np.hypot(x - 0.525, y - 0.40) < 0.0085, flat(NAVY), STONE * 0.9),
+        Area(head < 0.011, flat(NAVY), STONE * 0.8),
+        Area(beak < 0.011, flat(NAVY), STONE * 0.8),
+        Area(beak < 0, flat(GOLD), STONE * 0.8),
+        Area(head < 0, flat(COBALT), STONE * 0.8),
+        Area(np.hypot(x - 0.523, y - 0.40) < 0.02, flat(IVORY), STONE * 0.75),
+        Area(np.hypot(x - 0.525, y - 0.40) < 0.0085, flat(NAVY), STONE * 0.9),
     ]
     return [*legs, *crest, *skin, *face]
 
 
-def rows(rng: np.random.Generator, region: Region) -> list[Stones]:
+def rows(rng: np.random.Generator, region: Area) -> list[Stones]:
     """Rows of stones inside a region, parallel to its edge, from the edge inwards."""
     if not region.mask.any():
         return []
@@ -221,27 +221,29 @@ def rows(rng: np.random.Generator, region: Region) -> list[Stones]:
     around = tuple(slice(a, side.stop + 3) for a, side in zip(first, box, strict=True))
     pad = np.pad(region.mask[around], 3, mode="edge")
     depth = ndimage.distance_transform_edt(pad)[3:-3, 3:-3] / GRID
-    found = []
+    stones = []
     for level in np.arange(0.5, 400) * region.stone:
         if level > depth.max():
             break
         for line in measure.find_contours(depth, level):  # type: ignore[no-untyped-call,unused-ignore]
-            walked = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))]) / GRID
-            count = round(walked[-1] / (region.stone * 1.08))
+            distances = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))]) / GRID
+            count = round(distances[-1] / (region.stone * 1.08))
             if count:
                 at = (np.arange(count) + rng.uniform(0, 1) + rng.uniform(-0.1, 0.1, count)) / count % 1
-                found.append(cut(rng, region, line + first, walked, at * walked[-1], walked[-1] / count))
-    return found
+                stones.append(
+                    cut(rng, region, line + first, distances, at * distances[-1], distances[-1] / count)
+                )
+    return stones
 
 
 def cut(
-    rng: np.random.Generator, region: Region, line: Array, walked: Array, at: Array, length: float
+    rng: np.random.Generator, region: Area, line: Array, distances: Array, at: Array, length: float
 ) -> Stones:
     """The stones of one row, centred at distances `at` along a line of (row, column) points."""
     n = at.size
 
     def where(distance: Array) -> tuple[Array, Array]:
-        y, x = (np.interp(distance, walked, line[:, axis]) + 0.5 for axis in (0, 1))
+        y, x = (np.interp(distance, distances, line[:, axis]) + 0.5 for axis in (0, 1))
         return x / GRID, y / GRID
 
     x, y = where(at)
@@ -253,9 +255,9 @@ def cut(
     return Stones(x, y, angle, length * sizes[0], region.stone * sizes[1], colour)
 
 
-def patch(rng: np.random.Generator, stones: Stones, plan: list[Region]) -> Stones:
+def fill_gaps(rng: np.random.Generator, stones: Stones, plan: list[Area]) -> Stones:
     """Small stones in the gaps that the rows leave where they meet."""
-    laid = brush.fill((GRID, GRID), corners(rng, stones, GRID, 0.0))
+    laid = brush.fill_polygons((GRID, GRID), corners(rng, stones, GRID, 0.0))
     gap = ndimage.distance_transform_edt(laid == 0)
     spots = feature.peak_local_max(gap, min_distance=2, threshold_abs=1.8, exclude_border=False)  # type: ignore[no-untyped-call,unused-ignore]
     y, x = ((spots[:, axis] + 0.5) / GRID for axis in (0, 1))
@@ -278,8 +280,8 @@ def corners(rng: np.random.Generator, s: Stones, span: int, margin: float) -> li
     u, v = u + np.sign(u) * margin, v + np.sign(v) * margin
     c, d = np.cos(s.angle)[:, None], np.sin(s.angle)[:, None]
     xy = np.stack([s.x[:, None] + c * u - d * v, s.y[:, None] + d * u + c * v], -1) * span
-    listed: list[list[float]] = xy.reshape(n, 8).tolist()
-    return listed
+    polygons: list[list[float]] = xy.reshape(n, 8).tolist()
+    return polygons
 
 
 def render(rng: np.random.Generator, s: Stones, shape: tuple[int, int]) -> Array:
@@ -291,16 +293,16 @@ def render(rng: np.random.Generator, s: Stones, shape: tuple[int, int]) -> Array
     stone = corners(rng, s, span, -0.0011)
     both = [polygon for pair in zip(joint, stone, strict=True) for polygon in pair]
     number = np.stack([np.zeros(n), np.arange(1, n + 1)], 1).astype(np.int32).ravel()
-    top = brush.fill(shape, both, number)
-    batch = brush.sample(brush.noise(rng, (96, 96), 9), s.x, s.y)[:, None] * np.array([0.02, 0.0, -0.035])
+    top = brush.fill_polygons(shape, both, number)
+    batch = brush.sample_at(brush.noise(rng, (96, 96), 9), s.x, s.y)[:, None] * np.array([0.02, 0.0, -0.035])
     shade = rng.normal(0, 0.055, (n, 1)) + rng.normal(0, 0.026, (n, 3)) + batch
     paint = np.vstack([MORTAR[None], np.clip(s.colour + shade, 0.02, 1)]).astype(np.float32)
     canvas = paint[top]
     wear = brush.noise(rng, shape, 260) * 0.5 + brush.noise(rng, shape, 90) * 0.5
     canvas *= (1 + 0.045 * wear)[..., None]
-    x, y = brush.grid(shape)
+    x, y = brush.pixel_centres(shape)
     tilt = np.vstack([np.zeros((1, 2)), rng.normal(0, 0.16, (n, 2))]).astype(np.float32)
     centre = np.vstack([np.zeros((1, 2)), np.stack([s.x, s.y], 1)]).astype(np.float32)
     lean = tilt[top, 0] * (x - centre[top, 0]) + tilt[top, 1] * (y - centre[top, 1])
     raised = ndimage.gaussian_filter((top > 0).astype(np.float32), span / 1100) * span / 330
-    return brush.lit(canvas, raised + lean * span + 0.35 * wear, strength=0.75, blur=0.6, gloss=0.2)
+    return brush.light_relief(canvas, raised + lean * span + 0.35 * wear, strength=0.75, blur=0.6, gloss=0.2)

@@ -1,7 +1,7 @@
 """A Sunday on the river in divided colour, after Seurat and Signac.
 
 The landscape is a plan of local colours and lights; each dot is then put down in one of two dozen pure
-pigments, drawn at random with a chance that falls with its distance from the colour wanted, and now and
+pigments, drawn at random with a chance that falls with its distance from the colour local, and now and
 then in the complementary. The eye mixes them again (Rood's optical mixture, 1879).
 """
 
@@ -28,7 +28,7 @@ HORIZON = 0.275
 
 def pointillist(size: int, rng: np.random.Generator) -> Array:
     """Set the dots; (H, W, 3)."""
-    shape = brush.pixels(size, RATIO)
+    shape = brush.picture_size(size, RATIO)
     big = (shape[0] * 2, shape[1] * 2)
     plan = landscape(rng)
     mark = brush.bristles(rng)
@@ -42,7 +42,7 @@ def pointillist(size: int, rng: np.random.Generator) -> Array:
         (9000, 0.0052, 1.0, 0.85),
     ):
         x, y = brush.scatter(rng, RATIO, count)
-        brush.lay(
+        brush.paint_strokes(
             canvas,
             height,
             dots(rng, plan, x, y, width, stretch, purity),
@@ -51,8 +51,8 @@ def pointillist(size: int, rng: np.random.Generator) -> Array:
             streak=0.02,
             ridge=0.2,
         )
-    canvas = brush.lit(canvas, height, strength=0.08, gloss=0.0, blur=0.8)
-    return brush.shrink(canvas, shape)
+    canvas = brush.light_relief(canvas, height, strength=0.08, gloss=0.0, blur=0.8)
+    return brush.downsample(canvas, shape)
 
 
 def dots(
@@ -60,35 +60,35 @@ def dots(
 ) -> brush.Strokes:
     """Dots at (x, y); `purity` is how far they go from the local colour to a pigment."""
     n = x.size
-    wanted = brush.sample(plan, x, y)
-    pure = divided(rng, wanted)
-    colour = (brush.mixed(wanted, pure, purity) + rng.normal(0, 0.012, (n, 3))).astype(np.float32)
+    local = brush.sample_at(plan, x, y)
+    pure = choose_pigments(rng, local)
+    colour = (brush.mix(local, pure, purity) + rng.normal(0, 0.012, (n, 3))).astype(np.float32)
     wide = (width * rng.uniform(0.8, 1.2, n)).astype(np.float32)
     angle = (0.5 * np.sin(9 * x + 7 * y) + rng.normal(0, 0.35, n)).astype(np.float32)
     still = np.zeros(n, np.float32)
     return brush.Strokes(x, y, angle, still, wide * stretch, wide, colour, colour)
 
 
-def divided(rng: np.random.Generator, wanted: Array) -> Array:
-    """A pigment for each wanted colour (N, 3), drawn so that many dots together come near to it.
+def choose_pigments(rng: np.random.Generator, local: Array) -> Array:
+    """A pigment for each local colour (N, 3), drawn so that many dots together come near to it.
 
-    The complementary of one dot in eleven enlivens the shadows.
+    Instead of a pigment, one dot in eleven gets the complementary colour, which enlivens the shadows.
     """
-    n = len(wanted)
+    n = len(local)
     seen = np.array([0.95, 1.1, 0.9])
-    a, b = wanted * seen, PIGMENTS * seen
+    a, b = local * seen, PIGMENTS * seen
     distance = (a**2).sum(-1)[:, None] + (b**2).sum(-1) - 2 * a @ b.T
     chance = -distance / 0.016 + rng.gumbel(0, 1, distance.shape)
     pure = PIGMENTS[np.argmax(chance, 1)]
-    light = wanted.mean(-1, keepdims=True)
-    other = np.clip(light + 1.4 * (light - wanted) + np.array([0.06, 0.0, 0.03]), 0, 1)
+    light = local.mean(-1, keepdims=True)
+    other = np.clip(light + 1.4 * (light - local) + np.array([0.06, 0.0, 0.03]), 0, 1)
     return np.asarray(np.where(rng.uniform(0, 1, (n, 1)) < 0.09, other, pure))
 
 
 def landscape(rng: np.random.Generator) -> Array:
     """The plan of colours, (H, W, 3)."""
-    shape = brush.pixels(480, RATIO)
-    x, y = brush.grid(shape)
+    shape = brush.picture_size(480, RATIO)
+    x, y = brush.pixel_centres(shape)
     soft = brush.noise(rng, shape, 7, 3.0), brush.noise(rng, shape, 22, 2.5), brush.noise(rng, shape, 40)
     plan = air(x, y, soft)
     plan = river(x, y, soft, plan)
@@ -112,7 +112,7 @@ def landscape(rng: np.random.Generator) -> Array:
 def put(plan: Array, inside: Mask, colour: Array, share: float = 1.0) -> Array:
     """A colour, (3,) or (H, W, 3), where `inside` is true."""
     return np.asarray(
-        np.where(inside[..., None], brush.mixed(plan, np.broadcast_to(colour, plan.shape), share), plan),
+        np.where(inside[..., None], brush.mix(plan, np.broadcast_to(colour, plan.shape), share), plan),
         np.float32,
     )
 
@@ -123,10 +123,10 @@ def air(x: Array, y: Array, soft: tuple[Array, Array, Array]) -> Array:
     cloud = np.clip(soft[0] + 0.55 * soft[1] - 0.35 + 0.6 * np.sin(26 * y + 3 * x), 0, 1) * np.clip(
         1.15 - y / HORIZON, 0, 1
     )
-    plan = brush.mixed(plan, brush.palette("fdeed6")[0], 0.8 * cloud)
-    plan = brush.mixed(plan, brush.palette("c9a4c4")[0], 0.55 * np.clip(np.roll(cloud, 14, 0) - cloud, 0, 1))
+    plan = brush.mix(plan, brush.palette("fdeed6")[0], 0.8 * cloud)
+    plan = brush.mix(plan, brush.palette("c9a4c4")[0], 0.55 * np.clip(np.roll(cloud, 14, 0) - cloud, 0, 1))
     r = np.hypot(x - 0.70, (y - 0.20) * 1.1)
-    plan = brush.mixed(plan, brush.palette("fff3b8")[0], np.exp(-((r / 0.13) ** 2)) * 0.9)
+    plan = brush.mix(plan, brush.palette("fff3b8")[0], np.exp(-((r / 0.13) ** 2)) * 0.9)
     plan = put(plan, r < 0.032, brush.palette("fff8d8")[0])
     hill = HORIZON - 0.052 - 0.03 * np.sin(7 * x + 0.6) - 0.012 * np.sin(17 * x)
     plan = put(plan, y > hill, brush.ramp(brush.palette("b9a0cc 8d9ccc 7fae9c"), (y - hill) * 14))
@@ -147,11 +147,11 @@ def river(x: Array, y: Array, soft: tuple[Array, Array, Array], plan: Array) -> 
     ripple = 0.14 * np.sin(150 * np.sqrt(np.clip(depth, 0.001, 2)) + 4 * soft[1]) + 0.07 * soft[1]
     plan_water = brush.ramp(WATER, 0.12 + depth * 0.75 + ripple)
     bank = np.exp(-(depth * 7)) * 0.75
-    plan_water = brush.mixed(plan_water, brush.palette("5f8a84")[0], bank)
+    plan_water = brush.mix(plan_water, brush.palette("5f8a84")[0], bank)
     road = np.exp(-(((x - 0.70 + 0.012 * np.sin(120 * y)) / (0.035 + 0.10 * np.clip(depth, 0, 1))) ** 2)) * (
         0.5 + 2.8 * ripple
     )
-    plan_water = brush.mixed(plan_water, brush.palette("fdeeb4")[0], np.clip(road * 1.3, 0, 1))
+    plan_water = brush.mix(plan_water, brush.palette("fdeeb4")[0], np.clip(road * 1.3, 0, 1))
     return put(plan, y > HORIZON, plan_water)
 
 

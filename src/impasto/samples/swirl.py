@@ -41,11 +41,11 @@ STARS = (  # x, y, radius of the halo, in spans
 VORTICES = ((0.43, 0.275, 0.115, 1.0), (0.665, 0.365, 0.07, -0.8))  # x, y, core, circulation
 
 
-class Scene(NamedTuple):
-    """What is painted, on a small raster.
+class PaintMaps(NamedTuple):
+    """Maps on a small raster that the strokes are taken from.
 
     Two paints and the light of a halo (H, W, 3); the share of strokes that take the light, the direction
-    and the wanted detail (H, W).
+    and the level of detail (H, W).
     """
 
     colour: Array
@@ -58,40 +58,43 @@ class Scene(NamedTuple):
 
 def swirl(size: int, rng: np.random.Generator) -> Array:
     """Paint the night; (H, W, 3)."""
-    shape = brush.pixels(size, RATIO)
+    shape = brush.picture_size(size, RATIO)
     big = (shape[0] * 2, shape[1] * 2)
     scene, mark = night(rng), brush.bristles(rng)
     canvas = np.empty((*big, 3), np.float32)
     canvas[:] = SKY[1]
     height = np.zeros(big, np.float32)
-    for count, length, width, wanted in (
+    for count, length, width, min_detail in (
         (1500, 0.10, 0.026, 0.0),
         (4200, 0.062, 0.0135, 0.0),
         (6500, 0.045, 0.0085, 0.12),
         (5000, 0.026, 0.0052, 0.45),
     ):
         x, y = brush.scatter(rng, RATIO, count)
-        chosen = brush.sample(scene.detail, x, y) + 0.25 * rng.uniform(-1, 1, x.size) >= wanted
+        chosen = brush.sample_at(scene.detail, x, y) + 0.25 * rng.uniform(-1, 1, x.size) >= min_detail
         x, y = x[chosen], y[chosen]
         strokes = dabs(rng, scene, x, y, length, width)
-        brush.lay(canvas, height, strokes, mark, dry=0.35, streak=0.035)
-    canvas = brush.lit(canvas, height, strength=0.55, blur=0.8)
-    return brush.shrink(canvas, shape)
+        brush.paint_strokes(canvas, height, strokes, mark, dry=0.35, streak=0.035)
+    canvas = brush.light_relief(canvas, height, strength=0.55, blur=0.8)
+    return brush.downsample(canvas, shape)
 
 
 def dabs(
-    rng: np.random.Generator, scene: Scene, x: Array, y: Array, length: float, width: float
+    rng: np.random.Generator, scene: PaintMaps, x: Array, y: Array, length: float, width: float
 ) -> brush.Strokes:
     """Strokes of one layer at (x, y): colour from the scene, a little off, so that neighbours differ."""
     n = x.size
     jitter = rng.normal(0, 0.035, (n, 1)) + rng.normal(0, 0.018, (n, 3))
-    light = brush.sample(scene.light, x, y)
-    taken = (rng.uniform(0, 1, n) < brush.sample(scene.share, x, y)).astype(np.float32)
-    colour = brush.mixed(brush.sample(scene.colour, x, y), light, taken) + jitter
-    second = brush.mixed(brush.sample(scene.second, x, y), light + 0.12, taken) + jitter
+    light = brush.sample_at(scene.light, x, y)
+    taken = (rng.uniform(0, 1, n) < brush.sample_at(scene.share, x, y)).astype(np.float32)
+    colour = brush.mix(brush.sample_at(scene.colour, x, y), light, taken) + jitter
+    second = brush.mix(brush.sample_at(scene.second, x, y), light + 0.12, taken) + jitter
 
     def angle(px: Array, py: Array) -> Array:
-        c, d = brush.sample(np.cos(2 * scene.angle), px, py), brush.sample(np.sin(2 * scene.angle), px, py)
+        c, d = (
+            brush.sample_at(np.cos(2 * scene.angle), px, py),
+            brush.sample_at(np.sin(2 * scene.angle), px, py),
+        )
         return np.asarray(np.arctan2(d, c) / 2, np.float32)
 
     spread = rng.lognormal(0, 0.28, (2, n))
@@ -106,16 +109,16 @@ def dabs(
     )
 
 
-def night(rng: np.random.Generator) -> Scene:
+def night(rng: np.random.Generator) -> PaintMaps:
     """The scene: sky, hills and cypress, each with its colours and its flow."""
-    shape = brush.pixels(480, RATIO)
-    x, y = brush.grid(shape)
+    shape = brush.picture_size(480, RATIO)
+    x, y = brush.pixel_centres(shape)
     sky = heavens(rng, x, y)
     scene = hills(rng, x, y, sky)
     return cypress(x, y, scene)
 
 
-def heavens(rng: np.random.Generator, x: Array, y: Array) -> Scene:
+def heavens(rng: np.random.Generator, x: Array, y: Array) -> PaintMaps:
     """The flow of the sky and its streams of colour."""
     drift = brush.noise(rng, (x.shape[0], x.shape[1]), 5)
     gy, gx = np.gradient(ndimage.gaussian_filter(drift, 6), 1 / 480)
@@ -136,7 +139,7 @@ def heavens(rng: np.random.Generator, x: Array, y: Array) -> Scene:
     grain = brush.noise(rng, (x.shape[0], x.shape[1]), 34) + 0.6 * brush.noise(
         rng, (x.shape[0], x.shape[1]), 80
     )
-    stream = brush.along_flow(grain.astype(np.float32), angle, 0.13)
+    stream = brush.smear_along_flow(grain.astype(np.float32), angle, 0.13)
     tone = 0.40 + 0.19 * stream - 0.16 * (0.3 - y)
     for cx, cy, core, _ in VORTICES:
         tone += 0.16 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (1.5 * core) ** 2)
@@ -151,9 +154,9 @@ def heavens(rng: np.random.Generator, x: Array, y: Array) -> Scene:
         share = np.maximum(share, near)
         glow = np.maximum(glow, np.exp(-((r / 1.2) ** 4)))
     light = crescent(x, y, light)
-    colour = brush.mixed(colour, SKY[5], 0.5 * glow)
-    second = brush.mixed(second, LIGHT[1], 0.35 * glow)
-    return Scene(colour, second, light, share, angle, 0.10 + 0.75 * glow + 0.1 * np.abs(stream))
+    colour = brush.mix(colour, SKY[5], 0.5 * glow)
+    second = brush.mix(second, LIGHT[1], 0.35 * glow)
+    return PaintMaps(colour, second, light, share, angle, 0.10 + 0.75 * glow + 0.1 * np.abs(stream))
 
 
 def crescent(x: Array, y: Array, colour: Array) -> Array:
@@ -165,7 +168,7 @@ def crescent(x: Array, y: Array, colour: Array) -> Array:
     return np.asarray(np.where((disc & bite)[..., None], brush.palette("f6e59a")[0], out))
 
 
-def hills(rng: np.random.Generator, x: Array, y: Array, scene: Scene) -> Scene:
+def hills(rng: np.random.Generator, x: Array, y: Array, scene: PaintMaps) -> PaintMaps:
     """Two blue ridges, a sleeping village, and a field of wheat: strokes run along the slopes."""
     for level, base in enumerate((0.545, 0.605, 0.685)):
         phase = rng.uniform(0, 0.15)
@@ -185,10 +188,12 @@ def hills(rng: np.random.Generator, x: Array, y: Array, scene: Scene) -> Scene:
     return scene
 
 
-def over(scene: Scene, inside: Mask, colours: Array, tone: Array, angle: Array, detail: Array) -> Scene:
+def over(
+    scene: PaintMaps, inside: Mask, colours: Array, tone: Array, angle: Array, detail: Array
+) -> PaintMaps:
     """The scene with an object in front of it."""
     at = inside[..., None]
-    return Scene(
+    return PaintMaps(
         np.where(at, brush.ramp(colours, tone), scene.colour),
         np.where(at, brush.ramp(colours, tone + 0.24), scene.second),
         scene.light,
@@ -198,7 +203,7 @@ def over(scene: Scene, inside: Mask, colours: Array, tone: Array, angle: Array, 
     )
 
 
-def village(rng: np.random.Generator, x: Array, y: Array, scene: Scene) -> Scene:
+def village(rng: np.random.Generator, x: Array, y: Array, scene: PaintMaps) -> PaintMaps:
     """Houses with lit windows below the ridge."""
     for place in (0.36, 0.42, 0.475, 0.53, 0.585, 0.66, 0.72, 0.79, 0.86):
         left, wide = place + rng.uniform(-0.006, 0.006), rng.uniform(0.034, 0.046)
@@ -214,7 +219,7 @@ def village(rng: np.random.Generator, x: Array, y: Array, scene: Scene) -> Scene
     return scene
 
 
-def cypress(x: Array, y: Array, scene: Scene) -> Scene:
+def cypress(x: Array, y: Array, scene: PaintMaps) -> PaintMaps:
     """A dark flame at the left, taller than the hills."""
     for foot, top, wide in ((0.175, 0.16, 0.062), (0.235, 0.36, 0.04)):
         t = np.clip((y - top) / (RATIO - top), 0, 1)

@@ -2,7 +2,8 @@
 
 A breaker is a family of curves between its back and its hollow face: tapering ribs of paler blue run
 along them to the crest. The crest breaks into foam, scallops with recursive claws; nearer swells carry
-seigaiha scales. Every colour is one block, printed a hair out of register with wood grain and mottled ink.
+seigaiha scales. Every colour is one block, printed a little out of
+register, with wood grain and mottled ink.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Blocks:
 
 def wave(size: int, rng: np.random.Generator) -> Array:
     """Carve and print the wave; (H, W, 3)."""
-    shape = brush.pixels(size, RATIO)
+    shape = brush.picture_size(size, RATIO)
     big = (shape[0] * 2, shape[1] * 2)
     blocks = Blocks(big)
     heaven(rng, blocks)
@@ -96,7 +97,7 @@ def wave(size: int, rng: np.random.Generator) -> Array:
         claw=0.05,
     )
     foreground(rng, blocks)
-    return brush.shrink(printed(rng, np.array(blocks.ink), big), shape)
+    return brush.downsample(print_blocks(rng, np.array(blocks.ink), big), shape)
 
 
 def heaven(rng: np.random.Generator, blocks: Blocks) -> None:
@@ -117,7 +118,7 @@ def heaven(rng: np.random.Generator, blocks: Blocks) -> None:
         across = x + (t - 0.5) * 2 * wide
         shape = np.vstack([np.stack([across, top], -1), np.stack([across, low], -1)[::-1]])
         blocks.area(shape, CLOUD)
-    slope = brush.curve(
+    slope = brush.smooth_curve(
         [
             (0.50, 0.51),
             (0.60, 0.465),
@@ -170,7 +171,7 @@ def breaker(
     rng: np.random.Generator, blocks: Blocks, back: Points, face: Points, ribs: int, claw: float
 ) -> None:
     """A curling wave between its back and its hollow face; both run from the foot to the tip."""
-    outer, inner = brush.curve(back, 160), brush.curve(face, 160)
+    outer, inner = brush.smooth_curve(back, 160), brush.smooth_curve(face, 160)
     body = np.vstack([outer, inner[::-1]])
     blocks.area(body, PRUSSIAN)
     t = np.linspace(0, 1, 160)
@@ -254,13 +255,13 @@ def hook(
     step = length / 15
     path = root + np.cumsum(np.stack([np.cos(theta), np.sin(theta)], -1) * step, 0)
     width = length * 0.30 * np.clip(1 - s, 0.02, 1) ** 0.75
-    found: list[Claw] = [(path, width)]
+    claws: list[Claw] = [(path, width)]
     if depth:
         for at in (4, 7, 10):
             for side in (-1.0, 1.0) if at == 7 else (-1.0,):
                 out = theta[at] + side * turn * rng.uniform(0.7, 1.1)
-                found += hook(rng, path[at], out, length * (0.5 - 0.022 * at), turn, depth - 1)
-    return found
+                claws += hook(rng, path[at], out, length * (0.5 - 0.022 * at), turn, depth - 1)
+    return claws
 
 
 def spray(rng: np.random.Generator, blocks: Blocks, outer: Array, claw: float, turn: float) -> None:
@@ -289,7 +290,7 @@ def foreground(rng: np.random.Generator, blocks: Blocks) -> None:
 def scales(blocks: Blocks, crest: Array, radius: float) -> None:
     """Seigaiha, overlapping rings like fish scales, below a crest and following it."""
     W, H = blocks.ink.size
-    x, y = brush.grid((H, W))
+    x, y = brush.pixel_centres((H, W))
     down = y - np.interp(x[0], crest[:, 0], crest[:, 1])[None].astype(np.float32)
     ring = np.full((H, W), -1, np.float32)
     first = np.floor(down / (radius / 2)).astype(np.int32)
@@ -318,28 +319,28 @@ def lace(rng: np.random.Generator, blocks: Blocks, crest: Array, claw: float) ->
         blocks.area(brush.ribbon(path, width), PAPER)
 
 
-def printed(rng: np.random.Generator, ink: NDArray[np.uint8], shape: tuple[int, int]) -> Array:
+def print_blocks(rng: np.random.Generator, ink: NDArray[np.uint8], shape: tuple[int, int]) -> Array:
     """Ink on paper: blocks a hair out of register, bokashi sky, wood grain, mottled ink, fibres."""
     span = max(shape)
     colour = INKS[ink]
     shifted = np.roll(ink, (round(span * 0.0007), round(span * 0.0011)), (0, 1))
-    keyed = ink == INDIGO
-    colour = np.where((keyed | (shifted == INDIGO))[..., None], colour, INKS[shifted])
-    _, y = brush.grid(shape)
+    is_indigo = ink == INDIGO
+    colour = np.where((is_indigo | (shifted == INDIGO))[..., None], colour, INKS[shifted])
+    _, y = brush.pixel_centres(shape)
     sky = (ink == SAND) | (ink == CLOUD)
     fade = np.clip(1 - y / 0.20, 0, 1) ** 1.4 * 0.85
     colour = np.where(
-        sky[..., None], brush.mixed(colour, INKS[PRUSSIAN], fade * np.where(ink == CLOUD, 0.5, 1)), colour
+        sky[..., None], brush.mix(colour, INKS[PRUSSIAN], fade * np.where(ink == CLOUD, 0.5, 1)), colour
     )
     glow = np.clip((y - 0.25) / 0.25, 0, 1) * 0.55
-    colour = np.where((ink == SAND)[..., None], brush.mixed(colour, brush.palette("dc9a6c")[0], glow), colour)
+    colour = np.where((ink == SAND)[..., None], brush.mix(colour, brush.palette("dc9a6c")[0], glow), colour)
     warp = brush.noise(rng, shape, 6, 3.0)
     rings = np.sin((y * 95 + 2.6 * warp + 0.8 * brush.noise(rng, shape, 24, 6.0)) * 2 * np.pi)
     grain = 0.6 * rings + 0.8 * brush.noise(rng, shape, 420, 14.0)
     mottle = brush.noise(rng, shape, 130) + 0.7 * brush.noise(rng, shape, 380)
-    inked = np.where(ink == PAPER, 0.35, 1.0).astype(np.float32)
-    wear = inked * (0.040 * grain + 0.030 * mottle) * np.where(ink == INDIGO, 1.3, 1.0)
+    ink_share = np.where(ink == PAPER, 0.35, 1.0).astype(np.float32)
+    wear = ink_share * (0.040 * grain + 0.030 * mottle) * np.where(ink == INDIGO, 1.3, 1.0)
     fibre = 0.014 * brush.noise(rng, shape, 300, 4.0) + 0.012 * brush.noise(rng, shape, 500)
-    lighter = brush.mixed(colour, INKS[PAPER], np.clip(wear * 1.6, 0, 1))
+    lighter = brush.mix(colour, INKS[PAPER], np.clip(wear * 1.6, 0, 1))
     out = lighter * (1 + np.minimum(wear, 0.05) + fibre)[..., None]
     return np.asarray(ndimage.gaussian_filter(out, (0.5, 0.5, 0)), np.float32)

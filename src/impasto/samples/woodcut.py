@@ -29,9 +29,9 @@ class Cut(NamedTuple):
 
 def woodcut(size: int, rng: np.random.Generator) -> Array:
     """Cut and print the block; (H, W, 3)."""
-    shape = brush.pixels(size, RATIO)
+    shape = brush.picture_size(size, RATIO)
     big = (shape[0] * 2, shape[1] * 2)
-    x, y = brush.grid(big)
+    x, y = brush.pixel_centres(big)
     wobble = 0.004 * brush.noise(rng, big, 9) + 0.0012 * brush.noise(rng, big, 42)
     cut = sky(x + wobble, y + wobble)
     cut = mountains(x, y, wobble, cut)
@@ -39,7 +39,7 @@ def woodcut(size: int, rng: np.random.Generator) -> Array:
     cut = shore(rng, x, y, wobble, cut)
     for tree in PINES:
         cut = pine(rng, x, y, wobble, cut, *tree)
-    return brush.shrink(printed(rng, x, y, cut), shape)
+    return brush.downsample(print_block(rng, x, y, cut), shape)
 
 
 def over(cut: Cut, inside: Mask, phase: Array, tone: Array, tint: float = 0.0) -> Cut:
@@ -166,7 +166,7 @@ def pine(
     return over(cut, body, needles, tone)
 
 
-def printed(rng: np.random.Generator, x: Array, y: Array, cut: Cut) -> Array:
+def print_block(rng: np.random.Generator, x: Array, y: Array, cut: Cut) -> Array:
     """Black over the tint blocks: ridges between the cuts, chatter in the hollows, uneven inking."""
     shape = (x.shape[0], x.shape[1])
     rough = 0.07 * brush.noise(rng, shape, 210) + 0.05 * brush.noise(rng, shape, 420)
@@ -188,11 +188,11 @@ def printed(rng: np.random.Generator, x: Array, y: Array, cut: Cut) -> Array:
         rng, shape, 7
     )
     cover = np.clip(grain + 0.10 * brush.noise(rng, shape, 330), 0, 1)
-    paper = np.where((tint == 1)[..., None], brush.mixed(paper, RED, cover), paper)
-    paper = np.where((tint == 2)[..., None], brush.mixed(paper, OCHRE, cover * 0.85), paper)
+    paper = np.where((tint == 1)[..., None], brush.mix(paper, RED, cover), paper)
+    paper = np.where((tint == 2)[..., None], brush.mix(paper, OCHRE, cover * 0.85), paper)
     starved = np.clip(
         0.97 - 0.10 * np.clip(brush.noise(rng, shape, 300) * 0.7 + brush.noise(rng, shape, 30) * 0.5, 0, 2),
         0,
         1,
     )
-    return brush.mixed(paper, INK, ink * starved)
+    return brush.mix(paper, INK, ink * starved)

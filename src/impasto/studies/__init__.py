@@ -1,7 +1,7 @@
 """Studies: many runs that differ in a few settings, measured and laid side by side.
 
->>> from impasto.studies import conduct, named
->>> conduct(named.layers("photograph:chelsea", of="content"), folder)  # doctest: +SKIP
+>>> from impasto.studies import named, run_study
+>>> run_study(named.layers("photograph:chelsea", of="content"), folder)  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.studies.conduct import conduct
-    from impasto.studies.plan import Axis, Plan, Value
+    from impasto.studies.plan import Axis, StudyPlan, Value
+    from impasto.studies.runner import run_study
 
-__all__ = ["Axis", "Plan", "Value", "conduct"]
+__all__ = ["Axis", "StudyPlan", "Value", "run_study"]
 
-_HOME = {"Axis": "plan", "Plan": "plan", "Value": "plan", "conduct": "conduct"}
+_HOME = {"Axis": "plan", "StudyPlan": "plan", "Value": "plan", "run_study": "runner"}
 
 
 def __getattr__(name: str) -> Any:

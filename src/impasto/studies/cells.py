@@ -18,17 +18,20 @@ from torch import Tensor
 
 from impasto import api, pictures
 from impasto.errors import ImpastoError, PictureError
-from impasto.networks.encoder import Encoder, load_encoder
+from impasto.files import replacing, write_atomically
+from impasto.networks.encoder import Encoder
+from impasto.networks.registry import load_encoder
 from impasto.painting import engine
 from impasto.painting.engine import Step
 from impasto.pictures.geometry import fit, resample
+from impasto.recipe import DEFAULT_SIZE
 from impasto.studies import metrics, sources, textbook
 from impasto.studies.judges import JUDGED, Judge, encoder_digest, load
-from impasto.studies.plan import Cell
+from impasto.studies.plan import StudyCell
 
-__all__ = ["PAINTERS", "Task", "is_done", "is_judged", "judge_again", "paint", "read"]
+__all__ = ["PAINTERS", "CellTask", "attempt", "is_done", "is_judged", "judge_again", "paint", "read"]
 
-#: name → generator of steps; what an axis' value may name as its ``painter``.
+#: name → generator of steps; what a value of an axis may name as its ``painter``.
 PAINTERS: dict[str, Callable[..., Iterator[Step]]] = {
     "impasto": engine.steps,
     "textbook": textbook.steps,
@@ -36,7 +39,7 @@ PAINTERS: dict[str, Callable[..., Iterator[Step]]] = {
 
 
 @dataclass(frozen=True)
-class Task:
+class CellTask:
     """A cell with all that is needed to paint and to judge it, in any process.
 
     Attributes:
@@ -46,7 +49,7 @@ class Task:
     """
 
     parent: Path
-    cell: Cell
+    cell: StudyCell
     shown: tuple[str, ...]
     judge: Judge
     references: tuple[str, ...] = ()
@@ -78,43 +81,59 @@ class Task:
 
     @property
     def cost(self) -> float:
-        """Pixels times evaluations, roughly: what progress is counted in."""
-        size = self.cell.recipe.size if isinstance(self.cell.recipe.size, int) else 512
+        """Pixels times iterations, roughly: what progress is counted in."""
+        size = self.cell.recipe.size if isinstance(self.cell.recipe.size, int) else DEFAULT_SIZE
         return float(size * size * self.cell.recipe.iterations[-1])
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """What a finished cell says of itself; None if there is none."""
+    """The record of a finished cell; None if there is none."""
     with suppress(OSError, ValueError):
-        found = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
-        if isinstance(found, dict) and (folder / "picture.png").is_file():
-            return found
+        record = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
+        if isinstance(record, dict) and (folder / "picture.png").is_file():
+            return record
     return None
 
 
-def is_done(task: Task) -> bool:
+def is_done(task: CellTask) -> bool:
     """Painted, in this or an earlier call."""
     return read(task.folder) is not None
 
 
-def is_judged(task: Task) -> bool:
+def is_judged(task: CellTask) -> bool:
     """Measured by this judge against these references."""
-    found = read(task.folder)
-    return found is not None and found.get("judged_by") == _judged_by(task)
+    record = read(task.folder)
+    return record is not None and record.get("judged_by") == _judged_by(task)
 
 
-def paint(task: Task, on_step: Callable[[Step], None] | None = None) -> None:
+def paint(task: CellTask, on_step: Callable[[Step], None] | None = None) -> None:
     """Paint, record and measure. The folder appears under its name when all is in it."""
-    cell, final = task.cell, task.folder
-    partial = final.with_name(final.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(final, ignore_errors=True)
+    cell, folder = task.cell, task.folder
+    _remove_unfinished(task)
     content = None if cell.content is None else sources.picture(cell.content)
     styles = [] if cell.style is None else [sources.picture(cell.style)]
-    job = api.prepare(content, styles, cell.recipe, canvas=cell.canvas, device=task.device)
-    result = api.run(job, on_step=on_step, painting=PAINTERS[cell.painter])
-    api.record(result, partial)
-    facts = {
+    run = api.prepare(content, styles, cell.recipe, canvas=cell.canvas, device=task.device)
+    result = api.run(run, on_step=on_step, painting=PAINTERS[cell.painter])
+    try:
+        with replacing(folder) as partial:
+            api.record(result, partial)
+            facts = _facts(cell, result) | _judgement(task, partial)
+            (partial / "cell.json").write_text(_as_json(facts), encoding="utf-8")
+    except OSError as error:
+        raise PictureError(
+            f"the cell {folder} cannot be written: {error.strerror}", "a writable folder"
+        ) from None
+
+
+def _remove_unfinished(task: CellTask) -> None:
+    """Delete what a process that was killed left of this cell, and a cell whose record cannot be read."""
+    for leftover in (task.folder, *task.parent.glob(f".*.partial.{task.identity}")):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _facts(cell: StudyCell, result: api.Result) -> dict[str, Any]:
+    """What ``cell.json`` says of the painting."""
+    return {
         "coordinates": dict(cell.coordinates),
         "evaluations": len(result.trace),
         "seconds": round(result.seconds, 3),
@@ -123,26 +142,23 @@ def paint(task: Task, on_step: Callable[[Step], None] | None = None) -> None:
         "events": sum(entry["event"] is not None for entry in result.trace),
         "non_finite": sum(not math.isfinite(entry["loss"]) for entry in result.trace),
     }
-    _write(partial / "cell.json", facts | _judgement(task, partial))
-    try:
-        partial.rename(final)
-    except OSError as error:
-        raise PictureError(
-            f"the cell {final} cannot be written: {error.strerror}", "a writable folder"
-        ) from None
 
 
-def judge_again(task: Task) -> None:
+def _as_json(facts: dict[str, Any]) -> str:
+    return json.dumps(facts, indent=1) + "\n"
+
+
+def judge_again(task: CellTask) -> None:
     """Measure a painted cell anew, as another judge was asked for."""
-    found = read(task.folder) or {}
-    _write(task.folder / "cell.json", found | _judgement(task, task.folder))
+    record = read(task.folder) or {}
+    write_atomically(task.folder / "cell.json", _as_json(record | _judgement(task, task.folder)))
 
 
-def _judged_by(task: Task) -> str:
-    return " ".join([task.judge.identity, *(sources.digest(one) for one in task.references)])
+def _judged_by(task: CellTask) -> str:
+    return " ".join([task.judge.identity, *(sources.digest(spec) for spec in task.references)])
 
 
-def _judgement(task: Task, folder: Path) -> dict[str, Any]:
+def _judgement(task: CellTask, folder: Path) -> dict[str, Any]:
     return {
         "judge": task.judge.identity,
         "judged_by": _judged_by(task),
@@ -150,41 +166,41 @@ def _judgement(task: Task, folder: Path) -> dict[str, Any]:
     }
 
 
-def measure(task: Task, result: Tensor) -> dict[str, float]:
+def measure(task: CellTask, result: Tensor) -> dict[str, float]:
     """All measurements of a finished picture (1, 3, H, W), read back from its file: 8 bits, as seen."""
     cell, judge = task.cell, load(task.judge)
     size = (int(result.shape[-2]), int(result.shape[-1]))
-    found = {"stroke_px": metrics.stroke_width(result)}
+    measures = {"stroke_px": metrics.stroke_width(result)}
     if cell.content is not None:
         content = resample(sources.picture(cell.content).pixels, size)
-        found |= {
+        measures |= {
             "content_psnr_db": metrics.psnr(result, content),
             "content_ssim": metrics.ssim(result, content),
             "content_edges": metrics.edge_agreement(result, content),
         }
-        own = _own_encoder(cell.recipe.encoder, cell.recipe.weights, cell.recipe.pooling)
-        found |= _named("content_own", metrics.feature_distances(own, result, content, JUDGED))
-        found |= _named("content_judge", metrics.feature_distances(judge, result, content, JUDGED))
+        painter = _painting_encoder(cell.recipe.encoder, cell.recipe.weights, cell.recipe.pooling)
+        measures |= _by_layer("content_own", metrics.feature_distances(painter, result, content, JUDGED))
+        measures |= _by_layer("content_judge", metrics.feature_distances(judge, result, content, JUDGED))
     if cell.style is not None:
-        style = _sized(cell.style, size, cell.recipe.style_scale)
-        found["style_palette"] = metrics.palette_distance(result, style)
-        found |= _named("style_judge", metrics.style_distances(judge, result, style, JUDGED))
+        style = _as_painted(cell.style, size, cell.recipe.style_scale)
+        measures["style_palette"] = metrics.palette_distance(result, style)
+        measures |= _by_layer("style_judge", metrics.style_distances(judge, result, style, JUDGED))
     for spec in task.references:
-        other = _sized(spec, size, cell.recipe.style_scale)
+        reference = _as_painted(spec, size, cell.recipe.style_scale)
         name = f"reference/{Path(spec).stem.rpartition(':')[2]}"
-        found |= _named(name, metrics.style_distances(judge, result, other, JUDGED))
-    return found
+        measures |= _by_layer(name, metrics.style_distances(judge, result, reference, JUDGED))
+    return measures
 
 
-def _named(group: str, values: Mapping[str, float]) -> dict[str, float]:
-    """``group/layer`` for each, and their mean under ``group`` alone."""
+def _by_layer(name: str, values: Mapping[str, float]) -> dict[str, float]:
+    """``name/layer`` for each, and their mean under ``name`` alone."""
     if not values:
         return {}
     mean = math.fsum(values.values()) / len(values)
-    return {group: mean} | {f"{group}/{layer}": value for layer, value in values.items()}
+    return {name: mean} | {f"{name}/{layer}": value for layer, value in values.items()}
 
 
-def _sized(spec: str, size: tuple[int, int], scale: float) -> Tensor:
+def _as_painted(spec: str, size: tuple[int, int], scale: float) -> Tensor:
     """A style picture at the size that the engine looked at it: never enlarged."""
     pixels = sources.picture(spec).pixels
     height, width = pixels.shape[-2:]
@@ -195,8 +211,8 @@ def _sized(spec: str, size: tuple[int, int], scale: float) -> Tensor:
 _encoders: dict[tuple[str, str, str], Encoder] = {}
 
 
-def _own_encoder(name: str, weights: Path | None, pooling: str | None) -> Encoder:
-    """The encoder that painted, in float32 on the CPU whatever it painted in."""
+def _painting_encoder(name: str, weights: Path | None, pooling: str | None) -> Encoder:
+    """The encoder that a picture was painted with, in float32 on the CPU whatever it was painted in."""
     key = (name, str(weights), str(pooling))
     if key not in _encoders:
         _encoders.clear()
@@ -204,14 +220,7 @@ def _own_encoder(name: str, weights: Path | None, pooling: str | None) -> Encode
     return _encoders[key]
 
 
-def _write(path: Path, facts: dict[str, Any]) -> None:
-    """Beside, then renamed: a reader never sees half a file."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
-def attempt(task: Task, on_step: Callable[[Step], None] | None = None) -> str | None:
+def attempt(task: CellTask, on_step: Callable[[Step], None] | None = None) -> str | None:
     """Do what is missing of a cell; returns the error's line where it cannot be done."""
     try:
         if not is_done(task):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from impasto.studies.plan import Plan
-from impasto.studies.results import Group, Row, mean_and_deviation, objective_of
+from impasto.studies.plan import StudyPlan, with_axis
+from impasto.studies.results import ResultRow, SeedGroup, mean_and_deviation, objective_of
 
 __all__ = ["AXIS_NAMES", "as_png", "as_svg", "loss_curves", "measure_charts"]
 
@@ -21,7 +21,7 @@ __all__ = ["AXIS_NAMES", "as_png", "as_svg", "loss_curves", "measure_charts"]
 AXIS_NAMES = {
     "content_psnr_db": "PSNR to the content, dB",
     "content_ssim": "SSIM to the content",
-    "content_edges": "edges where the content's are",
+    "content_edges": "agreement of edges with the content",
     "content_own": "feature distance to the content",
     "content_judge": "feature distance to the content (judge)",
     "style_judge": "style distance (judge)",
@@ -31,8 +31,8 @@ AXIS_NAMES = {
     "pair_ssim": "SSIM between two seeds",
     "pair_features": "feature distance of two seeds (judge)",
     "pair_style": "style distance of two seeds (judge)",
-    "evaluations_to_equal_loss": "evaluations to equal loss",
-    "evaluations_to_settle": "evaluations to settle",
+    "evaluations_to_equal_loss": "iterations to equal loss",
+    "evaluations_to_settle": "iterations to settle",
 }
 
 #: Okabe and Ito's colours, told apart by nearly everyone; more series take a continuous map.
@@ -51,15 +51,19 @@ STYLE: Any = {
 }
 
 
-#: Which of a point's numbers goes along the axis.
-UNITS = {"evaluations": 0, "seconds": 1}
+#: A point's numbers along the x-axis: the axis' name → its place in ``ResultRow.curve``.
+UNITS = {"iterations": 0, "seconds": 1}
+
+#: Told apart also in print; more rows than these repeat them.
+LINE_STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 4)))
 
 
-def loss_curves(plan: Plan, rows: Sequence[Row]) -> list[Figure]:
-    """Best loss against evaluations and against seconds, a line for each cell, a colour for each column.
+def loss_curves(plan: StudyPlan, rows: Sequence[ResultRow]) -> list[Figure]:
+    """Best loss against iterations and against seconds: a line for each cell.
 
-    Cells of one objective share a panel. Where every column has an objective of its own they all share
-    one, and losses are drawn as shares of each cell's first.
+    A line's colour is its column on the sheet. Cells of one objective share a panel, whose title is their
+    row. Where every column has an objective of its own all cells share one panel: a line's dashes say which
+    row, and losses are drawn as shares of each cell's first.
 
     Returns:
         A figure for each panel, then one with all of them.
@@ -69,27 +73,35 @@ def loss_curves(plan: Plan, rows: Sequence[Row]) -> list[Figure]:
     return [*(_curves(plan, [panel], 1) for panel in panels), _curves(plan, panels, len(UNITS))]
 
 
-Curves = tuple[str, list[Row], str]
+CurvePanel = tuple[str, list[ResultRow], str]
 
 
-def _comparable(plan: Plan, rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """(title, cells whose losses mean the same); one group with no title where that leaves columns alone."""
-    found: dict[str, list[Row]] = {}
+def _comparable(plan: StudyPlan, rows: Sequence[ResultRow]) -> list[tuple[str, list[ResultRow]]]:
+    """(title, cells whose losses mean the same); one group, untitled, where each column would be alone."""
+    groups: dict[str, list[ResultRow]] = {}
     for row in rows:
-        found.setdefault(objective_of(row), []).append(row)
-    widest = max(len({row.coordinates[plan.column_axis] for row in group}) for group in found.values())
-    if len(found) == 1 or widest == 1 or len(found) > 8:
+        groups.setdefault(objective_of(row), []).append(row)
+    widest = max(len({row.coordinates[plan.column_axis] for row in group}) for group in groups.values())
+    if len(groups) == 1 or widest == 1 or len(groups) > 8:
         return [("", list(rows))]
-    axes = [axis for axis in plan.row_axes if axis != "seed"]
-    return [(", ".join(group[0].coordinates[axis] for axis in axes), group) for group in found.values()]
+    return [(_row_label(plan, group[0]), group) for group in groups.values()]
 
 
-def _curves(plan: Plan, panels: Sequence[Curves], across: int) -> Figure:
-    names = plan.axes[plan.column_axis]
-    colours = dict(zip(names, _colours(len(names)), strict=True))
+def _row_label(plan: StudyPlan, row: ResultRow) -> str:
+    """What a cell's row on the sheet is called, but for the seed."""
+    return ", ".join(with_axis(axis, row.coordinates[axis]) for axis in plan.row_axes if axis != "seed")
+
+
+def _curves(plan: StudyPlan, panels: Sequence[CurvePanel], across: int) -> Figure:
+    columns = plan.axes[plan.column_axis]
+    colours = dict(zip(columns, _colours(len(columns)), strict=True))
+    # A panel with a title has the cells of that row alone.
+    labels = dict.fromkeys(_row_label(plan, row) for title, rows, _ in panels for row in rows if not title)
+    dashes = {label: LINE_STYLES[k % len(LINE_STYLES)] for k, label in enumerate(labels)}
     down = math.ceil(len(panels) / across)
+    entries = len(colours) + (len(dashes) if len(dashes) > 1 else 0)
     with rc_context(STYLE):
-        size = (5.0 * across, 3.2 * down + 0.3 + 0.22 * math.ceil(len(names) / (3 * across)))
+        size = (5.0 * across, 3.2 * down + 0.3 + 0.22 * math.ceil(entries / (3 * across)))
         figure = Figure(figsize=size, layout="constrained")
         for axes, (title, rows, unit) in zip(
             figure.subplots(down, across, squeeze=False).ravel(), panels, strict=True
@@ -97,28 +109,35 @@ def _curves(plan: Plan, panels: Sequence[Curves], across: int) -> Figure:
             shares = len({objective_of(row) for row in rows}) > 1
             for row in rows:
                 xs, ys = _line(row, UNITS[unit], shares)
-                axes.plot(xs, ys, color=colours[row.coordinates[plan.column_axis]], lw=1.2, alpha=0.8)
+                colour = colours[row.coordinates[plan.column_axis]]
+                axes.plot(xs, ys, color=colour, ls=dashes.get(_row_label(plan, row), "-"), lw=1.2, alpha=0.8)
             axes.set(xlabel=unit, yscale="log", ylabel="loss, share of the first" if shares else "loss")
             axes.set_title(title, fontsize=10.5, loc="left")
-        _legend(figure, colours)
+        _legend(figure, {with_axis(plan.column_axis, name): each for name, each in colours.items()}, dashes)
     return figure
 
 
-def _line(row: Row, unit: int, shares: bool) -> tuple[list[float], list[float]]:
+def _line(row: ResultRow, unit: int, shares: bool) -> tuple[list[float], list[float]]:
     points = [(point[unit], point[2]) for point in row.curve if math.isfinite(point[2])]
     first = points[0][1] if shares and points and points[0][1] > 0 else 1.0
     return [x for x, _ in points], [y / first for _, y in points]
 
 
-def _legend(figure: Figure, colours: dict[str, str]) -> None:
+def _legend(figure: Figure, colours: Mapping[str, str], dashes: Mapping[str, Any]) -> None:
+    """An entry for each colour and, where they differ, for each kind of dashes."""
+    axes = figure.axes[-1]
     for label, colour in colours.items():
-        figure.axes[-1].plot([], [], color=colour, lw=2.5, label=_short(label))
-    columns = min(len(colours), 3 * min(2, len(figure.axes)))
+        axes.plot([], [], color=colour, lw=2.5, label=_short(label))
+    if len(dashes) > 1:
+        for label, dash in dashes.items():
+            axes.plot([], [], color="#333333", ls=dash, lw=1.4, label=_short(label))
+    entries = len(colours) + (len(dashes) if len(dashes) > 1 else 0)
+    columns = min(entries, 3 * min(2, len(figure.axes)))
     figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8.5)
 
 
 def measure_charts(
-    plan: Plan, rows: Sequence[Row], groups: Sequence[Group], across: int = 2
+    plan: StudyPlan, rows: Sequence[ResultRow], groups: Sequence[SeedGroup], across: int = 2
 ) -> list[tuple[str, Figure]]:
     """Measurements along the columns' axis: each cell a dot, means joined, deviations as bars.
 
@@ -127,14 +146,13 @@ def measure_charts(
     Returns:
         (name, figure of one panel) for each measurement there is, then ("all", all panels ``across`` wide).
     """
-    panels = [(name, _series(plan, rows, groups, name)) for name in _chosen(plan, rows, groups)]
+    panels = [(name, _series(plan, rows, groups, name)) for name in _measures_to_plot(plan, rows, groups)]
     panels = [(name, series) for name, series in panels if series]
-    labels = plan.axes[plan.column_axis]
-    figures = [(name, _figure([(name, series)], labels, 1)) for name, series in panels]
-    return [*figures, ("all", _figure(panels, labels, min(across, len(panels))))] if panels else []
+    figures = [(name, _figure(plan, [(name, series)], 1)) for name, series in panels]
+    return [*figures, ("all", _figure(plan, panels, min(across, len(panels))))] if panels else []
 
 
-def _figure(panels: Sequence[tuple[str, Series]], labels: Sequence[str], across: int) -> Figure:
+def _figure(plan: StudyPlan, panels: Sequence[tuple[str, Series]], across: int) -> Figure:
     down = math.ceil(len(panels) / across)
     with rc_context(STYLE):
         # A panel alone is cut to what is drawn (see _save), which is quicker than laying it out.
@@ -142,7 +160,8 @@ def _figure(panels: Sequence[tuple[str, Series]], labels: Sequence[str], across:
         figure = Figure(figsize=(4.8 * across, 3.5 * down), layout=layout)
         grid = figure.subplots(down, across, squeeze=False).ravel()
         for axes, (name, series) in zip(grid, panels, strict=False):
-            _panel(axes, name, labels, series)
+            _panel(axes, name, plan.axes[plan.column_axis], series)
+            axes.set_xlabel(plan.column_axis.replace("_", " "))
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
     return figure
@@ -153,8 +172,11 @@ Series = dict[str, list[tuple[int, float]]]
 
 def _panel(axes: Axes, name: str, labels: Sequence[str], series: Series) -> None:
     colours = _colours(len(series))
+    # Side by side, so that error bars do not hide each other. Numbers keep their place: beside 0.01 a point
+    # would be read as another number.
+    spread = 0.0 if len(series) == 1 or all(map(_is_number, labels)) else 0.3
     for k, ((label, points), colour) in enumerate(zip(series.items(), colours, strict=True)):
-        shift = 0.0 if len(series) == 1 else (k / (len(series) - 1) - 0.5) * 0.3
+        shift = spread * (k / (len(series) - 1) - 0.5) if spread else 0.0
         axes.plot([x + shift for x, _ in points], [y for _, y in points], "o", ms=3, color=colour, alpha=0.45)
         columns = sorted({x for x, _ in points})
         stats = [mean_and_deviation([y for at, y in points if at == x]) for x in columns]
@@ -182,8 +204,8 @@ def _panel(axes: Axes, name: str, labels: Sequence[str], series: Series) -> None
         axes.legend(frameon=False, fontsize=7.5, ncols=2 if len(series) > 4 else 1)
 
 
-def _chosen(plan: Plan, rows: Sequence[Row], groups: Sequence[Group]) -> list[str]:
-    """What to plot: as the plan says, else what there is."""
+def _measures_to_plot(plan: StudyPlan, rows: Sequence[ResultRow], groups: Sequence[SeedGroup]) -> list[str]:
+    """As the plan says, else all that there are."""
     if plan.charts:
         return list(plan.charts)
     wanted = ["content_psnr_db", "content_ssim", "content_edges", "content_judge/*"]
@@ -194,33 +216,31 @@ def _chosen(plan: Plan, rows: Sequence[Row], groups: Sequence[Group]) -> list[st
     return wanted
 
 
-def _series(plan: Plan, rows: Sequence[Row], groups: Sequence[Group], name: str) -> Series:
-    """Line's label → (column, value) of every cell or, for what is said of two seeds, of every pair."""
+def _series(plan: StudyPlan, rows: Sequence[ResultRow], groups: Sequence[SeedGroup], name: str) -> Series:
+    """Line's label → (column, value) of every cell or, for a comparison of seeds, of every pair."""
     at = {label: k for k, label in enumerate(plan.axes[plan.column_axis])}
-    found: Series = {}
+    series: Series = {}
     if name.startswith("pair_"):
         for group in groups:
             columns = {at[row.coordinates[plan.column_axis]] for row in group.rows}
             if len(columns) == 1:
-                _add(
-                    found, name, {key: list(values) for key, values in group.pairs.items()}, columns.pop(), ""
-                )
-        return found
+                pairs = {key: list(values) for key, values in group.pairs.items()}
+                _add(series, name, pairs, columns.pop(), "")
+        return series
     for row in rows:
-        line = ", ".join(row.coordinates[axis] for axis in plan.row_axes if axis != "seed")
         numbers = {key: [row.number(key)] for key in row.values}
-        _add(found, name, numbers, at[row.coordinates[plan.column_axis]], line)
-    return found
+        _add(series, name, numbers, at[row.coordinates[plan.column_axis]], _row_label(plan, row))
+    return series
 
 
-def _add(found: Series, name: str, numbers: dict[str, list[float]], column: int, line: str) -> None:
+def _add(series: Series, name: str, numbers: dict[str, list[float]], column: int, line: str) -> None:
     pattern = re.compile(re.escape(name).replace(r"\*", "[^/]+"))
     for key, values in numbers.items():
         if pattern.fullmatch(key):
             label = key.rpartition("/")[2] if "*" in name else line
             finite = [(column, value) for value in values if math.isfinite(value)]
             if finite:
-                found.setdefault(label, []).extend(finite)
+                series.setdefault(label, []).extend(finite)
 
 
 def _colours(count: int) -> list[str]:
@@ -228,6 +248,14 @@ def _colours(count: int) -> list[str]:
         return list(COLOURS[:count])
     ramp = colormaps["viridis"].resampled(count + 1)
     return ["#" + "".join(f"{round(255 * part):02x}" for part in ramp(k)[:3]) for k in range(count)]
+
+
+def _is_number(label: str) -> bool:
+    try:
+        float(label)
+    except ValueError:
+        return False
+    return True
 
 
 def _short(label: str, letters: int = 24) -> str:

@@ -9,35 +9,41 @@ from collections.abc import Callable
 from typing import Any
 
 from impasto.studies import named
-from impasto.studies.plan import Axis, Plan, Value
+from impasto.studies.named import single_scale
+from impasto.studies.plan import Axis, StudyPlan, Value
 
 __all__ = ["CLAIMS"]
 
 CAT, ROCKET, WOMAN, CUP = (f"photograph:{name}" for name in ("chelsea", "rocket", "astronaut", "coffee"))
 RELUS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-#: The tutorial counts convolutions from the first to the last: its conv_3 is conv2_1.
+#: PyTorch's tutorial counts convolutions from the first to the last: its conv_3 is conv2_1.
 TUTORIAL = ("conv_1", "conv_2", "conv_3", "conv_4", "conv_5", "conv_1+conv_4")
 
 
-def _renamed(plan: Plan, **fields: Any) -> Plan:
-    return Plan(**plan.model_dump() | fields)
+def _with(plan: StudyPlan, **fields: Any) -> StudyPlan:
+    """A copy with some fields changed."""
+    return StudyPlan(**plan.model_dump() | fields)
 
 
-def content_blocks() -> Plan:
+def _small(size: int, iterations: int) -> dict[str, Any]:
+    return {"size": size, "iterations": [iterations]}
+
+
+def content_blocks() -> StudyPlan:
     """conv1 … conv5 read as the first convolution of each block."""
-    return _renamed(named.layers(CAT, of="content", size=160, iterations=150), name="content-blocks")
+    return _with(named.layers(CAT, of="content", settings=_small(160, 150)), name="content-blocks")
 
 
-def content_tutorial() -> Plan:
+def content_tutorial() -> StudyPlan:
     """The same names read as the tutorial counts them."""
-    plan = named.layers(CAT, of="content", names=TUTORIAL, size=160, iterations=150)
-    return _renamed(plan, name="content-tutorial", title="Content, the tutorial's layers")
+    plan = named.layers(CAT, of="content", names=TUTORIAL, settings=_small(160, 150))
+    return _with(plan, name="content-tutorial", title="Content, the tutorial's layers")
 
 
-def content_freedom() -> Plan:
+def content_freedom() -> StudyPlan:
     """How far two seeds' reconstructions lie apart, by depth: four seeds."""
-    plan = named.layers(CAT, of="content", names=RELUS, seeds=range(4), size=160, iterations=150)
-    return _renamed(
+    plan = named.layers(CAT, of="content", names=RELUS, seeds=range(4), settings=_small(160, 150))
+    return _with(
         plan,
         name="content-freedom",
         title="The deeper the layer, the more freedom",
@@ -45,21 +51,21 @@ def content_freedom() -> Plan:
     )
 
 
-def style_blocks() -> Plan:
+def style_blocks() -> StudyPlan:
     """Textures at each block and all together."""
-    plan = named.layers("painting:facets", of="style", size=160, iterations=150)
+    plan = named.layers("painting:facets", of="style", settings=_small(160, 150))
     charts = ("stroke_px", "style_palette", "style_judge/*", "pair_style/*")
-    return _renamed(plan, name="style-blocks", charts=charts)
+    return _with(plan, name="style-blocks", charts=charts)
 
 
-def style_seeds() -> Plan:
+def style_seeds() -> StudyPlan:
     """Is one seed's texture another's? Six seeds of three styles, all layers."""
     paintings = tuple(f"painting:{name}" for name in ("facets", "wave", "pointillist"))
-    return Plan(
+    return StudyPlan(
         name="style-seeds",
         title="Six seeds of one texture",
         question="Do textures that differ in their seed alone have other strokes?",
-        base=named.base(192, 150, {"init": "noise"}),
+        base=single_scale(_small(192, 150), {"init": "noise"}),
         styles=paintings,
         seeds=tuple(range(6)),
         columns="seed",
@@ -67,18 +73,18 @@ def style_seeds() -> Plan:
     )
 
 
-def style_of() -> Plan:
+def style_of() -> StudyPlan:
     """The deconstructed style."""
-    return named.style_of("painting:swirl", size=192, iterations=150)
+    return named.style_of("painting:swirl", settings=_small(192, 150))
 
 
-def starts() -> Plan:
+def starts() -> StudyPlan:
     """Content against noise on two contents, at two content weights."""
-    plan = named.inits(CAT, "painting:facets", seeds=(0, 1, 2), size=192)
+    plan = named.inits(CAT, "painting:facets", seeds=(0, 1, 2), settings={"size": 192})
     weights = tuple(
         Value(label=f"content weight {w:g}", settings={"content_weight": w}) for w in (0.05, 0.01)
     )
-    return _renamed(
+    return _with(
         plan,
         name="starts",
         contents=(CAT, ROCKET),
@@ -86,14 +92,14 @@ def starts() -> Plan:
     )
 
 
-def optimisers() -> Plan:
+def optimisers() -> StudyPlan:
     """From the content and from noise, two seeds."""
-    plan = named.optimisers(CAT, "painting:facets", seeds=(0, 1), size=160, iterations=160)
-    init = tuple(Value(label=f"from {one}", settings={"init": one}) for one in ("content", "noise"))
-    return _renamed(plan, name="optimisers", vary=(Axis(name="start", values=init), *plan.vary))
+    plan = named.optimisers(CAT, "painting:facets", seeds=(0, 1), settings=_small(160, 160))
+    starts = tuple(Value(label=f"from {init}", settings={"init": init}) for init in ("content", "noise"))
+    return _with(plan, name="optimisers", vary=(Axis(name="start", values=starts), *plan.vary))
 
 
-def nan() -> Plan:
+def nan() -> StudyPlan:
     """The textbook's L-BFGS at the tutorial's units and weights, and Impasto's beside it."""
     kinds_of_loss = {
         "style alone × 1e6": {"style_weight": 1e6, "content_weight": 0.0},
@@ -101,12 +107,12 @@ def nan() -> Plan:
     }
     units = tuple(Value(label=label, settings=settings) for label, settings in kinds_of_loss.items())
     kinds = (Value(label="textbook", painter="textbook", settings={"history": 100}), Value(label="Impasto"))
-    return Plan(
+    return StudyPlan(
         name="nan",
         title="L-BFGS and NaN",
         question="How many of six noises end in a loss that is not finite, explode, or stop early? Units "
         "of neural-style, as in the tutorial.",
-        base=named.base(96, 300, {"init": "noise", "normalisation": "neural-style"}),
+        base=single_scale(_small(96, 300), {"init": "noise", "normalisation": "neural-style"}),
         contents=(CAT,),
         styles=("painting:facets",),
         seeds=tuple(range(6)),
@@ -116,30 +122,32 @@ def nan() -> Plan:
     )
 
 
-def styles() -> Plan:
+def styles() -> StudyPlan:
     """Every painting on two contents, from the content and from noise."""
     from impasto.samples import PAINTINGS
 
     paintings = tuple(f"painting:{name}" for name in PAINTINGS)
-    plan = named.styles((CAT, WOMAN), paintings, inits=("content", "noise"), size=160, iterations=120)
-    return _renamed(plan, name="styles")
+    starts = ("content", "noise")
+    plan = named.styles((CAT, WOMAN), paintings, inits=starts, settings=_small(160, 120))
+    return _with(plan, name="styles")
 
 
-def content_layers() -> Plan:
+def content_layers() -> StudyPlan:
     """block3_conv2 × 0.1 against block4_conv2 × 1, and weights around them."""
-    plan = named.content_layers(WOMAN, "painting:wave", factors=(0.01, 0.1, 1.0), size=192, iterations=150)
-    return _renamed(plan, name="content-layers")
+    factors = (0.01, 0.1, 1.0)
+    plan = named.content_layers(WOMAN, "painting:wave", factors=factors, settings=_small(192, 150))
+    return _with(plan, name="content-layers")
 
 
-def small_part() -> Plan:
+def small_part() -> StudyPlan:
     """A motif that covers little of the style picture."""
     shares = (0.03, 0.1, 0.25, 0.5, 1.0)
-    return Plan(
+    return StudyPlan(
         name="small-part",
         title="A small part of the style",
         question="A mosaic set into a picture of waves: how much of the result is mosaic when it covers "
         "3 % of the style picture, and how much when it covers all?",
-        base=named.base(192, 150),
+        base=single_scale(_small(192, 150)),
         contents=(CAT,),
         styles=tuple(f"inset:mosaic:wave:{share:g}" for share in shares),
         references=("painting:mosaic", "painting:wave"),
@@ -148,13 +156,13 @@ def small_part() -> Plan:
     )
 
 
-def weights() -> Plan:
+def weights() -> StudyPlan:
     """Content weight × style weight."""
-    return named.weights(CUP, "painting:swirl", size=160, iterations=120)
+    return named.weights(CUP, "painting:swirl", settings=_small(160, 120))
 
 
 #: name of the folder → builder, in the order of the page.
-CLAIMS: dict[str, Callable[[], Plan]] = {
+CLAIMS: dict[str, Callable[[], StudyPlan]] = {
     "content-blocks": content_blocks,
     "content-tutorial": content_tutorial,
     "content-freedom": content_freedom,

@@ -1,14 +1,14 @@
-"""Who judges the results: an encoder that was not optimised.
+"""The judge: the encoder that measures the results, which is not the one that they were painted with.
 
-A picture that was optimised under a network fits that network, partly by tricks that no other sees.
-So its style is measured under another one:
+A picture that was optimised under a network fits it better than any other network: some of the changes affect
+its features alone. So the style is measured under another one:
 
-- ``vgg19-original`` or ``vgg19`` where their weights are given: the field's own yardstick.
+- ``vgg19-original`` or ``vgg19`` where their weights are given: the usual reference.
 - ``compact`` for pictures painted with a VGG-19.
-- ``random`` else: VGG's shape with random weights from a fixed seed. Untrained filters describe texture
-  well enough to synthesise it (Ustyuzhaninov et al. 2016, He et al. 2016), and nothing was ever painted
-  under them. Every filter sums to zero, so that an even grey gives nothing: what is compared is
-  patterns and colours, not brightness. How well it agrees with VGG-19 is measured in docs/studies.md.
+- ``random`` otherwise: VGG's shape with random weights from a fixed seed. Untrained filters describe texture
+  well enough to synthesise it (Ustyuzhaninov et al. 2016, He et al. 2016), and no picture is optimised
+  under them. Every filter sums to zero, so that an even grey has features of zero: patterns and
+  colours are compared, not brightness. How well it agrees with VGG-19 is measured in docs/studies.md.
 """
 
 from __future__ import annotations
@@ -22,15 +22,23 @@ from pathlib import Path
 import torch
 
 from impasto.errors import RecipeError
-from impasto.networks.encoder import CENTRED, ENCODERS, Encoder, load_encoder
+from impasto.networks.encoder import CENTRED, Encoder
 from impasto.networks.layers import CONVS
+from impasto.networks.registry import ENCODERS, load_encoder
 from impasto.networks.weights import embedded
 
-__all__ = ["JUDGED", "JUDGES", "Judge", "choose", "encoder_digest", "load", "random_vgg"]
+__all__ = ["DESCRIPTIONS", "JUDGED", "JUDGES", "Judge", "choose", "encoder_digest", "load", "random_vgg"]
 
 #: Layers that measurements are taken at: the first of each block, as far as the encoder goes.
 JUDGED = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 JUDGES = ("auto", "random", *ENCODERS)
+#: Judge → what a report says of it.
+DESCRIPTIONS = {
+    "random": "an untrained network of VGG's shape, which no picture is optimised under",
+    "compact": "Impasto's own small encoder, which these pictures were not optimised under",
+    "vgg19": "VGG-19 with PyTorch's weights",
+    "vgg19-original": "VGG-19 with Oxford's weights",
+}
 CHANNELS = (32, 64, 128, 128, 128)
 
 

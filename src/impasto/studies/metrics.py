@@ -1,7 +1,7 @@
 """Measurements of a finished picture, kept apart from the losses it was painted with.
 
-Pictures are (1, 3, H, W), float32, sRGB, [0, 1]. None of these functions is ever minimised: a loss that is
-its own judge can only say that the optimiser worked.
+Pictures are (1, 3, H, W), float32, sRGB, [0, 1]. None of these functions is ever minimised: measured by its
+own loss, a picture only shows that the optimiser worked.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from skimage.color import rgb2lab
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from impasto.losses.statistics import gram
@@ -28,10 +29,10 @@ __all__ = [
     "palette_distance",
     "pattern_distances",
     "psnr",
-    "seen",
     "ssim",
     "stroke_width",
     "style_distances",
+    "usable_layers",
 ]
 
 #: Rec. 709 weights of the (gamma-encoded) channels: luma, all that structure and edges are read from.
@@ -45,8 +46,10 @@ def luma(picture: Tensor) -> Tensor:
 
 def psnr(a: Tensor, b: Tensor) -> float:
     """Peak signal-to-noise ratio of two pictures in dB over all channels; infinite if they are equal."""
-    error = float((a - b).double().square().mean())
-    return math.inf if error == 0 else -10.0 * math.log10(error)
+    if torch.equal(a, b):
+        return math.inf
+    x, y = (picture.double().numpy() for picture in (a, b))
+    return float(peak_signal_noise_ratio(x, y, data_range=1.0))  # type: ignore[no-untyped-call]
 
 
 def ssim(a: Tensor, b: Tensor) -> float:
@@ -57,15 +60,9 @@ def ssim(a: Tensor, b: Tensor) -> float:
     """
     if min(a.shape[-2:]) < 11:
         return math.nan
-    x, y = luma(a).double(), luma(b).double()
-    mean_x, mean_y = _blur(x, 1.5, 5), _blur(y, 1.5, 5)
-    var_x, var_y = _blur(x * x, 1.5, 5) - mean_x**2, _blur(y * y, 1.5, 5) - mean_y**2
-    cov = _blur(x * y, 1.5, 5) - mean_x * mean_y
-    c1, c2 = 0.01**2, 0.03**2
-    local = ((2 * mean_x * mean_y + c1) * (2 * cov + c2)) / (
-        (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
-    )
-    return float(local.mean())
+    x, y = (luma(picture).double()[0, 0].numpy() for picture in (a, b))
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
+    return float(structural_similarity(x, y, **options))  # type: ignore[no-untyped-call]
 
 
 def _blur(plane: Tensor, sigma: float, radius: int) -> Tensor:
@@ -76,13 +73,13 @@ def _blur(plane: Tensor, sigma: float, radius: int) -> Tensor:
 
 
 def edge_agreement(a: Tensor, b: Tensor) -> float:
-    """Correlation of the two pictures' edge strength in [-1, 1]: do edges stand where edges stood?
+    """Correlation of the two pictures' edge strength in [-1, 1]: are there edges where the other has them?
 
     Sobel gradients of luma, blurred by a hundredth of the long side, so that an outline moved by a brush's
     width still counts. 0 where one of the pictures has no edges at all.
     """
     sigma = max(a.shape[-2:]) / 100.0
-    x, y = (_edges(one, sigma) for one in (a, b))
+    x, y = (_edges(picture, sigma) for picture in (a, b))
     x, y = x - x.mean(), y - y.mean()
     scale = float(x.norm() * y.norm())
     return float((x * y).sum()) / scale if scale > 1e-12 else 0.0
@@ -105,8 +102,9 @@ def grain(picture: Tensor, style: Tensor) -> float:
     """
     height, width = style.shape[-2:]
     size = fit(height, width, min(max(height, width), max(picture.shape[-2:])))
-    own, theirs = float(_finest(picture).mean()), float(_finest(resample(style, size)).mean())
-    return own / theirs if theirs > 1e-12 else (math.inf if own > 1e-12 else 1.0)
+    detail = float(_finest(picture).mean())
+    style_detail = float(_finest(resample(style, size)).mean())
+    return detail / style_detail if style_detail > 1e-12 else (math.inf if detail > 1e-12 else 1.0)
 
 
 def grain_where_smooth(picture: Tensor, content: Tensor, *, share: float = 0.25) -> float:
@@ -135,7 +133,7 @@ def _finest(picture: Tensor) -> Tensor:
 
 
 def palette_distance(a: Tensor, b: Tensor, *, directions: int = 32, quantiles: int = 256) -> float:
-    """How far one picture's colours are from the other's, wherever they stand: ΔE, 0 for equal palettes.
+    """How far one picture's colours are from the other's, wherever they are: ΔE, 0 for equal palettes.
 
     Sliced Wasserstein-1 distance of the two clouds of CIELAB colours (Rabin et al. 2011): the mean, over
     fixed directions, of the distance between the sorted projections.
@@ -143,7 +141,7 @@ def palette_distance(a: Tensor, b: Tensor, *, directions: int = 32, quantiles: i
     axes = np.random.RandomState(0).standard_normal((3, directions))
     axes /= np.linalg.norm(axes, axis=0)
     at = (np.arange(quantiles) + 0.5) / quantiles
-    x, y = (np.quantile(_lab(one) @ axes, at, axis=0) for one in (a, b))  # (quantiles, directions)
+    x, y = (np.quantile(_lab(picture) @ axes, at, axis=0) for picture in (a, b))  # (quantiles, directions)
     return float(np.abs(x - y).mean())
 
 
@@ -161,8 +159,8 @@ def pattern_distances(
 
     Both ways (Simakov et al. 2008, "bidirectional similarity"): patches of ``sides`` pixels, seen as 8×8 of
     colour less their mean, are laid on the other picture's most similar patch; what remains of their energy
-    is counted, as a share. 0: all of it stands there; 1: nothing like it. Palettes do not enter, and even
-    areas count for as little as they hold. The style is looked at as large as the picture at most.
+    is counted, as a share. 0: all of it is there; 1: nothing like it. Palettes do not count, and even areas
+    count as little as their energy. The style is at most as large as the picture when it is compared.
 
     Args:
         count: how many patches of a picture are looked for, evenly spread.
@@ -171,7 +169,7 @@ def pattern_distances(
     style = resample(style, fit(height, width, min(max(height, width), max(picture.shape[-2:]))))
     missing, foreign = [], []
     for side in sides:
-        a, b = (_patterns(one, side) for one in (picture, style))
+        a, b = (_patterns(image, side) for image in (picture, style))
         missing.append(_unexplained(b[:: max(1, len(b) // count)], a))
         foreign.append(_unexplained(a[:: max(1, len(a) // count)], b))
     return math.fsum(missing) / len(sides), math.fsum(foreign) / len(sides)
@@ -181,16 +179,16 @@ def _patterns(picture: Tensor, side: int) -> Tensor:
     """(n, 192): every patch of ``side`` pixels, less its mean colour, as 8×8."""
     small = F.avg_pool2d(picture, max(1, side // 8))
     patches = F.unfold(small, min(8, *small.shape[-2:]))[0].T.unflatten(1, (3, -1))
-    found: Tensor = (patches - patches.mean(2, keepdim=True)).flatten(1)
-    return found
+    centred: Tensor = (patches - patches.mean(2, keepdim=True)).flatten(1)
+    return centred
 
 
 def _unexplained(wanted: Tensor, bank: Tensor) -> float:
     """Share of the wanted patches' energy that their nearest patch of the bank does not have."""
     norms = bank.square().sum(1)
     left = [
-        (some.square().sum(1) + (norms - 2.0 * some @ bank.T).amin(1)).clamp_min(0.0)
-        for some in wanted.split(128)
+        (chunk.square().sum(1) + (norms - 2.0 * chunk @ bank.T).amin(1)).clamp_min(0.0)
+        for chunk in wanted.split(128)
     ]
     energy = float(wanted.square().sum())
     return float(torch.cat(left).sum()) / energy if energy > 1e-9 else 0.0
@@ -227,16 +225,16 @@ def _half_width(correlation: NDArray[np.float64]) -> float:
     return float(i - 1 + (mean[i - 1] - 0.5) / (mean[i - 1] - mean[i]))
 
 
-def seen(encoder: Encoder, layers: tuple[str, ...], *pictures: Tensor) -> tuple[str, ...]:
+def usable_layers(encoder: Encoder, layers: tuple[str, ...], *pictures: Tensor) -> tuple[str, ...]:
     """Those of ``layers`` that the encoder has and that all the pictures are large enough for."""
-    short = min(min(one.shape[-2:]) for one in pictures)
-    return tuple(one for one in layers if one in encoder.layers and geometry(one).stride <= short)
+    shortest = min(min(picture.shape[-2:]) for picture in pictures)
+    return tuple(layer for layer in layers if layer in encoder.layers and geometry(layer).stride <= shortest)
 
 
 @torch.no_grad()
 def feature_distances(encoder: Encoder, a: Tensor, b: Tensor, layers: tuple[str, ...]) -> dict[str, float]:
     """Layer → ‖F(a) − F(b)‖² / ‖F(b)‖², without unit; 0 for equal features. Pictures of the same size."""
-    layers = seen(encoder, layers, a, b)
+    layers = usable_layers(encoder, layers, a, b)
     x, y = encoder(a, layers), encoder(b, layers)
     return {layer: _relative(x[layer], y[layer]) for layer in layers}
 
@@ -244,7 +242,7 @@ def feature_distances(encoder: Encoder, a: Tensor, b: Tensor, layers: tuple[str,
 @torch.no_grad()
 def style_distances(encoder: Encoder, a: Tensor, b: Tensor, layers: tuple[str, ...]) -> dict[str, float]:
     """Layer → ‖G(a) − G(b)‖² / ‖G(b)‖² of Gram matrices averaged over positions; pictures of any size."""
-    layers = seen(encoder, layers, a, b)
+    layers = usable_layers(encoder, layers, a, b)
     x, y = encoder(a, layers), encoder(b, layers)
     return {layer: _relative(gram(x[layer]), gram(y[layer])) for layer in layers}
 

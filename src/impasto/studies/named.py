@@ -1,27 +1,30 @@
-"""The studies that have a command: a plan from a few words, and the reason for each choice.
+"""The ready-made studies: a plan from a few words, and the reason for each choice.
 
-All of them paint at one scale (``coarsest`` = size), as Gatys et al. did and as the report did: losses of
-two sizes cannot be drawn as one curve. Without a margin, so that what is measured is all that was painted;
-and in float32, so that numbers do not depend on the processor.
+All of them paint at one scale (``coarsest`` = ``size``), as Gatys et al. did: losses at two sizes cannot be
+drawn as one curve. Without a margin, so that all that was painted is measured; in float32, so that numbers do
+not depend on the processor; and to the last iteration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from impasto.errors import RecipeError
 from impasto.networks.layers import canonical_layer
 from impasto.recipe import Recipe
-from impasto.studies.plan import Axis, Plan, Value
+from impasto.studies.plan import Axis, StudyPlan, Value
 
 __all__ = [
-    "NAMED",
+    "DEFAULTS",
+    "DEFAULT_LAYERS",
+    "SHARED",
     "content_layers",
     "cumulated",
     "inits",
     "layers",
     "optimisers",
+    "single_scale",
     "style_of",
     "styles",
     "weights",
@@ -29,20 +32,32 @@ __all__ = [
 
 Settings = Mapping[str, Any]
 
-#: Convolutions that the report and the lecture name by their block.
+SHARED: Settings = {"tolerance": 0.0, "precision": "float32", "margin": 0}
+#: Name of the study → its settings beside the shared ones.
+DEFAULTS: dict[str, Settings] = {
+    "layers": {"size": 192, "iterations": (200,), "init": "noise"},
+    "inits": {"size": 256, "iterations": (300,)},
+    "weights": {"size": 192, "iterations": (150,)},
+    "content-layers": {"size": 256, "iterations": (200,)},
+    "styles": {"size": 256, "iterations": (200,)},
+    "style-of": {"size": 256, "iterations": (200,), "init": "noise"},
+    "optimisers": {"size": 192, "iterations": (250,)},
+}
+
+#: Convolutions that courses and lectures name by their block.
 BLOCKS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 DEFAULT_LAYERS = (*BLOCKS, "conv1_1+conv4_1", "+".join(BLOCKS))
 CONTENT, STYLE = "photograph:chelsea", "painting:wave"
 
 
-def base(size: int, iterations: int, settings: Settings | None = None) -> dict[str, Any]:
-    """What all studies share: one scale, no margin, float32, all iterations; ``settings`` go over it."""
-    given = dict(settings or {})
-    whole = given.get("size", size)
-    shared = {
-        "size": whole, "iterations": [iterations], "tolerance": 0.0, "precision": "float32", "margin": 0,
-    }  # fmt: skip
-    return shared | ({} if whole == "original" else {"coarsest": whole}) | given
+def single_scale(*settings: Settings) -> dict[str, Any]:
+    """The shared settings and over them ``settings``; at one scale unless they say otherwise."""
+    merged = dict(SHARED)
+    for overriding in settings:
+        merged |= overriding
+    if isinstance(merged.get("size"), int):
+        merged.setdefault("coarsest", merged["size"])
+    return merged
 
 
 def layers(
@@ -51,15 +66,14 @@ def layers(
     of: str = "content",
     names: Sequence[str] = DEFAULT_LAYERS,
     seeds: Sequence[int] = (0, 1, 2),
-    size: int = 192,
-    iterations: int = 200,
     settings: Settings | None = None,
-) -> Plan:
-    """Each layer alone and several cumulated, from the same noise.
+) -> StudyPlan:
+    """Each layer alone and several together, from the same noise.
 
     Args:
         of: ``content`` reconstructs ``picture``, ``style`` makes a texture of it.
         names: layers, several joined by +: ``conv1_1+conv4_1``.
+        settings: of the recipe, over the study's own.
     """
     content = of == "content"
     if of not in ("content", "style"):
@@ -70,24 +84,24 @@ def layers(
         if content
         else "What does each layer know of the style? A texture from noise by its style loss alone."
     )
-    return Plan(
+    return StudyPlan(
         name=f"layers-{of}",
         title="Content, layer by layer" if content else "Style, layer by layer",
         question=question,
-        base=base(size, iterations, {"init": "noise"} | dict(settings or {})),
+        base=single_scale(DEFAULTS["layers"], settings or {}),
         contents=(picture,) if content else (),
         styles=() if content else (picture,),
         seeds=tuple(seeds),
-        vary=(Axis(name="layers", values=tuple(_at(f"{of}_layers", name) for name in names)),),
+        vary=(Axis(name="layers", values=tuple(_at_layers(f"{of}_layers", name) for name in names)),),
         columns="layers",
     )
 
 
-def _at(field: str, names: str) -> Value:
-    """One point on an axis of layers: ``conv1_1+conv4_1``; a long sum is labelled by its ends."""
-    found = [canonical_layer(name) for name in names.split("+")]
-    label = "+".join(found) if len(found) < 4 else f"{found[0]}…{found[-1]}"
-    return Value(label=label, settings={field: found})
+def _at_layers(setting: str, names: str) -> Value:
+    """A point on an axis of layers: ``conv1_1+conv4_1``. A long sum is labelled by its ends."""
+    chosen = [canonical_layer(name) for name in names.split("+")]
+    label = "+".join(chosen) if len(chosen) < 4 else f"{chosen[0]}…{chosen[-1]}"
+    return Value(label=label, settings={setting: chosen})
 
 
 def cumulated(names: Sequence[str]) -> tuple[str, ...]:
@@ -95,29 +109,25 @@ def cumulated(names: Sequence[str]) -> tuple[str, ...]:
     return tuple("+".join(names[: k + 1]) for k in range(len(names)))
 
 
-def style_of(
-    style: str, *, seed: int = 0, size: int = 256, iterations: int = 200, settings: Settings | None = None
-) -> Plan:
-    """The deconstructed style: its texture at every depth, each layer alone and all up to it (Gatys 2015)."""
+def style_of(style: str, *, seed: int = 0, settings: Settings | None = None) -> StudyPlan:
+    """The style taken apart: its texture from each layer alone and from all layers up to it (Gatys 2015).
+
+    "Only relu3_1" and "up to relu3_1" are points on one axis, because a plan combines its axes freely.
+    """
     names = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    depth = tuple(_at("style_layers", name) for name in names)
-    up_to = tuple(
-        Value(label=value.label, settings={"style_layers": list(names[: k + 1])})
-        for k, value in enumerate(depth)
-    )
-    # The two rows have the same labels and other settings, so that they are two axes of one plan:
-    # "depth" picks the column, "which" the layers, and a plan's axes are independent. Hence one axis.
-    values = tuple(Value(label=f"only {one.label}", settings=one.settings) for one in depth) + tuple(
-        Value(label=f"up to {one.label}", settings=one.settings) for one in up_to[1:]
-    )
-    return Plan(
+    alone = [Value(label=f"only {name}", settings={"style_layers": [name]}) for name in names]
+    up_to = [
+        Value(label=f"up to {name}", settings={"style_layers": list(names[: k + 1])})
+        for k, name in enumerate(names)
+    ]
+    return StudyPlan(
         name="style-of",
         title="The style, taken apart",
         question="What does the style look like to each layer alone, and to all layers down to a depth?",
-        base=base(size, iterations, {"init": "noise"} | dict(settings or {})),
+        base=single_scale(DEFAULTS["style-of"], settings or {}),
         styles=(style,),
         seeds=(seed,),
-        vary=(Axis(name="depth", values=values),),
+        vary=(Axis(name="depth", values=(*alone, *up_to[1:])),),  # the first of both is the same
         columns="depth",
         charts=("style_judge/*", "style_palette", "stroke_px", "evaluations_to_settle"),
     )
@@ -128,19 +138,17 @@ def inits(
     style: str = STYLE,
     *,
     seeds: Sequence[int] = (0, 1, 2, 3),
-    size: int = 256,
-    iterations: int = 300,
     settings: Settings | None = None,
-) -> Plan:
-    """Content start against several noise starts, at equal steps."""
+) -> StudyPlan:
+    """A start from the content against several starts from noise, after the same number of iterations."""
     starts = [Value(label="content", settings={"init": "content"})]
     starts += [Value(label=f"noise, seed {seed}", settings={"init": "noise", "seed": seed}) for seed in seeds]
-    return Plan(
+    return StudyPlan(
         name="inits",
         title="Where to start: the content or noise",
-        question="Does noise need more evaluations to come as far, does it end at another picture, and where "
+        question="Does noise need more iterations to come as far, does it end at another picture, and where "
         "does a part of the content never appear?",
-        base=base(size, iterations, settings),
+        base=single_scale(DEFAULTS["inits"], settings or {}),
         contents=(content,),
         styles=(style,),
         vary=(Axis(name="start", values=tuple(starts)),),
@@ -163,19 +171,21 @@ def weights(
     x: tuple[str, Sequence[Any]] = ("content_weight", (0.005, 0.02, 0.08, 0.32)),
     y: tuple[str, Sequence[Any]] = ("style_weight", (0.1, 1.0, 10.0)),
     seed: int = 0,
-    size: int = 192,
-    iterations: int = 150,
     settings: Settings | None = None,
-) -> Plan:
-    """A grid of any two settings. Only the ratio of content and style weight counts: diagonals are alike."""
+) -> StudyPlan:
+    """A grid of any two settings. Of the two weights only the ratio counts: diagonals are alike.
+
+    Args:
+        x, y: setting and its values, along the columns and down the rows.
+    """
     for name, _ in (x, y):
         if name not in Recipe.model_fields:
             raise RecipeError(f"unknown setting {name!r}", f"possible are {', '.join(Recipe.model_fields)}")
-    return Plan(
+    return StudyPlan(
         name="weights",
         title=f"{x[0].replace('_', ' ').capitalize()} × {y[0].replace('_', ' ')}",
         question="How much of the content and how much of the style is left for each pair of settings?",
-        base=base(size, iterations, settings),
+        base=single_scale(DEFAULTS["weights"], settings or {}),
         contents=(content,),
         styles=(style,),
         seeds=(seed,),
@@ -192,33 +202,28 @@ def content_layers(
     names: Sequence[str] = ("relu2_2", "relu3_2", "relu4_2", "relu5_1"),
     factors: Sequence[float] = (0.1, 1.0),
     seed: int = 0,
-    size: int = 256,
-    iterations: int = 200,
     settings: Settings | None = None,
-) -> Plan:
-    """The thread's question: block3_conv2 with 0.1 against block4_conv2 with 1, and the rest.
+) -> StudyPlan:
+    """The content loss at one layer or another: block3_conv2 with 0.1 against block4_conv2 with 1, and so on.
 
-    The factors are of the recipe's content weight, whatever that is.
+    Args:
+        factors: of the recipe's content weight, whatever that is.
     """
-    full = float((settings or {}).get("content_weight", 1.0))
-    given = [canonical_layer(name) for name in names]
-    return Plan(
+    weight = float((settings or {}).get("content_weight", 1.0))
+    scaled = tuple(
+        Value(label=f"content × {factor:g}", settings={"content_weight": weight * factor})
+        for factor in factors
+    )
+    at_layer = tuple(_at_layers("content_layers", canonical_layer(name)) for name in names)
+    return StudyPlan(
         name="content-layers",
         title="Which layer holds the content",
         question="A deeper content layer leaves more freedom: how much more, and what does its weight do?",
-        base=base(size, iterations, settings),
+        base=single_scale(DEFAULTS["content-layers"], settings or {}),
         contents=(content,),
         styles=(style,),
         seeds=(seed,),
-        vary=(
-            Axis(
-                name="factor",
-                values=tuple(
-                    Value(label=f"content × {f:g}", settings={"content_weight": full * f}) for f in factors
-                ),
-            ),
-            Axis(name="layer", values=tuple(_at("content_layers", name) for name in given)),
-        ),
+        vary=(Axis(name="factor", values=scaled), Axis(name="layer", values=at_layer)),
         columns="layer",
         charts=("content_ssim", "content_edges", "content_judge", "style_judge"),
     )
@@ -230,18 +235,16 @@ def styles(
     *,
     inits: Sequence[str] = ("content",),
     seed: int = 0,
-    size: int = 256,
-    iterations: int = 200,
     settings: Settings | None = None,
-) -> Plan:
-    """Contents × styles, and which styles are reached in fewer evaluations."""
-    starts = tuple(Value(label=f"from {one}", settings={"init": one}) for one in inits)
-    return Plan(
+) -> StudyPlan:
+    """Contents × styles, and which styles are reached in fewer iterations."""
+    starts = tuple(Value(label=f"from {init}", settings={"init": init}) for init in inits)
+    return StudyPlan(
         name="styles",
         title="Contents × styles",
-        question="Which styles are reached in fewer evaluations? A cell has settled when nine tenths of its "
+        question="Which styles are reached in fewer iterations? A cell has settled when nine tenths of its "
         "loss's fall, on a log scale, are behind it.",
-        base=base(size, iterations, settings),
+        base=single_scale(DEFAULTS["styles"], settings or {}),
         contents=tuple(contents),
         styles=tuple(pictures),
         seeds=(seed,),
@@ -251,8 +254,8 @@ def styles(
     )
 
 
-#: Optimisers and the settings that people argue about; the textbook rows are PyTorch's L-BFGS as the
-#: tutorial drives it, in the units that the tutorial's weights make of the same loss.
+#: Optimisers and the settings that people argue about. The textbook rows are PyTorch's L-BFGS as its tutorial
+#: drives it, in the units that the tutorial's weights make of the same loss.
 OPTIMISERS: tuple[tuple[str, Settings, str], ...] = (
     ("L-BFGS, 5 remembered", {"optimiser": "lbfgs", "history": 5}, "impasto"),
     ("L-BFGS, 20", {"optimiser": "lbfgs", "history": 20}, "impasto"),
@@ -270,20 +273,18 @@ def optimisers(
     *,
     init: str = "content",
     seeds: Sequence[int] = (0,),
-    size: int = 192,
-    iterations: int = 250,
     settings: Settings | None = None,
-) -> Plan:
-    """Loss against evaluations and seconds, and how often something was not finite."""
+) -> StudyPlan:
+    """Loss against iterations and seconds, and how often something was not finite."""
     values = tuple(
-        Value(label=label, settings=dict(given), painter=painter) for label, given, painter in OPTIMISERS
+        Value(label=label, settings=dict(options), painter=painter) for label, options, painter in OPTIMISERS
     )
-    return Plan(
+    return StudyPlan(
         name="optimisers",
         title="L-BFGS, Adam and the textbook",
-        question="Which optimiser comes farthest in the same number of evaluations, which in the same time, "
+        question="Which optimiser comes farthest in the same number of iterations, which in the same time, "
         "and which fails?",
-        base=base(size, iterations, {"init": init} | dict(settings or {})),
+        base=single_scale(DEFAULTS["optimisers"], {"init": init}, settings or {}),
         contents=(content,),
         styles=(style,),
         seeds=tuple(seeds),
@@ -291,15 +292,3 @@ def optimisers(
         columns="optimiser",
         charts=("loss", "evaluations_to_equal_loss", "style_judge", "content_ssim"),
     )
-
-
-#: name of the command → builder.
-NAMED: dict[str, Callable[..., Plan]] = {
-    "layers": layers,
-    "inits": inits,
-    "weights": weights,
-    "content-layers": content_layers,
-    "styles": styles,
-    "style-of": style_of,
-    "optimisers": optimisers,
-}

@@ -23,25 +23,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from impasto.errors import RecipeError
-from impasto.recipe import Recipe
+from impasto.errors import RecipeError, require_extra
+from impasto.recipe import DEFAULT_SIZE, Recipe
 from impasto.validation import Validated
 
-__all__ = ["Axis", "Cell", "Painter", "Plan", "Value"]
+__all__ = ["Axis", "Painter", "StudyCell", "StudyPlan", "Value", "with_axis"]
 
 Painter = Literal["impasto", "textbook"]
 
-#: More cells than this are a slip of the hand: at ten seconds each they are half a day.
-MOST_CELLS = 5000
+#: More cells than this are a mistake: at ten seconds each they take half a day.
+MAX_CELLS = 5000
 
 #: Labels that are not from ``vary``, in the order of a cell's coordinates.
 CONTENT, STYLE, SEED = "content", "style", "seed"
 
-#: Columns of a study's results that no axis may be called like.
-COLUMNS = {
+#: Columns of a study's results; no axis may have one of these names.
+RESERVED_NAMES = {
     "study", "cell", "status", "error", "painter", "evaluations", "seconds", "threads", "events",
     "non_finite", "loss", "judge",
 }  # fmt: skip
@@ -79,17 +78,17 @@ class Axis(BaseModel):
         for label in labels:
             if labels.count(label) > 1:
                 raise RecipeError(f"axis {self.name!r} has {label!r} twice", "each value once")
-        if self.name in COLUMNS or "/" in self.name:
+        if self.name in RESERVED_NAMES or "/" in self.name:
             raise RecipeError(
                 f"an axis called {self.name!r}",
-                f"none of {', '.join(sorted(COLUMNS))}, and no /",
+                f"none of {', '.join(sorted(RESERVED_NAMES))}, and no /",
                 "rename it",
             )
         return self
 
 
 @dataclass(frozen=True)
-class Cell:
+class StudyCell:
     """One run of a study.
 
     Attributes:
@@ -106,7 +105,7 @@ class Cell:
     painter: Painter
 
 
-class Plan(Validated):
+class StudyPlan(Validated):
     """A study. Unknown names, wrong settings and empty axes raise ``RecipeError``."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$", description="Of the study's folder.")
@@ -130,7 +129,7 @@ class Plan(Validated):
     @field_validator("vary", mode="before")
     @classmethod
     def _axes(cls, vary: Any) -> Any:
-        """``{axis: [values]}`` as a hand writes it."""
+        """``{axis: [values]}`` as people write it."""
         if not isinstance(vary, Mapping):
             return vary
         return tuple(
@@ -143,18 +142,18 @@ class Plan(Validated):
         return (value,) if isinstance(value, (str, int)) else value
 
     @model_validator(mode="after")
-    def _sound(self) -> Plan:
+    def _consistent(self) -> StudyPlan:
         if not (self.contents or self.styles):
             raise RecipeError("a study without pictures", "contents, styles or both")
         for kind, items in (("contents", self.contents), ("styles", self.styles), ("seeds", self.seeds)):
             if len(set(items)) < len(items):
-                raise RecipeError(f"the same one twice in {kind}", "each once")
+                raise RecipeError(f"the same entry twice in {kind}", "each once")
         if self.columns is not None and self.columns not in self.axes:
             raise RecipeError(
                 f"columns: {self.columns!r}", f"one of {', '.join(self.axes)}", "or leave it out"
             )
-        if (count := len(self.contents or "x") * len(self.styles or "x") * self._settings_count) > MOST_CELLS:
-            raise RecipeError(f"a study of {count} cells", f"at most {MOST_CELLS}", "vary less at a time")
+        if (count := len(self.contents or "x") * len(self.styles or "x") * self._settings_count) > MAX_CELLS:
+            raise RecipeError(f"a study of {count} cells", f"at most {MAX_CELLS}", "vary less at a time")
         self.cells()
         return self
 
@@ -169,10 +168,10 @@ class Plan(Validated):
     @property
     def axes(self) -> dict[str, tuple[str, ...]]:
         """Axis → labels, in the order of a cell's coordinates; single-valued ones included."""
-        found = {CONTENT: _labels(self.contents), STYLE: _labels(self.styles)}
-        found |= {axis.name: tuple(value.label for value in axis.values) for axis in self.vary}
-        found[SEED] = tuple(str(seed) for seed in self.seeds)
-        return {name: labels for name, labels in found.items() if labels}
+        axes = {CONTENT: _labels(self.contents), STYLE: _labels(self.styles)}
+        axes |= {axis.name: tuple(value.label for value in axis.values) for axis in self.vary}
+        axes[SEED] = tuple(str(seed) for seed in self.seeds)
+        return {name: labels for name, labels in axes.items() if labels}
 
     @property
     def column_axis(self) -> str:
@@ -189,15 +188,15 @@ class Plan(Validated):
         return tuple(n for n, labels in self.axes.items() if len(labels) > 1 and n != self.column_axis)
 
     # -- cells -------------------------------------------------------------------------------------------
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[StudyCell]:
         """Every combination, the last axis fastest. Raises ``RecipeError`` for settings that do not fit."""
         axes = self.axes
         contents = zip(axes.get(CONTENT, ("",)), self.contents or (None,), strict=True)
         styles = zip(axes.get(STYLE, ("",)), self.styles or (None,), strict=True)
-        chosen = list(itertools.product(*(axis.values for axis in self.vary)))
+        combinations = list(itertools.product(*(axis.values for axis in self.vary)))
         return [
             self._cell(content, style, values, seed)
-            for content, style, values, seed in itertools.product(contents, styles, chosen, self.seeds)
+            for content, style, values, seed in itertools.product(contents, styles, combinations, self.seeds)
         ]
 
     def _cell(
@@ -206,19 +205,19 @@ class Plan(Validated):
         style: tuple[str, str | None],
         values: Sequence[Value],
         seed: int,
-    ) -> Cell:
-        where = {CONTENT: content[0], STYLE: style[0]}
-        where |= {axis.name: value.label for axis, value in zip(self.vary, values, strict=True)}
-        where[SEED] = str(seed)
+    ) -> StudyCell:
+        labels = {CONTENT: content[0], STYLE: style[0]}
+        labels |= {axis.name: value.label for axis, value in zip(self.vary, values, strict=True)}
+        labels[SEED] = str(seed)
         recipe = self._recipe(values, seed, content[1], style[1])
         painter: Painter = next((v.painter for v in values if v.painter != "impasto"), "impasto")
-        labels = {name: label for name, label in where.items() if label}
+        coordinates = {name: label for name, label in labels.items() if label}
         canvas = None if self.canvas is None else (self.canvas[1], self.canvas[0])
-        return Cell(labels, recipe, content[1], style[1], canvas, painter)
+        return StudyCell(coordinates, recipe, content[1], style[1], canvas, painter)
 
     def _recipe(self, values: Sequence[Value], seed: int, content: str | None, style: str | None) -> Recipe:
-        settings: dict[str, Any] = self.base | {"seed": seed}
-        # What is not there cannot be asked for.
+        settings: dict[str, Any] = {"size": DEFAULT_SIZE} | self.base | {"seed": seed}
+        # Without a picture there is no loss of it.
         settings |= {} if content else {"content_weight": 0.0}
         settings |= {} if style else {"style_weight": 0.0}
         if content is None and settings.get("init", "content") == "content":
@@ -231,37 +230,45 @@ class Plan(Validated):
     def to_yaml(self) -> str:
         """The plan as :meth:`from_yaml` reads it, settings at their defaults left out."""
         data = self.model_dump(mode="json", exclude_defaults=True, exclude={"vary"})
-        data["vary"] = {axis.name: [_written(value) for value in axis.values] for axis in self.vary}
+        data["vary"] = {axis.name: [_as_yaml(value) for value in axis.values] for axis in self.vary}
         if not self.vary:
             del data["vary"]
-        return str(yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100))
+        return str(_yaml().safe_dump(data, sort_keys=False, allow_unicode=True, width=100))
 
     @classmethod
-    def from_yaml(cls, text: str, *, beside: Path | None = None) -> Plan:
-        """Read a plan; relative paths in it are taken from the folder ``beside``."""
+    def from_yaml(cls, text: str, *, folder: Path | None = None) -> StudyPlan:
+        """Read a plan; relative paths in it are taken from ``folder``."""
+        yaml = _yaml()
         try:
             data = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise RecipeError(f"the plan is not YAML: {error}", "see docs/studies.md") from None
         if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
             raise RecipeError("the plan is not a mapping", "name:, contents:, vary: … as in docs/studies.md")
-        if beside is not None:
+        if folder is not None:
             for kind in ("contents", "styles", "references"):
                 if isinstance(listed := data.get(kind, ()), (str, list)):
-                    data[kind] = [
-                        _beside(one, beside) for one in ([listed] if isinstance(listed, str) else listed)
-                    ]
+                    specs = [listed] if isinstance(listed, str) else listed
+                    data[kind] = [_resolved(spec, folder) for spec in specs]
         return cls(**data)
 
     @classmethod
-    def read(cls, path: Path) -> Plan:
+    def read(cls, path: Path) -> StudyPlan:
         """Read a plan's file."""
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not text"
             raise RecipeError(f"the plan {str(path)!r} cannot be read: {reason}", "a YAML file") from None
-        return cls.from_yaml(text, beside=path.parent)
+        return cls.from_yaml(text, folder=path.parent)
+
+
+def _yaml() -> Any:
+    """The YAML library, of the extra ``studies``."""
+    require_extra("studies", ("yaml",), "a study's plan", RecipeError)
+    import yaml
+
+    return yaml
 
 
 def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -276,7 +283,7 @@ def _known_settings(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _values(axis: str, values: Any) -> list[Any]:
-    """A hand-written axis: bare values of the setting it is named after, or settings with a label."""
+    """An axis from a file: bare values of the setting that it is named after, or settings with a label."""
     if axis in (CONTENT, STYLE, SEED):
         raise RecipeError(f"an axis called {axis!r}", "another name", f"use the plan's {axis}s")
     if not isinstance(values, (list, tuple)):
@@ -289,26 +296,32 @@ def _value(axis: str, value: Any) -> Any:
         return value
     if not isinstance(value, Mapping):
         return {"label": _label(value), "settings": {axis: value}}
-    rest = {name: given for name, given in value.items() if name not in ("label", "painter")}
-    label = value.get("label") or ", ".join(f"{name} {_label(given)}" for name, given in rest.items())
-    return {"label": str(label), "settings": rest, "painter": value.get("painter", "impasto")}
+    settings = {name: setting for name, setting in value.items() if name not in ("label", "painter")}
+    label = value.get("label") or ", ".join(f"{name} {_label(item)}" for name, item in settings.items())
+    return {"label": str(label), "settings": settings, "painter": value.get("painter", "impasto")}
 
 
-def _written(value: Value) -> dict[str, Any]:
+def _as_yaml(value: Value) -> dict[str, Any]:
     painter = {} if value.painter == "impasto" else {"painter": value.painter}
     return {"label": value.label, **painter, **value.settings}
 
 
 def _label(value: Any) -> str:
     if isinstance(value, (list, tuple)):
-        return "+".join(_label(one) for one in value)
+        return "+".join(_label(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def with_axis(axis: str, label: str) -> str:
+    """A label as it is, but ``content weight 0.1`` for a number, which says nothing without its axis."""
+    bare = label.replace(".", "").replace("-", "").replace("e", "").isdigit()
+    return f"{axis.replace('_', ' ')} {label}" if bare else label
 
 
 def _labels(specs: Sequence[str]) -> tuple[str, ...]:
     """Short names of pictures, whole where the short ones would be alike."""
     short = [_short(spec) for spec in specs]
-    return tuple(one if short.count(one) == 1 else spec for one, spec in zip(short, specs, strict=True))
+    return tuple(name if short.count(name) == 1 else spec for name, spec in zip(short, specs, strict=True))
 
 
 def _short(spec: str) -> str:
@@ -327,5 +340,5 @@ def _is_sample(spec: str) -> bool:
     return spec.startswith(("photograph:", "painting:", "inset:"))
 
 
-def _beside(spec: Any, folder: Path) -> Any:
+def _resolved(spec: Any, folder: Path) -> Any:
     return spec if not isinstance(spec, str) or _is_sample(spec) else str((folder / spec).resolve())

@@ -1,4 +1,4 @@
-"""Writes what a study found: its tables, its contact sheet, its plots and its page."""
+"""Writes the results of a study: its tables, its contact sheet, its plots and its page."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from impasto.errors import PictureError
+from impasto.files import write_atomically
 from impasto.studies import charts, results
-from impasto.studies.conduct import Outcome
-from impasto.studies.results import Group, Row
-from impasto.studies.sheet import Grid, arrange, contact_sheet, thumbnail
+from impasto.studies.judges import DESCRIPTIONS
+from impasto.studies.results import ResultRow, SeedGroup, StudyOutcome
+from impasto.studies.sheet import SheetGrid, arrange, contact_sheet, thumbnail
 
 __all__ = ["write"]
 
 #: Columns of the page's table, where any cell has them; all the others are in results.csv.
 TABLE = {
-    "evaluations": "evaluations",
+    "evaluations": "iterations",
     "seconds": "seconds",
     "loss": "loss",
-    "evaluations_to_equal_loss": "evaluations to equal loss",
+    "evaluations_to_equal_loss": "iterations to equal loss",
     "seconds_to_equal_loss": "seconds to equal loss",
-    "evaluations_to_settle": "evaluations to settle",
+    "evaluations_to_settle": "iterations to settle",
     "content_psnr_db": "PSNR, dB",
     "content_ssim": "SSIM",
     "content_edges": "edges",
@@ -40,7 +41,7 @@ TABLE = {
     "non_finite": "not finite",
     "events": "guard's events",
 }
-#: What is said below a picture, by what it was made from.
+#: The numbers below a picture, by what it was made from.
 CAPTION = {
     "both": (("content_ssim", "SSIM"), ("style_judge", "style")),
     "content": (("content_ssim", "SSIM"), ("content_psnr_db", "PSNR")),
@@ -50,7 +51,7 @@ CAPTION = {
 SHOWN = 320
 
 
-def write(outcome: Outcome) -> Path:
+def write(outcome: StudyOutcome) -> Path:
     """Write all of it into the study's folder; returns the page's path."""
     plan, folder = outcome.plan, outcome.folder
     rows, flat = results.gather(outcome.tasks, plan.name, outcome.failures)
@@ -69,20 +70,29 @@ def write(outcome: Outcome) -> Path:
         drawn = {"curves": curves[:-1], "measures": [figure for _, figure in measures[:-1]]}
         sheet = contact_sheet(plan, grid, {row.task.folder.name: _caption(row) for row in rows})
         files["sheet.png"] = _png(sheet)
-        files["seeds.csv"] = results.as_csv(_seed_rows(groups))
+        if groups:
+            files["seeds.csv"] = results.as_csv(_seed_rows(groups))
         files["report.html"] = page(outcome, rows, groups, grid, drawn, sheet)
     else:
-        files["report.html"] = page(outcome, rows, [], Grid((), ()), {}, None)
-    for name, data in files.items():
-        _write(folder / name, data)
+        files["report.html"] = page(outcome, rows, [], SheetGrid((), ()), {}, None)
+    try:
+        for name, data in files.items():
+            write_atomically(folder / name, data)
+        for outdated in {"seeds.csv"} - set(files):
+            (folder / outdated).unlink(missing_ok=True)
+    except OSError as error:
+        raise PictureError(
+            f"the results of the study cannot be written to {folder}: {error.strerror}",
+            "a folder with room in it",
+        ) from None
     return folder / "report.html"
 
 
 def page(
-    outcome: Outcome,
-    rows: Sequence[Row],
-    groups: Sequence[Group],
-    grid: Grid,
+    outcome: StudyOutcome,
+    rows: Sequence[ResultRow],
+    groups: Sequence[SeedGroup],
+    grid: SheetGrid,
     drawings: Mapping[str, Sequence[Figure]],
     sheet: Image.Image | None,
 ) -> str:
@@ -91,27 +101,31 @@ def page(
         loader=PackageLoader("impasto.studies", "."), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    judge = outcome.tasks[0].judge.name if rows else ""
     shown = [name for name in TABLE if any(row.values.get(name) not in (None, 0) for row in rows)]
     return environment.get_template("report.html.jinja").render(
         plan=outcome.plan,
         yaml=outcome.plan.to_yaml(),
         grid=_grid(grid),
         width=max(1, len(grid.columns)),
-        drawings={name: [_inline(charts.as_svg(one)) for one in all_] for name, all_ in drawings.items()},
+        drawings={
+            name: [_inline(charts.as_svg(figure)) for figure in figures] for name, figures in drawings.items()
+        },
         axes=[name for name, labels in outcome.plan.axes.items() if len(labels) > 1],
         columns=[TABLE[name] for name in shown],
         table=[(row.coordinates, [number(row.values.get(name)) for name in shown]) for row in rows],
         seeds=[_seed_line(group) for group in groups],
         failures=outcome.failures,
         sheet=None if sheet is None else _embedded(sheet, 82),
-        judge=rows[0].values["judge"] if rows else "",
+        judge=judge,
+        judge_description=DESCRIPTIONS.get(judge, ""),
         cells=len(outcome.tasks),
         evaluations=sum(int(row.number("evaluations")) for row in rows),
         seconds=sum(row.number("seconds") for row in rows),
     )
 
 
-def _grid(grid: Grid) -> list[tuple[list[str], list[dict[str, Any]]]]:
+def _grid(grid: SheetGrid) -> list[tuple[list[str], list[dict[str, Any]]]]:
     """Rows as the page shows them: the words above a row, and its figures."""
     return [
         (label.split("\n"), [_figure(row, name) for row, name in zip(cells, grid.columns, strict=True)])
@@ -119,14 +133,14 @@ def _grid(grid: Grid) -> list[tuple[list[str], list[dict[str, Any]]]]:
     ]
 
 
-def _figure(row: Row | None, column: str) -> dict[str, Any]:
+def _figure(row: ResultRow | None, column: str) -> dict[str, Any]:
     if row is None:
         return {"picture": None, "label": column, "caption": "failed"}
     small = thumbnail(row.task.folder / "picture.png", SHOWN)
     return {"picture": _embedded(small, 86), "label": column, "caption": _caption(row), "size": small.size}
 
 
-def _caption(row: Row) -> str:
+def _caption(row: ResultRow) -> str:
     """The two numbers that say most of a picture of its kind."""
     cell = row.task.cell
     kind = "both" if cell.content and cell.style else "content" if cell.content else "style"
@@ -146,8 +160,8 @@ def number(value: Any) -> str:
     return f"{value:#.3g}".rstrip(".") if abs(value) >= 1e-3 or value == 0 else f"{value:.1e}"
 
 
-def _seed_line(group: Group) -> dict[str, Any]:
-    """What the page says of one group: differences of pairs, spread of the measurements."""
+def _seed_line(group: SeedGroup) -> dict[str, Any]:
+    """A group on the page: differences of pairs, spread of the measurements."""
     pairs = {name: results.mean_and_deviation(values) for name, values in group.pairs.items()}
     features = [pairs[name][0] for name in pairs if name.startswith("pair_features/")]
     styles = [pairs[name][0] for name in pairs if name.startswith("pair_style/")]
@@ -167,9 +181,9 @@ def _spread(value: tuple[float, float]) -> str:
     return number(mean) if math.isnan(deviation) else f"{number(mean)} ± {number(deviation)}"
 
 
-def _seed_rows(groups: Sequence[Group]) -> list[dict[str, results.Scalar]]:
+def _seed_rows(groups: Sequence[SeedGroup]) -> list[dict[str, results.Scalar]]:
     """One row per group: every pair measurement's and column's mean and standard deviation."""
-    found = []
+    rows = []
     for group in groups:
         row: dict[str, results.Scalar] = {"group": group.label, "seeds": len(group.rows)}
         stats = {name: results.mean_and_deviation(values) for name, values in group.pairs.items()} | dict(
@@ -178,8 +192,8 @@ def _seed_rows(groups: Sequence[Group]) -> list[dict[str, results.Scalar]]:
         for name, (mean, deviation) in stats.items():
             row[f"{name} mean"] = None if math.isnan(mean) else mean
             row[f"{name} sd"] = None if math.isnan(deviation) else deviation
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 # -- encoding --------------------------------------------------------------------------------------------
@@ -207,15 +221,3 @@ def _inline(svg: str) -> str:
         re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1),
         count=1,
     )
-
-
-def _write(path: Path, data: str | bytes) -> None:
-    """Beside, then renamed: a reader never sees half a file."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(data.encode() if isinstance(data, str) else data)
-        partial.replace(path)
-    except OSError as error:
-        raise PictureError(
-            f"{path} cannot be written: {error.strerror}", "a folder with room in it"
-        ) from None

@@ -15,16 +15,27 @@ from typing import Any
 import torch
 
 from impasto import pictures
-from impasto.recipe import DEFAULT_SIZE
 from impasto.studies import cells, metrics
-from impasto.studies.cells import Task
+from impasto.studies.cells import CellTask
 from impasto.studies.judges import JUDGED, load
+from impasto.studies.plan import StudyPlan
 
-__all__ = ["Group", "Row", "as_csv", "as_json_lines", "compare_seeds", "gather"]
+__all__ = [
+    "ResultRow",
+    "SeedGroup",
+    "StudyOutcome",
+    "as_csv",
+    "as_json_lines",
+    "compare_seeds",
+    "gather",
+    "iterations_to_settle",
+    "mean_and_deviation",
+    "objective_of",
+]
 
-#: Settings that change how the picture is sought, not what is sought: cells that share all the others can
-#: be compared by their loss.
-SEARCH = {
+#: Settings of the optimisation, not of the objective: cells that share all the others can be compared by
+#: their loss.
+OPTIMISATION_SETTINGS = {
     "seed", "init", "optimiser", "iterations", "coarsest", "tolerance", "learning_rate", "history",
     "precision",
 }  # fmt: skip
@@ -32,13 +43,37 @@ SEARCH = {
 Scalar = str | int | float | None
 
 
-@dataclass
-class Row:
-    """A finished cell. ``values`` are its flat columns; ``curve`` (evaluation, seconds, best loss)."""
+@dataclass(frozen=True)
+class StudyOutcome:
+    """A study that has been run.
 
-    task: Task
+    Attributes:
+        failures: cell folder's name → the error's line. They are tried again by the next call.
+        painted: cells that this call painted; the others were there.
+    """
+
+    folder: Path
+    plan: StudyPlan
+    tasks: tuple[CellTask, ...]
+    failures: dict[str, str]
+    painted: int
+    seconds: float
+
+
+@dataclass
+class ResultRow:
+    """A finished cell.
+
+    Attributes:
+        values: its columns.
+        curve: (iteration, seconds, best loss) after each iteration.
+        scales: number of scales that it was painted at.
+    """
+
+    task: CellTask
     values: dict[str, Scalar]
     curve: list[tuple[int, float, float]] = field(repr=False)
+    scales: int
 
     @property
     def coordinates(self) -> Mapping[str, str]:
@@ -52,37 +87,38 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Group:
+class SeedGroup:
     """Cells that differ in their seed alone.
 
     Attributes:
-        label: what they have in common, of what the study shows.
+        label: the coordinates that they have in common.
         spread: column → (mean, standard deviation) over the cells.
         pairs: measurement → its values, one per pair of cells.
     """
 
     label: str
-    rows: tuple[Row, ...]
+    rows: tuple[ResultRow, ...]
     spread: Mapping[str, tuple[float, float]]
     pairs: Mapping[str, tuple[float, ...]]
 
 
 def gather(
-    tasks: Sequence[Task], study: str, failures: Mapping[str, str]
-) -> tuple[list[Row], list[dict[str, Scalar]]]:
+    tasks: Sequence[CellTask], study: str, failures: Mapping[str, str]
+) -> tuple[list[ResultRow], list[dict[str, Scalar]]]:
     """The finished cells as rows, and every cell, failed ones included, as flat columns."""
     rows, flat = [], list[dict[str, Scalar]]()
     for task in tasks:
-        found = cells.read(task.folder)
+        record = cells.read(task.folder)
         values: dict[str, Scalar] = {"study": study, "cell": task.folder.name, **task.cell.coordinates}
-        if found is None:
+        if record is None:
             flat.append(values | {"status": "failed", "error": failures.get(task.folder.name, "not run")})
             continue
-        losses = {f"loss/{name}": value for name, value in found["losses"].items() if name != "total"}
-        plain = {name: found[name] for name in ("evaluations", "seconds", "threads", "events", "non_finite")}
-        values |= {"status": "done", "painter": task.cell.painter, **plain, "loss": found["losses"]["total"]}
-        values |= losses | {"judge": found["judge"]} | found["measures"]
-        rows.append(Row(task, {name: _finite(value) for name, value in values.items()}, _curve(task.folder)))
+        losses = {f"loss/{name}": value for name, value in record["losses"].items() if name != "total"}
+        plain = {name: record[name] for name in ("evaluations", "seconds", "threads", "events", "non_finite")}
+        values |= {"status": "done", "painter": task.cell.painter, **plain, "loss": record["losses"]["total"]}
+        values |= losses | {"judge": record["judge"]} | record["measures"]
+        curve, scales = _trace(task.folder)
+        rows.append(ResultRow(task, {name: _finite(value) for name, value in values.items()}, curve, scales))
         flat.append(rows[-1].values)
     _time_to_equal_loss(rows)
     return rows, flat
@@ -95,27 +131,28 @@ def _finite(value: Any) -> Scalar:
     return value if isinstance(value, (str, int)) else None
 
 
-def _curve(folder: Path) -> list[tuple[int, float, float]]:
+def _trace(folder: Path) -> tuple[list[tuple[int, float, float]], int]:
+    """A cell's curve, see :class:`ResultRow`, and its number of scales."""
     lines = (folder / "trace.jsonl").read_text(encoding="utf-8").splitlines()
     entries = [json.loads(line) for line in lines]
-    return [(entry["evaluation"], entry["seconds"], entry["best_loss"]) for entry in entries]
+    curve = [(entry["evaluation"], entry["seconds"], entry["best_loss"]) for entry in entries]
+    return curve, len({entry["scale"] for entry in entries})
 
 
-# -- when ------------------------------------------------------------------------------------------------
+# -- how soon ---------------------------------------------------------------------------------------------
 
 
-def _time_to_equal_loss(rows: Iterable[Row]) -> None:
-    """Adds when each cell first reached the loss that all cells of the same objective have reached.
+def _time_to_equal_loss(rows: Iterable[ResultRow]) -> None:
+    """Add when each cell first reached the loss that all cells of the same objective have reached.
 
-    ``evaluations_to_settle`` besides: until the loss is within a tenth of its whole fall, on a log scale,
-    of its end; that one can be compared across objectives. Cells of several scales have neither: their
-    loss changes its meaning with the size.
+    And ``evaluations_to_settle``, which can be compared across objectives. Cells of several scales have
+    neither: their loss changes its meaning with the size.
     """
     for row in rows:
-        row.values["evaluations_to_settle"] = _settled(row.curve) if _one_scale(row) else None
-    comparable: dict[str, list[Row]] = {}
+        row.values["evaluations_to_settle"] = iterations_to_settle(row.curve) if row.scales == 1 else None
+    comparable: dict[str, list[ResultRow]] = {}
     for row in rows:
-        if _one_scale(row):
+        if row.scales == 1:
             comparable.setdefault(objective_of(row), []).append(row)
     for group in comparable.values():
         ends = [row.curve[-1][2] for row in group if math.isfinite(row.curve[-1][2])]
@@ -128,20 +165,15 @@ def _time_to_equal_loss(rows: Iterable[Row]) -> None:
             row.values["seconds_to_equal_loss"] = reached and round(reached[1], 3)
 
 
-def objective_of(row: Row) -> str:
+def objective_of(row: ResultRow) -> str:
     """The same for cells whose losses mean the same."""
     cell = row.task.cell
-    settings = cell.recipe.model_dump(mode="json", exclude=SEARCH)
+    settings = cell.recipe.model_dump(mode="json", exclude=OPTIMISATION_SETTINGS)
     return json.dumps([cell.content, cell.style, cell.canvas, settings])
 
 
-def _one_scale(row: Row) -> bool:
-    recipe = row.task.cell.recipe
-    size = recipe.size or DEFAULT_SIZE
-    return row.task.cell.painter == "textbook" or size == "original" or recipe.coarsest >= size
-
-
-def _settled(curve: Sequence[tuple[int, float, float]]) -> int | None:
+def iterations_to_settle(curve: Sequence[tuple[int, float, float]]) -> int | None:
+    """Iterations until nine tenths of the fall of the loss, on a log scale, are done; None without a fall."""
     first, last = curve[0][2], curve[-1][2]
     if not (math.isfinite(first) and math.isfinite(last)) or last <= 0 or last >= first:
         return None
@@ -152,35 +184,35 @@ def _settled(curve: Sequence[tuple[int, float, float]]) -> int | None:
 # -- seeds -----------------------------------------------------------------------------------------------
 
 
-def compare_seeds(rows: Sequence[Row]) -> list[Group]:
+def compare_seeds(rows: Sequence[ResultRow]) -> list[SeedGroup]:
     """Groups of cells that differ in their seed alone, with the spread and all pairs' differences."""
-    found: dict[str, list[Row]] = {}
+    groups: dict[str, list[ResultRow]] = {}
     for row in rows:
         settings = row.task.cell.recipe.model_dump(mode="json", exclude={"seed"})
         # A start from the content or a picture is the same for every seed: nothing to compare.
         if settings["init"] in ("noise", "style-colours"):
             cell = row.task.cell
             key = json.dumps([cell.content, cell.style, cell.canvas, cell.painter, settings])
-            found.setdefault(key, []).append(row)
-    return [_group(members) for members in found.values() if len(members) > 1]
+            groups.setdefault(key, []).append(row)
+    return [_group(members) for members in groups.values() if len(members) > 1]
 
 
-def _group(rows: list[Row]) -> Group:
+def _group(rows: list[ResultRow]) -> SeedGroup:
     columns = [name for name, value in rows[0].values.items() if isinstance(value, float)]
     spread = {name: mean_and_deviation([row.number(name) for row in rows]) for name in columns}
-    pictures = [pictures.load(row.task.folder / "picture.png").pixels for row in rows]
+    painted = [pictures.load(row.task.folder / "picture.png").pixels for row in rows]
     judge = load(rows[0].task.judge)
     pairs: dict[str, list[float]] = {}
-    for a, b in itertools.combinations(pictures, 2):
+    for a, b in itertools.combinations(painted, 2):
         values = {"pair_psnr_db": metrics.psnr(a, b), "pair_ssim": metrics.ssim(a, b)}
         values |= {f"pair_features/{k}": v for k, v in metrics.feature_distances(judge, a, b, JUDGED).items()}
         values |= {f"pair_style/{k}": v for k, v in metrics.style_distances(judge, a, b, JUDGED).items()}
         for name, value in values.items():
             pairs.setdefault(name, []).append(value)
-    return Group(_common_label(rows), tuple(rows), spread, {k: tuple(v) for k, v in pairs.items()})
+    return SeedGroup(_common_label(rows), tuple(rows), spread, {k: tuple(v) for k, v in pairs.items()})
 
 
-def _common_label(rows: Sequence[Row]) -> str:
+def _common_label(rows: Sequence[ResultRow]) -> str:
     words = []
     for axis in rows[0].task.shown:
         labels = [row.coordinates[axis] for row in rows]

@@ -12,19 +12,19 @@ from PIL import Image, ImageDraw, ImageFont
 
 from impasto import pictures
 from impasto.studies import sources
-from impasto.studies.plan import Plan
-from impasto.studies.results import Row
+from impasto.studies.plan import StudyPlan, with_axis
+from impasto.studies.results import ResultRow
 
-__all__ = ["Grid", "arrange", "contact_sheet", "thumbnail"]
+__all__ = ["SheetGrid", "arrange", "contact_sheet", "thumbnail"]
 
 INK, QUIET, PAPER, EMPTY = (28, 28, 30), (110, 110, 116), (255, 255, 255), (236, 236, 238)
-#: No sheet is wider than this many pixels: the thumbnails give way.
-WIDEST = 3600
+#: Widest sheet in pixels: with many columns the thumbnails get smaller.
+MAX_WIDTH = 3600
 MARGIN, GAP = 28, 10
 
 
 @dataclass(frozen=True)
-class Grid:
+class SheetGrid:
     """Rows of cells as they lie on the sheet and on the page.
 
     Attributes:
@@ -34,46 +34,40 @@ class Grid:
     """
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Row | None, ...]], ...]
+    rows: tuple[tuple[str, tuple[ResultRow | None, ...]], ...]
 
 
-def arrange(plan: Plan, rows: Sequence[Row]) -> Grid:
+def arrange(plan: StudyPlan, rows: Sequence[ResultRow]) -> SheetGrid:
     """Lay a study's cells out: one axis along the columns, the others down the rows."""
     columns = plan.axes[plan.column_axis]
-    where: dict[tuple[str, ...], dict[str, Row]] = {}
+    by_row: dict[tuple[str, ...], dict[str, ResultRow]] = {}
     for row in rows:
-        down = tuple(_row_word(axis, row.coordinates[axis]) for axis in plan.row_axes)
-        where.setdefault(down, {})[row.coordinates[plan.column_axis]] = row
-    lines = [("\n".join(down), tuple(cells.get(name) for name in columns)) for down, cells in where.items()]
-    return Grid(tuple(_row_word(plan.column_axis, name) for name in columns), tuple(lines))
+        down = tuple(with_axis(axis, row.coordinates[axis]) for axis in plan.row_axes)
+        by_row.setdefault(down, {})[row.coordinates[plan.column_axis]] = row
+    lines = [("\n".join(down), tuple(cells.get(name) for name in columns)) for down, cells in by_row.items()]
+    return SheetGrid(tuple(with_axis(plan.column_axis, name) for name in columns), tuple(lines))
 
 
-def _row_word(axis: str, label: str) -> str:
-    """A bare number says nothing without its axis."""
-    bare = label.replace(".", "").replace("-", "").replace("e", "").isdigit()
-    return f"{axis.replace('_', ' ')} {label}" if bare else label
-
-
-def contact_sheet(plan: Plan, grid: Grid, captions: Mapping[str, str]) -> Image.Image:
+def contact_sheet(plan: StudyPlan, grid: SheetGrid, captions: Mapping[str, str]) -> Image.Image:
     """Draw the sheet.
 
     Args:
         captions: cell folder's name → a line below its picture.
     """
-    side = max(96, min(256, (WIDEST - 260) // max(1, len(grid.columns)) - GAP))
+    side = max(96, min(256, (MAX_WIDTH - 260) // max(1, len(grid.columns)) - GAP))
     sheet = _Sheet(plan, grid, side)
     sheet.heading()
-    sheet.givens()
+    sheet.source_pictures()
     sheet.cells(captions)
     return sheet.image
 
 
 class _Sheet:
-    """A page being drawn from top to bottom; ``y`` is where it goes on."""
+    """A page being drawn from top to bottom; ``y`` is the top of what comes next."""
 
-    def __init__(self, plan: Plan, grid: Grid, side: int) -> None:
+    def __init__(self, plan: StudyPlan, grid: SheetGrid, side: int) -> None:
         self.plan, self.grid, self.side = plan, grid, side
-        # A size that all cells of a row fit: their shape is the contents' or styles'.
+        # Cells of a row may differ in shape: each thumbnail keeps its own.
         self.thumbs = [
             [None if row is None else thumbnail(row.task.folder / "picture.png", side) for row in cells]
             for _, cells in grid.rows
@@ -85,17 +79,19 @@ class _Sheet:
         self.width = max(self.left + len(grid.columns) * (side + GAP) - GAP + MARGIN, 640)
         self.head = textwrap.wrap(plan.question, max(30, (self.width - 2 * MARGIN) // 9))
         self.y = MARGIN
-        self.given_height = max((_given(spec, 130).height for _, spec in self._givens()), default=0)
+        self.source_height = max(
+            (_source_thumbnail(spec, 130).height for _, spec in self._sources()), default=0
+        )
         self.image = Image.new("RGB", (self.width, self._height()), PAPER)
         self.draw = ImageDraw.Draw(self.image)
 
     def _row_heights(self) -> list[int]:
-        return [max((one.height for one in row if one is not None), default=96) for row in self.thumbs]
+        return [max((thumb.height for thumb in row if thumb is not None), default=96) for row in self.thumbs]
 
     def _column_lines(self) -> list[list[str]]:
         return [_wrapped(name, max(9, self.side // 9)) for name in self.grid.columns]
 
-    def _givens(self) -> list[tuple[str, str]]:
+    def _sources(self) -> list[tuple[str, str]]:
         plan = self.plan
         labels = (*plan.axes.get("content", ()), *plan.axes.get("style", ()))
         named = list(zip(labels, (*plan.contents, *plan.styles), strict=True))
@@ -103,9 +99,11 @@ class _Sheet:
 
     def _height(self) -> int:
         head = 44 + 23 * len(self.head) + 16
-        givens = self.given_height + 40
+        pictures_height = self.source_height + 40
         columns = 24 * max(len(lines) for lines in self._column_lines()) + 8
-        return MARGIN + head + givens + columns + sum(h + 34 for h in self._row_heights()) + MARGIN - 8
+        return (
+            MARGIN + head + pictures_height + columns + sum(h + 34 for h in self._row_heights()) + MARGIN - 8
+        )
 
     def heading(self) -> None:
         """Title and question."""
@@ -116,20 +114,20 @@ class _Sheet:
             self.y += 23
         self.y += 16
 
-    def givens(self) -> None:
+    def source_pictures(self) -> None:
         """The pictures that the study is about, small."""
         x = MARGIN
-        for label, spec in self._givens():
-            small = _given(spec, 130)
-            self.image.paste(small, (x, self.y + self.given_height - small.height))
-            self._text(x, self.y + self.given_height + 4, _cut(label, 130, 14), 14, QUIET)
+        for label, spec in self._sources():
+            small = _source_thumbnail(spec, 130)
+            self.image.paste(small, (x, self.y + self.source_height - small.height))
+            self._text(x, self.y + self.source_height + 4, _cut(label, 130, 14), 14, QUIET)
             x += 150
-        self.y += self.given_height + 40
+        self.y += self.source_height + 40
 
     def cells(self, captions: Mapping[str, str]) -> None:
         """The grid with its labels."""
         lines = self._column_lines()
-        deepest = max(len(one) for one in lines)
+        deepest = max(len(words) for words in lines)
         for i, words in enumerate(lines):
             for k, word in enumerate(words):
                 x = self.left + i * (self.side + GAP)
@@ -162,7 +160,7 @@ def thumbnail(path: Path, side: int) -> Image.Image:
     return _shrunk(Image.fromarray(pictures.to_uint8(pictures.load(path).pixels)), side)
 
 
-def _given(spec: str, side: int) -> Image.Image:
+def _source_thumbnail(spec: str, side: int) -> Image.Image:
     return _shrunk(Image.fromarray(pictures.to_uint8(sources.picture(spec).pixels)), side)
 
 
@@ -174,7 +172,7 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
 
 @lru_cache(maxsize=16)
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib: every Impasto has it, with × and → in it."""
+    """DejaVu Sans, which comes with matplotlib and has × and →."""
     from matplotlib import font_manager
 
     weight = "bold" if bold else "normal"

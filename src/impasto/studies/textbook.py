@@ -2,8 +2,7 @@
 
 The tutorial (and the courses that start from its code) writes ``LBFGS([picture])``: steps of length 1 with
 no line search, a picture clamped to [0, 1] behind the optimiser's back, and noise that is Gaussian, so that
-two thirds of it are clamped at once. How often that goes wrong is something a study can count; nobody
-should paint with it.
+two thirds of it are clamped at once. It is here so that a study can count how often that goes wrong.
 """
 
 from __future__ import annotations
@@ -25,10 +24,12 @@ __all__ = ["steps"]
 
 
 def steps(sources: Sources, recipe: Recipe, encoder: Encoder, **options: object) -> Iterator[Step]:
-    """As ``engine.steps``, at one scale; a loss that is not finite, or a picture that the optimiser no longer
-    moves, ends it and is its event.
+    """As ``engine.steps``, at one scale.
 
-    The engine's ``options`` about memory and time are not for the textbook.
+    It ends at a loss that is not finite, and when the optimiser no longer moves the picture; the last step's
+    ``event`` says which.
+
+    The engine's ``options`` about memory and time do not apply.
     """
     del options
     one_scale = recipe.replace(coarsest=max(engine.output_size(recipe, *sources.shape)))

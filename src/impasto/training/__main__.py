@@ -1,4 +1,4 @@
-"""``python -m impasto.training``: distil the compact encoder, resumable, with a live table."""
+"""``python -m impasto.training``: distil the compact encoder, with reports, and resume a run."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from impasto.networks.encoder import CENTRED, Encoder
 from impasto.painting.planning import keep_memory, parse_seconds
 from impasto.recipe import Recipe
 from impasto.training.data import Crops
-from impasto.training.distil import Plan, Trainer
+from impasto.training.distil import Trainer, TrainingPlan
 from impasto.training.report import judge, paint
 from impasto.training.student import WIDTHS, export
 from impasto.training.teacher import TARGETS, Teacher
 
 app = App(name="python -m impasto.training", default_parameter=Parameter(negative=()))
 
-#: Pictures painted and judged at each report: small, for minutes matter here.
-JUDGED = Recipe(size=192, coarsest=96, iterations=(60, 40))
+#: How the pictures of a report are painted: small, so that a report takes seconds.
+REPORT_RECIPE = Recipe(size=192, coarsest=96, iterations=(60, 40))
 
 
 @app.default
@@ -44,28 +44,28 @@ def distil(
     widen: dict[str, int] | None = None,
     report_every: int = 300,
     device: str = "auto",
-    plan: Annotated[Plan | None, Parameter(name="*")] = None,
+    plan: Annotated[TrainingPlan | None, Parameter(name="*")] = None,
 ) -> None:
     """Distil the compact encoder from a VGG-19.
 
     Parameters
     ----------
     teacher
-        Oxford's VGG-19: .safetensors, .pth or Keras .h5; fewer layers will do, with --upper.
+        Oxford's VGG-19: .safetensors, .pth or Keras .h5. It may end early, with --upper for the rest.
     data
-        Folder with the folders photos and paintings; 5 % of each is held out.
+        Folder with the folders photos and paintings. 5 % of each is held out.
     out
         Folder for checkpoint.pt and compact.safetensors; made if its parent exists.
     upper
-        Compressed network with heads for the levels that the teacher lacks.
+        Compressed network with heads, for the levels that the teacher lacks.
     budget
-        Wall time of this call, as 20m or 2h.
+        Wall time of this call: 20m, 2h.
     final
         Share of the budget over which the learning rate falls to zero.
     resume
-        Go on from the checkpoint in OUT.
+        Continue from the checkpoint in OUT.
     widen
-        Before that, channels to add, as --widen.conv2_1 16, where they explain most; silent ones are dropped.
+        Channels to add to a convolution before training: --widen.conv2_1 16. Silent channels are dropped.
     report_every
         Steps between two reports, each with a checkpoint.
     device
@@ -73,10 +73,12 @@ def distil(
     """
     console = Console()
     seconds = parse_seconds(budget)
-    plan = plan or Plan()
-    for name in widen or {}:
+    plan = plan or TrainingPlan()
+    for name, count in (widen or {}).items():
         if name not in WIDTHS:
             raise RecipeError(f"widen {name}", f"one of {', '.join(WIDTHS)}")
+        if count < 1:
+            raise RecipeError(f"widen {name} by {count} channels", "1 or more")
     if not 0.0 <= final <= 1.0:
         raise RecipeError(f"final {final}", "a share from 0 to 1")
     try:
@@ -86,13 +88,14 @@ def distil(
             f"no folder {str(out)!r}: {error.strerror}", "one in a folder that exists"
         ) from None
     keep_memory()
-    taught = Teacher.from_files(teacher, upper)
+    network = Teacher.from_files(teacher, upper)
     photos, paintings = Crops(data / "photos"), Crops(data / "paintings")
-    held = [Crops(data / name, held_out=True) for name in ("photos", "paintings")]
+    held_out = [Crops(data / name, held_out=True) for name in ("photos", "paintings")]
     rng = np.random.default_rng(99)
-    pairs = [(held[0].draw(1, 192, rng), held[1].draw(1, 192, rng)) for _ in range(4)]
-    seen = torch.cat([crops.draw(24, 192, rng) for crops in held])
-    trainer = Trainer(taught, photos, paintings, seen, plan, fit=not resume, device=choose_device(device))
+    pairs = [(held_out[0].draw(1, 192, rng), held_out[1].draw(1, 192, rng)) for _ in range(4)]
+    unseen = torch.cat([crops.draw(24, 192, rng) for crops in held_out])
+    on = choose_device(device)
+    trainer = Trainer(network, photos, paintings, unseen, plan, fit=not resume, device=on)
     if resume:
         trainer.resume(out)
     if widen is not None:
@@ -110,11 +113,11 @@ def distil(
 def _report(
     console: Console, trainer: Trainer, pairs: list[tuple[Tensor, Tensor]], record: dict[str, float]
 ) -> None:
-    """Variance explained on held-out crops, error on policy, style_rel on a few painted pairs."""
+    """Print the variance explained on held-out crops, the error on policy and the scores of some pictures."""
     state = {k: v.float() for k, v in export(trainer.student, trainer.mean_state).items()}
     encoder = Encoder(state, CENTRED, pooling=trainer.plan.pooling).to(trainer.device)
-    painted = paint(encoder, pairs, JUDGED)
-    scores = [judge(trainer.teacher, out, c, s) for out, (c, s) in zip(painted, pairs, strict=True)]
+    outputs = paint(encoder, pairs, REPORT_RECIPE)
+    scores = [judge(trainer.teacher, out, c, s) for out, (c, s) in zip(outputs, pairs, strict=True)]
     table = Table(title=f"step {trainer.steps}, {trainer.seconds / 60:.0f} min")
     for name in ("", *TARGETS):
         table.add_column(name)
@@ -127,14 +130,14 @@ def _report(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run; a user's mistake is one line and exit code 2."""
+    """Run the command; an error of the user's is printed as one line, with exit code 2."""
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except (ImpastoError, CycloptsError) as error:
         print(f"impasto.training: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("impasto.training: stopped; the last checkpoint stands", file=sys.stderr)
+        print("impasto.training: stopped; --resume continues from the last checkpoint", file=sys.stderr)
         sys.exit(130)
 
 

@@ -19,7 +19,7 @@ HELD_OUT = 0.05
 
 
 def _is_held_out(name: str) -> bool:
-    """By the file's name, so that the split survives files being added."""
+    """Decided by the file's name, so that adding files does not change the split."""
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32 < HELD_OUT
 
 
@@ -28,8 +28,8 @@ class Crops:
 
     Args:
         folder: holds picture files.
-        held_out: take the 5 % that training never sees instead of the 95 %.
-        limit: at most so many pictures (for tests).
+        held_out: use the 5 % that training never sees instead of the other 95 %.
+        limit: use at most this many pictures.
     """
 
     def __init__(self, folder: Path, *, held_out: bool = False, limit: int | None = None) -> None:

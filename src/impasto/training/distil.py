@@ -1,4 +1,4 @@
-"""The training loop: half of each batch held-in crops, half on-policy canvases, targets from the teacher."""
+"""The training loop: half of each batch are crops, half on-policy canvases; the teacher gives the targets."""
 
 from __future__ import annotations
 
@@ -16,18 +16,28 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
+from impasto.files import replacing
 from impasto.training.data import Crops
 from impasto.training.policy import Canvases, folded_gram_distance, inner
-from impasto.training.reshaping import rebuilt, widened, without_silent
+from impasto.training.reshaping import rebuild, widen, without_silent
 from impasto.training.student import WIDTHS, Student, export, fit_to_teacher
 from impasto.training.teacher import STYLE_TARGETS, TARGETS, Teacher
 
-__all__ = ["Plan", "Trainer"]
+__all__ = ["Trainer", "TrainingPlan"]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a training run is; stored in its checkpoint."""
+class TrainingPlan:
+    """The settings of a training run, stored in its checkpoint.
+
+    Attributes:
+        crops, canvases: of a batch. buffer: canvases that are being stylised.
+        size: side of both in pixels.
+        start: crops for the start in closed form.
+        lr: learning rate of Adam.
+        gram_weight, gradient_weight: of the losses beside the one of the features.
+        average: decay of the running mean of the parameters, which is what is exported.
+    """
 
     crops: int = 6
     canvases: int = 6
@@ -49,11 +59,11 @@ class Trainer:
         teacher: supplies the targets.
         photos, paintings: folders' training crops.
         held_out: crops (N, 3, S, S) that are never trained on, for the variance explained.
-        plan: numbers of this run.
+        plan: settings of this run.
         widths: channels of each convolution.
         fit: start in closed form, on the CPU; False before :meth:`resume`.
         device: where the steps are computed.
-        student: what is trained, made from the teacher's channels, ``widths`` and the plan's pooling.
+        student: class of the network to train; it gets the teacher's channels, ``widths`` and the pooling.
     """
 
     def __init__(
@@ -62,7 +72,7 @@ class Trainer:
         photos: Crops,
         paintings: Crops,
         held_out: Tensor,
-        plan: Plan,
+        plan: TrainingPlan,
         widths: Mapping[str, int] = WIDTHS,
         *,
         fit: bool = True,
@@ -75,36 +85,37 @@ class Trainer:
         self.rng = np.random.default_rng(plan.seed)
         self.student = student(teacher.channels, widths, plan.pooling)
         if fit:
-            start = self._crops(plan.start)
+            start = self.draw_crops(plan.start)
             teacher.calibrate(start[:: max(1, plan.start // 32)])
             fit_to_teacher(self.student, teacher, start)
         self.device = torch.device(device)
         self.teacher.to(self.device)
-        self._take(self.student)
+        self._train_student(self.student)
         self.canvases = Canvases(photos, paintings, plan.buffer, plan.size, plan.seed + 1, self.device)
         self.steps, self.seconds = 0, 0.0
 
-    def _take(self, student: Student) -> None:
-        """Train this one from here on."""
+    def _train_student(self, student: Student) -> None:
+        """Make this the network that is trained, with a fresh optimiser and mean."""
         self.student = student.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = torch.optim.Adam(student.parameters(), lr=self.plan.lr, betas=(0.9, 0.99))
         self.mean_state = {k: v.clone() for k, v in student.state_dict().items()}
 
-    def reshape(self, more: Mapping[str, int]) -> None:
-        """Drop what is silent, add ``more`` channels (convolution → count), train the averaged student on.
+    def reshape(self, added: Mapping[str, int]) -> None:
+        """Drop silent channels, add new ones (convolution → count), and continue with the averaged student.
 
         On the CPU; see :mod:`impasto.training.reshaping`.
         """
         self.student.load_state_dict(self.mean_state)
         self.teacher.cpu()
-        crops = self._crops(self.plan.start)
-        found = without_silent(self.student.cpu(), crops)
-        for name, count in more.items():
-            found = widened(found, self.teacher, crops, name, count)
+        crops = self.draw_crops(self.plan.start)
+        student = without_silent(self.student.cpu(), crops)
+        for name, count in added.items():
+            student = widen(student, self.teacher, crops, name, count)
         self.teacher.to(self.device)
-        self._take(found)
+        self._train_student(student)
 
-    def _crops(self, count: int) -> Tensor:
+    def draw_crops(self, count: int) -> Tensor:
+        """Crops (count, 3, S, S) for training, half photographs and half paintings."""
         half = count // 2
         photos = self.photos.draw(half, self.plan.size, self.rng)
         return torch.cat([photos, self.paintings.draw(count - half, self.plan.size, self.rng)])
@@ -126,29 +137,29 @@ class Trainer:
                 yield {"steps": self.steps, "seconds": self.seconds, "lr": rate} | record
 
     def step(self, rate: float) -> dict[str, float]:
-        """One step at this learning rate; what it lost, by level, on crops and on canvases."""
+        """Make one step at this learning rate; returns the losses by level, on crops and on canvases."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         index, canvases = self.canvases.take(self.plan.canvases)
-        batch = torch.cat([self._crops(self.plan.crops).to(self.device), canvases])
+        batch = torch.cat([self.draw_crops(self.plan.crops).to(self.device), canvases])
         batch = batch.contiguous(memory_format=torch.channels_last).requires_grad_(True)
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
             targets = self.teacher.raw(batch)
         with torch.autocast(self.device.type, torch.bfloat16):
-            own = self.student.features(batch)
-            loss, record = self._distance(own, targets)
-        tail = {k: v[self.plan.crops :] for k, v in own.items()}
+            features = self.student.features(batch)
+            loss, record = self.loss(features, targets)
+        on_canvases = {k: v[self.plan.crops :] for k, v in features.items()}
         (gradient,) = torch.autograd.grad(
-            self.canvases.loss(self.student, tail, index),
+            self.canvases.loss(self.student, on_canvases, index),
             batch,
             retain_graph=True,
             create_graph=self.plan.gradient_weight > 0,
         )
         if self.plan.gradient_weight > 0:
-            wanted = self.canvases.taught_gradient(self.teacher, canvases, index)
-            alike = F.cosine_similarity(gradient[self.plan.crops :].flatten(1), wanted.flatten(1))
-            loss = loss + self.plan.gradient_weight * (1 - alike).mean()
-            record["cosine"] = float(alike.detach().mean())
+            target = self.canvases.teacher_gradient(self.teacher, canvases, index)
+            cosine = F.cosine_similarity(gradient[self.plan.crops :].flatten(1), target.flatten(1))
+            loss = loss + self.plan.gradient_weight * (1 - cosine).mean()
+            record["cosine"] = float(cosine.detach().mean())
             gradient = gradient.detach()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward(inputs=list(self.student.parameters()))
@@ -157,14 +168,14 @@ class Trainer:
             self.optimiser.step()
         self.canvases.step(index, gradient[self.plan.crops :])
         self.steps += 1
-        keep = min(self.plan.average, self.steps / (self.steps + 10))
+        decay = min(self.plan.average, self.steps / (self.steps + 10))
         with torch.no_grad():
             for key, value in self.student.state_dict().items():
-                self.mean_state[key].lerp_(value, 1 - keep)
+                self.mean_state[key].lerp_(value, 1 - decay)
         return record
 
-    def _distance(
-        self, own: dict[str, Tensor], targets: dict[str, Tensor]
+    def loss(
+        self, features: dict[str, Tensor], targets: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, float]]:
         """Relative feature error at every target plus relative Gram error at the style levels.
 
@@ -175,7 +186,7 @@ class Trainer:
         total, record = torch.zeros((), device=self.device), dict[str, float]()
         for layer in TARGETS:
             weight = 1.0 / len(TARGETS)
-            s, t = self._thinned(own[layer], targets[layer])
+            s, t = self._thinned(features[layer], targets[layer])
             scale = self.teacher.rms[layer]
             w = self.student.heads[layer].weight.flatten(1).float()
             with torch.autocast(self.device.type, enabled=False):
@@ -186,26 +197,26 @@ class Trainer:
                 error = (metric * gram).sum((1, 2)) - 2 * (w.T * cross).sum((1, 2)) + energy
                 relative = error / (energy + 0.1 * energy.mean())
                 total = total + weight * relative.mean()
-                self._note(record, layer, relative)
+                self._record(record, layer, relative)
                 if layer in STYLE_TARGETS:
-                    big = inner(t, t) / scale**2
-                    size = big.square().sum((1, 2))
+                    target_gram = inner(t, t) / scale**2
+                    size = target_gram.square().sum((1, 2))
                     distance = folded_gram_distance(metric, gram) + size
-                    distance = distance - 2 * ((w.T @ big @ w) * gram).sum((1, 2))
+                    distance = distance - 2 * ((w.T @ target_gram @ w) * gram).sum((1, 2))
                     relative = distance / (size + 0.1 * size.mean())
                     total = total + self.plan.gram_weight * relative.mean() / len(STYLE_TARGETS)
-                    self._note(record, f"gram_{layer}", relative)
+                    self._record(record, f"gram_{layer}", relative)
         record["loss"] = float(total.detach())
         return total, record
 
     def _thinned(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Every second row and column of large maps, at random parity: a quarter of the work."""
+        """Every second row and column of large maps, at a random offset, for a quarter of the time."""
         if s.shape[2] < self.plan.size // 2:
             return s, t
         i, j = (int(k) for k in self.rng.integers(2, size=2))
         return s[:, :, i::2, j::2], t[:, :, i::2, j::2]
 
-    def _note(self, record: dict[str, float], name: str, value: Tensor) -> None:
+    def _record(self, record: dict[str, float], name: str, value: Tensor) -> None:
         crops, canvases = value.detach().tensor_split([self.plan.crops])
         record[f"crop_{name}"], record[f"canvas_{name}"] = float(crops.mean()), float(canvases.mean())
 
@@ -217,15 +228,15 @@ class Trainer:
         error, total = dict.fromkeys(TARGETS, 0.0), dict.fromkeys(TARGETS, 0.0)
         for chunk in self.held_out.split(16):
             chunk = chunk.to(self.device)
-            own, targets = student.features(chunk), self.teacher(chunk)
+            features, targets = student.features(chunk), self.teacher(chunk)
             for layer in TARGETS:
                 t = targets[layer]
-                error[layer] += float((student.heads[layer](own[layer]) - t).square().sum())
+                error[layer] += float((student.heads[layer](features[layer]) - t).square().sum())
                 total[layer] += float((t - t.mean((0, 2, 3), keepdim=True)).square().sum())
         return {layer: 1.0 - error[layer] / total[layer] for layer in TARGETS}
 
     def save(self, folder: Path) -> None:
-        """Write ``checkpoint.pt`` (to resume) and ``compact.safetensors`` (to use), beside and renamed."""
+        """Write ``checkpoint.pt`` (to resume) and ``compact.safetensors`` (to use), whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             "student": self.student.state_dict(),
@@ -236,16 +247,16 @@ class Trainer:
             "rms": self.teacher.rms,
             "plan": asdict(self.plan),
         }
-        torch.save(state, folder / "checkpoint.partial")
-        (folder / "checkpoint.partial").replace(folder / "checkpoint.pt")
+        with replacing(folder / "checkpoint.pt") as partial:
+            torch.save(state, partial)
         meta = {"plan": json.dumps(asdict(self.plan)), "steps": str(self.steps), "pooling": self.plan.pooling}
-        save_file(export(self.student, self.mean_state), folder / "compact.partial", metadata=meta)
-        (folder / "compact.partial").replace(folder / "compact.safetensors")
+        with replacing(folder / "compact.safetensors") as partial:
+            save_file(export(self.student, self.mean_state), partial, metadata=meta)
 
     def resume(self, folder: Path) -> None:
-        """Go on from :meth:`save`'s checkpoint; canvases and crops are drawn anew."""
+        """Continue from the checkpoint of :meth:`save`, with new canvases and crops."""
         state = torch.load(folder / "checkpoint.pt", weights_only=True, map_location=self.device)
-        self._take(rebuilt(self.student, state["student"]))
+        self._train_student(rebuild(self.student, state["student"]))
         self.mean_state = state["mean"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.steps, self.seconds = state["steps"], state["seconds"]

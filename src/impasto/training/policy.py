@@ -1,9 +1,9 @@
-"""On-policy pictures: canvases that are being stylised by the student as it is now.
+"""On-policy pictures: canvases that are being stylised with the student as it is at the moment.
 
-Optimisation does not visit photographs, it visits pictures that make the student's loss small, blind
-spots included. A student that is only taught photographs and paintings is never told that these are
-wrong. So part of every batch are such canvases, with the teacher's features as their targets (on-policy
-distillation, after DAgger: Ross et al. 2011).
+Optimisation leads to pictures that make the student's loss small, also where the student is wrong about
+them. Photographs and paintings alone never show the student such pictures. So a part of every batch are
+canvases, with the teacher's features as their targets (on-policy distillation, after DAgger: Ross et al.
+2011).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from impasto.networks.layers import convolution_of
 from impasto.training.data import Crops
 from impasto.training.student import Student
 from impasto.training.teacher import STYLE_TARGETS, Teacher
@@ -25,14 +26,14 @@ CONTENT = "relu3_2"
 
 
 def grams(features: Mapping[str, Tensor], layers: Iterable[str] = STYLE_TARGETS) -> dict[str, Tensor]:
-    """Per-picture Gram matrices (N, C, C), F Fᵀ / M, float32, multiplied in the features' own precision."""
+    """Per-picture Gram matrices (N, C, C), F Fᵀ / M, float32, multiplied in the precision of the features."""
     return {layer: inner(features[layer], features[layer]) for layer in layers}
 
 
 def inner(a: Tensor, b: Tensor) -> Tensor:
     """A Bᵀ / M per picture for features (N, C, H, W) and (N, K, H, W): (N, C, K), float32."""
     with torch.autocast(a.device.type, enabled=False):
-        # (N, M, C) is how channels_last lies in memory: no copy.
+        # (N, M, C) is the layout of channels_last in memory, so that nothing is copied.
         left, right = (x.permute(0, 2, 3, 1).flatten(1, 2) for x in (a, b.to(a.dtype)))
         return (left.transpose(1, 2) @ right).float() / left.shape[1]
 
@@ -45,24 +46,28 @@ def folded_gram_distance(metric: Tensor, difference: Tensor) -> Tensor:
 
 @dataclass
 class _Slot:
-    """One canvas and what it is being painted towards."""
+    """What one canvas is being painted towards, and how.
+
+    Attributes:
+        remaining: steps until it is replaced.
+    """
 
     style: Tensor
     content: Tensor
     content_weight: float
     lr: float
-    left: int
+    remaining: int
 
 
 class Canvases:
-    """A buffer of pictures under stylisation, each moved one Adam step whenever it is used.
+    """A buffer of pictures being stylised; each makes one Adam step whenever it is used.
 
     Args:
         photos, paintings: where contents and styles come from.
         count: canvases in the buffer.
         size: pixels a side.
         seed: of everything random here.
-        device: where the canvases live.
+        device: where the canvases are kept.
     """
 
     def __init__(
@@ -79,11 +84,11 @@ class Canvases:
         self.images = torch.zeros(count, 3, size, size, device=self.device)
         self.first, self.second = torch.zeros_like(self.images), torch.zeros_like(self.images)
         self.age = torch.zeros(count)
-        self.slots: list[_Slot] = [self._renew(i) for i in range(count)]
-        self.next = 0
+        self.slots: list[_Slot] = [self._new_slot(i) for i in range(count)]
+        self.next_index = 0
 
-    def _renew(self, i: int) -> _Slot:
-        """A new pair: starts from the content, from noise, from the style or from a mixture."""
+    def _new_slot(self, i: int) -> _Slot:
+        """Fill a place with a new pair; its canvas starts from the content, from noise or from a mixture."""
         rng = self.rng
         content = self.photos.draw(1, self.size, rng)
         style = (self.paintings if rng.random() < 0.85 else self.photos).draw(1, self.size, rng)
@@ -94,28 +99,28 @@ class Canvases:
         self.images[i] = ((1 - share) * content + share * noise)[0].clamp(0, 1).to(self.device)
         self.first[i], self.second[i], self.age[i] = 0.0, 0.0, 0.0
         weight = 0.0 if rng.random() < 0.2 else float(10 ** rng.uniform(-3.5, -0.5))
-        life = round(20 * 8 ** float(rng.random()))
+        steps = round(20 * 8 ** float(rng.random()))
         style, content = style.to(self.device), content.to(self.device)
-        return _Slot(style, content, weight, float(10 ** rng.uniform(-2.0, -1.3)), life)
+        return _Slot(style, content, weight, float(10 ** rng.uniform(-2.0, -1.3)), steps)
 
     def take(self, count: int) -> tuple[list[int], Tensor]:
-        """The next ``count`` canvases, as indices and a batch (count, 3, size, size)."""
-        index = [(self.next + k) % len(self.slots) for k in range(count)]
-        self.next = (self.next + count) % len(self.slots)
+        """The next ``count`` canvases: their indices and a batch (count, 3, size, size)."""
+        index = [(self.next_index + k) % len(self.slots) for k in range(count)]
+        self.next_index = (self.next_index + count) % len(self.slots)
         return index, self.images[index].clone()
 
     def loss(self, student: Student, features: dict[str, Tensor], index: list[int]) -> Tensor:
-        """What the canvases ``index`` are being painted for, seen by the student as it is now."""
-        style, content, weight = self._goals(index)
+        """The loss that the canvases ``index`` are being painted to lower, by the student's features."""
+        style, content, weight = self._targets(index)
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
             styles = grams(student.features(style))
-            contents = student.features(content, until=f"conv{CONTENT[4:]}")[CONTENT]
+            contents = student.features(content, until=convolution_of(CONTENT))[CONTENT]
         total = torch.zeros(len(index), device=self.device)
-        for layer, own in grams(features).items():
+        for layer, gram in grams(features).items():
             w = student.heads[layer].weight.flatten(1)
             metric = w.T @ w
             scale = folded_gram_distance(metric, styles[layer]).clamp_min(1e-8)
-            total = total + folded_gram_distance(metric, own - styles[layer]) / scale / len(STYLE_TARGETS)
+            total = total + folded_gram_distance(metric, gram - styles[layer]) / scale / len(STYLE_TARGETS)
         w = student.heads[CONTENT].weight.flatten(1)
         metric = w.T @ w
         delta, base = features[CONTENT].float() - contents.float(), contents.float()
@@ -123,16 +128,16 @@ class Canvases:
         energy = torch.einsum("nchw,cd,ndhw->n", base, metric, base).clamp_min(1e-8)
         return (total + weight * error / energy).sum()
 
-    def _goals(self, index: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+    def _targets(self, index: list[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Styles, contents (N, 3, S, S) and content weights (N,) of these canvases."""
         slots = [self.slots[i] for i in index]
         weights = torch.tensor([slot.content_weight for slot in slots], device=self.device)
         return torch.cat([slot.style for slot in slots]), torch.cat([slot.content for slot in slots]), weights
 
-    def taught_gradient(self, teacher: Teacher, images: Tensor, index: list[int]) -> Tensor:
-        """Gradient of :meth:`loss` as the teacher sees it, at ``images`` (N, 3, S, S)."""
+    def teacher_gradient(self, teacher: Teacher, images: Tensor, index: list[int]) -> Tensor:
+        """Gradient at ``images`` (N, 3, S, S) of the same loss by the teacher's features."""
         images = images.detach().requires_grad_(True)
-        style, content, weight = self._goals(index)
+        style, content, weight = self._targets(index)
         layers = (*STYLE_TARGETS, CONTENT)
         with torch.autocast(self.device.type, torch.bfloat16):
             features = teacher.raw(images, layers)
@@ -140,16 +145,16 @@ class Canvases:
                 styles = grams(teacher.raw(style, STYLE_TARGETS))
                 contents = teacher.raw(content, (CONTENT,))[CONTENT]
         total = torch.zeros(len(index), device=self.device)
-        for layer, own in grams(features).items():
+        for layer, gram in grams(features).items():
             scale = styles[layer].square().sum((1, 2))
-            total = total + (own - styles[layer]).square().sum((1, 2)) / scale / len(STYLE_TARGETS)
+            total = total + (gram - styles[layer]).square().sum((1, 2)) / scale / len(STYLE_TARGETS)
         energy = contents.float().square().sum((1, 2, 3))
         error = (features[CONTENT].float() - contents.float()).square().sum((1, 2, 3))
         (gradient,) = torch.autograd.grad((total + weight * error / energy).sum(), images)
         return gradient
 
     def step(self, index: list[int], gradient: Tensor) -> None:
-        """One Adam step on each of these canvases; a finished or broken one is replaced."""
+        """Make one Adam step on each of these canvases; replace one that is finished or not finite."""
         gradient = torch.nan_to_num(gradient)
         self.age[index] += 1
         self.first[index] = 0.9 * self.first[index] + 0.1 * gradient
@@ -157,8 +162,8 @@ class Canvases:
         for row, i in enumerate(index):
             slot, t = self.slots[i], float(self.age[i])
             mean, var = self.first[i] / (1 - 0.9**t), self.second[i] / (1 - 0.99**t)
-            moved = self.images[i] - slot.lr * mean / (var.sqrt() + 1e-12)
-            self.images[i] = moved.clamp(0, 1)
-            slot.left -= 1
-            if slot.left <= 0 or not torch.isfinite(gradient[row]).all():
-                self.slots[i] = self._renew(i)
+            updated = self.images[i] - slot.lr * mean / (var.sqrt() + 1e-12)
+            self.images[i] = updated.clamp(0, 1)
+            slot.remaining -= 1
+            if slot.remaining <= 0 or not torch.isfinite(gradient[row]).all():
+                self.slots[i] = self._new_slot(i)

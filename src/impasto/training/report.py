@@ -1,4 +1,4 @@
-"""How good a student is, judged by the teacher on finished pictures."""
+"""How good a student is: the teacher judges pictures that were painted with it."""
 
 from __future__ import annotations
 
@@ -35,16 +35,17 @@ class TeacherEncoder(Encoder):
 
     def forward(self, image: Tensor, layers: Iterable[str], *, padding: str | None = None) -> Features:
         del padding  # each of the teacher's networks pads as it was trained
-        found = self.teacher.raw(image, tuple(layers))
-        return Features({layer: found[layer] for layer in layers})
+        raw = self.teacher.raw(image, tuple(layers))
+        return Features({layer: raw[layer] for layer in layers})
 
 
 @dataclass(frozen=True)
 class Score:
-    """A picture under the teacher.
+    """What the teacher says of a picture.
 
     Attributes:
-        style_rel: per style level, ‖G(out) − G(style)‖² / ‖G(content) − G(style)‖²: 1 untouched, 0 exact.
+        style_rel: per style level, ‖G(out) − G(style)‖² / ‖G(content) − G(style)‖²:
+            1 for the content itself, 0 for an exact match.
         content: ‖F(out) − F(content)‖² / ‖F(content)‖² at relu3_2.
     """
 
@@ -65,20 +66,20 @@ def judge(teacher: Teacher, out: Tensor, content: Tensor, style: Tensor) -> Scor
     height, width = style.shape[-2:]
     style = resample(style, fit(height, width, min(max(height, width), max(size))))
     layers = (*STYLE_TARGETS, CONTENT_TARGET)
-    seen = [teacher.raw(picture, layers) for picture in (out, content, style)]
+    features = [teacher.raw(picture, layers) for picture in (out, content, style)]
     relative = []
     for layer in STYLE_TARGETS:
-        a, b, target = (gram(features[layer].float()) for features in seen)
+        a, b, target = (gram(raw[layer].float()) for raw in features)
         relative.append(float((a - target).square().sum() / (b - target).square().sum()))
-    a, b = seen[0][CONTENT_TARGET].float(), seen[1][CONTENT_TARGET].float()
+    a, b = features[0][CONTENT_TARGET].float(), features[1][CONTENT_TARGET].float()
     return Score(tuple(relative), float((a - b).square().sum() / b.square().sum()))
 
 
 def paint(encoder: Encoder, pairs: Sequence[tuple[Tensor, Tensor]], recipe: Recipe) -> list[Tensor]:
-    """Each (content, style) pair painted with ``encoder``; pictures (1, 3, H, W)."""
-    done = []
+    """Paint each (content, style) pair with ``encoder``; pictures (1, 3, H, W)."""
+    outputs = []
     for content, style in pairs:
         for step in engine.steps(Sources(content, (StyleSource(style),)), recipe, encoder):
             picture = step.picture
-        done.append(picture)
-    return done
+        outputs.append(picture)
+    return outputs

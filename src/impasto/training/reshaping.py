@@ -1,7 +1,7 @@
-"""A trained student with fewer or more channels, painting as before: silent ones go, fitted ones come.
+"""Removes silent channels from a trained student and adds new ones, without changing its features.
 
-What is added is fitted to what the student explains least, and the layers after it do not listen to it yet:
-so nothing is lost at the start, and training goes on from there (after Net2Net, Chen et al. 2016).
+New channels are fitted to what the student explains least. The weights with which the next layers read them
+are zero, so that nothing is lost, and training continues from there (after Net2Net, Chen et al. 2016).
 """
 
 from __future__ import annotations
@@ -12,38 +12,41 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from impasto.networks.layers import activation_of, convolution_of
 from impasto.training.student import Student, fit_filters, moments, solve, strongest
 from impasto.training.teacher import Teacher
 
-__all__ = ["rebuilt", "widened", "without_silent"]
+__all__ = ["rebuild", "widen", "without_silent"]
 
-_SILENT = 0.02  # of the median RMS
-_STEEP = 40.0  # times the median norm: a filter that answers to next to nothing, and to that enormously
+#: A channel with less than this share of the median RMS is silent.
+_SILENT = 0.02
+#: A filter with a norm above this multiple of the median norm responds rarely, and then enormously.
+_STEEP = 40.0
 
 
-def rebuilt(like: Student, state: Mapping[str, Tensor]) -> Student:
-    """A student of the kind of ``like`` with these parameters, as wide as they are."""
+def rebuild(like: Student, state: Mapping[str, Tensor]) -> Student:
+    """A student of the class of ``like`` with these parameters and the number of channels they have."""
     widths = {name: len(state[f"conv.{name}.weight"]) for name in like.names}
     channels = {target: len(state[f"head.{target}.weight"]) for target in like.heads}
-    made = type(like)(channels, widths, like.pooling)
-    made.load_state_dict(state)
-    return made
+    student = type(like)(channels, widths, like.pooling)
+    student.load_state_dict(state)
+    return student
 
 
 def _readers(student: Student, name: str, state: Mapping[str, Tensor]) -> Iterator[str]:
-    """The weights that a convolution's channels go into: its head's and those of the next one."""
+    """Keys of the weights that read a convolution's channels: its head's and the next convolution's."""
     after = dict(zip(student.names, student.names[1:], strict=False)).get(name)
-    return (key for key in (f"head.relu{name[4:]}.weight", f"conv.{after}.weight") if key in state)
+    return (key for key in (f"head.{activation_of(name)}.weight", f"conv.{after}.weight") if key in state)
 
 
 @torch.no_grad()
 def without_silent(student: Student, crops: Tensor) -> Student:
     """``student`` without the channels that do not fire on ``crops`` (N, 3, S, S), or only in spikes."""
-    found = [student.features(chunk) for chunk in crops.split(32)]
+    features = [student.features(chunk) for chunk in crops.split(32)]
     state = {key: value.clone() for key, value in student.state_dict().items()}
     for name in student.names:
-        layer = f"relu{name[4:]}"
-        rms = torch.stack([one[layer].square().mean((0, 2, 3)) for one in found]).mean(0).sqrt()
+        layer = activation_of(name)
+        rms = torch.stack([f[layer].square().mean((0, 2, 3)) for f in features]).mean(0).sqrt()
         weight = state[f"conv.{name}.weight"]
         fires = rms > _SILENT * rms[rms > 0].median()
         norms = weight.flatten(1).norm(dim=1)
@@ -52,17 +55,17 @@ def without_silent(student: Student, crops: Tensor) -> Student:
         state[f"conv.{name}.bias"] = state[f"conv.{name}.bias"][keep]
         for reader in _readers(student, name, state):
             state[reader] = state[reader][:, keep]
-    return rebuilt(student, state)
+    return rebuild(student, state)
 
 
 @torch.no_grad()
-def widened(student: Student, teacher: Teacher, crops: Tensor, name: str, count: int) -> Student:
-    """``student`` with ``count`` more channels in convolution ``name``, for what its head explains least.
+def widen(student: Student, teacher: Teacher, crops: Tensor, name: str, count: int) -> Student:
+    """``student`` with ``count`` more channels in convolution ``name``, fitted to what is explained least.
 
     Args:
         crops: (N, 3, S, S), what filters and head are fitted to.
     """
-    layer, old, chunks = f"relu{name[4:]}", len(student.convs[name].weight), crops.split(32)
+    layer, old, chunks = activation_of(name), len(student.convs[name].weight), crops.split(32)
     sums = [
         moments(student.features(c, until=name)[layer], F.relu(teacher.pre_activation(c, name)))
         for c in chunks
@@ -70,26 +73,28 @@ def widened(student: Student, teacher: Teacher, crops: Tensor, name: str, count:
     xx, yx, yy = (torch.stack(part).mean(0) for part in zip(*sums, strict=True))
     best = solve(xx, yx)
     unexplained = yy - best @ yx.T - yx @ best.T + best @ xx @ best.T
-    wanted = torch.eye(len(yy), dtype=yy.dtype)[strongest(unexplained, count)]
-    weight, bias = fit_filters(student, teacher, chunks, name, wanted)
+    targets = torch.eye(len(yy), dtype=yy.dtype)[strongest(unexplained, count)]
+    weight, bias = fit_filters(student, teacher, chunks, name, targets)
     state = {key: value.clone() for key, value in student.state_dict().items()}
     state[f"conv.{name}.weight"] = torch.cat([state[f"conv.{name}.weight"], weight])
     state[f"conv.{name}.bias"] = torch.cat([state[f"conv.{name}.bias"], bias])
     for reader in _readers(student, name, state):
-        read = state[reader]
-        state[reader] = torch.cat([read, read.new_zeros(len(read), count, *read.shape[2:])], 1)
-    made = rebuilt(student, state)
-    if layer in made.heads:
-        _listen(made, teacher, chunks, layer, old)
-    return made
+        weights = state[reader]
+        state[reader] = torch.cat([weights, weights.new_zeros(len(weights), count, *weights.shape[2:])], 1)
+    wider = rebuild(student, state)
+    if layer in wider.heads:
+        _fit_new_columns(wider, teacher, chunks, layer, old)
+    return wider
 
 
-def _listen(student: Student, teacher: Teacher, chunks: tuple[Tensor, ...], layer: str, old: int) -> None:
-    """Fit the head's columns from ``old`` on to what the ones before leave."""
+def _fit_new_columns(
+    student: Student, teacher: Teacher, chunks: tuple[Tensor, ...], layer: str, old: int
+) -> None:
+    """Fit the head's columns from ``old`` on to what the columns before them leave unexplained."""
     xx = yx = torch.zeros((), dtype=torch.float64)
     for chunk in chunks:
-        own = student.features(chunk, until=f"conv{layer[4:]}")[layer]
-        left = teacher(chunk, (layer,))[layer] - student.heads[layer](own)
-        a, b, _ = moments(own[:, old:], left)
+        features = student.features(chunk, until=convolution_of(layer))[layer]
+        residual = teacher(chunk, (layer,))[layer] - student.heads[layer](features)
+        a, b, _ = moments(features[:, old:], residual)
         xx, yx = xx + a, yx + b
     student.heads[layer].weight[:, old:] = solve(xx, yx).float()[:, :, None, None]

@@ -1,4 +1,4 @@
-"""The network that is trained: VGG-19's skeleton with few channels and a linear head at each target."""
+"""The network that is trained: VGG-19's architecture with few channels and a linear head at each target."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.networks.encoder import pool
+from impasto.networks.layers import activation_of, block_of, convolution_of
 from impasto.training.teacher import TARGETS, Teacher
 
 __all__ = ["WIDTHS", "Student", "export", "fit_filters", "fit_to_teacher", "moments", "solve", "strongest"]
 
-#: Channels of each convolution, multiples of 16 for the processor's matrix units. Uneven on purpose: a layer
-#: with a head is wider, the first convolutions, which cost most because they run at full resolution, are
-#: narrow, and channels of block 2 are worth most for their price (LOG.md, 2026-11-20).
+#: Channels of each convolution, multiples of 16 for the processor's matrix units. Layers with a head have
+#: more. The first convolutions, which take most of the time because they run at full resolution, have few.
+#: Channels of block 2 bring most for their cost (LOG.md, 2026-11-20).
 WIDTHS: dict[str, int] = {
     "conv1_1": 16, "conv1_2": 32,
     "conv2_1": 64, "conv2_2": 64,
@@ -28,10 +29,11 @@ WIDTHS: dict[str, int] = {
 class Student(nn.Module):
     """Convolutions with trainable weights and a bias-free 1×1 head per target.
 
-    No normalisation layers: the layers start as combinations of the teacher's own filters, scaled to
-    unit RMS on data, which is what batch normalisation would have given.
+    There are no normalisation layers: each layer starts as a combination of the teacher's filters, scaled to
+    unit RMS on data, as batch normalisation would do.
 
-    Padding is that which `Encoder` paints with: at 128 px crops, edges are most of what conv5_1 sees.
+    The padding is the one that ``Encoder`` paints with, because in crops of 128 pixels most of what conv5_1
+    sees is near an edge.
     """
 
     padding = "reflect"
@@ -44,30 +46,30 @@ class Student(nn.Module):
         self.pooling = pooling
         self.names = tuple(widths)
         inputs = (3, *widths.values())
-        # Plain dicts for typed access beside the ModuleDicts that register the parameters.
+        # Plain dicts, for typed access, beside the ModuleDicts that register the parameters.
         self.convs = {
             name: nn.Conv2d(before, width, 3)
             for before, (name, width) in zip(inputs, widths.items(), strict=False)
         }
-        self.heads = {t: nn.Conv2d(widths[f"conv{t[4:]}"], channels[t], 1, bias=False) for t in TARGETS}
+        self.heads = {t: nn.Conv2d(widths[convolution_of(t)], channels[t], 1, bias=False) for t in TARGETS}
         self.conv, self.head = nn.ModuleDict(self.convs), nn.ModuleDict(self.heads)
 
     def features(self, image: Tensor, until: str = "conv5_1") -> dict[str, Tensor]:
-        """The student's own channels after each ReLU, in [0, ∞), for ``image`` (N, 3, H, W) in [0, 1]."""
-        found: dict[str, Tensor] = {}
+        """Channels after each ReLU, in [0, ∞) and before the heads, of ``image`` (N, 3, H, W) in [0, 1]."""
+        features: dict[str, Tensor] = {}
         x = (image * 2.0 - 1.0).contiguous(memory_format=torch.channels_last)
         for index, name in enumerate(self.names):
-            if index and name[4] != self.names[index - 1][4]:
+            if index and block_of(name) != block_of(self.names[index - 1]):
                 x = pool(x, self.pooling)
             conv = self.convs[name]
-            x = self.activation(F.conv2d(_edged(x, self.padding), conv.weight, conv.bias))
-            found[f"relu{name[4:]}"] = x
+            x = self.activation(F.conv2d(_padded(x, self.padding), conv.weight, conv.bias))
+            features[activation_of(name)] = x
             if name == until:
                 break
-        return found
+        return features
 
 
-def _edged(x: Tensor, padding: str) -> Tensor:
+def _padded(x: Tensor, padding: str) -> Tensor:
     return F.pad(x, (1, 1, 1, 1), mode=padding)
 
 
@@ -80,26 +82,26 @@ def moments(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def solve(xx: Tensor, yx: Tensor, ridge: float = 1e-4) -> Tensor:
-    """Least squares y ≈ D x with a little ridge: (C_y, C_x)."""
+    """Least squares y ≈ D x with a small ridge for stability: D, (C_y, C_x)."""
     damp = ridge * xx.diagonal().mean() * torch.eye(len(xx), dtype=xx.dtype)
     solution: Tensor = torch.linalg.solve(xx + damp, yx.T)
     return solution.T
 
 
-def _wanted(cov: Tensor, count: int) -> Tensor:
-    """What a layer of ``count`` channels is fitted to, in the teacher's C: (count, C), unit rows.
+def _fit_targets(cov: Tensor, count: int) -> Tensor:
+    """What a layer of ``count`` channels is fitted to, in the teacher's C channels: (count, C), unit rows.
 
-    The strongest channels; where there are fewer, random mixtures of all of them besides. None that hardly
-    ever fires: compressed teachers have many, and a filter fitted to one and scaled to unit RMS is silent on
-    every picture but the one where it is not.
+    The strongest channels, and random mixtures of all of them where there are fewer. Channels that hardly
+    ever fire are left out. Compressed teachers have many of them, and a filter that is fitted to one and
+    scaled to unit RMS responds enormously to very few pictures.
     """
     firing = (cov.diagonal() > 1e-4 * cov.diagonal().max()).nonzero()[:, 0]
     chosen = firing[strongest(cov[firing][:, firing], min(count, len(firing)))]
-    wanted = torch.zeros(count, len(cov), dtype=cov.dtype)
-    wanted[range(len(chosen)), chosen] = 1.0
-    more = torch.randn(count - len(chosen), len(firing), dtype=cov.dtype)
-    wanted[len(chosen) :, firing] = F.normalize(more)
-    return wanted
+    targets = torch.zeros(count, len(cov), dtype=cov.dtype)
+    targets[range(len(chosen)), chosen] = 1.0
+    mixtures = torch.randn(count - len(chosen), len(firing), dtype=cov.dtype)
+    targets[len(chosen) :, firing] = F.normalize(mixtures)
+    return targets
 
 
 def strongest(cov: Tensor, count: int) -> list[int]:
@@ -120,47 +122,49 @@ def fit_to_teacher(student: Student, teacher: Teacher, crops: Tensor) -> dict[st
     """Start the student in closed form, layer by layer, as a pruned teacher.
 
     At each convolution the teacher's channels that together explain the others best are kept, and the
-    student's filters are the least-squares fit of their pre-activations on the student's own input
-    (channel pruning by reconstruction, He et al. 2017). Every layer is then scaled to unit RMS — what
-    batch normalisation would give — and the heads are least squares too.
+    student's filters are the least-squares fit of their pre-activations on the student's input (channel
+    pruning by reconstruction, He et al. 2017). Every layer is then scaled to unit RMS, as batch
+    normalisation would do, and the heads are fitted by least squares too.
 
     Args:
         crops: (N, 3, S, S); a few hundred, since the deepest fit has over a thousand unknowns per channel.
 
     Returns:
-        The share of each target's variance explained at the start, on ``crops`` themselves.
+        The share of each target's variance explained at the start, on ``crops``.
     """
     chunks = crops.split(32)
     for name in student.names:
         conv = student.convs[name]
         assert conv.bias is not None
-        big = F.relu(teacher.pre_activation(chunks[0], name))
-        wanted = _wanted(moments(big, big[:, :1])[0], len(conv.weight))
-        weight, bias = fit_filters(student, teacher, chunks, name, wanted)
+        features = F.relu(teacher.pre_activation(chunks[0], name))
+        targets = _fit_targets(moments(features, features[:, :1])[0], len(conv.weight))
+        weight, bias = fit_filters(student, teacher, chunks, name, targets)
         conv.weight.copy_(weight)
         conv.bias.copy_(bias)
     return _fit_heads(student, teacher, chunks)
 
 
 def fit_filters(
-    student: Student, teacher: Teacher, chunks: Sequence[Tensor], name: str, wanted: Tensor
+    student: Student, teacher: Teacher, chunks: Sequence[Tensor], name: str, targets: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Filters of one convolution, on the student's own input: least squares, then unit RMS after the ReLU.
+    """Filters of one convolution, on the student's input: least squares, then unit RMS after the ReLU.
 
     Args:
-        wanted: (count, C), what to fit in the teacher's C pre-activations there.
+        targets: (count, C), the mixtures of the teacher's C pre-activations to fit.
 
     Returns:
-        Weights (count, in, 3, 3) and biases (count,). A channel that hardly fires is scaled by ten times
-        what the median is scaled by, no more.
+        Weights (count, in, 3, 3) and biases (count,). The factor that scales a channel is at most ten times
+        the median factor.
     """
     index = student.names.index(name)
     previous = student.names[index - 1] if index else ""
     xx = yx = torch.zeros((), dtype=torch.float64)
     for chunk in chunks:
-        big = teacher.pre_activation(chunk, name)
+        pre_activations = teacher.pre_activation(chunk, name)
         patches = _patches(student, chunk, previous, name)
-        rows, columns = _sample(patches, F.conv2d(big, wanted.to(big)[:, :, None, None]))
+        rows, columns = _sample(
+            patches, F.conv2d(pre_activations, targets.to(pre_activations)[:, :, None, None])
+        )
         xx, yx = xx + rows.T @ rows, yx + columns.T @ rows
     solution = solve(xx, yx, ridge=1e-3).float()  # (count, in · 9 + 1)
     fitted = torch.einsum("oc,nchw->nohw", solution, _patches(student, chunks[0], previous, name))
@@ -175,28 +179,28 @@ def _patches(student: Student, chunk: Tensor, previous: str, name: str) -> Tenso
     if not previous:
         x = chunk * 2.0 - 1.0
     else:
-        x = student.features(chunk, until=previous)[f"relu{previous[4:]}"]
-        x = pool(x, student.pooling) if previous[4] != name[4] else x
-    x = _edged(x, student.padding)
+        x = student.features(chunk, until=previous)[activation_of(previous)]
+        x = pool(x, student.pooling) if block_of(previous) != block_of(name) else x
+    x = _padded(x, student.padding)
     height, width = x.shape[2] - 2, x.shape[3] - 2
     shifted = [x[:, :, i : i + height, j : j + width] for i in range(3) for j in range(3)]
     stacked = torch.stack(shifted, 2).flatten(1, 2)  # channel-major, then row and column of the filter
     return torch.cat([stacked, torch.ones_like(stacked[:, :1])], 1)
 
 
-def _sample(x: Tensor, y: Tensor, most: int = 16384) -> tuple[Tensor, Tensor]:
-    """At most ``most`` positions of two maps on one grid, as rows: (P, C_x) and (P, C_y) in float64."""
-    stride = max(1, (x.shape[0] * x.shape[2] * x.shape[3]) // most)
+def _sample(x: Tensor, y: Tensor, limit: int = 16384) -> tuple[Tensor, Tensor]:
+    """About ``limit`` positions of two maps on the same grid, as rows: (P, C_x) and (P, C_y) in float64."""
+    stride = max(1, (x.shape[0] * x.shape[2] * x.shape[3]) // limit)
     return tuple(t.permute(0, 2, 3, 1).flatten(0, 2)[::stride].double() for t in (x, y))  # type: ignore[return-value]
 
 
 def _fit_heads(student: Student, teacher: Teacher, chunks: Sequence[Tensor]) -> dict[str, float]:
     sums: dict[str, list[Tensor]] = {}
     for chunk in chunks:
-        own, target = student.features(chunk), teacher(chunk)
+        features, target = student.features(chunk), teacher(chunk)
         for layer in TARGETS:
             t = target[layer]
-            part = [*moments(own[layer], t), t.double().mean((0, 2, 3))]
+            part = [*moments(features[layer], t), t.double().mean((0, 2, 3))]
             sums[layer] = [a + b for a, b in zip(sums[layer], part, strict=True)] if layer in sums else part
     explained = {}
     for layer, parts in sums.items():
@@ -210,10 +214,10 @@ def _fit_heads(student: Student, teacher: Teacher, chunks: Sequence[Tensor]) -> 
 
 @torch.no_grad()
 def export(student: Student, state: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """The embedded file: convolutions, and each head W as its square factor R, RᵀR = WᵀW; float16.
+    """The tensors of the embedded file: convolutions, and of each head W the square R, RᵀR = WᵀW; float16.
 
     Args:
-        state: averaged parameters to use instead of the student's own.
+        state: averaged parameters to use instead of the student's present ones.
     """
     params = dict(student.state_dict()) if state is None else dict(state)
     out = {}
@@ -222,6 +226,6 @@ def export(student: Student, state: Mapping[str, Tensor] | None = None) -> dict[
             out[f"{name}.{kind}"] = params[f"conv.{name}.{kind}"].half().contiguous()
     for layer in TARGETS:
         w = params[f"head.{layer}.weight"].double()[:, :, 0, 0]
-        # The triangular factor of W is that of WᵀW, without squaring the condition number.
+        # The triangular factor of W equals that of WᵀW, without squaring the condition number.
         out[f"head.{layer}.weight"] = torch.linalg.qr(w, mode="r")[1].half().contiguous()
     return {name: value.cpu() for name, value in out.items()}

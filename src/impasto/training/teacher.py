@@ -1,7 +1,7 @@
-"""What the compact encoder learns from: any VGG-19, complete or not.
+"""What the compact encoder learns from: a VGG-19, complete or not.
 
-A complete VGG-19 supplies every target. Where only its first blocks are at hand, a compressed network
-with published heads can supply the levels above (``Compressed``); :class:`Teacher` joins the two.
+A complete VGG-19 supplies every target. Where only its first blocks are available, a compressed network with
+published heads can supply the levels above (:class:`Compressed`); :class:`Teacher` joins the two.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from impasto.errors import WeightsError
 from impasto.networks.encoder import OXFORD, Encoder, Normalisation
-from impasto.networks.layers import CONVS, LAYERS
+from impasto.networks.layers import CONVS, LAYERS, activation_of, block_of
 from impasto.networks.weights import read_state
 
 __all__ = ["STYLE_TARGETS", "TARGETS", "Compressed", "Teacher"]
 
 STYLE_TARGETS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-#: Everything that is learned, shallow to deep; the others are the usual content layers.
+#: All layers that the student learns, shallow to deep; those besides the style's are usual content layers.
 TARGETS = ("relu1_1", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu4_1", "relu4_2", "relu5_1")
 
 
@@ -43,26 +43,27 @@ class Compressed(nn.Module):
         return F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype))
 
     def forward(self, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
-        """relu{k}_1 through its head; any other layer as the network's own channels."""
-        found: dict[str, Tensor] = {}
+        """relu{k}_1 through its head; any other layer as the channels of this network."""
+        features: dict[str, Tensor] = {}
         x = self._conv(image, "preprocess")
         for index, conv in enumerate(self.convs):
-            if index and conv[4] != self.convs[index - 1][4]:
+            if index and block_of(conv) != block_of(self.convs[index - 1]):
                 x = F.max_pool2d(x, 2)
             x = self._conv(F.pad(x, (1, 1, 1, 1), mode="reflect"), conv)
             if conv in layers:
-                found[conv] = x
+                features[conv] = x
             x = F.relu(x)
-            layer = f"relu{conv[4:]}"
+            layer = activation_of(conv)
             if layer in layers:
-                found[layer] = F.relu(self._conv(x, f"head{conv[4:]}")) if conv.endswith("_1") else x
-        return found
+                head = conv.replace("conv", "head")
+                features[layer] = F.relu(self._conv(x, head)) if conv.endswith("_1") else x
+        return features
 
 
 class Teacher(nn.Module):
     """Targets at every level of :data:`TARGETS`, each divided by its RMS over ``calibrate``'s pictures.
 
-    Raw features differ by orders of magnitude between levels; unscaled, the student learns nothing.
+    Raw features differ by orders of magnitude between levels; without scaling, the student would not learn.
     """
 
     def __init__(
@@ -98,12 +99,12 @@ class Teacher(nn.Module):
             return {k: v.shape[1] for k, v in self.raw(torch.zeros(1, 3, 64, 64)).items()}
 
     def raw(self, image: Tensor, layers: tuple[str, ...] = TARGETS) -> dict[str, Tensor]:
-        """Unscaled features, (N, C, H, W) in the teacher's own precision and units."""
-        found = dict(self.lower(image, tuple(t for t in layers if t in self.from_lower)))
-        wanted = tuple(t for t in layers if t in self.from_upper)
-        if wanted and self.upper is not None:
-            found |= self.upper(image, wanted)
-        return {layer: found[layer] for layer in LAYERS if layer in found}
+        """Unscaled features, (N, C, H, W) in the teacher's precision and units."""
+        features = dict(self.lower(image, tuple(t for t in layers if t in self.from_lower)))
+        upper = tuple(t for t in layers if t in self.from_upper)
+        if upper and self.upper is not None:
+            features |= self.upper(image, upper)
+        return {layer: features[layer] for layer in LAYERS if layer in features}
 
     def forward(self, image: Tensor, layers: tuple[str, ...] = TARGETS) -> dict[str, Tensor]:
         """Features of unit RMS."""
@@ -111,7 +112,7 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def pre_activation(self, image: Tensor, conv: str) -> Tensor:
-        """A convolution's output before its ReLU: the lower network's, else the upper network's own."""
+        """A convolution's output before its ReLU, from the lower network if that has it, else the upper."""
         network = self.lower if conv in self.lower.convs or self.upper is None else self.upper
         value: Tensor = network(image, (conv,))[conv]
         return value

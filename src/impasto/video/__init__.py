@@ -1,4 +1,25 @@
-"""Video with temporal consistency (Ruder, Dosovitskiy & Brox 2016): frames, motion, sequence, job, report.
+"""Video with temporal consistency, after Ruder, Dosovitskiy & Brox 2016.
+
+From a clip to a painted clip, in the order in which the modules use each other:
+
+==================  ==============================================================================
+``settings``        what only a video has to be told, beside a picture's recipe
+``frames`` ``hdr``  a clip or a folder → frames, one at a time
+``writing``         frames → a clip, with the sound and subtitles of the source
+``store``           the work folder: filmed and painted frames as PNG files
+``cuts``            where shots begin
+``flow``            optical flow between two filmed frames
+``warping``         pictures sampled along a flow
+``certainty``       where an earlier frame can be trusted
+``clip_context``    what all frames share: styles, encoder, style statistics; recipes of frames
+``warped_past``     what earlier painted frames say about the present one
+``filling``         what has come into view, painted coarse to fine
+``frame_painting``  one frame, by itself or following others
+``shot_painting``   one shot, pass by pass
+``job``             everything for a run, loaded and checked
+``stages``          decode, estimate, paint, encode
+``report``          how steady the result is; ``report_page`` writes it as a page
+==================  ==============================================================================
 
 Nothing is imported here: PyAV and OpenCV come with the extra ``impasto[video]``, and the command line
 must not wait for them.

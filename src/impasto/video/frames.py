@@ -1,7 +1,7 @@
-"""Clips to frames: any container and codec that FFmpeg reads, or a folder of pictures. One frame at a time.
+"""Reads clips one frame at a time: any container and codec that FFmpeg reads, or a folder of pictures.
 
-A frame comes upright, full range RGB, with the time it is shown at. What cannot be decoded is found by the
-clip's own table of packets: a time that never brought a frame is a corrupt frame.
+Frames are upright, full range RGB, with the time they are shown at. Corrupt frames are found by the clip's
+own table of packets: a time for which no frame could be decoded.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +20,29 @@ import numpy.typing as npt
 
 from impasto import pictures
 from impasto.errors import ImpastoError, VideoError
+from impasto.video.boundary import video_errors
 from impasto.video.hdr import to_standard
 
-__all__ = ["Clip", "Frame", "matrix_of", "open_clip", "read"]
+__all__ = ["SCALING", "Clip", "Frame", "matrix_of", "open_clip", "read", "rgb_format"]
 
 Pixels = npt.NDArray[Any]
 
-#: AVColorSpace of a frame → the matrices that swscale knows.
-_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
-_BT709, _BT601 = 1, 5
-_FULL_RANGE = 2
-#: Bicubic, with exact rounding and chroma interpolated at full width: swscale's shortcuts shift colours.
+#: FFmpeg's AVColorSpace of a frame → the colour matrix that swscale uses for it.
+SWS_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
+BT709, BT601 = 1, 5
+#: FFmpeg's AVColorRange.
+LIMITED_RANGE, FULL_RANGE = 1, 2
+#: FFmpeg's AV_DISPOSITION_ATTACHED_PIC: a cover, not a moving picture.
+ATTACHED_PICTURE = 0x400
+#: SWS_BICUBIC, SWS_ACCURATE_RND and SWS_FULL_CHR_H_INP, because swscale's shortcuts shift colours.
 SCALING = 0x4 | 0x40000 | 0x2000
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif")
+#: A pixel format with transparency.
+ALPHA_FORMAT = re.compile(r"yuva|gbrap|rgba|bgra|argb|abgr|ya\d|pal8")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What is known of a clip before its frames are decoded.
+    """The properties of a clip, known before its frames are decoded.
 
     Attributes:
         path: a file, or a folder of pictures.
@@ -50,8 +53,8 @@ class Clip:
         times: when each frame is shown; empty where the container does not say.
         end: when the last frame ends.
         aspect: a pixel's width over its height.
-        deep: more than 8 bits a channel.
-        alpha: it has transparency.
+        deep: whether it has more than 8 bits a channel.
+        alpha: whether it has transparency.
     """
 
     path: Path
@@ -75,7 +78,7 @@ class Frame:
         index: from 0.
         time: in units of the clip's ``time_base``.
         pixels: (H, W, 3 or 4) uint8 or uint16, full range RGB or RGBA, upright.
-        corrupt: it could not be decoded; the pixels are its neighbour's.
+        corrupt: whether it could not be decoded; the pixels are then those of its neighbour.
     """
 
     index: int
@@ -84,23 +87,8 @@ class Frame:
     corrupt: bool = False
 
 
-@contextmanager
-def video_errors(what: str, remedy: str = "") -> Iterator[None]:
-    """The boundary to FFmpeg and the disk: whatever they raise becomes one ``VideoError``."""
-    try:
-        yield
-    except ImpastoError:
-        raise
-    except OSError as error:  # FFmpeg's errors are of this class too
-        full = error.errno == 28
-        reason = "the disk is full" if full else (error.strerror or str(error)).lower()
-        raise VideoError(f"{what}: {reason}", remedy="make room and run again" if full else remedy) from None
-    except (ValueError, RuntimeError, MemoryError) as error:
-        raise VideoError(f"{what}: {error or type(error).__name__}", remedy=remedy) from None
-
-
 def open_clip(path: str | os.PathLike[str], rate: Fraction | float = 25) -> Clip:
-    """Look at a clip: its table of packets is read, nothing is decoded but the first frame.
+    """Read the table of packets of a clip, and decode its first frame and no other.
 
     Args:
         path: a file, or a folder of pictures in the natural order of their names.
@@ -109,34 +97,43 @@ def open_clip(path: str | os.PathLike[str], rate: Fraction | float = 25) -> Clip
     Raises:
         VideoError: no such file, no video in it, or nothing of it can be decoded.
     """
-    place = Path(path)
-    if place.is_dir():
-        return _open_folder(place, Fraction(rate).limit_denominator(100_000))
-    if not place.exists():
-        raise VideoError(f"there is no file '{place}'", "a clip or a folder of pictures", "check the path")
-    with video_errors(f"'{place}' cannot be read", "give a video file, or export it again"):
-        return _open_file(place)
+    path = Path(path)
+    if path.is_dir():
+        return _open_folder(path, Fraction(rate).limit_denominator(100_000))
+    if not path.exists():
+        raise VideoError(f"there is no file '{path}'", "a clip or a folder of pictures", "check the path")
+    with video_errors(f"'{path}' cannot be read", "give a video file, or export it again"):
+        return _open_file(path)
 
 
-def _open_folder(place: Path, rate: Fraction) -> Clip:
+def _open_folder(folder: Path, rate: Fraction) -> Clip:
     files = sorted(
-        (one for one in place.iterdir() if one.suffix.lower() in PICTURES),
-        key=lambda one: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", one.name)],
+        (file for file in folder.iterdir() if file.suffix.lower() in pictures.READABLE_SUFFIXES),
+        key=lambda file: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)],
     )
     if not files:
-        raise VideoError(f"the folder '{place}' holds no pictures", f"files ending in {', '.join(PICTURES)}")
-    first = next((one for one in (_try_picture(file) for file in files) if one is not None), None)
+        endings = ", ".join(pictures.READABLE_SUFFIXES)
+        raise VideoError(f"the folder '{folder}' holds no pictures", f"files ending in {endings}")
+    first = next(filter(None, map(_load_or_none, files)), None)
     if first is None:
-        raise VideoError(f"none of the {len(files)} pictures in '{place}' can be read", "pictures as frames")
+        raise VideoError(f"none of the {len(files)} pictures in '{folder}' can be read", "pictures as frames")
     height, width = first.size
-    count = len(files)
     return Clip(
-        place, tuple(files), width, height, rate, 1 / rate, tuple(range(count)), count,
-        Fraction(1), False, first.alpha is not None,
-    )  # fmt: skip
+        path=folder,
+        files=tuple(files),
+        width=width,
+        height=height,
+        rate=rate,
+        time_base=1 / rate,
+        times=tuple(range(len(files))),
+        end=len(files),
+        aspect=Fraction(1),
+        deep=False,
+        alpha=first.alpha is not None,
+    )
 
 
-def _try_picture(file: Path) -> pictures.Picture | None:
+def _load_or_none(file: Path) -> pictures.Picture | None:
     try:
         return pictures.load(file)
     except ImpastoError:
@@ -144,10 +141,10 @@ def _try_picture(file: Path) -> pictures.Picture | None:
 
 
 def _video_stream(container: Any, path: Path) -> Any:
-    """The first moving picture: a cover is a video stream too."""
+    """The first video stream that is not a cover."""
     for stream in container.streams.video:
-        if not int(stream.disposition) & 0x400:  # AV_DISPOSITION_ATTACHED_PIC
-            stream.thread_type = "SLICE"  # frame threads report an error late, at another frame
+        if not int(stream.disposition) & ATTACHED_PICTURE:
+            stream.thread_type = "SLICE"  # frame threads would report an error late, at another frame
             return stream
     raise VideoError(f"'{path}' has no video in it", "a clip", "give a file with moving pictures")
 
@@ -155,41 +152,37 @@ def _video_stream(container: Any, path: Path) -> Any:
 def _open_file(path: Path) -> Clip:
     with av.open(str(path), metadata_errors="ignore") as container:
         stream = _video_stream(container, path)
-        packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
-        known = packets and all(p.pts is not None for p in packets)
-        times = tuple(sorted({p.pts for p in packets})) if known else ()
+        packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
+        has_times = packets and all(packet.pts is not None for packet in packets)
+        times = tuple(sorted({packet.pts for packet in packets})) if has_times else ()
         rate = Fraction(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
         time_base = Fraction(stream.time_base or 1 / rate)
         aspect = Fraction(stream.sample_aspect_ratio or 1)
-        tick = max(1, round(1 / (rate * time_base)))
-        last = next((p.duration for p in packets if known and p.pts == times[-1] and p.duration), tick)
+        usual = max(1, round(1 / (rate * time_base)))
+        durations = (packet.duration for packet in packets if times and packet.pts == times[-1])
+        last = next(filter(None, durations), usual)
     first = next(_decoded(path), None)
     if first is None:
         raise VideoError(f"no frame of '{path}' can be decoded", "a clip", "export or download it again")
     height, width = first.height, first.width
-    turned = first.rotation % 180 != 0
-    bits = [part.bits for part in first.format.components]
+    on_its_side = first.rotation % 180 != 0
     return Clip(
-        path,
-        (),
-        height if turned else width,
-        width if turned else height,
-        rate,
-        time_base,
-        times,
-        (times[-1] + last) if times else 0,
-        1 / aspect if turned else aspect,
-        max(bits) > 8,
-        _has_alpha(first),
+        path=path,
+        files=(),
+        width=height if on_its_side else width,
+        height=width if on_its_side else height,
+        rate=rate,
+        time_base=time_base,
+        times=times,
+        end=times[-1] + last if times else 0,
+        aspect=1 / aspect if on_its_side else aspect,
+        deep=max(component.bits for component in first.format.components) > 8,
+        alpha=ALPHA_FORMAT.match(first.format.name) is not None,
     )
 
 
-def _has_alpha(frame: Any) -> bool:
-    return bool(re.match(r"yuva|gbrap|rgba|bgra|argb|abgr|ya\d|pal8", frame.format.name))
-
-
 def _decoded(path: Path) -> Iterator[Any]:
-    """FFmpeg's frames in the order they are shown; packets that it cannot decode are passed over."""
+    """FFmpeg's frames in the order they are shown; packets that it cannot decode are skipped."""
     with av.open(str(path), metadata_errors="ignore") as container:
         stream = _video_stream(container, path)
         packets = container.demux(stream)
@@ -213,13 +206,13 @@ def read(clip: Clip, on_corrupt: str = "repeat") -> Iterator[Frame]:
     """Every frame in order.
 
     Args:
-        on_corrupt: ``repeat`` gives the neighbour's pixels, marked corrupt; ``stop`` raises.
+        on_corrupt: ``repeat`` yields the pixels of the neighbour, marked corrupt; ``stop`` raises.
 
     Raises:
         VideoError: a frame is corrupt and ``stop`` was asked for, or none can be decoded.
     """
     source = _read_folder(clip) if clip.files else _read_file(clip)
-    missing: list[tuple[int, int]] = []
+    missing: list[tuple[int, int]] = []  # corrupt frames at the start wait for the first good one
     last: Pixels | None = None
     for index, (time, pixels) in enumerate(source):
         if pixels is None:
@@ -233,8 +226,8 @@ def read(clip: Clip, on_corrupt: str = "repeat") -> Iterator[Frame]:
             else:
                 yield Frame(index, time, last, corrupt=True)
             continue
-        for early, at_time in missing:
-            yield Frame(early, at_time, pixels, corrupt=True)
+        for missing_index, missing_time in missing:
+            yield Frame(missing_index, missing_time, pixels, corrupt=True)
         missing, last = [], pixels
         yield Frame(index, time, pixels)
     if last is None:
@@ -243,7 +236,7 @@ def read(clip: Clip, on_corrupt: str = "repeat") -> Iterator[Frame]:
 
 def _read_folder(clip: Clip) -> Iterator[tuple[int, Pixels | None]]:
     for index, file in enumerate(clip.files):
-        picture = _try_picture(file)
+        picture = _load_or_none(file)
         if picture is None:
             yield index, None
             continue
@@ -260,14 +253,14 @@ def _read_folder(clip: Clip) -> Iterator[tuple[int, Pixels | None]]:
 
 
 def _read_file(clip: Clip) -> Iterator[tuple[int, Pixels | None]]:
-    """Times in strict order; a time of the packet table that brought no frame comes with None."""
+    """Frames with strictly ascending times; None for a time of the packet table that brought no frame."""
     expected = iter(clip.times)
     due = next(expected, None)
-    tick = max(1, round(1 / (clip.rate * clip.time_base)))
+    usual = max(1, round(1 / (clip.rate * clip.time_base)))
     last: int | None = None
     with video_errors(f"'{clip.path}' cannot be read"):
         for frame in _decoded(clip.path):
-            time = frame.pts if frame.pts is not None else (0 if last is None else last + tick)
+            time = frame.pts if frame.pts is not None else (0 if last is None else last + usual)
             while due is not None and due < time:
                 yield due, None
                 last, due = due, next(expected, None)
@@ -283,31 +276,29 @@ def _read_file(clip: Clip) -> Iterator[tuple[int, Pixels | None]]:
 
 
 def matrix_of(height: int) -> int:
-    """The matrix of a picture that does not say: BT.709 from 720 lines on, BT.601 below, as players do."""
-    return _BT709 if height >= 720 else _BT601
+    """The colour matrix where a clip names none: BT.709 from 720 lines on, BT.601 below, as players do."""
+    return BT709 if height >= 720 else BT601
+
+
+def rgb_format(*, deep: bool, alpha: bool) -> str:
+    """FFmpeg's name of the RGB format with 8 or 16 bits a channel, with or without alpha."""
+    return ("rgba64le" if deep else "rgba") if alpha else ("rgb48le" if deep else "rgb24")
 
 
 def _upright(frame: Any, clip: Clip) -> Pixels:
     """(H, W, 3 or 4) full range RGB for an ordinary screen, rotated as the container says."""
-    turned = frame.rotation % 180 != 0
-    width, height = (clip.height, clip.width) if turned else (clip.width, clip.height)
-    kind = ("rgba64le" if clip.deep else "rgba") if clip.alpha else ("rgb48le" if clip.deep else "rgb24")
-    full = frame.color_range == _FULL_RANGE or frame.format.name.startswith("yuvj")
+    on_its_side = frame.rotation % 180 != 0
+    width, height = (clip.height, clip.width) if on_its_side else (clip.width, clip.height)
+    full = frame.color_range == FULL_RANGE or frame.format.name.startswith("yuvj")
     converted = frame.reformat(
         width=width,
         height=height,
-        format=kind,
-        src_colorspace=_MATRICES.get(int(frame.colorspace), matrix_of(frame.height)),
-        src_color_range=2 if full else 1,
-        dst_color_range=2,
+        format=rgb_format(deep=clip.deep, alpha=clip.alpha),
+        src_colorspace=SWS_MATRICES.get(int(frame.colorspace), matrix_of(frame.height)),
+        src_color_range=FULL_RANGE if full else LIMITED_RANGE,
+        dst_color_range=FULL_RANGE,
         interpolation=SCALING,
     )
     array = to_standard(converted.to_ndarray(), int(frame.color_trc))
     quarter_turns = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(array, quarter_turns)) if quarter_turns else array
-
-
-def steady(times: tuple[int, ...]) -> bool:
-    """Whether the frames follow each other at one rate."""
-    gaps = {b - a for a, b in pairwise(times)}
-    return len(gaps) <= 1 or max(gaps) - min(gaps) <= 1

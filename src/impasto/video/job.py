@@ -1,4 +1,4 @@
-"""A job: a clip, its styles, its settings and its output, checked before any work is done."""
+"""``prepare_video``: a clip, its styles, its settings and its output, checked before any work is done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,11 +17,12 @@ from torch import Tensor
 from impasto import pictures
 from impasto.errors import VideoError
 from impasto.losses.objective import StyleSource
-from impasto.machine import choose_device, choose_dtype
-from impasto.networks.encoder import Encoder, Progress, load_encoder
+from impasto.machine import choose_device
+from impasto.networks.encoder import Encoder
 from impasto.painting.engine import output_size
 from impasto.pictures.colour import colour_moments, to_oklab
 from impasto.pictures.geometry import Size, resample
+from impasto.video.clip_context import load_recipe_encoder
 from impasto.video.frames import Clip, open_clip, read
 from impasto.video.settings import VideoRecipe
 from impasto.video.store import Store, from_pixels
@@ -34,13 +35,13 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class VideoJob:
-    """Everything a run needs, checked before any work is done.
+    """Everything a run needs, loaded and checked. See :func:`prepare_video` for what is not said here.
 
     Attributes:
+        recipe: with the size filled in.
         size: (height, width) of the result.
-        codec: None: a folder of pictures is written.
-        copy: kinds of streams copied through: ``audio``, ``subtitle``.
-        limit: only so many frames; None: all.
+        codec: None where a folder of pictures is written.
+        store: the work folder.
     """
 
     clip: Clip
@@ -58,7 +59,6 @@ class VideoJob:
     limit: int | None
     preview: Path | None
     store: Store
-    identity: dict[str, Any]
 
 
 def prepare_video(
@@ -77,7 +77,6 @@ def prepare_video(
     preview: PathLike | None = None,
     device: str = "auto",
     restart: bool = False,
-    progress: Progress | None = None,
 ) -> VideoJob:
     """Load and check everything; raises the project's errors before any work is done.
 
@@ -85,48 +84,58 @@ def prepare_video(
         clip: a video file or a folder of pictures.
         style: one style picture or several.
         output: a file (.mp4, .mov, .mkv, .webm, .avi), or a folder for pictures.
-        rate: frames a second of a folder.
-        codec: a key of ``writing.CODECS``; None: the usual one for the output's ending.
-        quality: rate factor of h264, hevc and vp9, 0 (best) to 51.
+        rate: frames a second of a folder of pictures.
+        codec: a key of ``writing.CODECS``; None: the default for the ending of the output.
+        quality: constant rate factor of h264, hevc and vp9, 0 (lossless) to 51.
+        copy: kinds of streams that are copied into the output.
         mask: a picture, folder or clip: white is painted, black left as filmed.
-        processes: shots painted at once.
+        limit: paint only so many frames; None: all.
+        processes: how many shots are painted at the same time.
         preview: a .png that always shows the newest frame.
-        restart: throw away what an earlier run left.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        restart: delete what an earlier run left in the work folder.
     """
-    recipe, place = recipe or VideoRecipe(), Path(output)
-    opened = open_clip(clip, rate)
+    recipe, path = recipe or VideoRecipe(), Path(output)
+    source = open_clip(clip, rate)
     if processes < 1 or (limit is not None and limit < 1) or not 0 <= quality <= 51:
-        raise VideoError(f"processes {processes}, limit {limit}, quality {quality}", "≥ 1, ≥ 1 and 0 to 51")
-    listed = list(style) if isinstance(style, (list, tuple)) else [style]
-    pictures = [pictures.load(one) for one in listed]  # type: ignore[arg-type]
-    chosen = choose_codec(place, codec) if place.suffix else None
-    _check_output(place, opened, [Path(one) for one in listed], chosen, copy, quality)  # type: ignore[arg-type]
-    size = _size(recipe, opened)
-    full = recipe.replace(picture=recipe.picture.replace(size=max(size)))
-    store = Store(place.with_name(place.name + ".work"), 65535 if chosen and chosen.deep else 255)
-    palette = _palette(opened, full, size)
-    styles = tuple(StyleSource(one.pixels, one.alpha, palette) for one in pictures)
-    where = choose_device(device)
-    picture = full.picture
-    encoder = load_encoder(
-        picture.encoder,
-        weights=picture.weights,
-        pooling=picture.pooling,
-        padding=picture.padding,
-        device=where,
-        dtype=choose_dtype(picture.precision, where),
-        progress=progress,
-    )
-    identity = _identity(opened, styles, full, mask, limit, processes, store.levels)
-    _claim(store, identity, restart)
+        raise VideoError(f"processes {processes}, limit {limit}, crf {quality}", "≥ 1, ≥ 1 and 0 to 51")
+    files = style if isinstance(style, (list, tuple)) else [cast(PathLike, style)]
+    loaded = [pictures.load(file) for file in files]
+    encoding = choose_codec(path, codec) if path.suffix else None
+    _check_output(path, source, [picture.source for picture in loaded], encoding, copy, quality)
+    # A clip is enlarged only when a size is asked for.
+    size = output_size(recipe.picture, source.height, source.width, enlarge=False)
+    recipe = recipe.replace(picture=recipe.picture.replace(size=max(size)))
+    store = Store(path.with_name(path.name + ".work"), 65535 if encoding and encoding.deep else 255)
+    palette = _palette(source, recipe, size)
+    styles = tuple(StyleSource(picture.pixels, picture.alpha, palette) for picture in loaded)
+    chosen_device = choose_device(device)
+    encoder = load_recipe_encoder(recipe.picture, chosen_device)
+    _claim(store, _identity(source, styles, recipe, mask, limit, processes, store.levels), restart)
     return VideoJob(
-        opened, styles, full, encoder, where, size, place, chosen, None if mask is None else Path(mask),
-        quality, tuple(copy), processes, limit, None if preview is None else Path(preview), store, identity,
-    )  # fmt: skip
+        clip=source,
+        styles=styles,
+        recipe=recipe,
+        encoder=encoder,
+        device=chosen_device,
+        size=size,
+        output=path,
+        codec=encoding,
+        mask=None if mask is None else Path(mask),
+        quality=quality,
+        copy=tuple(copy),
+        processes=processes,
+        limit=limit,
+        preview=None if preview is None else Path(preview),
+        store=store,
+    )
 
 
 def _palette(clip: Clip, recipe: VideoRecipe, size: Size) -> tuple[Tensor, Tensor] | None:
-    """Colours of the first frame, that the styles are brought to: each frame's own would make it flicker."""
+    """Colour moments of the first frame, which the styles are matched to; None where they stay as they are.
+
+    The whole clip has one palette: with a palette of its own for each frame the colours would flicker.
+    """
     if recipe.picture.colours == "only":
         raise VideoError(
             "colours 'only' for a video: nothing would be painted", "'style', 'content' or 'match'"
@@ -137,28 +146,29 @@ def _palette(clip: Clip, recipe: VideoRecipe, size: Size) -> tuple[Tensor, Tenso
     return colour_moments(to_oklab(first[:, :3]), first[:, 3:] if first.shape[1] == 4 else None)
 
 
-def _size(recipe: VideoRecipe, clip: Clip) -> Size:
-    """The result's size: the long side asked for, but a clip is not enlarged unless told to."""
-    return output_size(recipe.picture, clip.height, clip.width, enlarge=False)
-
-
 def _check_output(
-    place: Path, clip: Clip, styles: list[Path], codec: Codec | None, copy: Sequence[str], quality: int
+    path: Path,
+    clip: Clip,
+    styles: Sequence[Path | None],
+    codec: Codec | None,
+    copy: Sequence[str],
+    quality: int,
 ) -> None:
-    if not place.parent.is_dir():
+    """Refuse an output that cannot be written, or that is one of the inputs."""
+    if not path.parent.is_dir():
         raise VideoError(
-            f"the folder of the output '{place}' does not exist", remedy=f"mkdir -p '{place.parent}'"
+            f"the folder of the output '{path}' does not exist", remedy=f"mkdir -p '{path.parent}'"
         )
-    for other in (clip.path, *styles):
-        if place.exists() and place.resolve() == other.resolve():
-            raise VideoError(f"the output '{place}' is also an input", remedy="choose another name")
+    for source in (clip.path, *styles):
+        if source is not None and path.exists() and path.resolve() == source.resolve():
+            raise VideoError(f"the output '{path}' is also an input", remedy="choose another name")
     if codec is None:
-        if place.exists() and (not place.is_dir() or any(place.iterdir())):
-            raise VideoError(f"the output '{place}' is there already", "a new or empty folder", "rename it")
-    elif place.is_dir():
-        raise VideoError(f"the output '{place}' is a folder", "a file name", "choose another name")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise VideoError(f"the output '{path}' is there already", "a new or empty folder", "rename it")
+    elif path.is_dir():
+        raise VideoError(f"the output '{path}' is a folder", "a file name", "choose another name")
     else:
-        require_container(place, clip, codec, copy, quality)
+        require_container(path, clip, codec, copy, quality)
 
 
 def _identity(
@@ -170,7 +180,7 @@ def _identity(
     processes: int,
     levels: int,
 ) -> dict[str, Any]:
-    """What makes this job this job: a run with another identity does not go on with its frames."""
+    """Everything that the painted frames depend on: only a run with the same identity may resume them."""
     digest = hashlib.sha256()
     for style in styles:
         digest.update(style.pixels.numpy().tobytes())
@@ -190,20 +200,26 @@ def _identity(
 
 
 def _claim(store: Store, identity: dict[str, Any], restart: bool) -> None:
-    """Make the work folder ours, or find that it is."""
+    """Make the work folder for this job, or check that the frames in it belong to this job.
+
+    Raises:
+        VideoError: they were painted from other pictures or with other settings.
+    """
     if restart:
         store.remove()
-    before = store.recall("job")
-    plain = json.loads(json.dumps(identity))
-    if before is not None and before != plain:
-        changed = [
-            f"{k} {before.get(k)!r} → {plain.get(k)!r}" for k in plain if before.get(k) != plain.get(k)
-        ]
+    stored = store.recall("job")
+    if stored is None:
+        store.make("input", "mask", "reference")
+        store.remember("job", identity)
+        return
+    changes = [
+        f"{name} {stored.get(name)!r} → {value!r}"
+        for name, value in identity.items()
+        if stored.get(name) != value
+    ]
+    if changes:
         raise VideoError(
-            f"'{store.root}' holds frames painted otherwise ({', '.join(changed[:3])})",
-            "the same settings to go on",
+            f"'{store.root}' holds frames painted with other settings ({', '.join(changes[:3])})",
+            "the same settings to resume it",
             "repeat the earlier command, or add --restart to begin anew",
         )
-    if before is None:
-        store.make("input", "mask", "reference")
-        store.remember("job", plain)

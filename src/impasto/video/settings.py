@@ -1,20 +1,23 @@
-"""``VideoRecipe``: what a video needs beyond a picture's :class:`~impasto.recipe.Recipe`.
+"""``VideoRecipe``: the settings of a video beyond those of a picture (:class:`~impasto.recipe.Recipe`).
 
-The flags of ``impasto video`` come from both; a recipe is frozen and serialisable.
+The flags of ``impasto video`` come from both. A recipe is frozen and serialisable.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from impasto.recipe import Recipe
-from impasto.validation import Validated
+from impasto.validation import Validated, add_ranges_to_descriptions
 
-__all__ = ["VideoRecipe", "VideoSettings"]
+__all__ = ["OLD_NAMES", "VideoRecipe", "VideoSettings"]
 
-Self = TypeVar("Self", bound="VideoSettings")
+#: A setting's name in version 0.1 → its name now. The old ones are accepted for one version.
+OLD_NAMES = {"evaluations": "following_iterations", "fill_evaluations": "fill_iterations"}
+
+Settings = TypeVar("Settings", bound="VideoSettings")
 
 
 class VideoSettings(Validated):
@@ -22,56 +25,59 @@ class VideoSettings(Validated):
 
     remedy = "see `impasto video --help`"
 
-    # -- how a frame follows the one before -----------------------------------------------------------
+    # -- how a frame follows the previous ones --------------------------------------------------------
     temporal_weight: float = Field(
         1.0,
         ge=0.0,
         le=1e12,
         allow_inf_nan=False,
-        description="Weight of staying with the warped previous frame, in the units of [0, 1] (≥ 0).",
+        description="Weight of the difference to the previous frames, warped along the motion.",
     )
     long_term: tuple[Annotated[int, Field(ge=1, le=1000)], ...] = Field(
         (1, 2, 4),
         min_length=1,
-        description="Frames back that a frame is held to (Ruder's J): what was covered comes back as it was.",
+        description="Earlier frames that a frame is held to, as distances in frames (Ruder's J); the larger "
+        "ones bring back what was covered for a while.",
     )
-    passes: int = Field(
-        1, ge=1, le=50, description="Passes over each shot, forward and backward in turn (≥ 1, ≤ 50)."
-    )
+    passes: int = Field(1, ge=1, le=50, description="Passes over each shot, forward and backward in turn.")
     pass_blend: float = Field(
         0.5,
         ge=0.0,
         le=1.0,
-        description="Share of the neighbour, against the last pass, in a later pass' start (≥ 0, ≤ 1).",
+        description="From the second pass on: share of the neighbouring frame in the start of a frame; the "
+        "rest comes from the previous pass.",
     )
-    evaluations: int = Field(
+    following_iterations: int = Field(
         24,
         ge=1,
         le=100_000,
-        description="Evaluations at full size for a frame that follows another; fewer where little is new.",
+        description="Iterations at full size for a frame that follows another; fewer where little is new.",
     )
-    fill_evaluations: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(
+    fill_iterations: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(
         (32, 12),
         min_length=1,
         max_length=2,
-        description="Evaluations at a quarter and at half the size where something new came in sight (≥ 1).",
+        description="Iterations at a quarter and at half the size, where something new has come into view.",
     )
     independent: bool = Field(
-        False, description="Each frame by itself as a picture: the baseline, which flickers."
+        False, description="Paint each frame as a picture of its own; this flickers and is for comparison."
     )
 
     # -- motion -------------------------------------------------------------------------------------------
     flow: Literal["dis", "farneback", "raft"] = Field(
-        "dis", description="How motion is found; raft needs torchvision."
+        "dis", description="Method of the optical flow; raft needs torchvision."
     )
     flow_size: int = Field(
-        640, ge=32, le=8192, description="Long side at which motion is found, in pixels; at most the frame's."
+        640,
+        ge=32,
+        le=8192,
+        description="Long side in pixels at which the optical flow is computed, at most that of the frame.",
     )
     cut_threshold: float = Field(
         15.0,
         gt=0.0,
         le=255.0,
-        description="Change of a frame (HSV, 0–255) above which a cut is possible (> 0, ≤ 255).",
+        description="Change between two frames (HSV, 0 to 255) above which a cut is possible.",
     )
 
     # -- what must not move -------------------------------------------------------------------------------
@@ -79,18 +85,25 @@ class VideoSettings(Validated):
         0.02,
         ge=0.0,
         le=1.0,
-        description="What changed less than this (of 1) is copied, not painted again; 0: never (≥ 0, ≤ 1).",
+        description="Where the film changes by less than this, the painted frame is copied; 0: never.",
     )
     drift: Literal["hold", "free"] = Field(
-        "hold", description="Mean and contrast: held to those of a shot's first frame, or left free."
+        "hold", description="hold: keep the mean and contrast of the first frame of a shot; free: do not."
     )
     on_corrupt: Literal["repeat", "stop"] = Field(
-        "repeat", description="A frame that cannot be decoded: its neighbour again, or stop."
+        "repeat", description="For a frame that cannot be decoded: repeat its neighbour, or stop."
     )
 
-    @field_validator("long_term", "fill_evaluations", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _lists(cls, value: Any) -> Any:
+    def _accept_old_names(cls, settings: Any) -> Any:
+        if not isinstance(settings, dict):
+            return settings
+        return {OLD_NAMES.get(name, name): value for name, value in settings.items()}
+
+    @field_validator("long_term", "fill_iterations", mode="before")
+    @classmethod
+    def _split_lists(cls, value: Any) -> Any:
         """A list may be written with commas, and a single value without brackets."""
         items = [value] if isinstance(value, (str, int)) else value
         if not isinstance(items, (list, tuple)):
@@ -101,22 +114,22 @@ class VideoSettings(Validated):
 
     @field_validator("long_term")
     @classmethod
-    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        """Nearest first, each once, and always the frame before: the start is warped from it."""
+    def _sorted_with_previous_frame(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        """Nearest first, each once, and always with 1, because a frame starts from the previous one."""
         return tuple(sorted({1, *value}))
 
-    def replace(self: Self, **settings: Any) -> Self:
+    def replace(self: Settings, **settings: Any) -> Settings:
         """A copy with some settings changed, validated anew."""
-        return type(self)(**(self.model_dump() | settings))
+        return type(self)(**(self.model_dump(exclude_unset=True) | settings))
+
+
+add_ranges_to_descriptions(VideoSettings)
 
 
 class VideoRecipe(VideoSettings):
-    """All settings of a video: the picture's in ``picture``, the rest beside it."""
+    """All settings of a video: those of every frame as a picture in ``picture``, the others beside it."""
 
     picture: Recipe = Field(default_factory=Recipe, description="Settings of every frame as a picture.")
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
 
     def to_json(self) -> str:
         """The recipe as JSON, settings in their order here."""

@@ -1,4 +1,4 @@
-"""A job from end to end: decode, estimate, paint shot by shot, encode; killed and run again, it goes on."""
+"""A job from end to end: decode, estimate, paint shot by shot, encode. A killed run can be resumed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -18,26 +19,43 @@ from torch import Tensor
 
 from impasto import pictures
 from impasto.errors import PictureError, VideoError
+from impasto.files import readable_size, replacing
 from impasto.painting import engine
+from impasto.painting.planning import keep_memory
 from impasto.pictures.geometry import fit, resample
-from impasto.video import cuts, sequence
-from impasto.video.frames import open_clip, read, video_errors
+from impasto.recipe import Recipe
+from impasto.video import cuts
+from impasto.video.boundary import video_errors
+from impasto.video.clip_context import build_clip_context, fill_recipe, following_recipe, frame_recipe
+from impasto.video.cuts import Shot
+from impasto.video.frame_painting import apply_mask
+from impasto.video.frames import open_clip, read
 from impasto.video.job import VideoJob
-from impasto.video.shots import Shot, paint_in_process, paint_shot
+from impasto.video.shot_painting import paint_shot, paint_shot_in_process
 from impasto.video.store import from_pixels, read_png, to_pixels, write_file
 from impasto.video.writing import write
 
-__all__ = ["Estimate", "Moment", "VideoResult", "decode", "estimate", "finished_frames", "run_video"]
+__all__ = [
+    "VideoEstimate",
+    "VideoProgress",
+    "VideoResult",
+    "decode",
+    "estimate",
+    "finished_frames",
+    "run_video",
+]
+
+PREVIEW_INTERVAL = 1.0  # seconds
 
 
 @dataclass(frozen=True)
-class Moment:
-    """Where a run stands.
+class VideoProgress:
+    """How far a run is.
 
     Attributes:
         stage: ``decode``, ``paint`` or ``encode``.
         done, total: frames of this stage; painting counts every pass.
-        fresh: frames painted by this run, not found from an earlier one.
+        fresh: frames done by this run, without those of an earlier one.
         seconds: since the stage began.
     """
 
@@ -49,8 +67,8 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What is to come: frames and shots, seconds of painting on this machine, bytes of work folder."""
+class VideoEstimate:
+    """What a run will take: frames, shots, seconds of painting on this machine, bytes of the work folder."""
 
     frames: int
     shots: int
@@ -63,23 +81,23 @@ class VideoResult:
     """A finished clip.
 
     Attributes:
-        corrupt: frames (from 0) that could not be decoded and repeat their neighbour.
-        evaluations: of the objective at full size, by this run in this process.
+        corrupt: indices of frames that could not be decoded and repeat their neighbour.
+        iterations: at full size, by this run in this process.
     """
 
     path: Path
     frames: int
     shots: int
     corrupt: tuple[int, ...]
-    evaluations: float
+    iterations: float
     seconds: float
 
 
 # -- decode ------------------------------------------------------------------------------------------------
 
 
-def decode(job: VideoJob) -> Iterator[Moment]:
-    """Every frame upright, at the result's size, into the work folder; cuts found on the way."""
+def decode(job: VideoJob) -> Iterator[VideoProgress]:
+    """Save every frame, upright and at the size of the result, to the work folder, and find the cuts."""
     if job.store.recall("clip") is not None:
         return
     begin = time.perf_counter()
@@ -87,29 +105,26 @@ def decode(job: VideoJob) -> Iterator[Moment]:
     times: list[int] = []
     corrupt: list[int] = []
     changes: list[float] = []
-    before = None
+    previous = None
     masks = None if job.mask is None else _masks(job)
-    frames = read(job.clip, job.recipe.on_corrupt)
-    for frame in frames:
-        picture = resample(from_pixels(frame.pixels), job.size)
-        job.store.save("input", frame.index, picture)
+    for frame in islice(read(job.clip, job.recipe.on_corrupt), job.limit):
+        job.store.save("input", frame.index, resample(from_pixels(frame.pixels), job.size))
         if masks is not None:
             job.store.save("mask", frame.index, next(masks))
-        now = cuts.signature(frame.pixels)
-        changes.append(0.0 if before is None else cuts.change(before, now))
-        before = now
+        signature = cuts.signature(frame.pixels)
+        changes.append(0.0 if previous is None else cuts.frame_change(previous, signature))
+        previous = signature
         times.append(frame.time)
         if frame.corrupt:
             corrupt.append(frame.index)
-        yield Moment("decode", len(times), max(total, len(times)), len(times), time.perf_counter() - begin)
-        if len(times) == job.limit:
-            break
-    found = cuts.cuts(changes, job.recipe.cut_threshold)
-    job.store.remember("clip", {"times": times, "corrupt": corrupt, "cuts": found})
+        done = len(times)
+        yield VideoProgress("decode", done, max(total, done), done, time.perf_counter() - begin)
+    new_shots = cuts.find_cuts(changes, job.recipe.cut_threshold)
+    job.store.remember("clip", {"times": times, "corrupt": corrupt, "cuts": new_shots})
 
 
 def _masks(job: VideoJob) -> Iterator[Tensor]:
-    """A mask (1, 1, H, W) for each frame: the same for all, or one of a sequence."""
+    """A mask (1, 1, H, W) for each frame: the same for all, or each its own."""
     assert job.mask is not None
     try:
         still = None if job.mask.is_dir() else pictures.load(job.mask)
@@ -134,103 +149,122 @@ def _luma(picture: Tensor) -> Tensor:
 
 
 def _shots(job: VideoJob) -> list[Shot]:
-    facts = job.store.recall("clip") or {}
-    return [Shot(a, b) for a, b in cuts.shots(len(facts["times"]), facts["cuts"])]
+    facts = _clip_facts(job)
+    return cuts.split_into_shots(len(facts["times"]), facts["cuts"])
 
 
-def estimate(job: VideoJob) -> Estimate:
-    """What painting will take: two evaluations are timed, the rest is counted.
+def _clip_facts(job: VideoJob) -> dict[str, Any]:
+    """What :func:`decode` has learnt about the clip: times, corrupt frames and cuts."""
+    facts = job.store.recall("clip")
+    assert facts is not None, "`decode` runs first"
+    return facts
+
+
+def estimate(job: VideoJob) -> VideoEstimate:
+    """What painting will take at most: two iterations are timed, the others are counted.
 
     Call it after :func:`decode` has run to its end.
     """
     shots = _shots(job)
     frames = sum(shot.end - shot.first for shot in shots)
+    alone, following = _iterations(job)
+    painted_alone = frames if job.recipe.independent else len(shots)
+    later_passes = frames * (job.recipe.passes - 1)
+    iterations = painted_alone * alone + (frames - painted_alone + later_passes) * following
+    seconds = iterations * _seconds_per_iteration(job) / min(job.processes, len(shots))
+    frame_bytes = job.size[0] * job.size[1] * 3 * (1 if job.store.levels == 255 else 2)
+    return VideoEstimate(frames, len(shots), seconds, frames * frame_bytes * (1 + job.recipe.passes))
+
+
+def _seconds_per_iteration(job: VideoJob) -> float:
+    """Measured at half the size, where the pixels cost the same."""
     height, width = job.size
     small = fit(height, width, max(64, max(height, width) // 2))
     sources = engine.Sources(torch.full((1, 3, *small), 0.5), job.styles)
-    one = job.recipe.picture.replace(size=max(small), coarsest=max(small), iterations=(2,), init="content")
+    recipe = job.recipe.picture.replace(size=max(small), coarsest=max(small), iterations=(2,), init="content")
     begin = time.perf_counter()
-    for _ in engine.steps(sources, one, job.encoder):
+    for _ in engine.steps(sources, recipe, job.encoder):
         pass
-    spent = (time.perf_counter() - begin) / 3.0  # two evaluations, and about one for the targets
-    each = spent * height * width / (small[0] * small[1])
-    whole, following = _costs(job)
-    passes = frames * (job.recipe.passes - 1)
-    todo = frames if job.recipe.independent else len(shots)
-    evaluations = todo * whole + (frames - todo + passes) * following
-    per_frame = height * width * 3 * (1 if job.store.levels == 255 else 2)
-    at_once = min(job.processes, len(shots))
-    return Estimate(
-        frames, len(shots), evaluations * each / at_once, frames * per_frame * (1 + job.recipe.passes)
-    )
+    seconds = (time.perf_counter() - begin) / 3.0  # the style's targets cost about a third iteration
+    return seconds * height * width / (small[0] * small[1])
 
 
-def _costs(job: VideoJob) -> tuple[float, float]:
-    """Evaluations, in units of full size, of a frame as a picture and of one that follows."""
-    costs, area = [], job.size[0] * job.size[1]
-    picture = job.recipe.picture.replace(size="original")
-    for recipe in (picture, *(f(job.recipe, *job.size) for f in (sequence.following, sequence.filling))):
-        plan = engine.sizes(recipe, *job.size)
-        costs.append(sum(engine.budget(recipe, k) * h * w / area for k, (h, w) in enumerate(plan)))
-    return costs[0], costs[1] + costs[2]
+def _iterations(job: VideoJob) -> tuple[float, float]:
+    """Of a frame painted as a picture and of one that follows another; in units of one at full size."""
+    area = job.size[0] * job.size[1]
+
+    def cost(recipe: Recipe) -> float:
+        sizes = engine.sizes(recipe, *job.size)
+        return sum(engine.budget(recipe, scale) * h * w / area for scale, (h, w) in enumerate(sizes))
+
+    following = cost(following_recipe(job.recipe, *job.size)) + cost(fill_recipe(job.recipe, *job.size))
+    return cost(frame_recipe(job.recipe)), following
 
 
 def require_room(job: VideoJob, needed: int) -> None:
     """Raise ``VideoError`` when the disk will not hold the work folder."""
-    there = sum(job.store.count(f"pass{k}") for k in range(1, job.recipe.passes + 1))
     free = shutil.disk_usage(job.output.parent).free
-    if there == 0 and needed > free:
+    if _painted_count(job) == 0 and needed > free:
         raise VideoError(
-            f"the frames need up to {needed / 1e6:.0f} MB on the way and {free / 1e6:.0f} MB are free",
+            f"the frames need up to {readable_size(needed)} on the way, and {readable_size(free)} are free",
             remedy="make room, or paint smaller with --size",
         )
 
 
-def _paint(job: VideoJob) -> Iterator[tuple[Moment, float]]:
+def _painted_count(job: VideoJob) -> int:
+    """Painted frames in the work folder, in all passes."""
+    return sum(job.store.count(kind) for kind in _passes(job))
+
+
+def _passes(job: VideoJob) -> list[str]:
+    """The store's kinds of painted frames."""
+    return [f"pass{number}" for number in range(1, job.recipe.passes + 1)]
+
+
+def _paint(job: VideoJob) -> Iterator[tuple[VideoProgress, float]]:
+    """Yields how far painting is, and the iterations so far that this process made."""
     shots = _shots(job)
-    for number in range(1, job.recipe.passes + 1):
-        job.store.make(f"pass{number}")
+    job.store.make(*_passes(job))
     total = sum(shot.end - shot.first for shot in shots) * job.recipe.passes
-    at_once = min(job.processes, len(shots))
-    yield from _paint_apart(job, shots, total, at_once) if at_once > 1 else _paint_here(job, shots, total)
+    processes = min(job.processes, len(shots))
+    if processes > 1:
+        yield from _paint_in_processes(job, shots, total, processes)
+    else:
+        yield from _paint_here(job, shots, total)
 
 
-def _paint_here(job: VideoJob, shots: Sequence[Shot], total: int) -> Iterator[tuple[Moment, float]]:
-    begin, done, fresh, spent = time.perf_counter(), 0, 0, 0.0
-    studio = sequence.open_studio(job.styles, job.recipe, job.encoder, *job.size, levels=job.store.levels)
+def _paint_here(job: VideoJob, shots: Sequence[Shot], total: int) -> Iterator[tuple[VideoProgress, float]]:
+    keep_memory()
+    begin, done, fresh, iterations = time.perf_counter(), 0, 0, 0.0
+    context = build_clip_context(job.styles, job.recipe, job.encoder, *job.size, levels=job.store.levels)
     for shot in shots:
-        for _, _, painted in paint_shot(job.store, shot, studio):
+        for _, _, painted in paint_shot(job.store, shot, context):
             done += 1
             fresh += painted is not None
-            spent += painted.evaluations if painted is not None else 0.0
-            yield Moment("paint", done, total, fresh, time.perf_counter() - begin), spent
+            iterations += painted.iterations if painted is not None else 0.0
+            yield VideoProgress("paint", done, total, fresh, time.perf_counter() - begin), iterations
 
 
-def _paint_apart(
-    job: VideoJob, shots: Sequence[Shot], total: int, at_once: int
-) -> Iterator[tuple[Moment, float]]:
-    """Shots in processes of their own; the frames on disk tell how far they are."""
-
-    def count() -> int:
-        return sum(job.store.count(f"pass{k}") for k in range(1, job.recipe.passes + 1))
-
-    begin, before = time.perf_counter(), count()
-    threads = max(1, (os.cpu_count() or 1) // at_once)
-    pool = ProcessPoolExecutor(at_once, mp_context=get_context("spawn"))
+def _paint_in_processes(
+    job: VideoJob, shots: Sequence[Shot], total: int, processes: int
+) -> Iterator[tuple[VideoProgress, float]]:
+    """Shots in processes of their own; how far they are is counted in the work folder."""
+    begin, before = time.perf_counter(), _painted_count(job)
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+    arguments = (job.styles, job.recipe, job.size, threads, str(job.device))
     try:
         # The longest first, so that no process is left alone with it at the end.
         tasks = {
-            pool.submit(
-                paint_in_process, job.store, shot, job.styles, job.recipe, job.size, threads, str(job.device)
-            )
+            pool.submit(paint_shot_in_process, job.store, shot, *arguments)
             for shot in sorted(shots, key=lambda shot: shot.first - shot.end)
         }
         while tasks:
             finished, tasks = wait(tasks, timeout=0.5, return_when=FIRST_COMPLETED)
             for task in finished:
                 task.result()
-            done = count()
-            yield Moment("paint", done, total, done - before, time.perf_counter() - begin), 0.0
+            done = _painted_count(job)
+            yield VideoProgress("paint", done, total, done - before, time.perf_counter() - begin), 0.0
     finally:
         for process in list((pool._processes or {}).values()):
             if tasks:
@@ -242,32 +276,34 @@ def _paint_apart(
 
 
 def finished_frames(job: VideoJob) -> Iterator[tuple[int, Any]]:
-    """(time, pixels) of every painted frame: laid over the film where a mask says so, with its alpha."""
-    facts = job.store.recall("clip") or {}
-    for index, moment in enumerate(facts["times"]):
-        painted = read_png(job.store.frame(f"pass{job.recipe.passes}", index))
+    """(time, pixels) of every painted frame, with the film where a mask is black, and with its alpha."""
+    for index, frame_time in enumerate(_clip_facts(job)["times"]):
+        painted = read_png(job.store.frame(_passes(job)[-1], index))
         if job.clip.alpha or job.mask is not None:
             filmed = job.store.load("input", index)
             mask = job.store.load("mask", index) if job.mask is not None else None
-            laid = sequence.lay_over(from_pixels(painted), filmed[:, :3], mask)
-            whole = torch.cat([laid, filmed[:, 3:]], dim=1) if filmed.shape[1] == 4 else laid
-            painted = to_pixels(whole, job.store.levels)
-        yield moment, painted
+            masked = apply_mask(from_pixels(painted), filmed[:, :3], mask)
+            masked = torch.cat([masked, filmed[:, 3:]], dim=1) if filmed.shape[1] == 4 else masked
+            painted = to_pixels(masked, job.store.levels)
+        yield frame_time, painted
 
 
-def _encode(job: VideoJob, total: int) -> Iterator[Moment]:
+def _encode(job: VideoJob, total: int) -> Iterator[VideoProgress]:
     begin = time.perf_counter()
     if job.codec is None:
         yield from _write_folder(job, total, begin)
         return
-    frames = finished_frames(job)
-    yield Moment("encode", 0, total, 0, 0.0)
-    write(job.output, frames, job.clip, job.codec, quality=job.quality, copy=job.copy)
-    yield Moment("encode", total, total, total, time.perf_counter() - begin)
+    yield VideoProgress("encode", 0, total, 0, 0.0)
+    # Encoded in the work folder, so that a run that is killed leaves nothing else behind.
+    encoded = job.store.root / job.output.name
+    write(encoded, finished_frames(job), job.clip, job.codec, quality=job.quality, copy=job.copy)
+    with video_errors(f"'{job.output}' cannot be written"), replacing(job.output) as partial:
+        shutil.move(encoded, partial)
+    yield VideoProgress("encode", total, total, total, time.perf_counter() - begin)
 
 
-def _write_folder(job: VideoJob, total: int, begin: float) -> Iterator[Moment]:
-    """Pictures named as the source's, or numbered from 000001."""
+def _write_folder(job: VideoJob, total: int, begin: float) -> Iterator[VideoProgress]:
+    """Pictures named as those of the source, or numbered from 000001."""
     with video_errors(f"'{job.output}' cannot be written"):
         job.output.mkdir(exist_ok=True)
     for index, (_, pixels) in enumerate(finished_frames(job)):
@@ -275,7 +311,7 @@ def _write_folder(job: VideoJob, total: int, begin: float) -> Iterator[Moment]:
         picture = from_pixels(pixels)
         alpha = picture[:, 3:] if picture.shape[1] == 4 else None
         pictures.save(job.output / f"{name}.png", picture[:, :3], alpha=alpha)
-        yield Moment("encode", index + 1, total, index + 1, time.perf_counter() - begin)
+        yield VideoProgress("encode", index + 1, total, index + 1, time.perf_counter() - begin)
 
 
 # -- all of it ---------------------------------------------------------------------------------------------
@@ -284,49 +320,47 @@ def _write_folder(job: VideoJob, total: int, begin: float) -> Iterator[Moment]:
 def run_video(
     job: VideoJob,
     *,
-    on_moment: Callable[[Moment], None] | None = None,
-    on_estimate: Callable[[Estimate], None] | None = None,
+    on_moment: Callable[[VideoProgress], None] | None = None,
+    on_estimate: Callable[[VideoEstimate], None] | None = None,
     keep_frames: bool = False,
 ) -> VideoResult:
     """Paint a prepared clip: decode, estimate, paint, encode.
 
-    Killed at any moment and run again, it goes on at the next frame, and the result has the same bytes.
+    When it is killed at any moment and run again, it continues at the next frame, and the result has the
+    same bytes as without the interruption.
 
     Args:
         on_moment: called after each frame.
         on_estimate: called once, before the painting.
         keep_frames: leave the work folder.
     """
-    tell = on_moment or (lambda moment: None)
-    begin, evaluations = time.perf_counter(), 0.0
-    for moment in decode(job):
-        tell(moment)
+    report = on_moment or (lambda progress: None)
+    begin, iterations = time.perf_counter(), 0.0
+    for progress in decode(job):
+        report(progress)
     expected = estimate(job)
     require_room(job, expected.bytes)
     if on_estimate is not None:
         on_estimate(expected)
-    shown = 0.0
-    for moment, spent in _paint(job):
-        evaluations = spent
-        tell(moment)
-        if job.preview is not None and time.perf_counter() - shown > 1.0:
-            shown = time.perf_counter()
-            _show(job)
-    for moment in _encode(job, expected.frames):
-        tell(moment)
-    facts = job.store.recall("clip") or {}
+    previewed = 0.0
+    for progress, iterations_so_far in _paint(job):
+        iterations = iterations_so_far
+        report(progress)
+        if job.preview is not None and time.perf_counter() - previewed > PREVIEW_INTERVAL:
+            previewed = time.perf_counter()
+            _write_preview(job, job.preview)
+    for progress in _encode(job, expected.frames):
+        report(progress)
+    corrupt = tuple(_clip_facts(job)["corrupt"])
     if not keep_frames:
         job.store.remove()
-    return VideoResult(
-        job.output, expected.frames, expected.shots, tuple(facts["corrupt"]), evaluations,
-        time.perf_counter() - begin,
-    )  # fmt: skip
+    seconds = time.perf_counter() - begin
+    return VideoResult(job.output, expected.frames, expected.shots, corrupt, iterations, seconds)
 
 
-def _show(job: VideoJob) -> None:
-    """The newest frame at the preview's path."""
-    newest = [job.store.newest(f"pass{k}") for k in range(job.recipe.passes, 0, -1)]
-    found = next((path for path in newest if path is not None), None)
-    if found is not None and job.preview is not None:
-        with suppress(OSError):
-            write_file(job.preview, found.read_bytes())
+def _write_preview(job: VideoJob, path: Path) -> None:
+    """Copy the newest frame of the latest pass to ``path``."""
+    newest = next(filter(None, (job.store.newest(kind) for kind in reversed(_passes(job)))), None)
+    if newest is not None:
+        with suppress(OSError):  # of this frame; it may be replaced meanwhile
+            write_file(path, newest.read_bytes())

@@ -1,14 +1,14 @@
-"""The work folder beside the result: filmed frames, painted frames, and what a resumed run must know.
+"""The work folder beside the output: filmed frames, painted frames, and what a resumed run must know.
 
-A file here is whole or not there: written beside its place, then renamed. So a run may be killed at any
-moment, and the next one goes on at the first frame that is missing.
+Every file is written whole or not at all. So a run may be killed at any moment, and the next one continues
+at the first frame that is missing.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
+from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,38 +21,34 @@ import torch
 from torch import Tensor
 
 from impasto.errors import VideoError
-from impasto.video.frames import video_errors
+from impasto.files import write_atomically
+from impasto.video.boundary import video_errors
 
-__all__ = ["Store", "from_pixels", "read_png", "to_pixels", "write_file", "write_png"]
+__all__ = ["FrameCache", "Store", "from_pixels", "read_png", "to_pixels", "write_file", "write_png"]
 
 Pixels = npt.NDArray[Any]
 
-#: Fastest of PNG's compressions: painted frames hardly compress, and time matters more.
-_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+#: The fastest of PNG's compressions, because painted frames hardly compress anyway.
+PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+#: Channels of a picture → the order in which OpenCV has them, blue first. The same map leads back.
+CHANNEL_ORDER = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """All of the file or none of it.
+def write_file(path: Path, data: bytes | str) -> None:
+    """Write all of a file or none of it.
 
     Raises:
         VideoError: the disk is full, or the folder cannot be written to.
     """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with video_errors(f"'{path}' cannot be written", "check the folder and run again"):
-            partial.write_bytes(data)
-            partial.replace(path)
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+    with video_errors(f"'{path}' cannot be written", "check the folder and run again"):
+        write_atomically(path, data)
 
 
 def write_png(path: Path, pixels: Pixels) -> None:
     """Write (H, W, 1, 3 or 4) uint8 or uint16, RGB order, without loss."""
-    order = {3: [2, 1, 0], 4: [2, 1, 0, 3]}.get(pixels.shape[2])
-    array = np.ascontiguousarray(pixels if order is None else pixels[..., order])
-    # Encoded in memory: OpenCV's own writing to a full disk fails without a word.
-    _, data = cv2.imencode(".png", array, _PNG)
+    array = np.ascontiguousarray(pixels[..., CHANNEL_ORDER[pixels.shape[2]]])
+    # Encoded in memory, because OpenCV itself reports nothing when the disk is full.
+    _, data = cv2.imencode(".png", array, PNG_OPTIONS)
     write_file(path, data.tobytes())
 
 
@@ -60,12 +56,11 @@ def read_png(path: Path) -> Pixels:
     """(H, W, 1, 3 or 4) uint8 or uint16, RGB order."""
     with video_errors(f"'{path}' cannot be read", "delete it and run again"):
         data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    found: Any = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if found is None:
+    array: Any = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if array is None:
         raise VideoError(f"'{path}' is damaged", remedy="delete it and run again")
-    if found.ndim == 2:
-        return np.asarray(found[..., None])
-    return np.asarray(found[..., [2, 1, 0] if found.shape[2] == 3 else [2, 1, 0, 3]])
+    array = array[..., None] if array.ndim == 2 else array
+    return np.asarray(array[..., CHANNEL_ORDER[array.shape[2]]])
 
 
 def from_pixels(pixels: Pixels) -> Tensor:
@@ -83,7 +78,10 @@ def to_pixels(picture: Tensor, levels: int) -> Pixels:
 
 @dataclass(frozen=True)
 class Store:
-    """Where a job's frames are.
+    """The frames of a job, by kind and index.
+
+    The kinds are ``input`` (filmed frames), ``mask``, ``pass1``, ``pass2``, … (painted frames) and
+    ``reference`` (the filmed frame that each pixel of a painted one was painted from).
 
     Attributes:
         root: the work folder.
@@ -94,11 +92,11 @@ class Store:
     levels: int = 255
 
     def frame(self, kind: str, index: int) -> Path:
-        """``kind``: ``input``, ``mask``, ``pass1``, ``pass2``, …, ``reference``."""
+        """Where a frame is, or would be."""
         return self.root / kind / f"{index:06d}.png"
 
     def has(self, kind: str, index: int) -> bool:
-        """Whether the frame is there, whole."""
+        """Whether the frame is there; if so, it is whole."""
         return self.frame(kind, index).exists()
 
     def load(self, kind: str, index: int) -> Tensor:
@@ -106,47 +104,83 @@ class Store:
         return from_pixels(read_png(self.frame(kind, index)))
 
     def save(self, kind: str, index: int, picture: Tensor) -> None:
-        """Keep a frame (1, C, H, W)."""
+        """Save a frame (1, C, H, W)."""
         write_png(self.frame(kind, index), to_pixels(picture, self.levels))
 
-    def drop(self, kind: str, index: int) -> None:
-        """Forget a frame, if it is there."""
+    def delete(self, kind: str, index: int) -> None:
+        """Delete a frame, if it is there."""
         with suppress(OSError):
             self.frame(kind, index).unlink()
 
     def count(self, kind: str) -> int:
-        """How many frames of a kind are there."""
-        try:
-            return sum(name.endswith(".png") for name in os.listdir(self.root / kind))  # noqa: PTH208 - fast
-        except FileNotFoundError:
-            return 0
+        """How many frames of a kind there are."""
+        return len(self._frames(kind))
 
     def newest(self, kind: str) -> Path | None:
-        """The frame written last."""
-        with suppress(OSError):
-            return max(
-                (self.root / kind).glob("*.png"), key=lambda path: path.stat().st_mtime_ns, default=None
-            )
+        """The frame written last; None where there is none."""
+        with suppress(OSError):  # a frame may be deleted meanwhile
+            return max(self._frames(kind), key=lambda path: path.stat().st_mtime_ns, default=None)
         return None
 
+    def _frames(self, kind: str) -> list[Path]:
+        """Whole frames only; those that are being written have hidden names."""
+        return [path for path in (self.root / kind).glob("*.png") if not path.name.startswith(".")]
+
     def make(self, *kinds: str) -> None:
-        """Folders for these kinds of frames."""
+        """Make the folders for these kinds of frames."""
         with video_errors(f"the work folder '{self.root}' cannot be made", "choose another place"):
             for kind in kinds:
                 (self.root / kind).mkdir(parents=True, exist_ok=True)
 
     def remember(self, name: str, facts: dict[str, Any]) -> None:
-        """Keep facts as JSON."""
-        write_file(self.root / f"{name}.json", json.dumps(facts, indent=1).encode())
+        """Save facts as JSON."""
+        write_file(self.root / f"{name}.json", json.dumps(facts, indent=1))
 
     def recall(self, name: str) -> dict[str, Any] | None:
-        """Facts kept earlier, or None."""
+        """Facts saved earlier, or None."""
         try:
-            found = json.loads((self.root / f"{name}.json").read_text(encoding="utf-8"))
+            facts = json.loads((self.root / f"{name}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) else None
+        return facts if isinstance(facts, dict) else None
 
     def remove(self) -> None:
         """Delete the work folder."""
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+class FrameCache:
+    """Reads and saves frames, and keeps those used last in memory, as they are on disk.
+
+    A painted frame is needed again for the frames that follow it, and an input up to five times: without a
+    cache, painting a frame reads eleven PNGs.
+
+    Args:
+        store: where the frames are.
+        capacity: how many frames are kept, at 3 bytes a pixel each (6 with 16 bits).
+    """
+
+    def __init__(self, store: Store, capacity: int = 16) -> None:
+        self.store, self.capacity = store, capacity
+        self._pixels: OrderedDict[tuple[str, int], Pixels] = OrderedDict()
+
+    def load(self, kind: str, index: int) -> Tensor:
+        """As :meth:`Store.load`."""
+        key = (kind, index)
+        pixels = self._pixels.get(key)
+        if pixels is None:
+            pixels = read_png(self.store.frame(kind, index))
+        self._keep(key, pixels)
+        return from_pixels(pixels)
+
+    def save(self, kind: str, index: int, picture: Tensor) -> None:
+        """As :meth:`Store.save`."""
+        pixels = to_pixels(picture, self.store.levels)
+        write_png(self.store.frame(kind, index), pixels)
+        self._keep((kind, index), pixels)
+
+    def _keep(self, key: tuple[str, int], pixels: Pixels) -> None:
+        self._pixels[key] = pixels
+        self._pixels.move_to_end(key)
+        while len(self._pixels) > self.capacity:
+            self._pixels.popitem(last=False)

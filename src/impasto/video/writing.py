@@ -1,11 +1,10 @@
-"""Frames to a clip: the video encoded, everything else of the source copied through untouched.
+"""Writes clips: the frames are encoded, and sound and subtitles of the source are copied as they are.
 
-Written beside its place and renamed when it is whole. The same frames give the same bytes.
+The file is written whole or not at all. The same frames give the same bytes.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from impasto.errors import VideoError
-from impasto.video.frames import SCALING, Clip, matrix_of, video_errors
+from impasto.files import partial_path, replacing
+from impasto.video.boundary import video_errors
+from impasto.video.frames import BT601, BT709, FULL_RANGE, LIMITED_RANGE, SCALING, Clip, matrix_of, rgb_format
 
 __all__ = ["CODECS", "Codec", "choose_codec", "require_container", "write"]
 
@@ -30,11 +31,12 @@ class Codec:
     """How frames are encoded.
 
     Attributes:
-        encoder: FFmpeg's name.
+        encoder: FFmpeg's name of it.
         formats: pixel formats without and with alpha; the latter empty where there is none.
-        options: the encoder's; ``crf`` is set from the quality where the encoder has one.
-        even: both sides must be even, as chroma is stored at half size.
-        deep: more than 8 bits a channel are kept.
+        options: fixed options of the encoder.
+        crf: whether its quality is set by a constant rate factor.
+        even: whether both sides must be even, because chroma is stored at half size.
+        deep: whether more than 8 bits a channel are kept.
     """
 
     encoder: str
@@ -45,32 +47,43 @@ class Codec:
     deep: bool = False
 
 
-# Without the macroblock tree: with it, x264's bytes depended on what the heap had held before (the same
-# frames gave either of two files, whatever the threads); a resumed run must end in the same bytes.
-_H264 = (("preset", "medium"), ("x264-params", "mbtree=0"))
+# With the macroblock tree the bytes depended on what the heap had held before: the same frames gave either of
+# two files, whatever the number of threads. A resumed run must end in the same bytes.
+H264_OPTIONS = (("preset", "medium"), ("x264-params", "mbtree=0"))
 
-# x265 writes a page about itself for every clip, past FFmpeg's own log.
-_HEVC = (("preset", "medium"), ("x265-params", "log-level=error"))
+# Otherwise x265 prints a page about itself for every clip, bypassing FFmpeg's log.
+HEVC_OPTIONS = (("preset", "medium"), ("x265-params", "log-level=error"))
 
 CODECS: dict[str, Codec] = {
-    "h264": Codec("libx264", ("yuv420p", ""), _H264, crf=True, even=True),
-    "hevc": Codec("libx265", ("yuv420p", ""), _HEVC, crf=True, even=True),
+    "h264": Codec("libx264", ("yuv420p", ""), H264_OPTIONS, crf=True, even=True),
+    "hevc": Codec("libx265", ("yuv420p", ""), HEVC_OPTIONS, crf=True, even=True),
     "vp9": Codec("libvpx-vp9", ("yuv420p", ""), (("b", "0"),), crf=True, even=True),
     "prores": Codec("prores_ks", ("yuv422p10le", "yuva444p10le"), even=True, deep=True),
     "ffv1": Codec("ffv1", ("bgr0", "bgra"), (("level", "3"),)),
     "png": Codec("png", ("rgb24", "rgba")),
 }
 
-#: What a container gets where no codec is named.
-_USUAL = {".mp4": "h264", ".m4v": "h264", ".mov": "h264", ".mkv": "h264", ".webm": "vp9", ".avi": "h264"}
+#: Ending of the output → the codec where none is named.
+DEFAULT_CODECS = {
+    ".mp4": "h264",
+    ".m4v": "h264",
+    ".mov": "h264",
+    ".mkv": "h264",
+    ".webm": "vp9",
+    ".avi": "h264",
+}
 
 
 def choose_codec(path: Path, name: str | None) -> Codec:
-    """The codec by name, or the usual one for the file's ending."""
-    if path.suffix.lower() not in _USUAL:
-        endings = ", ".join(_USUAL)
+    """The codec of that name; None: the default for the file's ending.
+
+    Raises:
+        VideoError: an unknown ending, or a codec that this PyAV lacks.
+    """
+    if path.suffix.lower() not in DEFAULT_CODECS:
+        endings = ", ".join(DEFAULT_CODECS)
         raise VideoError(f"the output '{path}' has an ending that cannot be written", endings, "rename it")
-    codec = CODECS[name or _USUAL[path.suffix.lower()]]
+    codec = CODECS[name or DEFAULT_CODECS[path.suffix.lower()]]
     if codec.encoder not in av.codecs_available:
         raise VideoError(
             f"this PyAV cannot encode with {codec.encoder}", "another --codec", "pip install --upgrade av"
@@ -78,44 +91,16 @@ def choose_codec(path: Path, name: str | None) -> Codec:
     return codec
 
 
-def _copied(container: Any, kinds: Iterable[str]) -> list[Any]:
-    return [stream for stream in container.streams if stream.type in tuple(kinds)]
-
-
-def _add_copies(out: Any, source: Any, kinds: Iterable[str]) -> dict[int, Any]:
-    """Streams for what is copied: index in the source → stream in the result."""
-    copies = {}
-    for stream in _copied(source, kinds):
-        try:
-            copy = out.add_stream_from_template(stream)
-        except (ValueError, RuntimeError, OSError):
-            raise _refused(stream, out.name) from None
-        copy.metadata.update(stream.metadata)
-        with suppress(AttributeError, TypeError):  # read-only in older versions
-            copy.disposition = stream.disposition
-        copies[stream.index] = copy
-    return copies
-
-
-def _refused(stream: Any, name: str) -> VideoError:
-    codec = stream.codec_context.name if stream.codec_context else "unknown"
-    return VideoError(
-        f"the clip's {stream.type} ({codec}) cannot be copied into '{Path(name).name}'",
-        "a container that holds it",
-        "name the output .mkv, or give --copy audio or --copy nothing",
-    )
-
-
 def require_container(path: Path, clip: Clip, codec: Codec, copy: Iterable[str], quality: int) -> None:
-    """Find out before the work whether ``path`` can hold the video and what is copied.
+    """Check before the work starts whether ``path`` can hold the video and the streams that are copied.
 
     Raises:
         VideoError: it cannot, or its folder cannot be written to.
     """
-    trial = path.with_name(f".{path.stem[:40]}.trial{path.suffix}")
-    side = np.zeros((64, 64, 3), dtype=np.uint8)
+    trial = partial_path(path)
+    black = np.zeros((64, 64, 3), dtype=np.uint8)
     try:
-        _write(trial, [(0, side)], clip, codec, quality, tuple(copy), limit=0)
+        _write(trial, path.name, [(0, black)], clip, codec, quality, tuple(copy), whole=False)
     finally:
         with suppress(OSError):
             trial.unlink()
@@ -130,7 +115,7 @@ def write(
     quality: int = 16,
     copy: Iterable[str] = ("audio", "subtitle"),
 ) -> Path:
-    """Encode frames and copy the rest of ``clip`` beside them.
+    """Encode frames into ``path``, with the streams of ``clip`` that are copied.
 
     Args:
         frames: (time in the clip's ``time_base``, (H, W, 3 or 4) uint8 or uint16 RGB), in order.
@@ -140,91 +125,115 @@ def write(
     Raises:
         VideoError: it cannot be written; what was at ``path`` before is untouched.
     """
-    partial = path.with_name(f".{path.stem[:40]}.partial{path.suffix}")
-    try:
-        _write(partial, frames, clip, codec, quality, tuple(copy))
-        with video_errors(f"'{path}' cannot be written"):
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            partial.replace(path)
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+    with video_errors(f"'{path}' cannot be written"), replacing(path) as partial:
+        _write(partial, path.name, frames, clip, codec, quality, tuple(copy), whole=True)
     return path
 
 
 def _write(
     path: Path,
+    name: str,
     frames: Iterable[tuple[int, Pixels]],
     clip: Clip,
     codec: Codec,
     quality: int,
     copy: tuple[str, ...],
-    limit: int | None = None,
+    *,
+    whole: bool,
 ) -> None:
-    with video_errors(f"'{path.name}' cannot be written", "choose another --codec or container"):
+    """Write ``path``, which messages call ``name``; not ``whole``: of what is copied only the beginning."""
+    with video_errors(f"'{name}' cannot be written", "choose another --codec or container"):
         source = None if clip.files else av.open(str(clip.path), metadata_errors="ignore")
         try:
             # Without "bitexact" Matroska and WebM get new random numbers every time.
             with av.open(str(path), "w", options={"fflags": "+bitexact"}) as out:
-                _fill(out, frames, clip, codec, quality, source, copy, limit)
+                writer = _ClipWriter(out, name, clip, codec, quality, source, copy)
+                for time, pixels in frames:
+                    writer.add(time, pixels)
+                writer.finish(whole)
         finally:
             if source is not None:
                 source.close()
 
 
-def _fill(
-    out: Any,
-    frames: Iterable[tuple[int, Pixels]],
-    clip: Clip,
-    codec: Codec,
-    quality: int,
-    source: Any,
-    copy: tuple[str, ...],
-    limit: int | None,
-) -> None:
-    rest: Iterator[Any] = iter(())
-    stream, copies = None, {}
-    waiting: Any = None
-    end = Fraction(0)
-    for time, pixels in frames:
-        if stream is None:
-            stream = _video_stream(out, pixels, clip, codec, quality)
-            if source is not None:
-                out.metadata.update({k: v for k, v in source.metadata.items() if k in _KEPT})
-                copies = _add_copies(out, source, copy)
-                rest = _packets(source, copies)
-        moment = time * clip.time_base
-        end = max(end, moment + 1 / clip.rate)
-        # Interleaved by time, so that the muxer has nothing to hold back.
-        waiting = _mux_until(out, rest, waiting, copies, moment)
-        out.mux(stream.encode(_to_frame(pixels, time, clip, codec, stream)))
-    if stream is None:
-        raise VideoError("no frames to encode", "at least one")
-    out.mux(stream.encode(None))
-    if limit is None:
-        _mux_until(out, rest, waiting, copies, None if end >= clip.end * clip.time_base else end)
+class _ClipWriter:
+    """An open output file: encodes frames, and copies packets of the source between them.
+
+    Args:
+        out, source: PyAV's containers; no source for a folder of pictures.
+        name: of the output, for messages.
+        copy: kinds of streams that are copied.
+    """
+
+    def __init__(
+        self, out: Any, name: str, clip: Clip, codec: Codec, quality: int, source: Any, copy: tuple[str, ...]
+    ) -> None:
+        self.out, self.name, self.source = out, name, source
+        self.clip, self.codec, self.quality, self.copy = clip, codec, quality, copy
+        self.stream: Any = None
+        self.end = Fraction(0)  # of the video so far, in seconds
+        self._copies: dict[int, Any] = {}  # index of a stream in the source → its copy
+        self._packets: Iterator[Any] = iter(())
+        self._next_packet: Any = None
+
+    def add(self, time: int, pixels: Pixels) -> None:
+        """Encode a frame, and copy what belongs before it: the muxer wants packets in the order of time."""
+        if self.stream is None:
+            self._add_streams(pixels)
+        seconds = time * self.clip.time_base
+        self.end = max(self.end, seconds + 1 / self.clip.rate)
+        self._copy_until(seconds)
+        self.out.mux(self.stream.encode(_to_frame(pixels, time, self.clip, self.codec, self.stream)))
+
+    def finish(self, whole: bool) -> None:
+        """End the video; ``whole``: copy also what follows, but not beyond a video that was cut short."""
+        if self.stream is None:
+            raise VideoError("no frames to encode", "at least one")
+        self.out.mux(self.stream.encode(None))
+        if whole:
+            complete = self.end >= self.clip.end * self.clip.time_base
+            self._copy_until(None if complete else self.end)
+
+    def _add_streams(self, pixels: Pixels) -> None:
+        """All streams must be there before the first packet is written."""
+        self.stream = _video_stream(self.out, pixels, self.clip, self.codec, self.quality)
+        if self.source is None:
+            return
+        metadata = self.source.metadata.items()
+        self.out.metadata.update({key: value for key, value in metadata if key in COPIED_METADATA})
+        for stream in self.source.streams:
+            if stream.type in self.copy:
+                self._copies[stream.index] = self._add_copy(stream)
+        if self._copies:
+            chosen = [self.source.streams[index] for index in self._copies]
+            self._packets = (packet for packet in self.source.demux(chosen) if packet.dts is not None)
+
+    def _add_copy(self, stream: Any) -> Any:
+        try:
+            copy = self.out.add_stream_from_template(stream)
+        except (ValueError, RuntimeError, OSError):
+            codec = stream.codec_context.name if stream.codec_context else "unknown"
+            raise VideoError(
+                f"the clip's {stream.type} ({codec}) cannot be copied into '{self.name}'",
+                "a container that holds it",
+                "name the output .mkv, or give --copy audio or --copy nothing",
+            ) from None
+        copy.metadata.update(stream.metadata)
+        with suppress(AttributeError, TypeError):  # read-only in older versions of PyAV
+            copy.disposition = stream.disposition
+        return copy
+
+    def _copy_until(self, seconds: Fraction | None) -> None:
+        """Copy packets up to a time; None: all that are left."""
+        packet = self._next_packet if self._next_packet is not None else next(self._packets, None)
+        while packet is not None and (seconds is None or packet.dts * packet.time_base <= seconds):
+            packet.stream = self._copies[packet.stream.index]
+            self.out.mux_one(packet)
+            packet = next(self._packets, None)
+        self._next_packet = packet
 
 
-_KEPT = ("title", "artist", "comment", "date", "copyright", "description")
-
-
-def _packets(source: Any, copies: dict[int, Any]) -> Iterator[Any]:
-    chosen = [source.streams[index] for index in copies]
-    if chosen:
-        yield from (packet for packet in source.demux(chosen) if packet.dts is not None)
-
-
-def _mux_until(
-    out: Any, packets: Iterator[Any], waiting: Any, copies: dict[int, Any], moment: Fraction | None
-) -> Any:
-    """Copy packets up to a moment in seconds (None: all); returns the first that is later."""
-    packet = waiting if waiting is not None else next(packets, None)
-    while packet is not None and (moment is None or packet.dts * packet.time_base <= moment):
-        packet.stream = copies[packet.stream.index]
-        out.mux_one(packet)
-        packet = next(packets, None)
-    return packet
+COPIED_METADATA = ("title", "artist", "comment", "date", "copyright", "description")
 
 
 def _video_stream(out: Any, pixels: Pixels, clip: Clip, codec: Codec, quality: int) -> Any:
@@ -240,11 +249,11 @@ def _video_stream(out: Any, pixels: Pixels, clip: Clip, codec: Codec, quality: i
     if clip.aspect != 1:
         context.sample_aspect_ratio = clip.aspect
     if "yuv" in stream.pix_fmt:
-        # sRGB as it is: through the same matrix back it is the same, whatever primaries a player assumes.
+        # Named as what it was converted with, so that a player's conversion back gives the same sRGB.
         matrix = matrix_of(height)
-        context.colorspace = {1: 1, 5: 6}[matrix]
-        context.color_primaries, context.color_trc = (1, 1) if matrix == 1 else (6, 6)
-        context.color_range = 1
+        code = {BT709: 1, BT601: 6}[matrix]  # the same number for FFmpeg's three properties
+        context.colorspace = context.color_primaries = context.color_trc = code
+        context.color_range = LIMITED_RANGE
     return stream
 
 
@@ -257,14 +266,13 @@ def _to_frame(pixels: Pixels, time: int, clip: Clip, codec: Codec, stream: Any) 
     alpha = pixels.shape[2] == 4
     if alpha and not codec.formats[1]:
         pixels, alpha = _on_white(pixels), False
-    deep = pixels.dtype == np.uint16
-    kind = ("rgba64le" if deep else "rgba") if alpha else ("rgb48le" if deep else "rgb24")
+    kind = rgb_format(deep=pixels.dtype == np.uint16, alpha=alpha)
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=kind)
     frame = frame.reformat(
         format=stream.pix_fmt,
         dst_colorspace=matrix_of(height),
-        src_color_range=2,
-        dst_color_range=1 if "yuv" in stream.pix_fmt else 2,
+        src_color_range=FULL_RANGE,
+        dst_color_range=LIMITED_RANGE if "yuv" in stream.pix_fmt else FULL_RANGE,
         interpolation=SCALING,
     )
     frame.pts, frame.time_base = time, clip.time_base
@@ -272,7 +280,7 @@ def _to_frame(pixels: Pixels, time: int, clip: Clip, codec: Codec, stream: Any) 
 
 
 def _on_white(pixels: Pixels) -> Pixels:
-    """RGBA laid on white, as pictures without alpha are."""
+    """RGBA (H, W, 4) on white, (H, W, 3), for formats without alpha."""
     top = np.iinfo(pixels.dtype).max
     share = pixels[..., 3:].astype(np.float32) / top
     flat = pixels[..., :3] * share + top * (1.0 - share)

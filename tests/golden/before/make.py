@@ -114,7 +114,7 @@ CASES = {
     "coarse-to-fine": small("chelsea.png garden.png woodcut.png", style_order="coarse-to-fine"),
     # -- regions -------------------------------------------------------------------------------------------
     "grey-masks": large(TWO, "--mask left.png right.png", slow=False),
-    "grey-style-masks": small(TWO, "--mask left.png right.png --style-mask top.png left.png"),
+    "grey-style-masks": small(TWO, "--mask left.png right.png --style-mask top.png glass-left.png"),
     "labels": large(
         TWO, "--mask labels.png --style-mask wave-labels.png glass-labels.png", style_loss="gram,nearest"
     ),
@@ -125,13 +125,14 @@ CASES = {
     "alpha": small("chelsea-cut.png wave.png", slow=False),
     "alpha-style": small("coffee.png chelsea-cut.png"),
     # -- tiles ---------------------------------------------------------------------------------------------
-    "tiles": large("astronaut.png wave.png", "--tile 64"),
-    "tiles-of-all": large(
+    "tiles": large("chelsea.png wave.png", "--tile 64", iterations="10,6"),
+    "tiles-of-all": small(
         TWO,
-        "--mask left.png right.png --tile 96",
+        "--mask left.png right.png --tile 64",
         style_loss="wasserstein,sliced,histogram,remd,nearest",
         content_loss="self-similarity",
         tv_weight="0.1",
+        iterations="8,5",
     ),
     # -- other commands ------------------------------------------------------------------------------------
     "texture": other(
@@ -142,7 +143,7 @@ CASES = {
         "texture glass.png", "--tile",
         size="128", iterations="15,15", coarsest="64", precision="float32", seed="7",
     ),
-    "circular": small("chelsea.png glass.png", padding="circular"),
+    "circular": small("astronaut.png glass.png", padding="circular"),
     "reconstruct": other(
         "reconstruct chelsea.png", "--layers relu2_1,conv3_1",
         size="128", iterations="20,20", coarsest="64", precision="float32", seed="7",
@@ -190,7 +191,9 @@ def write_inputs(folder: Path) -> None:
     _save(folder, "top", _mask(height, width, y < 0))
     _save(folder, "labels", _labels(height, width, x**2 + y**2 < 0.5, (x < 1.2) & (y > -0.8)))
     _save(folder, "wave-labels", _labels(height, width, y > 0.1, y < -0.1))
-    _save(folder, "glass-labels", _labels(256, 256, *(np.broadcast_to(np.arange(256) < 150, (256, 256)) ^ flip for flip in (False, True))))
+    left = np.arange(256) < 150
+    _save(folder, "glass-left", _mask(256, 256, left))
+    _save(folder, "glass-labels", _labels(256, 256, left, ~left))
 
     cat = photographs["chelsea"]
     y, x = np.ogrid[: cat.shape[0], : cat.shape[1]]

@@ -1,27 +1,35 @@
-/** The page without network: its own files, newest first. Nothing of the API is ever kept. */
+/** The service worker: opens the page without a network. Only the page's own files are cached, no API answer. */
 
-const SHELL = [
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
+
+const PAGE_FILES = [
   './', 'style.css', 'parts.css', 'manifest.webmanifest', 'icons/favicon.png', 'icons/icon-192.png',
-  ...['api', 'app', 'compare', 'compose', 'dom', 'draft', 'easel', 'gallery', 'history', 'keep', 'masks',
-    'painting', 'result', 'schema', 'settings', 'source'].map((name) => `js/${name}.js`),
+  ...['api', 'app', 'compare', 'compose', 'content', 'dom', 'draft', 'gallery', 'history', 'mask', 'mask-dialog',
+    'painting', 'result', 'saved-draft', 'schema', 'settings'].map((name) => `js/${name}.js`),
 ];
 const CACHE = 'impasto-shell';
-const addresses = new Set(SHELL.map((path) => new URL(path, self.registration.scope).pathname));
+const cachedPaths = new Set(PAGE_FILES.map((path) => new URL(path, worker.registration.scope).pathname));
 
-self.addEventListener('install', (event) => {
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(SHELL)).then(() => self.skipWaiting()));
+worker.addEventListener('install', (event) => {
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(PAGE_FILES)).then(() => worker.skipWaiting()));
 });
 
-self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
+worker.addEventListener('activate', (event) => event.waitUntil(worker.clients.claim()));
 
-self.addEventListener('fetch', (event) => {
+worker.addEventListener('fetch', (event) => {
   const { pathname, origin } = new URL(event.request.url);
-  if (event.request.method !== 'GET' || origin !== location.origin || !addresses.has(pathname)) return;
-  event.respondWith(fromServer(event.request).catch(() => caches.match(event.request, { ignoreSearch: true })));
+  if (event.request.method !== 'GET' || origin !== location.origin || !cachedPaths.has(pathname)) return;
+  event.respondWith(fetchAndCache(event.request).catch(() => fromCache(event.request)));
 });
 
-async function fromServer(request) {
-  const answer = await fetch(request);
-  if (answer.ok) (await caches.open(CACHE)).put(request, answer.clone());
-  return answer;
+/** @param {Request} request */
+async function fetchAndCache(request) {
+  const response = await fetch(request);
+  if (response.ok) (await caches.open(CACHE)).put(request, response.clone());
+  return response;
+}
+
+/** @param {Request} request */
+async function fromCache(request) {
+  return await caches.match(request, { ignoreSearch: true }) ?? Response.error();
 }

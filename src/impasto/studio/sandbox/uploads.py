@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from impasto import pictures
 from impasto.errors import PictureError
-from impasto.pictures import decode
 from impasto.studio.sandbox.isolation import RefusedError
 from impasto.studio.settings import StudioSettings
 
@@ -55,7 +54,7 @@ def look_at(path: Path) -> tuple[str, str] | None:
     """(``image`` or ``video``, format) by the first bytes; None: neither."""
     with path.open("rb") as file:
         head = file.read(4096)
-    kind = decode.kind_of(head)
+    kind = pictures.format_of(head)
     if kind is not None:
         return "image", kind
     found = next((name for sign, name in _CONTAINERS if re.match(sign, head, re.DOTALL)), None)
@@ -80,7 +79,7 @@ def header(path: Path, field: str, limits: StudioSettings, *, clips: bool = Fals
     if found is None or (found[0] == "video" and not clips):
         raise _unknown(path, field, clip=found is not None)
     try:
-        read = _picture(path, field, found[1]) if found[0] == "image" else _clip(path, field, found[1])
+        read = _picture(path, field) if found[0] == "image" else _clip(path, field, found[1])
     except RefusedError:
         raise
     except Exception as error:
@@ -95,19 +94,13 @@ def _unknown(path: Path, field: str, *, clip: bool) -> RefusedError:
     if clip:
         return RefusedError(f"'{field}' is a clip", "a picture", status=415, field=field)
     with path.open("rb") as file:
-        error: PictureError = decode.what_it_is(field, file.read(4096))
+        error: PictureError = pictures.not_a_picture(field, file.read(4096))
     return RefusedError(error.got, expected, "export it as JPEG or MP4", status=415, field=field)
 
 
-def _picture(path: Path, field: str, kind: str) -> Header:
-    with path.open("rb") as file:
-        if kind == "TIFF":  # Pillow does not open the deep ones
-            import tifffile
-
-            page: Any = tifffile.TiffFile(file).pages[0]
-            return Header("image", kind, int(page.imagewidth), int(page.imagelength))
-        width, height = decode.open_header(kind, file, field).size
-    return Header("image", kind, width, height)
+def _picture(path: Path, field: str) -> Header:
+    stored = pictures.read_header(path, field)
+    return Header("image", stored.format, stored.width, stored.height)
 
 
 def _clip(path: Path, field: str, container: str) -> Header:

@@ -1,160 +1,284 @@
-/** The one door to the studio: requests, refusals, the token, a server that is away. */
+/** Everything the page asks of the server: requests, errors, the token, waiting for a server that is down. */
 
-/** The server's refusal: its one line in `message`, the setting it is about in `field`. */
-export class Refused extends Error {
-  constructor(status, body, wait) {
+/**
+ * A style picture: one of the studio's (`id`) or an uploaded one (`id` is null).
+ * @typedef {object} Style
+ * @property {string | null} id
+ * @property {string} title
+ * @property {string} thumbnail
+ *
+ * A photograph that comes with the studio.
+ * @typedef {object} Sample
+ * @property {string} id
+ * @property {string} title
+ * @property {string} thumbnail
+ * @property {string} picture
+ *
+ * A JSON schema, as far as the settings use it.
+ * @typedef {object} Schema
+ * @property {string} [type]
+ * @property {string} [description]
+ * @property {unknown} [default]
+ * @property {unknown[]} [enum]
+ * @property {unknown} [const]
+ * @property {number} [minimum]
+ * @property {number} [maximum]
+ * @property {number} [exclusiveMinimum]
+ * @property {number} [exclusiveMaximum]
+ * @property {Schema} [items]
+ * @property {Schema[]} [anyOf]
+ * @property {Schema[]} [oneOf]
+ *
+ * @typedef {{properties: Record<string, Schema>}} SettingsSchema
+ *
+ * @typedef {object} Preset
+ * @property {string} name
+ * @property {string} purpose
+ * @property {Record<string, unknown>} settings
+ *
+ * What GET /v1/settings answers.
+ * @typedef {object} Settings
+ * @property {Preset[]} presets
+ * @property {SettingsSchema} recipe
+ * @property {SettingsSchema} video
+ * @property {{upload_bytes: number}} limits
+ *
+ * A picture or clip that was asked for. Addresses are null until there is something to fetch.
+ * @typedef {object} Job
+ * @property {string} id
+ * @property {'image' | 'video'} kind
+ * @property {'queued' | 'running' | 'done' | 'failed' | 'cancelled'} state
+ * @property {number | null} position
+ * @property {string} created
+ * @property {number} progress
+ * @property {number | null} eta
+ * @property {number | null} scale
+ * @property {number | null} scales
+ * @property {number | null} evaluation
+ * @property {number | null} frame
+ * @property {number | null} frames
+ * @property {[number, number] | null} size  height and width of the result
+ * @property {string | null} preview
+ * @property {string} content
+ * @property {string | null} original
+ * @property {string | null} thumbnail
+ * @property {string | null} result
+ * @property {string | null} error
+ * @property {string} preset
+ * @property {Record<string, any>} recipe
+ * @property {Record<string, any> | null} video
+ * @property {Style[]} styles
+ * @property {number} masks
+ * @property {number | null} seconds
+ */
+
+/** The server refused: its one line in `message`, the setting that it is about in `field`. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {{detail?: unknown, field?: string | null} | null} body
+   * @param {string | null} [retryAfter] seconds
+   */
+  constructor(status, body, retryAfter = null) {
     const line = body?.detail && typeof body.detail === 'string' ? body.detail : `The studio answered ${status}.`;
-    super(status === 429 && wait ? `${line} Try again in ${wait} s.` : line);
+    super(status === 429 && retryAfter ? `${line} Try again in ${retryAfter} s.` : line);
     this.status = status;
     this.field = body?.field ?? null;
   }
 }
 
-/** Nobody answered. */
-export class Away extends Error {
+/** The server did not answer. */
+export class UnreachableError extends Error {
   constructor() {
     super('The studio does not answer. Nothing you entered is lost.');
   }
 }
 
-const FINAL = new Set(['done', 'failed', 'cancelled']);
-export const isFinal = (job) => FINAL.has(job.state);
+/** @param {unknown} error */
+export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
 
-/** Set by the page: `token()` resolves when a session was made, `away(n)` is told of each vain attempt, `back()`. */
-export const hooks = { token: async () => {}, away: () => {}, back: () => {} };
+/** @param {unknown} error */
+export const isNotFound = (error) => error instanceof ApiError && error.status === 404;
 
-let waiting = null;
+const FINAL_STATES = new Set(['done', 'failed', 'cancelled']);
 
-/** Resolves when the server answers again; asks after 1, 2, 4 … at most 10 s, and at once when the network is back. */
-function back() {
-  waiting ??= (async () => {
-    for (let vain = 0; ; vain += 1) {
-      const pause = Math.min(10, 2 ** vain);
-      hooks.away(pause);
-      await new Promise((resume) => {
-        const timer = setTimeout(resume, pause * 1000);
-        window.addEventListener('online', () => { clearTimeout(timer); resume(); }, { once: true });
+/** @param {Job} job */
+export const hasEnded = (job) => FINAL_STATES.has(job.state);
+
+/** What the page does when the server asks for its token, does not answer, or answers again. */
+export const connection = {
+  /** Resolves when a session has been started. */
+  requestToken: async () => {},
+  /** @param {number} _seconds until the next attempt */
+  onUnreachable: (_seconds) => {},
+  onReachable: () => {},
+};
+
+/** @type {Promise<void> | null} */
+let reconnecting = null;
+
+/** Resolves when the server answers again; tries after 1, 2, 4 … at most 10 s, and when the network returns. */
+function waitForServer() {
+  reconnecting ??= (async () => {
+    for (let attempt = 0; ; attempt += 1) {
+      const pause = Math.min(10, 2 ** attempt);
+      connection.onUnreachable(pause);
+      await new Promise((/** @type {(value?: undefined) => void} */ resolve) => {
+        const timer = setTimeout(resolve, pause * 1000);
+        window.addEventListener('online', () => { clearTimeout(timer); resolve(); }, { once: true });
       });
       try {
         if ((await fetch('/healthz', { cache: 'no-store' })).ok) break;
-      } catch { /* still away */ }
+      } catch { /* It still does not answer. */ }
     }
-    waiting = null;
-    hooks.back();
+    reconnecting = null;
+    connection.onReachable();
   })();
-  return waiting;
+  return reconnecting;
 }
 
-const gone = (status) => status === 502 || status === 503 || status === 504;
+/** A proxy answers with one of these while the studio behind it is down. @param {number} status */
+const isGatewayError = (status) => status === 502 || status === 503 || status === 504;
 
-/** One request. Asks for the token once; throws Refused or Away. */
-async function request(method, path, body, again = true) {
-  let answer;
+/**
+ * One request. Asks for the token once; throws ApiError or UnreachableError.
+ * @param {string} method
+ * @param {string} path
+ * @param {FormData | object} [body] an object is sent as JSON
+ * @returns {Promise<Response>}
+ */
+async function request(method, path, body, mayAskForToken = true) {
+  let response;
   try {
-    const json = body && !(body instanceof FormData);
-    answer = await fetch(path, {
+    const isForm = body instanceof FormData;
+    response = await fetch(path, {
       method,
-      body: json ? JSON.stringify(body) : body,
-      headers: json ? { 'Content-Type': 'application/json' } : {},
+      body: body && !isForm ? JSON.stringify(body) : body,
+      headers: body && !isForm ? { 'Content-Type': 'application/json' } : {},
     });
   } catch {
-    back();
-    throw new Away();
+    waitForServer();
+    throw new UnreachableError();
   }
-  if (gone(answer.status)) {
-    back();
-    throw new Away();
+  if (isGatewayError(response.status)) {
+    waitForServer();
+    throw new UnreachableError();
   }
-  if (answer.status === 401 && again) {
-    await hooks.token();
+  if (response.status === 401 && mayAskForToken) {
+    await connection.requestToken();
     return request(method, path, body, false);
   }
-  if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => null), answer.headers.get('Retry-After'));
-  return answer;
+  if (!response.ok) {
+    throw new ApiError(response.status, await response.json().catch(() => null), response.headers.get('Retry-After'));
+  }
+  return response;
 }
 
-/** GET, as often as it takes for the server to come back. `as`: json, blob or none. */
-export async function get(path, as = 'json') {
+/** GET, repeated until the server answers. @param {string} path */
+async function getResponse(path) {
   for (;;) {
     try {
-      return await (await request('GET', path))[as]();
+      return await request('GET', path);
     } catch (error) {
-      if (!(error instanceof Away)) throw error;
-      await back();
+      if (!(error instanceof UnreachableError)) throw error;
+      await waitForServer();
     }
   }
 }
 
-export const post = async (path, body) => (await request('POST', path, body)).json();
-export const look = (form) => request('POST', '/v1/look', form);
+/** @param {string} path @returns {Promise<any>} */
+export const getJson = async (path) => (await getResponse(path)).json();
+
+/** @param {string} path */
+export const getBlob = async (path) => (await getResponse(path)).blob();
+
+/** @param {string} path @param {object} [body] @returns {Promise<any>} */
+export const postJson = async (path, body) => (await request('POST', path, body)).json();
+
+/** A JPEG of an uploaded file that the browser cannot show; the server keeps nothing. @param {FormData} form */
+export const previewUpload = (form) => request('POST', '/v1/look', form);
+
+/** @param {string} path */
 export const remove = (path) => request('DELETE', path);
 
-/** A session for this browser; throws Refused for a wrong token. */
-export const enter = (token) => request('POST', '/v1/session', { token }, false);
+/** Start a session for this browser; throws ApiError for a wrong token. @param {string} token */
+export const startSession = (token) => request('POST', '/v1/session', { token }, false);
 
-/** POST a form, telling how much of it is sent (0..1); resolves to the answer's JSON. */
-export function send(path, form, sent, again = true) {
+/**
+ * POST a form; `onProgress` gets the share that has been sent (0 to 1). Resolves to the JSON of the answer.
+ * @param {string} path
+ * @param {FormData} form
+ * @param {(share: number) => void} onProgress
+ * @returns {Promise<any>}
+ */
+export function postForm(path, form, onProgress, mayAskForToken = true) {
   return new Promise((resolve, reject) => {
-    const wire = new XMLHttpRequest();
-    wire.open('POST', path);
-    wire.responseType = 'json';
-    wire.upload.onprogress = (event) => event.lengthComputable && sent(event.loaded / event.total);
-    wire.onerror = () => { back(); reject(new Away()); };
-    wire.onload = () => {
-      if (wire.status < 300) resolve(wire.response);
-      else if (gone(wire.status)) wire.onerror();
-      else if (wire.status === 401 && again) hooks.token().then(() => send(path, form, sent, false)).then(resolve, reject);
-      else reject(new Refused(wire.status, wire.response, wire.getResponseHeader('Retry-After')));
+    const upload = new XMLHttpRequest(); // fetch does not report how much has been sent
+    upload.open('POST', path);
+    upload.responseType = 'json';
+    upload.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
+    const unreachable = () => { waitForServer(); reject(new UnreachableError()); };
+    upload.onerror = unreachable;
+    upload.onload = () => {
+      if (upload.status < 300) resolve(upload.response);
+      else if (isGatewayError(upload.status)) unreachable();
+      else if (upload.status === 401 && mayAskForToken) {
+        connection.requestToken().then(() => postForm(path, form, onProgress, false)).then(resolve, reject);
+      } else reject(new ApiError(upload.status, upload.response, upload.getResponseHeader('Retry-After')));
     };
-    wire.send(form);
+    upload.send(form);
   });
 }
 
-/** Follow a job by server-sent events, by asking where these fail; `seen(job)`, `seen(null)` if it is gone.
+/**
+ * Watch a job by server-sent events, and by asking where these fail. Returns a function that stops watching.
  *
- * A phone that was locked finds its connection dead without a word, so both are renewed when the page is
- * looked at again and when nothing was heard for 25 s. Returns a function that stops it.
+ * The connection of a phone that was locked ends without an error, so it is renewed when the page becomes
+ * visible again and when nothing has arrived for 25 s.
+ * @param {string} id
+ * @param {(job: Job | null, error?: unknown) => void} onUpdate gets null and the error if the job is gone
  */
-export function follow(id, seen) {
+export function watchJob(id, onUpdate) {
   const path = `/v1/jobs/${id}`;
+  /** @type {EventSource | null} */
   let events = null;
   let timer = 0;
-  let over = false;
+  let stopped = false;
 
   const stop = () => {
-    over = true;
+    stopped = true;
     events?.close();
     clearTimeout(timer);
-    document.removeEventListener('visibilitychange', woken);
+    document.removeEventListener('visibilitychange', onVisible);
   };
-  const take = (job) => {
-    if (over) return;
-    if (isFinal(job)) stop();
-    seen(job);
+  const update = (/** @type {Job} */ job) => {
+    if (stopped) return;
+    if (hasEnded(job)) stop();
+    onUpdate(job);
   };
-  const ask = async () => {
+  const poll = async () => {
     events?.close();
     clearTimeout(timer);
     try {
-      const job = await get(path);
-      if (over) return;
-      take(job);
-      if (!over) timer = setTimeout(listen, 1000);
+      const job = await getJson(path);
+      if (stopped) return;
+      update(job);
+      if (!stopped) timer = setTimeout(listen, 1000);
     } catch (error) {
-      if (!over) { stop(); seen(null, error); }
+      if (!stopped) { stop(); onUpdate(null, error); }
     }
   };
   const listen = () => {
     events?.close();
     clearTimeout(timer);
     events = new EventSource(`${path}/events`);
-    const heard = () => { clearTimeout(timer); timer = setTimeout(ask, 25000); };
-    heard();
-    events.addEventListener('job', (event) => { heard(); take(JSON.parse(event.data)); });
-    events.onerror = () => { if (!over) ask(); };
+    const restartTimer = () => { clearTimeout(timer); timer = setTimeout(poll, 25000); };
+    restartTimer();
+    events.addEventListener('job', (event) => { restartTimer(); update(JSON.parse(event.data)); });
+    events.onerror = () => { if (!stopped) poll(); };
   };
-  const woken = () => { if (document.visibilityState === 'visible' && !over) ask(); };
-  document.addEventListener('visibilitychange', woken);
+  const onVisible = () => { if (document.visibilityState === 'visible' && !stopped) poll(); };
+  document.addEventListener('visibilitychange', onVisible);
   listen();
   return stop;
 }

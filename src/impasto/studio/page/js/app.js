@@ -1,165 +1,192 @@
-/** The page: which view is shown, where a job is found again, what is said when nobody answers. */
+/** The page: which view is shown, how a job is found again, what is said when the server does not answer. */
 
-import { enter, get, hooks, isFinal } from './api.js';
-import { composeFrom, startCompose } from './compose.js';
-import { $, say, tell } from './dom.js';
+import { ApiError, connection, getJson, hasEnded, isNotFound, messageOf, startSession } from './api.js';
+import { composeFromJob, startCompose } from './compose.js';
+import { clearContent } from './content.js';
+import { $, announce, showMessage } from './dom.js';
 import { draft } from './draft.js';
-import { dropJob, forget, remember, showHistory, startHistory, unfinished } from './history.js';
-import { startKeeping } from './keep.js';
+import { deleteJob, findUnfinishedJob, forgetJob, rememberJob, showHistory, startHistory } from './history.js';
 import { leavePainting, showPainting } from './painting.js';
 import { showResult, startResult } from './result.js';
-import { clearSource } from './source.js';
+import { startSavingDraft } from './saved-draft.js';
 
+/** @typedef {import('./api.js').Job} Job */
+/** @typedef {'compose' | 'painting' | 'result'} View */
+
+/** @type {View[]} */
 const VIEWS = ['compose', 'painting', 'result'];
-const jobOf = (hash) => /^#job\/([\w-]+)$/.exec(hash)?.[1];
-const clips = new Map(); // job → address of the clip it was made of, as long as this page lives
+const jobIdOf = (/** @type {string} */ hash) => /^#job\/([\w-]+)$/.exec(hash)?.[1];
+/** @type {Map<string, string>} job's id → address of its clip, as long as this page is open */
+const clipUrls = new Map();
 
-function show(view) {
-  for (const one of VIEWS) $(one).hidden = one !== view;
+/** @param {View} view */
+function showView(view) {
+  for (const id of VIEWS) $(id).hidden = id !== view;
   $('to-new').hidden = view === 'compose';
   if (view !== 'painting') leavePainting();
   if (view === 'compose') document.title = 'Impasto';
 }
 
-/** What the address asks for. */
+/** Show what the address asks for. */
 async function route() {
-  const id = jobOf(location.hash);
+  const id = jobIdOf(location.hash);
   if (!id) {
     if (location.hash && location.hash !== '#') return; // an anchor of the page
-    show('compose');
+    showView('compose');
     showHistory();
     return;
   }
   try {
-    await open(await get(`/v1/jobs/${id}`));
+    await showJob(await getJson(`/v1/jobs/${id}`));
   } catch (error) {
-    lost(id, error);
+    showJobGone(id, error);
   }
 }
 
-function lost(id, error) {
-  if (error?.status === 404) forget(id);
+/** @param {string} id @param {unknown} error */
+function showJobGone(id, error) {
+  if (isNotFound(error)) forgetJob(id);
   history.replaceState(null, '', location.pathname);
-  show('compose');
-  tell('form-error', error?.status === 404 ? 'That picture is no longer here.' : error?.message ?? 'That picture cannot be shown.');
+  showView('compose');
+  const reason = error instanceof Error ? error.message : 'That picture cannot be shown.';
+  showMessage('form-error', isNotFound(error) ? 'That picture is no longer here.' : reason);
   showHistory();
 }
 
-async function open(job) {
+/** @param {Job} job */
+async function showJob(job) {
   window.scrollTo(0, 0);
-  if (isFinal(job)) {
-    show('result');
+  if (hasEnded(job)) {
+    showView('result');
     $('result-title').focus({ preventScroll: true });
     document.title = `${job.state === 'done' ? 'Finished' : 'Stopped'} – Impasto`;
-    await showResult(job, clips.get(job.id));
+    await showResult(job, clipUrls.get(job.id));
     showHistory();
     return;
   }
-  show('painting');
+  showView('painting');
   $('live-title').focus({ preventScroll: true });
-  const own = draft.source?.madeJob === job.id ? draft.source : null;
-  const backdrop = own && own.element.tagName === 'IMG' ? own.element.cloneNode() : null;
-  showPainting(job, backdrop, (ended) => open(ended).catch((error) => tell('result-error', error.message)), (error) => lost(job.id, error));
+  const element = draft.content?.submittedAs === job.id ? draft.content.element : null;
+  const backdrop = element instanceof HTMLImageElement ? /** @type {HTMLElement} */ (element.cloneNode()) : null;
+  const onEnd = (/** @type {Job} */ ended) => {
+    showJob(ended).catch((error) => showMessage('result-error', messageOf(error)));
+  };
+  showPainting(job, backdrop, onEnd, (error) => showJobGone(job.id, error));
 }
 
-/** A job was accepted. */
-function painted(job) {
-  remember(job.id);
-  if (draft.source && !$('compose').hidden) {
-    draft.source.madeJob = job.id;
-    if (draft.source.kind === 'video' && draft.source.file) clips.set(job.id, draft.source.url);
+/** The server accepted a job. @param {Job} job */
+function onSubmitted(job) {
+  rememberJob(job.id);
+  if (draft.content && !$('compose').hidden) {
+    draft.content.submittedAs = job.id;
+    if (draft.content.kind === 'video' && draft.content.file) clipUrls.set(job.id, draft.content.url);
   }
-  go(`#job/${job.id}`);
+  goTo(`#job/${job.id}`);
 }
 
-function go(hash) {
+/** @param {string} hash */
+function goTo(hash) {
   if (location.hash === hash) route();
   else location.hash = hash;
 }
 
-async function settings(job) {
+/** @param {Job} job */
+async function onChangeSettings(job) {
   try {
-    await composeFrom(job);
+    await composeFromJob(job);
     history.pushState(null, '', location.pathname);
-    show('compose');
+    showView('compose');
     window.scrollTo(0, 0);
     $('paint').focus({ preventScroll: true });
   } catch (error) {
-    tell('result-error', error.message);
+    showMessage('result-error', messageOf(error));
   }
 }
 
-async function deleted(job) {
-  if (!(await dropJob(job.id, 'result-error'))) return;
-  clips.delete(job.id);
-  say('Deleted');
-  go('#');
+/** @param {Job} job */
+async function onDelete(job) {
+  if (!(await deleteJob(job.id, 'result-error'))) return;
+  clipUrls.delete(job.id);
+  announce('Deleted');
+  goTo('#');
 }
 
-function startAway() {
-  hooks.away = (pause) => tell('away', `The studio does not answer. Nothing is lost; asking again in ${pause} s.`);
-  hooks.back = () => { tell('away', ''); say('The studio is back'); };
+function startConnectionMessages() {
+  connection.onUnreachable = (seconds) => {
+    showMessage('away', `The studio does not answer. Nothing is lost; asking again in ${seconds} s.`);
+  };
+  connection.onReachable = () => { showMessage('away', ''); announce('The studio is back'); };
 }
 
-/** One dialog, however many requests were refused. */
-function startToken() {
-  let open = null;
-  hooks.token = () => {
-    open ??= new Promise((entered) => {
-      $('token').showModal();
-      $('token').oncancel = (event) => event.preventDefault();
+/** One dialog asks for the token, however many requests are waiting for it. */
+function startTokenDialog() {
+  /** @type {Promise<void> | null} */
+  let pending = null;
+  const dialog = $('token', HTMLDialogElement);
+  const input = $('token-text', HTMLInputElement);
+  connection.requestToken = () => {
+    pending ??= new Promise((resolve) => {
+      dialog.showModal();
+      dialog.oncancel = (event) => event.preventDefault();
       $('token-form').onsubmit = async (event) => {
         event.preventDefault();
         try {
-          await enter($('token-text').value);
-          $('token-text').value = '';
-          tell('token-error', '');
-          $('token').close();
-          open = null;
-          entered();
+          await startSession(input.value);
+          input.value = '';
+          showMessage('token-error', '');
+          dialog.close();
+          pending = null;
+          resolve();
         } catch (error) {
-          tell('token-error', error.status === 401 || error.status === 403 ? 'That is not the token.' : error.message);
-          $('token-text').select();
+          const isWrong = error instanceof ApiError && (error.status === 401 || error.status === 403);
+          showMessage('token-error', isWrong ? 'That is not the token.' : messageOf(error));
+          input.select();
         }
       };
     });
-    return open;
+    return pending;
   };
 }
 
-async function start() {
-  startAway();
-  startToken();
-  startHistory();
-  startResult({ painted, settings, deleted });
+function startNavigation() {
   window.addEventListener('hashchange', route);
   window.addEventListener('popstate', () => { if (!location.hash) route(); });
-  window.addEventListener('compose', () => show('compose'));
-  for (const id of ['to-new', 'home']) $(id).addEventListener('click', (event) => { event.preventDefault(); clearSource(); fresh(); });
+  window.addEventListener('content-chosen', () => showView('compose'));
+  for (const id of ['to-new', 'home']) {
+    $(id).addEventListener('click', (event) => { event.preventDefault(); clearContent(); showEmptyForm(); });
+  }
   $('to-history').addEventListener('click', (event) => {
     event.preventDefault();
     $('pictures').scrollIntoView();
     $('history-title').focus({ preventScroll: true });
   });
-  const ready = startCompose(painted).catch((error) => tell('form-error', error.message));
-  if (jobOf(location.hash)) route();
-  else {
-    show('compose');
-    showHistory();
-    const going = await unfinished();
-    if (going && !location.hash && !draft.source) go(`#job/${going.id}`);
-  }
-  await ready;
-  await startKeeping(() => !location.hash && !draft.source);
-  document.body.dataset.ready = 'yes';
-  navigator.serviceWorker?.register('sw.js').catch(() => {}); // only where the address is secure
 }
 
-function fresh() {
+function showEmptyForm() {
   if (location.hash) history.pushState(null, '', location.pathname);
-  show('compose');
+  showView('compose');
   showHistory();
   window.scrollTo(0, 0);
+}
+
+async function start() {
+  startConnectionMessages();
+  startTokenDialog();
+  startHistory();
+  startResult({ onSubmitted, onChangeSettings, onDelete });
+  startNavigation();
+  const composeStarted = startCompose(onSubmitted).catch((error) => showMessage('form-error', messageOf(error)));
+  if (jobIdOf(location.hash)) route();
+  else {
+    showView('compose');
+    showHistory();
+    const unfinished = await findUnfinishedJob();
+    if (unfinished && !location.hash && !draft.content) goTo(`#job/${unfinished.id}`);
+  }
+  await composeStarted;
+  await startSavingDraft(() => !location.hash && !draft.content);
+  document.body.dataset.ready = 'yes';
+  navigator.serviceWorker?.register('sw.js').catch(() => {}); // browsers allow it on secure addresses only
 }
 
 start();

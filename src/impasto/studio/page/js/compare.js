@@ -1,36 +1,43 @@
-/** Before and after: the photograph over the picture, cut off at a line that pointer and slider move. */
+/** Before and after: the photograph lies over the painting and is clipped at a line that can be moved. */
 
 import { h } from './dom.js';
 
-/** Put both into `frame`; `slider` (an input of 0..100: how much of the photograph is seen) moves the line. */
-export function compare(frame, slider, before, after) {
+/**
+ * Show both pictures in `frame`.
+ * @param {HTMLElement} frame
+ * @param {HTMLInputElement} slider from 0 to 100: how much of the photograph is seen
+ * @param {HTMLElement} before
+ * @param {HTMLElement} after
+ */
+export function startComparison(frame, slider, before, after) {
   const line = h('div', { className: 'line', 'aria-hidden': 'true' });
   before.classList.add('before');
   frame.replaceChildren(after, before, line);
-  const show = () => {
+  const update = () => {
     const share = Number(slider.value);
     before.style.clipPath = `inset(0 ${100 - share}% 0 0)`;
     line.style.left = `${share}%`;
     slider.setAttribute('aria-valuetext', `${share} % of the photograph`);
   };
-  slider.oninput = show;
-  const drag = (event) => {
+  slider.oninput = update;
+  const moveTo = (/** @type {PointerEvent} */ event) => {
     const box = frame.getBoundingClientRect();
-    slider.value = Math.round(((event.clientX - box.left) / box.width) * 100);
-    show();
+    slider.value = String(Math.round(((event.clientX - box.left) / box.width) * 100));
+    update();
   };
   frame.onpointerdown = (event) => {
     if (event.button) return;
     frame.setPointerCapture(event.pointerId);
     event.preventDefault();
-    drag(event);
+    moveTo(event);
   };
-  frame.onpointermove = (event) => frame.hasPointerCapture(event.pointerId) && drag(event);
-  slider.value = 0;
-  show();
+  frame.onpointermove = (event) => frame.hasPointerCapture(event.pointerId) && moveTo(event);
+  slider.value = '0';
+  update();
 }
 
-/** Take the comparison off again. */
-export function plain(frame) {
-  frame.onpointerdown = frame.onpointermove = null;
+/** Stop listening for the pointer. @param {HTMLElement} frame */
+export function stopComparison(frame) {
+  frame.onpointerdown = null;
+  frame.onpointermove = null;
 }

@@ -1,114 +1,134 @@
-/** The first view: from what was chosen to a job. */
+/** The first view: from a photograph, styles and settings to a job. */
 
-import { Away, Refused, get, send } from './api.js';
-import { $, loaded, tell } from './dom.js';
-import { draft, onDraft, orderedStyles } from './draft.js';
-import { addStyles, setStyles, startGallery } from './gallery.js';
-import { startMasks } from './masks.js';
-import { chosenSettings, clearSettingErrors, setSettings, settingError, startSettings } from './settings.js';
-import { setSource, startSource } from './source.js';
+import { ApiError, UnreachableError, getJson, messageOf, postForm } from './api.js';
+import { setContent, startContent } from './content.js';
+import { $, loadImage, showMessage } from './dom.js';
+import { draft, onDraftChange, orderedStyles } from './draft.js';
+import { addStyleFiles, chooseStylesOfJob, startGallery } from './gallery.js';
+import { startMaskDialog } from './mask-dialog.js';
+import { chosenSettings, clearSettingErrors, setSettings, showSettingError, startSettings } from './settings.js';
 
-let busy = false;
+/** @typedef {import('./api.js').Job} Job */
 
-/** Wire the view; `painted(job)` is called with each new job. */
-export async function startCompose(painted) {
-  startSource(addStyles);
-  startMasks();
-  onDraft(showButton);
+let isSubmitting = false;
+
+/** Connect the view; `onSubmitted` is called with each new job. @param {(job: Job) => void} onSubmitted */
+export async function startCompose(onSubmitted) {
+  startContent(addStyleFiles);
+  startMaskDialog();
+  onDraftChange(showButton);
   showButton();
   $('form').addEventListener('submit', (event) => {
     event.preventDefault();
-    submit(painted);
+    submit(onSubmitted);
   });
-  await Promise.all([startGallery(), get('/v1/settings').then(startSettings)]);
+  await Promise.all([startGallery(), getJson('/v1/settings').then(startSettings)]);
 }
 
-const missing = () => (!draft.source ? 'Choose a photo first' : draft.styles.length ? '' : 'Tap a style');
+/** What has to be chosen first; '' when everything is there. */
+const missingChoice = () => (!draft.content ? 'Choose a photo first' : draft.styles.length ? '' : 'Tap a style');
 
 function showButton() {
-  if (busy) return;
-  $('paint').textContent = missing() || (draft.source.kind === 'video' ? 'Paint the clip' : 'Paint');
-  $('paint').classList.toggle('idle', Boolean(missing()));
+  if (isSubmitting) return;
+  const missing = missingChoice();
+  $('paint').textContent = missing || (draft.content?.kind === 'video' ? 'Paint the clip' : 'Paint');
+  $('paint').classList.toggle('idle', Boolean(missing));
 }
 
-async function submit(painted) {
-  if (busy) return;
+/** @param {(job: Job) => void} onSubmitted */
+async function submit(onSubmitted) {
+  if (isSubmitting) return;
   clearErrors();
-  if (missing()) {
-    tell(draft.source ? 'style-error' : 'source-error', `${missing()}.`);
-    (draft.source ? $('gallery').querySelector('button') : $('choose')).focus();
+  const { content } = draft;
+  if (!content || missingChoice()) {
+    showMessage(content ? 'style-error' : 'source-error', `${missingChoice()}.`);
+    (content ? $('gallery').querySelector('button') : $('choose'))?.focus();
     return;
   }
-  busy = true;
+  isSubmitting = true;
   $('paint').setAttribute('aria-busy', 'true');
   $('paint').textContent = 'Sending …';
   try {
-    const { job } = draft.source;
-    const path = job ? `/v1/jobs/${job.id}/again` : '/v1/jobs';
-    const made = await send(path, formData(), (share) => {
+    const path = content.job ? `/v1/jobs/${content.job.id}/again` : '/v1/jobs';
+    const job = await postForm(path, createForm(content), (share) => {
       $('paint').textContent = share < 1 ? `Sending ${Math.round(share * 100)} %` : 'Looking at it …';
     });
-    painted(made);
+    onSubmitted(job);
   } catch (error) {
     showError(error);
   } finally {
-    busy = false;
+    isSubmitting = false;
     $('paint').removeAttribute('aria-busy');
     showButton();
   }
 }
 
-/** The multipart form of a job. Styles go in order: blending and masks go by it. */
-function formData() {
+/**
+ * The multipart form of a job. Styles are sent in order, because weights and masks refer to their positions.
+ * @param {import('./draft.js').Content} content
+ */
+function createForm(content) {
   const form = new FormData();
-  const { source, regions } = draft;
+  const { regions } = draft;
   const settings = chosenSettings();
-  if (!source.job) form.append('content', source.file, source.file.name);
+  if (content.file && !content.job) form.append('content', content.file, content.file.name);
   const styles = orderedStyles();
-  const held = styles.filter((style) => style.of !== undefined);
-  if (held.length && !(source.job && held.length === styles.length)) {
-    throw new Refused(422, { detail: 'The style picture of the earlier painting is not at hand: add it again.', field: 'style' });
-  }
-  for (const style of held.length ? [] : styles) {
-    if (style.file) form.append('style', style.file, style.file.name);
-    else form.append('style_id', style.id);
-  }
+  appendStyles(form, styles, content.job);
   const weights = styles.map((style) => style.weight);
   if (!regions && new Set(weights).size > 1) settings.recipe.style_blend = weights;
   for (const region of regions ?? []) form.append('mask', region.blob, 'mask.png');
-  if (source.job?.masks && !regions && !draft.keptMasks) form.append('no_mask', '1');
+  if (content.job?.masks && !regions && !draft.keptMasks) form.append('no_mask', '1');
   form.append('preset', settings.preset);
   form.append('recipe', JSON.stringify(settings.recipe));
   if (settings.video) form.append('video', JSON.stringify(settings.video));
   return form;
 }
 
+/**
+ * The server takes the styles of an earlier job all together (then none is sent) or not at all.
+ * @param {FormData} form
+ * @param {import('./draft.js').DraftStyle[]} styles
+ * @param {Job} [job]
+ */
+function appendStyles(form, styles, job) {
+  const uploadedBefore = styles.filter((style) => style.indexInJob !== undefined).length;
+  if (uploadedBefore && !(job && uploadedBefore === styles.length)) {
+    throw new ApiError(422, { detail: 'The style picture of the earlier painting is not at hand: add it again.', field: 'style' });
+  }
+  if (uploadedBefore) return;
+  for (const { file, id } of styles) {
+    if (file) form.append('style', file, file.name);
+    else form.append('style_id', String(id));
+  }
+}
+
 function clearErrors() {
   clearSettingErrors();
-  for (const id of ['source-error', 'style-error', 'form-error']) tell(id, '');
+  for (const id of ['source-error', 'style-error', 'form-error']) showMessage(id, '');
 }
 
-const PLACES = { content: 'source-error', style: 'style-error', style_id: 'style-error' };
+/** @type {Record<string, string>} */
+const ERROR_PLACES = { content: 'source-error', style: 'style-error', style_id: 'style-error' };
 
-/** The server's line goes where it belongs, else beside the button. */
+/** Show an error beside what it is about, or else beside the button. @param {unknown} error */
 function showError(error) {
-  const known = error instanceof Refused || error instanceof Away;
-  const line = known ? error.message : `This page made a mistake: ${error.message}`;
-  const named = error.field ?? /setting (\w+) =/.exec(line)?.[1];
-  if (PLACES[named]) tell(PLACES[named], line);
-  else if (!settingError(named, line)) tell('form-error', line);
+  const isKnown = error instanceof ApiError || error instanceof UnreachableError;
+  const message = isKnown ? error.message : `This page made a mistake: ${messageOf(error)}`;
+  const field = (error instanceof ApiError ? error.field : null) ?? /setting (\w+) =/.exec(message)?.[1] ?? '';
+  if (ERROR_PLACES[field]) showMessage(ERROR_PLACES[field], message);
+  else if (!showSettingError(field, message)) showMessage('form-error', message);
 }
 
-/** Fill the view from an earlier job, whose uploads the server still has. */
-export async function composeFrom(job) {
-  if (draft.source?.madeJob !== job.id) {
+/** Fill the view from an earlier job, whose uploads the server still has. @param {Job} job */
+export async function composeFromJob(job) {
+  if (draft.content?.submittedAs !== job.id) {
     const alt = job.kind === 'video' ? 'First frame of your clip' : 'Your photograph';
-    const element = await loaded(job.content, alt);
-    setSource({
+    const element = await loadImage(job.content, alt);
+    setContent({
       kind: job.kind, url: job.content, element, job, title: 'From an earlier painting',
       width: element.naturalWidth, height: element.naturalHeight,
     });
-    setStyles(job.styles ?? [], job.recipe.style_blend);
+    chooseStylesOfJob(job.styles, job.recipe.style_blend);
   }
   setSettings(job);
 }

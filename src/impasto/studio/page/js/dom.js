@@ -1,77 +1,125 @@
-/** Small things about the document: elements, messages, numbers in words. */
+/** Helpers for elements, messages and numbers in words. */
 
-export const $ = (id) => document.getElementById(id);
+/**
+ * The element with this id, which index.html must have; with `type` it must also be of that class.
+ * @template {HTMLElement} [Type=HTMLElement]
+ * @param {string} id
+ * @param {new () => Type} [type]
+ * @returns {Type}
+ */
+export function $(id, type) {
+  const element = document.getElementById(id);
+  if (!(element instanceof (type ?? HTMLElement))) throw new Error(`The page has no ${type?.name ?? 'element'} #${id}.`);
+  return /** @type {Type} */ (element);
+}
 
-/** An element: properties are set as such, `data-…`, `aria-…` and `role` as attributes, `on` as listeners. */
+/**
+ * Create an element. `aria-…`, `data-…`, `role`, `for` and `list` become attributes, everything else properties;
+ * properties and children that are null or undefined are left out.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, unknown>} [properties]
+ * @param {...(Node | string | null | undefined)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 export function h(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
+  const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined || value === null) continue;
-    if (name === 'on') for (const [type, listener] of Object.entries(value)) made.addEventListener(type, listener);
-    else if (/^(aria-|data-|role$|for$|list$)/.test(name)) made.setAttribute(name, value);
-    else made[name] = value;
+    if (/^(aria-|data-|role$|for$|list$)/.test(name)) element.setAttribute(name, String(value));
+    else Object.assign(element, { [name]: value });
   }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
 }
 
-/** Show a line where it belongs (an element with role=alert), or take it away with ''. */
-export function tell(where, line) {
+/**
+ * Show a message in an element with role=alert; an empty message hides it.
+ * @param {string | HTMLElement} where an element or its id
+ * @param {string} message
+ */
+export function showMessage(where, message) {
   const element = typeof where === 'string' ? $(where) : where;
-  element.textContent = line;
-  element.hidden = !line;
-  if (line) element.scrollIntoView({ block: 'nearest' });
+  element.textContent = message;
+  element.hidden = !message;
+  if (message) element.scrollIntoView({ block: 'nearest' });
 }
 
-/** Say something to a screen reader without moving the focus. */
-export function say(line) {
-  const said = $('said');
-  if (said.textContent !== line) said.textContent = line;
+/** Let a screen reader say something without moving the focus. @param {string} message */
+export function announce(message) {
+  const status = $('said');
+  if (status.textContent !== message) status.textContent = message;
 }
 
-/** A function that waits until nobody has called it for `ms`. */
-export function later(ms, work) {
+/**
+ * A function that runs `work` once nobody has called it for `ms` milliseconds.
+ * @param {number} ms
+ * @param {() => unknown} work
+ */
+export function debounce(ms, work) {
   let timer = 0;
-  return (...args) => {
+  return () => {
     clearTimeout(timer);
-    timer = setTimeout(() => work(...args), ms);
+    timer = setTimeout(work, ms);
   };
 }
 
-/** 8 → "8 s", 130 → "2 min 10 s". */
-export function duration(seconds) {
+/** 8 → "8 s", 130 → "2 min 10 s". @param {number} seconds */
+export function formatDuration(seconds) {
   const whole = Math.max(1, Math.round(seconds));
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min${whole % 60 ? ` ${whole % 60} s` : ''}`;
   return `${Math.floor(whole / 3600)} h ${Math.round((whole % 3600) / 60)} min`;
 }
 
-/** 3400000 → "3.4 MB". */
-export function bytes(count) {
+/** 3400000 → "3.4 MB". @param {number} count */
+export function formatBytes(count) {
   return count < 1e6 ? `${Math.max(1, Math.round(count / 1e3))} kB` : `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} MB`;
 }
 
-/** A row of radio buttons that looks like one control; returns a function that chooses a value. */
-export function segments(box, name, choices, chosen, picked) {
+/**
+ * Radio buttons that look like one control; returns a function that selects a value.
+ * @param {HTMLElement} container
+ * @param {string} name
+ * @param {[value: string, label: string][]} choices
+ * @param {string} selected
+ * @param {(value: string) => void} onSelect
+ */
+export function radioGroup(container, name, choices, selected, onSelect) {
   const inputs = choices.map(([value, label]) => {
-    const input = h('input', { type: 'radio', name, value, checked: value === chosen });
-    input.addEventListener('change', () => picked(value));
-    box.append(h('label', {}, input, h('span', {}, label)));
+    const input = h('input', { type: 'radio', name, value, checked: value === selected });
+    input.addEventListener('change', () => onSelect(value));
+    container.append(h('label', {}, input, h('span', {}, label)));
     return input;
   });
-  return (value) => inputs.forEach((input) => { input.checked = input.value === value; });
+  return (/** @type {string} */ value) => inputs.forEach((input) => { input.checked = input.value === value; });
 }
 
-/** Add a query to an address that may have one. */
-export function query(address, values) {
+/**
+ * Add query parameters to an address that may already have some.
+ * @param {string} address
+ * @param {Record<string, string | number>} parameters
+ */
+export function withQuery(address, parameters) {
   const url = new URL(address, location.origin);
-  for (const [name, value] of Object.entries(values)) url.searchParams.set(name, value);
+  for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, String(value));
   return url.pathname + url.search;
 }
 
-/** Load a picture before showing it, so that nothing flickers; resolves to the element. */
-export async function loaded(address, alt) {
+/**
+ * Load a picture before it is shown, so that nothing flickers.
+ * @param {string} address
+ * @param {string} alt
+ */
+export async function loadImage(address, alt) {
   const image = h('img', { src: address, alt });
   await image.decode();
   return image;
+}
+
+/** The drawing context of a canvas. @param {HTMLCanvasElement} canvas */
+export function context2d(canvas) {
+  const context = canvas.getContext('2d');
+  if (!context) throw new Error('This browser has no memory left for a canvas.');
+  return context;
 }

@@ -1,22 +1,53 @@
-/** What the next picture will be painted from: the one state that the parts of the first view share. */
+/** What the next picture will be painted from: the state that the parts of the first view share. */
+
+/**
+ * The photograph or clip to paint: a `file`, or the upload of an earlier `job`.
+ * @typedef {object} Content
+ * @property {'image' | 'video'} kind
+ * @property {string} url
+ * @property {HTMLImageElement | HTMLVideoElement} element  shows it
+ * @property {number} width
+ * @property {number} height
+ * @property {string} title
+ * @property {File} [file]
+ * @property {number} [size]  bytes of the file
+ * @property {string} [scaledFrom]  "width × height" before it was scaled down
+ * @property {import('./api.js').Job} [job]
+ * @property {string} [submittedAs]  id of the last job that was painted from it
+ *
+ * A style of the gallery: the studio's (`id`), a `file`, or the style at `indexInJob` of an earlier job.
+ * @typedef {object} DraftStyle
+ * @property {string} key
+ * @property {string} title
+ * @property {string} thumbnail
+ * @property {number} weight
+ * @property {string | null} [id]
+ * @property {File} [file]
+ * @property {number} [indexInJob]
+ *
+ * A part of the picture: its mask as a PNG (white is painted) and the key of its style; '': the chosen style.
+ * @typedef {{style: string, blob: Blob}} Region
+ */
 
 export const draft = {
-  /** {kind, url, element, file} of a file, or {kind, url, job} of an earlier job; null: nothing chosen. */
-  source: null,
-  /** In the order chosen: {key, title, thumbnail, weight} with `id` (gallery), `file` (own) or `of` (a job's). */
+  /** @type {Content | null} */
+  content: null,
+  /** @type {DraftStyle[]} in the order in which they were chosen */
   styles: [],
-  /** Masks: [{style: key, blob}] or null; `kept`: those of the earlier job stay. */
+  /** @type {Region[] | null} */
   regions: null,
+  /** How many masks of the earlier job stay in use. */
   keptMasks: 0,
-  /** What the server said of itself: presets, schemas, limits. */
+  /** @type {import('./api.js').Settings | null} what the server answered: presets, schemas, limits */
   settings: null,
 };
 
+/** @type {Set<() => void>} */
 const listeners = new Set();
 
-/** Call `listener` after each change of the draft. */
-export const onDraft = (listener) => listeners.add(listener);
-export const changed = () => listeners.forEach((listener) => listener());
+/** Call `listener` after each change of the draft. @param {() => void} listener */
+export const onDraftChange = (listener) => listeners.add(listener);
+export const draftChanged = () => listeners.forEach((listener) => listener());
 
 /** The styles as the server takes them: one for each region, or all for the whole picture. */
 export function orderedStyles() {

@@ -1,87 +1,116 @@
-/** The styles: the studio's own, pictures of one's own, one of them or several with weights. */
+/** The style gallery: the studio's styles and the user's pictures; one is chosen, or several with weights. */
 
-import { get, look } from './api.js';
-import { $, h, say, tell } from './dom.js';
-import { changed, draft, onDraft } from './draft.js';
+import { getJson, messageOf, previewUpload } from './api.js';
+import { $, announce, h, showMessage } from './dom.js';
+import { draft, draftChanged, onDraftChange } from './draft.js';
 
-const tiles = new Map(); // key → {style, button}
-let own = 0;
+/** @typedef {import('./draft.js').DraftStyle} DraftStyle */
+
+/** @type {Map<string, {style: DraftStyle, button: HTMLButtonElement}>} by the style's key */
+const tiles = new Map();
+let uploads = 0;
+
+const blendSwitch = () => $('blend', HTMLInputElement);
 
 export async function startGallery() {
-  $('style-file').addEventListener('change', (event) => {
-    const files = [...event.target.files];
-    event.target.value = '';
-    addStyles(files);
+  const fileInput = $('style-file', HTMLInputElement);
+  fileInput.addEventListener('change', () => {
+    const files = [...fileInput.files ?? []];
+    fileInput.value = '';
+    addStyleFiles(files);
   });
-  $('blend').addEventListener('change', () => {
-    if (!$('blend').checked && draft.styles.length > 1) draft.styles.length = 1;
-    changed();
+  blendSwitch().addEventListener('change', () => {
+    if (!blendSwitch().checked && draft.styles.length > 1) draft.styles.length = 1;
+    draftChanged();
   });
-  window.addEventListener('styles-named', ({ detail }) => {
-    for (const key of detail) if (!draft.styles.some((style) => style.key === key)) draft.styles.push(tiles.get(key).style);
-    if (draft.styles.length > 1) $('blend').checked = true;
+  window.addEventListener('styles-needed', (event) => {
+    for (const key of /** @type {CustomEvent<string[]>} */ (event).detail) {
+      const style = tiles.get(key)?.style;
+      if (style && !draft.styles.includes(style)) draft.styles.push(style);
+    }
+    if (draft.styles.length > 1) blendSwitch().checked = true;
   });
-  onDraft(show);
+  onDraftChange(showChoice);
   const plus = h('span', { className: 'plus', 'aria-hidden': 'true' });
   const button = h('button', { type: 'button', className: 'own' }, plus, h('span', {}, 'Your own'));
-  button.addEventListener('click', () => $('style-file').click());
+  button.addEventListener('click', () => fileInput.click());
   $('gallery').append(h('li', { id: 'own-style' }, button));
-  for (const style of await get('/v1/styles')) addTile({ ...style, key: `id:${style.id}`, weight: 1 });
+  /** @type {import('./api.js').Sample[]} */
+  const styles = await getJson('/v1/styles');
+  for (const style of styles) addTile({ ...style, key: `id:${style.id}`, weight: 1 });
 }
 
-function addTile(style, where = 'before') {
+/**
+ * Add a style to the end of the gallery, or to its beginning; returns the style's key.
+ * @param {DraftStyle} style
+ */
+function addTile(style, atBeginning = false) {
   const image = h('img', { src: style.thumbnail, alt: '', width: 256, height: 256, decoding: 'async' });
   const button = h('button', { type: 'button', 'aria-pressed': 'false', 'data-style': style.key }, image, h('span', {}, style.title));
   button.addEventListener('click', () => toggle(style));
   const item = h('li', {}, button);
-  if (where === 'first') $('gallery').prepend(item);
+  if (atBeginning) $('gallery').prepend(item);
   else $('own-style').before(item);
   tiles.set(style.key, { style, button });
-  return style;
+  return style.key;
 }
 
-/** Tap: the one style; with blending (or for regions) one of several. */
+/** A tap chooses the style; while several are blended it adds the style or takes it away. @param {DraftStyle} style */
 function toggle(style) {
-  const at = draft.styles.findIndex((one) => one.key === style.key);
-  const several = $('blend').checked;
-  if (at < 0) draft.styles = several ? [...draft.styles, style] : [style];
-  else if (several && draft.styles.length > 1) draft.styles = draft.styles.filter((one) => one.key !== style.key);
-  tell('style-error', '');
-  changed();
+  const isBlending = blendSwitch().checked;
+  const isChosen = draft.styles.some(({ key }) => key === style.key);
+  if (!isChosen) draft.styles = isBlending ? [...draft.styles, style] : [style];
+  else if (isBlending && draft.styles.length > 1) draft.styles = draft.styles.filter(({ key }) => key !== style.key);
+  showMessage('style-error', '');
+  draftChanged();
 }
 
-/** Pictures of one's own become tiles, chosen at once. */
-export async function addStyles(files) {
-  tell('style-error', '');
+/** Add the user's pictures to the gallery and choose them. @param {File[]} files */
+export async function addStyleFiles(files) {
+  showMessage('style-error', '');
   for (const file of files) {
     try {
-      toggle(tiles.get(await addStyle(file, file.name.replace(/\.[^.]*$/, ''))).style);
-      say(`${file.name} added to the styles`);
+      const tile = tiles.get(await addStyleFile(file, file.name.replace(/\.[^.]*$/, '')));
+      if (tile) toggle(tile.style);
+      announce(`${file.name} added to the styles`);
     } catch (error) {
-      tell('style-error', error.message);
+      showMessage('style-error', messageOf(error));
     }
   }
 }
 
-/** A picture of one's own as a tile; its key. */
-export async function addStyle(file, title) {
-  const thumbnail = await address(file);
-  own += 1;
-  return addTile({ key: `own:${own}`, title, file, thumbnail, weight: 1 }, 'first').key;
+/**
+ * Add one of the user's pictures to the gallery; returns its key.
+ * @param {File} file
+ * @param {string} title
+ */
+export async function addStyleFile(file, title) {
+  const thumbnail = await thumbnailOf(file);
+  uploads += 1;
+  return addTile({ key: `own:${uploads}`, title, file, thumbnail, weight: 1 }, true);
 }
 
-/** Choose by key, with weights. */
+/**
+ * Choose styles by key, with their weights; unknown keys are left out.
+ * @param {string[]} keys
+ * @param {number[]} [weights]
+ */
 export function chooseStyles(keys, weights) {
-  draft.styles = [...new Set(keys.map((key, index) => {
+  /** @type {Set<DraftStyle>} */
+  const chosen = new Set();
+  keys.forEach((key, index) => {
     const style = tiles.get(key)?.style;
-    if (style) style.weight = weights?.[index] ?? 1;
-    return style;
-  }))].filter(Boolean);
-  if (draft.styles.length > 1) $('blend').checked = true;
-  changed();
+    if (!style) return;
+    style.weight = weights?.[index] ?? 1;
+    chosen.add(style);
+  });
+  draft.styles = [...chosen];
+  if (draft.styles.length > 1) blendSwitch().checked = true;
+  draftChanged();
 }
 
-async function address(file) {
+/** An address at which the browser can show the file. @param {File} file */
+async function thumbnailOf(file) {
   const url = URL.createObjectURL(file);
   try {
     await h('img', { src: url }).decode();
@@ -90,36 +119,42 @@ async function address(file) {
     URL.revokeObjectURL(url);
     const form = new FormData();
     form.append('content', file);
-    return URL.createObjectURL(await (await look(form)).blob());
+    return URL.createObjectURL(await (await previewUpload(form)).blob());
   }
 }
 
-/** The styles of an earlier job, with their weights. */
-export function setStyles(styles, weights) {
+/**
+ * Choose the styles of an earlier job, with their weights.
+ * @param {import('./api.js').Style[]} styles
+ * @param {number[]} [weights]
+ */
+export function chooseStylesOfJob(styles, weights) {
   chooseStyles(styles.map((style, index) => {
     const key = style.id ? `id:${style.id}` : `job:${style.thumbnail}`;
-    return tiles.has(key) ? key : addTile({ ...style, key, of: index }, 'first').key;
+    return tiles.has(key) ? key : addTile({ ...style, key, indexInJob: index, weight: 1 }, true);
   }), weights);
 }
 
-function show() {
+/** Mark the chosen tiles, and show the sliders of their weights if there are several. */
+function showChoice() {
   for (const [key, { button }] of tiles) {
     button.setAttribute('aria-pressed', String(draft.styles.some((style) => style.key === key)));
   }
-  const box = $('weights');
-  box.hidden = draft.styles.length < 2 || Boolean(draft.regions);
+  const container = $('weights');
+  container.hidden = draft.styles.length < 2 || Boolean(draft.regions);
   const keys = draft.styles.map((style) => style.key).join();
-  if (box.hidden || box.dataset.keys === keys) return;
-  box.dataset.keys = keys;
-  box.replaceChildren(...draft.styles.map(weight));
+  if (container.hidden || container.dataset.keys === keys) return;
+  container.dataset.keys = keys;
+  container.replaceChildren(...draft.styles.map(weightSlider));
 }
 
-function weight(style) {
-  const out = h('output', {}, `${Math.round(style.weight * 100)}`);
+/** @param {DraftStyle} style */
+function weightSlider(style) {
+  const output = h('output', {}, `${Math.round(style.weight * 100)}`);
   const input = h('input', { type: 'range', min: 0, max: 300, step: 5, value: style.weight * 100 });
   input.addEventListener('input', () => {
-    style.weight = input.value / 100;
-    out.textContent = input.value;
+    style.weight = input.valueAsNumber / 100;
+    output.textContent = input.value;
   });
-  return h('label', { className: 'weight' }, h('span', {}, style.title), input, out);
+  return h('label', { className: 'weight' }, h('span', {}, style.title), input, output);
 }

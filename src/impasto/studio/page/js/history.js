@@ -1,85 +1,99 @@
-/** This browser's jobs: ids in localStorage, everything else asked of the server. */
+/** This browser's jobs: their ids are in localStorage, everything else is asked of the server. */
 
-import { get, isFinal, remove } from './api.js';
-import { $, h, tell } from './dom.js';
+import { getJson, hasEnded, isNotFound, messageOf, remove } from './api.js';
+import { $, h, showMessage } from './dom.js';
 
-const KEY = 'impasto.jobs';
-const MOST = 60;
+/** @typedef {import('./api.js').Job} Job */
 
-function ids() {
+const STORAGE_KEY = 'impasto.jobs';
+const MAX_JOBS = 60;
+
+/** @returns {string[]} newest first */
+function storedIds() {
   try {
-    return JSON.parse(localStorage.getItem(KEY) ?? '[]').filter((id) => typeof id === 'string');
+    const ids = JSON.parse(localStorage.getItem(STORAGE_KEY) ?? '[]');
+    return ids.filter((/** @type {unknown} */ id) => typeof id === 'string');
   } catch {
     return [];
   }
 }
 
-function store(list) {
+/** @param {string[]} ids */
+function storeIds(ids) {
   try {
-    localStorage.setItem(KEY, JSON.stringify(list.slice(0, MOST)));
-  } catch { /* a private window: the address still has the id */ }
+    localStorage.setItem(STORAGE_KEY, JSON.stringify(ids.slice(0, MAX_JOBS)));
+  } catch { /* A private window stores nothing; the address still has the id. */ }
 }
 
-export const remember = (id) => store([id, ...ids().filter((one) => one !== id)]);
-export const forget = (id) => store(ids().filter((one) => one !== id));
+/** @param {string} id */
+export const rememberJob = (id) => storeIds([id, ...storedIds().filter((other) => other !== id)]);
 
-/** Ask for all jobs of this browser; ids that the server no longer knows vanish. */
-async function jobs() {
-  const found = await Promise.all(ids().map((id) => get(`/v1/jobs/${id}`).catch((error) => {
-    if (error.status === 404) forget(id);
+/** @param {string} id */
+export const forgetJob = (id) => storeIds(storedIds().filter((other) => other !== id));
+
+/** All jobs of this browser; ids that the server does not know are forgotten. @returns {Promise<Job[]>} */
+async function loadJobs() {
+  const answers = await Promise.all(storedIds().map((id) => getJson(`/v1/jobs/${id}`).catch((error) => {
+    if (isNotFound(error)) forgetJob(id);
     return null;
   })));
-  return found.filter(Boolean);
+  return answers.filter(Boolean);
 }
 
-/** The newest of this browser's jobs that is still being worked on. */
-export const unfinished = async () => (await jobs()).find((job) => !isFinal(job));
+/** The newest of this browser's jobs that is still being painted. */
+export const findUnfinishedJob = async () => (await loadJobs()).find((job) => !hasEnded(job));
 
 export function startHistory() {
   $('tidy').addEventListener('click', () => {
-    const on = $('tidy').getAttribute('aria-pressed') !== 'true';
-    $('tidy').setAttribute('aria-pressed', String(on));
-    $('tidy').textContent = on ? 'Ready' : 'Tidy up';
-    $('history').classList.toggle('tidying', on);
+    const isTidying = $('tidy').getAttribute('aria-pressed') !== 'true';
+    $('tidy').setAttribute('aria-pressed', String(isTidying));
+    $('tidy').textContent = isTidying ? 'Ready' : 'Tidy up';
+    $('history').classList.toggle('tidying', isTidying);
   });
 }
 
-/** Show the list anew. */
+/** Load and show the list. */
 export async function showHistory() {
-  const known = await jobs();
-  $('history').replaceChildren(...known.map(tile));
-  $('pictures').hidden = !known.length;
-  $('to-history').hidden = !known.length;
+  const jobs = await loadJobs();
+  $('history').replaceChildren(...jobs.map(jobTile));
+  $('pictures').hidden = !jobs.length;
+  $('to-history').hidden = !jobs.length;
 }
 
-const STATES = { queued: 'waiting', running: 'being painted', done: '', failed: 'failed', cancelled: 'stopped' };
+const STATE_LABELS = { queued: 'waiting', running: 'being painted', done: '', failed: 'failed', cancelled: 'stopped' };
 
-function tile(job) {
-  const when = job.created ? new Date(job.created).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' }) : '';
-  const what = job.kind === 'video' ? 'Clip' : 'Picture';
-  const name = [what, (job.styles ?? []).map((style) => style.title).join(' and '), STATES[job.state], when].filter(Boolean).join(', ');
+/** @param {Job} job */
+function jobTile(job) {
+  const created = job.created ? new Date(job.created).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' }) : '';
+  const kind = job.kind === 'video' ? 'Clip' : 'Picture';
+  const styles = job.styles.map((style) => style.title).join(' and ');
+  const label = STATE_LABELS[job.state];
+  const name = [kind, styles, label, created].filter(Boolean).join(', ');
   const image = job.thumbnail ? h('img', { src: job.thumbnail, alt: '', width: 256, height: 256, loading: 'lazy' }) : null;
-  const state = STATES[job.state] ? h('span', { className: 'state' }, STATES[job.state]) : null;
+  const state = label ? h('span', { className: 'state' }, label) : null;
   const item = h('li', {}, h('a', { href: `#job/${job.id}`, 'aria-label': name }, image, state));
-  const drop = h('button', { type: 'button', className: 'drop', 'aria-label': `Delete: ${name}` }, '×');
-  drop.addEventListener('click', async () => {
-    if (await dropJob(job.id)) item.remove();
+  const button = h('button', { type: 'button', className: 'drop', 'aria-label': `Delete: ${name}` }, '×');
+  button.addEventListener('click', async () => {
+    if (await deleteJob(job.id)) item.remove();
     $('pictures').hidden = !$('history').children.length;
   });
-  item.append(drop);
+  item.append(button);
   return item;
 }
 
-/** Delete a job with all its files; true if it is gone. */
-export async function dropJob(id, errors = 'history-error') {
+/**
+ * Delete a job with all its files; true if it is gone. An error is shown in the element `errorId`.
+ * @param {string} id
+ */
+export async function deleteJob(id, errorId = 'history-error') {
   try {
     await remove(`/v1/jobs/${id}`);
   } catch (error) {
-    if (error.status !== 404) {
-      tell(errors, error.message);
+    if (!isNotFound(error)) {
+      showMessage(errorId, messageOf(error));
       return false;
     }
   }
-  forget(id);
+  forgetJob(id);
   return true;
 }

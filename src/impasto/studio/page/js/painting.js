@@ -1,43 +1,53 @@
 /** The second view: a job that is waiting or being painted. */
 
-import { follow, isFinal, post } from './api.js';
-import { $, duration, h, loaded, say, tell } from './dom.js';
+import { hasEnded, messageOf, postJson, watchJob } from './api.js';
+import { $, announce, formatDuration, h, loadImage, showMessage } from './dom.js';
 
-let stopFollowing = () => {};
-let shown = ''; // address of the preview on the page
-let loading = false;
+/** @typedef {import('./api.js').Job} Job */
 
-/** Follow `job` until its end; `ended(job)` then, `lost(error)` if the server no longer knows it. */
-export function showPainting(job, backdrop, ended, lost) {
-  stopFollowing();
-  shown = '';
-  tell('live-error', '');
+let stopWatching = () => {};
+/** @type {string | null} */
+let shownPreview = null;
+let isLoadingPreview = false;
+
+/**
+ * Show the progress of `job` until its end.
+ * @param {Job} job
+ * @param {HTMLElement | null} backdrop shown until the first preview
+ * @param {(job: Job) => void} onEnd
+ * @param {(error: unknown) => void} onGone the server no longer knows the job
+ */
+export function showPainting(job, backdrop, onEnd, onGone) {
+  stopWatching();
+  shownPreview = null;
+  showMessage('live-error', '');
   $('live').replaceChildren(...(backdrop ? [backdrop] : []));
-  $('stop').disabled = false;
+  $('stop', HTMLButtonElement).disabled = false;
   $('stop').onclick = () => cancel(job.id);
-  show(job);
-  stopFollowing = follow(job.id, (next, error) => {
-    if (!next) lost(error);
-    else if (isFinal(next)) ended(next);
-    else show(next);
+  showProgress(job);
+  stopWatching = watchJob(job.id, (update, error) => {
+    if (!update) onGone(error);
+    else if (hasEnded(update)) onEnd(update);
+    else showProgress(update);
   });
 }
 
-export const leavePainting = () => stopFollowing();
+export const leavePainting = () => stopWatching();
 
+/** @param {string} id */
 async function cancel(id) {
-  $('stop').disabled = true;
+  $('stop', HTMLButtonElement).disabled = true;
   try {
-    await post(`/v1/jobs/${id}/cancel`);
-    say('Stopping');
+    await postJson(`/v1/jobs/${id}/cancel`);
+    announce('Stopping');
   } catch (error) {
-    $('stop').disabled = false;
-    tell('live-error', error.message);
+    $('stop', HTMLButtonElement).disabled = false;
+    showMessage('live-error', messageOf(error));
   }
 }
 
-/** What is going on, in words. */
-function words(job) {
+/** What the server is doing, in words. @param {Job} job */
+function activity(job) {
   if (job.state === 'queued') {
     return job.position ? `Waiting: ${job.position} before this one.` : 'About to begin.';
   }
@@ -45,39 +55,42 @@ function words(job) {
   if (job.frames) return job.preview ? 'A first look, while the clip is being read.' : 'Reading the clip and looking for cuts.';
   if (!job.evaluation) return 'Looking at both pictures.';
   const { scale, scales } = job;
-  if (!scales || scales < 2) return 'Painting.';
-  const last = scale >= scales;
-  return last ? 'The finest strokes.' : scale <= 1 ? 'Large shapes and colours first.' : 'Forms and brushwork.';
+  if (!scale || !scales || scales < 2) return 'Painting.';
+  if (scale >= scales) return 'The finest strokes.';
+  return scale <= 1 ? 'Large shapes and colours first.' : 'Forms and brushwork.';
 }
 
-function part(job) {
+/** Which frame or scale is being painted. @param {Job} job */
+function position(job) {
   if (job.frames) return `frame ${job.frame ?? 0} of ${job.frames}`;
   return job.scales && job.scale ? `size ${job.scale} of ${job.scales}` : '';
 }
 
-function show(job) {
+/** @param {Job} job */
+function showProgress(job) {
   $('live-title').textContent = job.state === 'queued' ? 'In the queue' : 'Painting';
-  const line = words(job);
-  if ($('live-words').textContent !== line) say(line);
-  $('live-words').textContent = line;
-  $('live-bar').value = job.progress ?? 0;
-  $('live-part').textContent = [`${Math.round((job.progress ?? 0) * 100)} %`, part(job)].filter(Boolean).join(' · ');
-  $('live-eta').textContent = job.eta === null || job.eta === undefined ? '' : `about ${duration(job.eta)} left`;
-  document.title = `${Math.round((job.progress ?? 0) * 100)} % – Impasto`;
-  preview(job);
+  const words = activity(job);
+  if ($('live-words').textContent !== words) announce(words);
+  $('live-words').textContent = words;
+  const percent = `${Math.round((job.progress ?? 0) * 100)} %`;
+  $('live-bar', HTMLProgressElement).value = job.progress ?? 0;
+  $('live-part').textContent = [percent, position(job)].filter(Boolean).join(' · ');
+  $('live-eta').textContent = job.eta === null || job.eta === undefined ? '' : `about ${formatDuration(job.eta)} left`;
+  document.title = `${percent} – Impasto`;
+  showPreview(job);
 }
 
-/** The newest preview; while one is on its way, later ones are let go by. */
-async function preview(job) {
+/** Show the newest preview; those that arrive while one is loading are left out. @param {Job} job */
+async function showPreview(job) {
   if (!$('live').children.length && job.content && !job.preview) $('live').append(h('img', { src: job.content, alt: 'Your photograph' }));
-  if (!job.preview || job.preview === shown || loading) return;
-  loading = true;
+  if (!job.preview || job.preview === shownPreview || isLoadingPreview) return;
+  isLoadingPreview = true;
   try {
-    const image = await loaded(job.preview, job.frames ? 'The newest frame' : 'The picture so far');
+    const image = await loadImage(job.preview, job.frames ? 'The newest frame' : 'The picture so far');
     image.dataset.preview = job.preview;
-    shown = job.preview;
+    shownPreview = job.preview;
     $('live').replaceChildren(image);
-  } catch { /* the next one */ } finally {
-    loading = false;
+  } catch { /* The next preview will do. */ } finally {
+    isLoadingPreview = false;
   }
 }

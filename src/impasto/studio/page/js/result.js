@@ -1,175 +1,235 @@
-/** The third view: a finished picture or clip, compared, weakened, kept, painted again. */
+/** The third view: a finished picture or clip to compare, weaken, save or paint again. */
 
-import { post } from './api.js';
-import { compare, plain } from './compare.js';
-import { $, duration, h, later, loaded, query, say, segments, tell } from './dom.js';
+import { messageOf, postJson } from './api.js';
+import { startComparison, stopComparison } from './compare.js';
+import { $, announce, debounce, formatDuration, h, loadImage, radioGroup, showMessage, withQuery } from './dom.js';
 
+/** @typedef {import('./api.js').Job} Job */
+/** A job that has a picture or clip. @typedef {Job & {result: string}} PaintedJob */
+
+/** @type {Job | null} */
 let job = null;
 let format = 'png';
 let strength = 1;
 
-const ENDINGS = { png: 'png', jpeg: 'jpg', webp: 'webp' };
+/** @type {Record<string, string>} */
+const EXTENSIONS = { png: 'png', jpeg: 'jpg', webp: 'webp' };
 
-/** Wire the view: `painted(job)` for another run, `settings(job)` to change them, `deleted(job)`. */
-export function startResult({ painted, settings, deleted }) {
-  $('format').addEventListener('change', () => { format = $('format').value; showLinks(); });
-  const exact = later(250, showExact);
-  $('after').addEventListener('input', () => {
-    strength = $('after').value / 100;
-    $('after-out').textContent = `${$('after').value} %`;
-    const picture = $('result-frame').querySelector('.after');
-    if (picture) picture.style.opacity = picture.dataset.exact === '1' ? strength : 1;
-    exact();
+/** @returns {PaintedJob | null} */
+const paintedJob = () => (job?.result ? /** @type {PaintedJob} */ (job) : null);
+
+/**
+ * Connect the buttons.
+ * @param {object} handlers
+ * @param {(job: Job) => void} handlers.onSubmitted another run was accepted
+ * @param {(job: Job) => void} handlers.onChangeSettings
+ * @param {(job: Job) => void} handlers.onDelete
+ */
+export function startResult({ onSubmitted, onChangeSettings, onDelete }) {
+  const formatSelect = $('format', HTMLSelectElement);
+  formatSelect.addEventListener('change', () => { format = formatSelect.value; showLinks(); });
+  const showExactSoon = debounce(250, showExactStrength);
+  $('after', HTMLInputElement).addEventListener('input', () => {
+    const slider = $('after', HTMLInputElement);
+    strength = slider.valueAsNumber / 100;
+    $('after-out').textContent = `${slider.value} %`;
+    const picture = resultPicture();
+    if (picture) picture.style.opacity = String(picture.dataset.exact === '1' ? strength : 1);
+    showExactSoon();
     showLinks();
   });
-  $('again-seed').addEventListener('click', () => again(painted));
-  $('again-settings').addEventListener('click', () => settings(job));
-  $('delete').addEventListener('click', () => deleted(job));
+  $('again-seed').addEventListener('click', () => repeatWithNewSeed(onSubmitted));
+  $('again-settings').addEventListener('click', () => job && onChangeSettings(job));
+  $('delete').addEventListener('click', () => job && onDelete(job));
   $('share').addEventListener('click', share);
   startZoom();
 }
 
-/** Show a finished job; `original`: address of the clip it was made of, if this page still has it. */
-export async function showResult(finished, original) {
-  job = finished;
+/** @returns {HTMLElement | null} */
+const resultPicture = () => $('result-frame').querySelector('.after');
+
+/**
+ * Show a job that has ended.
+ * @param {Job} endedJob
+ * @param {string} [clipUrl] address of the clip that it was made from, if this page still has it
+ */
+export async function showResult(endedJob, clipUrl) {
+  job = endedJob;
   strength = 1;
-  const clip = job.kind === 'video';
-  const has = Boolean(job.result);
-  $('after').value = 100;
+  const painted = paintedJob();
+  const isClip = job.kind === 'video';
+  $('after', HTMLInputElement).value = '100';
   $('after-out').textContent = '100 %';
-  $('result-title').textContent = { done: 'Finished', cancelled: has ? 'Stopped: the best so far' : 'Stopped', failed: 'It did not work' }[job.state];
-  $('result-about').textContent = about();
-  tell('result-error', job.error ?? (has ? '' : 'It was stopped before there was a picture.'));
-  for (const id of ['after-field', 'compare-field', 'format', 'zoom-open']) $(id).hidden = clip || !has;
-  $('save').hidden = !has;
-  $('share').hidden = !has || !navigator.canShare;
-  $('recipe-text').textContent = JSON.stringify(clip ? { ...job.recipe, video: job.video } : job.recipe, null, 2);
-  $('result-frame').className = clip ? 'players' : 'frame';
-  plain($('result-frame'));
+  $('result-title').textContent = title(job);
+  $('result-about').textContent = summary(job);
+  showMessage('result-error', job.error ?? (painted ? '' : 'It was stopped before there was a picture.'));
+  for (const id of ['after-field', 'compare-field', 'format', 'zoom-open']) $(id).hidden = isClip || !painted;
+  $('save').hidden = !painted;
+  $('share').hidden = !painted || !navigator.canShare;
+  $('recipe-text').textContent = JSON.stringify(isClip ? { ...job.recipe, video: job.video } : job.recipe, null, 2);
+  $('result-frame').className = isClip ? 'players' : 'frame';
+  stopComparison($('result-frame'));
   showLinks();
-  if (!has) showContent();
-  else if (clip) showPlayers(job.original ?? original);
-  else await showPicture();
-  say($('result-title').textContent);
+  if (!painted) showContent(job);
+  else if (isClip) showPlayers(painted, job.original ?? clipUrl);
+  else await showPicture(painted);
+  announce($('result-title').textContent ?? '');
 }
 
-function about() {
-  const size = job.size ? `${job.size[1]} × ${job.size[0]}` : '';
-  const styles = (job.styles ?? []).map((style) => style.title).join(' and ');
-  const frames = job.frames ? `${job.frames} frames` : '';
-  const time = job.seconds ? `painted in ${duration(job.seconds)}` : '';
-  return [styles, size, frames, time, job.preset, `seed ${job.recipe?.seed ?? 0}`].filter(Boolean).join(' · ');
+/** @param {Job} ended */
+function title({ state, result }) {
+  if (state === 'done') return 'Finished';
+  if (state === 'cancelled') return result ? 'Stopped: the best so far' : 'Stopped';
+  return 'It did not work';
 }
 
-function showContent() {
-  const picture = job.preview ?? job.content;
-  $('result-frame').replaceChildren(...(picture ? [h('img', { src: picture, alt: 'Your photograph' })] : []));
+/** @param {Job} ended */
+function summary({ size, styles, frames, seconds, preset, recipe }) {
+  return [
+    styles.map((style) => style.title).join(' and '),
+    size ? `${size[1]} × ${size[0]}` : '',
+    frames ? `${frames} frames` : '',
+    seconds ? `painted in ${formatDuration(seconds)}` : '',
+    preset,
+    `seed ${recipe.seed ?? 0}`,
+  ].filter(Boolean).join(' · ');
 }
 
-async function showPicture() {
-  const mine = job;
-  const [before, after] = await Promise.all([loaded(job.content, 'Before: your photograph'), loaded(picture(1), 'After: the painting')]);
-  if (mine !== job) return;
-  const ground = before.cloneNode();
-  ground.alt = '';
-  ground.className = 'ground'; // what shows through while the strength is moved
+/** @param {Job} ended */
+function showContent({ preview, content }) {
+  const address = preview ?? content;
+  $('result-frame').replaceChildren(...(address ? [h('img', { src: address, alt: 'Your photograph' })] : []));
+}
+
+/** @param {PaintedJob} painted */
+async function showPicture(painted) {
+  const [before, after] = await Promise.all([
+    loadImage(painted.content, 'Before: your photograph'),
+    loadImage(jpegAddress(painted, 1), 'After: the painting'),
+  ]);
+  if (painted !== job) return;
+  const backdrop = /** @type {HTMLImageElement} */ (before.cloneNode()); // seen through the picture while the strength is moved
+  backdrop.alt = '';
+  backdrop.className = 'ground';
   after.className = 'after';
   after.dataset.exact = '1';
-  compare($('result-frame'), $('compare'), before, after);
-  $('result-frame').prepend(ground);
+  startComparison($('result-frame'), $('compare', HTMLInputElement), before, after);
+  $('result-frame').prepend(backdrop);
 }
 
-const picture = (share) => query(job.result, { format: 'jpeg', strength: share });
+/** @param {PaintedJob} painted @param {number} share */
+const jpegAddress = (painted, share) => withQuery(painted.result, { format: 'jpeg', strength: share });
 
-/** The server's own blend of that strength, in place of the quick one. */
-async function showExact() {
-  const mine = job;
-  const wanted = strength;
+/** Replace the quick blend of the browser by the server's. */
+async function showExactStrength() {
+  const painted = paintedJob();
+  if (!painted) return;
+  const wantedStrength = strength;
   try {
-    const image = await loaded(picture(wanted), 'After: the painting');
-    const old = $('result-frame').querySelector('.after');
-    if (mine !== job || wanted !== strength || !old) return;
+    const image = await loadImage(jpegAddress(painted, wantedStrength), 'After: the painting');
+    const previous = resultPicture();
+    if (painted !== job || wantedStrength !== strength || !previous) return;
     image.className = 'after';
-    image.dataset.exact = String(wanted);
-    old.replaceWith(image);
+    image.dataset.exact = String(wantedStrength);
+    previous.replaceWith(image);
   } catch {
-    tell('result-error', 'This strength could not be loaded; move the slider to try again.');
+    showMessage('result-error', 'This strength could not be loaded; move the slider to try again.');
   }
 }
 
-function showPlayers(original) {
-  const after = h('video', { src: job.result, controls: true, loop: true, playsInline: true, preload: 'metadata', 'aria-label': 'After: the painted clip' });
+/**
+ * The painted clip, and beside it the original one, which follows its player.
+ * @param {PaintedJob} painted
+ * @param {string} [original]
+ */
+function showPlayers(painted, original) {
+  const after = h('video', { src: painted.result, controls: true, loop: true, playsInline: true, preload: 'metadata', 'aria-label': 'After: the painted clip' });
   const figures = [h('figure', {}, after, h('figcaption', {}, 'painted'))];
   if (original) {
     const before = h('video', { src: original, muted: true, loop: true, playsInline: true, preload: 'metadata', 'aria-label': 'Before: your clip' });
-    const level = () => { if (Math.abs(before.currentTime - after.currentTime) > 0.1) before.currentTime = after.currentTime; };
+    const synchronise = () => { if (Math.abs(before.currentTime - after.currentTime) > 0.1) before.currentTime = after.currentTime; };
     after.addEventListener('play', () => before.play().catch(() => {}));
     after.addEventListener('pause', () => before.pause());
-    for (const moment of ['seeked', 'timeupdate', 'pause']) after.addEventListener(moment, level);
+    for (const type of ['seeked', 'timeupdate', 'pause']) after.addEventListener(type, synchronise);
     figures.push(h('figure', {}, before, h('figcaption', {}, 'as filmed')));
   }
   $('result-frame').replaceChildren(...figures);
 }
 
-const name = () => (job.kind === 'video' ? `impasto-${job.id.slice(0, 8)}.mp4` : `impasto-${job.id.slice(0, 8)}.${ENDINGS[format]}`);
+/** @param {PaintedJob} painted */
+const fileName = ({ id, kind }) => `impasto-${id.slice(0, 8)}.${kind === 'video' ? 'mp4' : EXTENSIONS[format]}`;
 
-function file() {
-  return query(job.result, job.kind === 'video' ? { download: 1 } : { format, strength, download: 1 });
-}
+/** @param {PaintedJob} painted */
+const downloadAddress = ({ kind, result }) => (
+  withQuery(result, kind === 'video' ? { download: 1 } : { format, strength, download: 1 })
+);
 
 function showLinks() {
-  if (!job?.result) return;
-  $('save').href = file();
-  $('save').download = name();
-  $('save').textContent = job.kind === 'video' ? 'Save the clip' : 'Save the picture';
+  const painted = paintedJob();
+  if (!painted) return;
+  const link = $('save', HTMLAnchorElement);
+  link.href = downloadAddress(painted);
+  link.download = fileName(painted);
+  link.textContent = painted.kind === 'video' ? 'Save the clip' : 'Save the picture';
 }
 
-/** The phone's share sheet, which also saves to the photographs. */
+/** Open the phone's share sheet, which also saves to the photo library. */
 async function share() {
+  const painted = paintedJob();
+  if (!painted) return;
   try {
-    const blob = await (await fetch(file())).blob();
-    const files = [new File([blob], name(), { type: blob.type })];
+    const blob = await (await fetch(downloadAddress(painted))).blob();
+    const files = [new File([blob], fileName(painted), { type: blob.type })];
     if (navigator.canShare({ files })) await navigator.share({ files, title: 'Impasto' });
-    else tell('result-error', 'This browser cannot share that file; save it instead.');
+    else showMessage('result-error', 'This browser cannot share that file; save it instead.');
   } catch (error) {
-    if (error.name !== 'AbortError') tell('result-error', 'It could not be shared; save it instead.');
+    const isCancelled = error instanceof DOMException && error.name === 'AbortError';
+    if (!isCancelled) showMessage('result-error', 'It could not be shared; save it instead.');
   }
 }
 
-async function again(painted) {
-  tell('result-error', '');
-  $('again-seed').disabled = true;
+/** @param {(job: Job) => void} onSubmitted */
+async function repeatWithNewSeed(onSubmitted) {
+  if (!job) return;
+  const button = $('again-seed', HTMLButtonElement);
+  showMessage('result-error', '');
+  button.disabled = true;
   try {
     const seed = crypto.getRandomValues(new Uint32Array(1))[0];
-    painted(await post(`/v1/jobs/${job.id}/again`, { recipe: { seed } }));
+    onSubmitted(await postJson(`/v1/jobs/${job.id}/again`, { recipe: { seed } }));
   } catch (error) {
-    tell('result-error', error.message);
+    showMessage('result-error', messageOf(error));
   } finally {
-    $('again-seed').disabled = false;
+    button.disabled = false;
   }
 }
 
+/** The dialog that magnifies the picture; changing the magnification keeps its centre in place. */
 function startZoom() {
-  const easel = $('zoom-easel');
-  const choose = segments($('zoom-levels'), 'zoom', [['fit', 'Whole'], ['1', '100 %'], ['2', '200 %'], ['4', '400 %']], '1', scale);
-  function scale(level) {
-    const image = easel.querySelector('img');
+  const viewport = $('zoom-easel');
+  const select = radioGroup($('zoom-levels'), 'zoom', [['fit', 'Whole'], ['1', '100 %'], ['2', '200 %'], ['4', '400 %']], '1', magnify);
+  /** @param {string} level */
+  function magnify(level) {
+    const image = viewport.querySelector('img');
     if (!image) return;
-    const middle = [(easel.scrollLeft + easel.clientWidth / 2) / easel.scrollWidth, (easel.scrollTop + easel.clientHeight / 2) / easel.scrollHeight];
-    easel.classList.toggle('whole', level === 'fit');
-    image.style.width = level === 'fit' ? '' : `${(image.naturalWidth * level) / window.devicePixelRatio}px`;
-    easel.scrollTo(middle[0] * easel.scrollWidth - easel.clientWidth / 2, middle[1] * easel.scrollHeight - easel.clientHeight / 2);
+    const x = (viewport.scrollLeft + viewport.clientWidth / 2) / viewport.scrollWidth;
+    const y = (viewport.scrollTop + viewport.clientHeight / 2) / viewport.scrollHeight;
+    viewport.classList.toggle('whole', level === 'fit');
+    image.style.width = level === 'fit' ? '' : `${(image.naturalWidth * Number(level)) / window.devicePixelRatio}px`;
+    viewport.scrollTo(x * viewport.scrollWidth - viewport.clientWidth / 2, y * viewport.scrollHeight - viewport.clientHeight / 2);
   }
   $('zoom-open').addEventListener('click', async () => {
+    const painted = paintedJob();
+    if (!painted) return;
     try {
-      easel.replaceChildren(await loaded(query(job.result, { format: 'png', strength }), 'The painting, enlarged'));
+      viewport.replaceChildren(await loadImage(withQuery(painted.result, { format: 'png', strength }), 'The painting, enlarged'));
     } catch {
-      tell('result-error', 'The picture could not be loaded; try again.');
+      showMessage('result-error', 'The picture could not be loaded; try again.');
       return;
     }
-    $('zoom').showModal();
-    choose('2');
-    scale('2');
+    $('zoom', HTMLDialogElement).showModal();
+    select('2');
+    magnify('2');
   });
-  $('zoom-close').addEventListener('click', () => $('zoom').close());
+  $('zoom-close').addEventListener('click', () => $('zoom', HTMLDialogElement).close());
 }

@@ -1,138 +1,186 @@
-/** Form controls from a JSON schema: number, enumeration, boolean, list, null; nothing is known by name. */
+/** Form controls made from a JSON schema: numbers, choices, switches, lists; no setting is known by name. */
 
 import { h } from './dom.js';
 
-/** What a property of the schema takes. */
-export function shapeOf(property) {
+/** @typedef {import('./api.js').Schema} Schema */
+
+/**
+ * What a property of the schema takes.
+ * @typedef {object} Shape
+ * @property {Schema} [number]
+ * @property {Schema} [list]
+ * @property {boolean} isSwitch
+ * @property {boolean} isNullable
+ * @property {unknown[]} words  the values that it may have
+ *
+ * A control before it has a label, a help text and a place for errors.
+ * @typedef {object} Control
+ * @property {HTMLElement} element
+ * @property {(HTMLInputElement | HTMLSelectElement)[]} inputs
+ * @property {() => unknown} read  the value as JSON
+ * @property {(value: any) => void} write
+ * @property {boolean} [isGroup]  several inputs that need a legend instead of a label
+ * @property {boolean} [isInline]  stands on the line of its label
+ * @property {HTMLElement} [output]  shows the value beside the label
+ *
+ * @typedef {{id: string, shape: Shape, onChange: () => void}} ControlOptions
+ *
+ * A control with all that belongs to it.
+ * @typedef {object} Field
+ * @property {HTMLElement} element
+ * @property {HTMLElement} error
+ * @property {HTMLInputElement | HTMLSelectElement} input
+ * @property {() => unknown} read
+ * @property {(value: any) => void} write
+ */
+
+/** @param {Schema} property @returns {Shape} */
+function shapeOf(property) {
   const variants = property.anyOf ?? property.oneOf ?? [property];
-  const number = variants.find(({ type }) => type === 'number' || type === 'integer');
   return {
-    number,
+    number: variants.find(({ type }) => type === 'number' || type === 'integer'),
     list: variants.find(({ type }) => type === 'array'),
-    flag: variants.some(({ type }) => type === 'boolean'),
-    nullable: variants.some(({ type }) => type === 'null'),
-    words: variants.flatMap((one) => one.enum ?? (one.const === undefined ? [] : [one.const])),
+    isSwitch: variants.some(({ type }) => type === 'boolean'),
+    isNullable: variants.some(({ type }) => type === 'null'),
+    words: variants.flatMap((variant) => variant.enum ?? (variant.const === undefined ? [] : [variant.const])),
   };
 }
 
-const lowest = ({ minimum, exclusiveMinimum }) => minimum ?? exclusiveMinimum;
-const highest = ({ maximum, exclusiveMaximum }) => maximum ?? exclusiveMaximum;
-const words = (name) => name.replaceAll('_', ' ');
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
-const text = (value) => (value === null || value === undefined ? '' : [value].flat().join(', '));
+/** @param {string} name */
+const labelOf = (name) => name.replaceAll('_', ' ');
 
-/** "0.5" → 0.5, "original" → itself: what is no number is the server's to judge. */
-function parsed(written) {
+/** @param {unknown} a @param {unknown} b */
+export const isSameValue = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+/** @param {unknown} value */
+const asText = (value) => (value === null || value === undefined ? '' : [value].flat().join(', '));
+
+/** "0.5" → 0.5, "original" → itself: the server judges what is not a number. @param {string} written */
+function parse(written) {
   const trimmed = written.trim();
   return trimmed !== '' && Number.isFinite(Number(trimmed)) ? Number(trimmed) : trimmed;
 }
 
 /**
- * A field for one setting.
- *
- * Returns {name, element, error, read(), write(value)}: `write` shows a value and what the preset has, `read`
- * gives the value as JSON.
+ * A field for one setting; its control's id is `${prefix}-${name}`.
+ * @param {string} prefix
+ * @param {string} name
+ * @param {Schema} property
+ * @param {() => void} onChange
+ * @returns {Field}
  */
-export function field(prefix, name, property, changed) {
+export function createField(prefix, name, property, onChange) {
   const id = `${prefix}-${name}`;
   const shape = shapeOf(property);
-  const build = choose(shape);
-  const control = build({ id, name, shape, property, changed });
+  const control = controlFor(shape)({ id, shape, onChange });
   const error = h('p', { className: 'error', role: 'alert', id: `${id}-error`, hidden: true });
   const help = h('p', { className: 'hint', id: `${id}-help` }, property.description ?? '');
   for (const input of control.inputs) input.setAttribute('aria-describedby', `${help.id} ${error.id}`);
-  const element = control.group
-    ? h('fieldset', { className: 'field' }, h('legend', {}, words(name)), control.element, help, error)
-    : h('div', { className: `field ${control.row ? 'line' : ''}` },
-      h('div', { className: 'head' }, h('label', { for: id }, words(name)), control.beside ?? null), control.element, help, error);
+  const element = control.isGroup
+    ? h('fieldset', { className: 'field' }, h('legend', {}, labelOf(name)), control.element, help, error)
+    : h('div', { className: `field ${control.isInline ? 'line' : ''}` },
+      h('div', { className: 'head' }, h('label', { for: id }, labelOf(name)), control.output), control.element, help, error);
   element.dataset.name = name;
-  element.dataset.search = `${words(name)} ${property.description ?? ''}`.toLowerCase();
-  return { name, element, error, input: control.inputs[0], read: control.read, write: control.write, same };
+  element.dataset.search = `${labelOf(name)} ${property.description ?? ''}`.toLowerCase();
+  return { element, error, input: control.inputs[0], read: control.read, write: control.write };
 }
 
-function choose({ list, flag, number, words: options }) {
-  if (list) return list.items?.enum ? boxes : line;
-  if (flag) return tick;
-  if (number && !options.length) return number.minimum === 0 && number.maximum === 1 ? slider : figure;
-  return options.length && !number ? select : line;
+/** @param {Shape} shape @returns {(options: ControlOptions) => Control} */
+function controlFor({ list, isSwitch, number, words }) {
+  if (list) return list.items?.enum ? checkboxGroup : textInput;
+  if (isSwitch) return toggle;
+  if (number && !words.length) return number.minimum === 0 && number.maximum === 1 ? slider : numberInput;
+  return words.length && !number ? select : textInput;
 }
 
-function tick({ id, changed }) {
+/** @param {ControlOptions} options @returns {Control} */
+function toggle({ id, onChange }) {
   const input = h('input', { type: 'checkbox', id, className: 'toggle' });
-  input.addEventListener('change', changed);
-  return { element: input, row: true, inputs: [input], read: () => input.checked, write: (v) => { input.checked = v; } };
+  input.addEventListener('change', onChange);
+  return {
+    element: input, isInline: true, inputs: [input], read: () => input.checked, write: (value) => { input.checked = value; },
+  };
 }
 
-function select({ id, shape, changed }) {
-  const values = shape.nullable ? [null, ...shape.words] : shape.words;
-  const input = h('select', { id }, ...values.map((value) => h('option', { value: text(value) }, value === null ? 'default' : String(value))));
-  input.addEventListener('change', changed);
+/** @param {ControlOptions} options @returns {Control} */
+function select({ id, shape, onChange }) {
+  const values = shape.isNullable ? [null, ...shape.words] : shape.words;
+  const input = h('select', { id }, ...values.map((value) => h('option', { value: asText(value) }, value === null ? 'default' : String(value))));
+  input.addEventListener('change', onChange);
   return {
     element: input,
     inputs: [input],
     read: () => values[input.selectedIndex] ?? null,
-    write: (value) => { input.selectedIndex = values.findIndex((one) => same(one, value)); },
+    write: (value) => { input.selectedIndex = values.findIndex((choice) => isSameValue(choice, value)); },
   };
 }
 
-/** A share of 0..1; null until it is touched, where null is possible. */
-function slider({ id, shape, changed }) {
-  const out = h('output', { for: id });
+/** A share from 0 to 1; null until it is moved, where null is possible. @param {ControlOptions} options @returns {Control} */
+function slider({ id, shape, onChange }) {
+  const output = h('output', { for: id });
   const input = h('input', { type: 'range', id, min: 0, max: 1, step: 0.01 });
-  let value = null;
-  const show = () => { out.textContent = value === null ? 'default' : String(value); };
-  input.addEventListener('input', () => { value = Number(input.value); show(); changed(); });
+  /** @type {number | null} */
+  let current = null;
+  const show = () => { output.textContent = current === null ? 'default' : String(current); };
+  input.addEventListener('input', () => { current = input.valueAsNumber; show(); onChange(); });
   return {
     element: input,
-    beside: out,
+    output,
     inputs: [input],
-    read: () => value,
-    write: (given) => { value = given ?? (shape.nullable ? null : 0); input.value = value ?? 0.5; show(); },
+    read: () => current,
+    write: (value) => {
+      current = value ?? (shape.isNullable ? null : 0);
+      input.value = String(current ?? 0.5);
+      show();
+    },
   };
 }
 
-function figure({ id, shape, changed }) {
-  const whole = shape.number.type === 'integer';
+/** @param {ControlOptions} options @returns {Control} */
+function numberInput({ id, shape, onChange }) {
+  const { type, minimum, exclusiveMinimum, maximum, exclusiveMaximum } = shape.number ?? {};
+  const isWhole = type === 'integer';
   const input = h('input', {
-    type: 'number', id, step: whole ? 1 : 'any', min: lowest(shape.number), max: highest(shape.number),
-    inputMode: whole ? 'numeric' : 'decimal', placeholder: shape.nullable ? 'default' : '',
+    type: 'number', id, step: isWhole ? 1 : 'any', min: minimum ?? exclusiveMinimum, max: maximum ?? exclusiveMaximum,
+    inputMode: isWhole ? 'numeric' : 'decimal', placeholder: shape.isNullable ? 'default' : '',
   });
-  input.addEventListener('input', changed);
+  input.addEventListener('input', onChange);
   return {
     element: input,
     inputs: [input],
-    read: () => (input.value === '' ? (shape.nullable ? null : '') : Number(input.value)),
-    write: (value) => { input.value = text(value); },
+    read: () => (input.value === '' ? (shape.isNullable ? null : '') : Number(input.value)),
+    write: (value) => { input.value = asText(value); },
   };
 }
 
-/** Several words of a few, in the schema's order. */
-function boxes({ id, shape, changed }) {
-  const inputs = shape.list.items.enum.map((value, index) => h('input', { type: 'checkbox', id: `${id}-${index}`, value }));
-  for (const input of inputs) input.addEventListener('change', changed);
+/** Any number of the words, in the schema's order. @param {ControlOptions} options @returns {Control} */
+function checkboxGroup({ id, shape, onChange }) {
+  const words = shape.list?.items?.enum ?? [];
+  const inputs = words.map((value, index) => h('input', { type: 'checkbox', id: `${id}-${index}`, value }));
+  for (const input of inputs) input.addEventListener('change', onChange);
   const labels = inputs.map((input) => h('label', {}, input, h('span', {}, input.value)));
   return {
     element: h('div', { className: 'boxes' }, ...labels),
-    group: true,
+    isGroup: true,
     inputs,
     read: () => inputs.filter(({ checked }) => checked).map(({ value }) => value),
     write: (value) => { for (const input of inputs) input.checked = (value ?? []).includes(input.value); },
   };
 }
 
-/** A list with commas, or a number that may be a word. */
-function line({ id, shape, changed }) {
+/** A list with commas, or a number that may also be a word. @param {ControlOptions} options @returns {Control} */
+function textInput({ id, shape, onChange }) {
   const choices = shape.words.length ? h('datalist', { id: `${id}-words` }, ...shape.words.map((value) => h('option', { value }))) : null;
   const input = h('input', {
     type: 'text', id, autocomplete: 'off', autocapitalize: 'off', spellcheck: false, placeholder: 'default',
     list: choices?.id,
   });
-  input.addEventListener('input', changed);
+  input.addEventListener('input', onChange);
   const read = () => {
-    if (!shape.list) return input.value.trim() === '' && shape.nullable ? null : parsed(input.value);
-    return input.value.split(',').filter((part) => part.trim()).map(parsed);
+    if (!shape.list) return input.value.trim() === '' && shape.isNullable ? null : parse(input.value);
+    return input.value.split(',').filter((part) => part.trim()).map(parse);
   };
   return {
-    element: h('div', {}, input, choices ?? ''), inputs: [input], read, write: (value) => { input.value = text(value); },
+    element: h('div', {}, input, choices), inputs: [input], read, write: (value) => { input.value = asText(value); },
   };
 }

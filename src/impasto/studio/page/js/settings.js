@@ -1,134 +1,167 @@
-/** Preset, strength, and under "More" every other setting of the schemas the server gives. */
+/** Preset, strength, and under "More" every other setting of the schemas that the server gives. */
 
-import { $, segments, tell } from './dom.js';
-import { changed, draft, onDraft } from './draft.js';
-import { field } from './schema.js';
+import { $, radioGroup, showMessage } from './dom.js';
+import { draft, draftChanged, onDraftChange } from './draft.js';
+import { createField, isSameValue } from './schema.js';
+
+/** @typedef {import('./schema.js').Field & {schemaDefault: unknown}} SettingField */
+/** @typedef {Map<string, SettingField>} Fields */
+/** @typedef {{preset?: string, recipe: Record<string, any>, video: Record<string, any> | null}} ChosenSettings */
 
 /** Settings that have a place of their own on the page. */
-const ELSEWHERE = new Set(['strength', 'style_blend', 'weights']);
+const SHOWN_ELSEWHERE = new Set(['strength', 'style_blend', 'weights']);
 
-const recipe = new Map(); // name → field
-const video = new Map();
+/** @type {Fields} by the setting's name */
+const recipeFields = new Map();
+/** @type {Fields} */
+const videoFields = new Map();
 let preset = 'fast';
+/** @type {number | null} null: what the preset says */
 let strength = null;
-let choosePreset = () => {};
+let selectPreset = (/** @type {string} */ _name) => {};
 
+const strengthSlider = () => $('strength', HTMLInputElement);
+const presetNamed = (/** @type {string} */ name) => draft.settings?.presets.find((candidate) => candidate.name === name);
+const capitalised = (/** @type {string} */ words) => words[0].toUpperCase() + words.slice(1);
+
+/** @param {import('./api.js').Settings} settings */
 export function startSettings(settings) {
   draft.settings = settings;
   const names = settings.presets.map(({ name }) => name);
   preset = names.includes('fast') ? 'fast' : names[0];
-  choosePreset = segments($('presets'), 'preset', names.map((name) => [name, name[0].toUpperCase() + name.slice(1)]), preset, setPreset);
-  build(recipe, 'recipe', settings.recipe);
-  build(video, 'video', settings.video);
-  $('strength').addEventListener('input', () => { strength = $('strength').value / 100; count(); });
-  $('reset').addEventListener('click', () => { strength = null; setPreset(preset, {}); writeAll(video, {}); count(); });
-  $('find').addEventListener('input', find);
+  selectPreset = radioGroup($('presets'), 'preset', names.map((name) => [name, capitalised(name)]), preset, (name) => setPreset(name));
+  addFields(recipeFields, 'recipe', settings.recipe);
+  addFields(videoFields, 'video', settings.video);
+  strengthSlider().addEventListener('input', () => { strength = strengthSlider().valueAsNumber / 100; showChanges(); });
+  $('reset').addEventListener('click', () => { strength = null; setPreset(preset, {}); writeVideo({}); showChanges(); });
+  $('find').addEventListener('input', filterFields);
   $('find').addEventListener('keydown', (event) => event.key === 'Enter' && event.preventDefault());
-  onDraft(() => { $('video-settings').hidden = draft.source?.kind !== 'video'; });
+  onDraftChange(() => { $('video-settings').hidden = draft.content?.kind !== 'video'; });
   setPreset(preset, {});
-  writeAll(video, {});
+  writeVideo({});
 }
 
-function build(fields, prefix, schema) {
-  for (const [name, property] of Object.entries(schema?.properties ?? {})) {
-    if (ELSEWHERE.has(name)) continue;
-    const made = field(prefix, name, property, () => { tell(made.error, ''); count(); });
-    made.standard = property.default;
-    fields.set(name, made);
-    $(`${prefix}-fields`).append(made.element);
+/**
+ * @param {Fields} fields
+ * @param {string} prefix
+ * @param {import('./api.js').SettingsSchema} schema
+ */
+function addFields(fields, prefix, schema) {
+  for (const [name, property] of Object.entries(schema.properties)) {
+    if (SHOWN_ELSEWHERE.has(name)) continue;
+    const field = createField(prefix, name, property, () => { showMessage(field.error, ''); showChanges(); });
+    fields.set(name, { ...field, schemaDefault: property.default });
+    $(`${prefix}-fields`).append(field.element);
   }
 }
 
-/** What a preset has for a setting. */
-function usual(name) {
-  const own = draft.settings.presets.find((one) => one.name === preset)?.settings ?? {};
-  return name in own ? own[name] : draft.settings.recipe.properties[name]?.default;
+/** @param {string} name of a setting of the recipe */
+const recipeDefault = (name) => draft.settings?.recipe.properties[name]?.default;
+
+/** A setting's value in the current preset. @param {string} name */
+function presetValue(name) {
+  const values = presetNamed(preset)?.settings ?? {};
+  return name in values ? values[name] : recipeDefault(name);
 }
 
-/** Take a preset; what was changed by hand (`kept`) stays changed. */
-function setPreset(name, kept = changes(recipe)) {
+/**
+ * Select a preset; what was changed by hand stays changed.
+ * @param {string} name
+ * @param {Record<string, unknown>} [changed]
+ */
+function setPreset(name, changed = changesOf(recipeFields)) {
   preset = name;
-  choosePreset(name);
-  const purpose = draft.settings.presets.find((one) => one.name === name)?.purpose ?? '';
-  $('preset-purpose').textContent = purpose && `${purpose[0].toUpperCase()}${purpose.slice(1)}.`;
-  for (const [key, { write }] of recipe) write(key in kept ? kept[key] : usual(key));
-  const own = ['content_weight', 'style_weight'].some((key) => usual(key) !== draft.settings.recipe.properties[key]?.default);
-  $('strength').disabled = own; // the preset's weights say it, and both together are refused
-  if (own) strength = null;
-  count();
+  selectPreset(name);
+  const purpose = presetNamed(name)?.purpose ?? '';
+  $('preset-purpose').textContent = purpose && `${capitalised(purpose)}.`;
+  for (const [key, { write }] of recipeFields) write(key in changed ? changed[key] : presetValue(key));
+  // A preset with weights of its own already sets the balance, and the server refuses both together.
+  const presetSetsWeights = ['content_weight', 'style_weight'].some((key) => presetValue(key) !== recipeDefault(key));
+  strengthSlider().disabled = presetSetsWeights;
+  if (presetSetsWeights) strength = null;
+  showChanges();
 }
 
-function writeAll(fields, values) {
-  for (const [name, made] of fields) made.write(name in values ? values[name] : made.standard);
+/** Write the clip's settings; what `values` leaves out gets its default. @param {Record<string, unknown>} values */
+function writeVideo(values) {
+  for (const [name, field] of videoFields) field.write(name in values ? values[name] : field.schemaDefault);
 }
 
-const standard = (fields, name) => (fields === recipe ? usual(name) : fields.get(name).standard);
-
-/** The settings that differ from the preset (of a clip: from the defaults). */
-function changes(fields) {
-  const found = {};
-  for (const [name, made] of fields) {
-    const value = made.read();
-    if (!made.same(value, standard(fields, name) ?? null)) found[name] = value;
+/** The recipe's settings that differ from the preset, or the clip's that differ from the defaults. @param {Fields} fields */
+function changesOf(fields) {
+  /** @type {Record<string, any>} */
+  const changes = {};
+  for (const [name, field] of fields) {
+    const standard = fields === recipeFields ? presetValue(name) : field.schemaDefault;
+    const value = field.read();
+    if (!isSameValue(value, standard ?? null)) changes[name] = value;
   }
-  return found;
+  return changes;
 }
 
-function count() {
-  const clip = draft.source?.kind === 'video';
-  const differing = [changes(recipe), clip ? changes(video) : {}].flatMap(Object.keys);
-  for (const fields of [recipe, video]) {
-    for (const [name, { element }] of fields) element.classList.toggle('differs', differing.includes(name));
+/** Mark the changed settings, count them, and show the strength. */
+function showChanges() {
+  const isClip = draft.content?.kind === 'video';
+  const changed = [changesOf(recipeFields), isClip ? changesOf(videoFields) : {}].flatMap(Object.keys);
+  for (const fields of [recipeFields, videoFields]) {
+    for (const [name, { element }] of fields) element.classList.toggle('differs', changed.includes(name));
   }
-  $('more-count').textContent = differing.length ? `${differing.length} changed` : 'every setting';
-  $('strength-out').textContent = strength === null ? ($('strength').disabled ? 'set by the preset' : 'as usual') : `${Math.round(strength * 100)} %`;
-  if (strength === null) $('strength').value = 50;
-}
-
-function find() {
-  const wanted = $('find').value.trim().toLowerCase();
-  for (const fields of [recipe, video]) {
-    for (const { element } of fields.values()) element.hidden = !element.dataset.search.includes(wanted);
+  $('more-count').textContent = changed.length ? `${changed.length} changed` : 'every setting';
+  if (strength !== null) $('strength-out').textContent = `${Math.round(strength * 100)} %`;
+  else {
+    $('strength-out').textContent = strengthSlider().disabled ? 'set by the preset' : 'as usual';
+    strengthSlider().value = '50';
   }
 }
 
-/** The form's part of a job: {preset, recipe, video}. */
+/** Show only the settings whose name or help contains what was typed. */
+function filterFields() {
+  const words = $('find', HTMLInputElement).value.trim().toLowerCase();
+  for (const fields of [recipeFields, videoFields]) {
+    for (const { element } of fields.values()) element.hidden = !(element.dataset.search ?? '').includes(words);
+  }
+}
+
+/** What the form says, as far as it differs from the preset. @returns {ChosenSettings & {preset: string}} */
 export function chosenSettings() {
-  const wanted = changes(recipe);
-  if (strength !== null) wanted.strength = strength;
-  return { preset, recipe: wanted, video: draft.source?.kind === 'video' ? changes(video) : null };
+  const recipe = changesOf(recipeFields);
+  if (strength !== null) recipe.strength = strength;
+  return { preset, recipe, video: draft.content?.kind === 'video' ? changesOf(videoFields) : null };
 }
 
-/** Show the settings of an earlier job (or of a part of one: {preset, recipe, video}). */
-export function setSettings(job) {
-  if (job.preset) setPreset(job.preset, {});
-  strength = job.recipe.strength ?? null;
-  if (strength !== null) $('strength').value = strength * 100;
-  for (const [name, { write }] of recipe) if (name in job.recipe) write(job.recipe[name]);
-  if (job.video) writeAll(video, job.video);
-  count();
-  changed();
+/** Show the settings of an earlier job. @param {ChosenSettings} settings */
+export function setSettings(settings) {
+  if (settings.preset) setPreset(settings.preset, {});
+  strength = settings.recipe.strength ?? null;
+  if (strength !== null) strengthSlider().value = String(strength * 100);
+  for (const [name, { write }] of recipeFields) if (name in settings.recipe) write(settings.recipe[name]);
+  if (settings.video) writeVideo(settings.video);
+  showChanges();
+  draftChanged();
 }
 
-/** Put the server's line beside the setting it is about; false if there is no such field. */
-export function settingError(name, line) {
-  const [head, tail] = (name ?? '').split('.');
-  const made = tail ? video.get(tail) : recipe.get(head) ?? video.get(head);
-  if (head === 'strength') {
-    tell('strength-error', line);
-    $('strength').focus();
+/**
+ * Show the server's message beside the setting that it is about; false if the page has no field for it.
+ * @param {string | null | undefined} name such as "size" or "video.fps"
+ * @param {string} message
+ */
+export function showSettingError(name, message) {
+  const [first, second] = (name ?? '').split('.');
+  if (first === 'strength') {
+    showMessage('strength-error', message);
+    strengthSlider().focus();
     return true;
   }
-  if (!made) return false;
-  $('more').open = true;
-  made.element.hidden = false;
-  tell(made.error, line);
-  made.input.focus();
+  const field = second ? videoFields.get(second) : recipeFields.get(first) ?? videoFields.get(first);
+  if (!field) return false;
+  $('more', HTMLDetailsElement).open = true;
+  field.element.hidden = false;
+  showMessage(field.error, message);
+  field.input.focus();
   return true;
 }
 
-/** Take all lines away before another try. */
 export function clearSettingErrors() {
-  tell('strength-error', '');
-  for (const fields of [recipe, video]) for (const { error } of fields.values()) tell(error, '');
+  showMessage('strength-error', '');
+  for (const fields of [recipeFields, videoFields]) for (const { error } of fields.values()) showMessage(error, '');
 }

@@ -1,0 +1,94 @@
+"""What can be known to be wrong from paths alone, before PyTorch is loaded, which takes seconds.
+
+These are the mistakes that are made most: a missing file, a mistyped folder, an output over an input. What it
+takes the file's content to know (its format, its size) is left to ``impasto.pictures``, which checks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from impasto.errors import PictureError
+
+__all__ = ["check_inputs", "check_output", "check_run_folder"]
+
+#: The endings that a picture can be written with.
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff")
+#: What ``--save-run`` writes.
+RUN_FILES = ("picture.png", "recipe.json", "trace.jsonl", "environment.json")
+
+
+def check_inputs(paths: Iterable[Path]) -> None:
+    """Refuse paths that lead nowhere.
+
+    Raises:
+        PictureError: there is no such file.
+    """
+    for path in paths:
+        if str(path).startswith(("http:/", "https:/")):
+            raise PictureError(f"'{path}' is a web address", "expected a picture file", "download it first")
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise PictureError(f"there is no file '{path}'", remedy="check the path") from None
+        except OSError as error:
+            raise PictureError(f"'{path}' cannot be read: {error.strerror}") from None
+
+
+def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
+    """Refuse an output that can never be written.
+
+    Raises:
+        PictureError: an ending that no format has, no such folder, or one of the inputs.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise PictureError(
+            f"the output '{path}' has an ending that cannot be written",
+            f"expected {', '.join(ENDINGS)}",
+            "rename it",
+        )
+    if not path.parent.is_dir():
+        raise PictureError(
+            f"the folder of the output '{path}' does not exist",
+            remedy=f"create it first: mkdir -p '{path.parent}'",
+        )
+    if _is_one_of(path, inputs):
+        raise PictureError(f"the output '{path}' is also an input", remedy="choose another name")
+
+
+def check_run_folder(folder: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
+    """Refuse a folder for ``--save-run`` that would lose an earlier run or an input.
+
+    Raises:
+        PictureError: no folder, a folder with something in it, or with one of the inputs.
+    """
+    parent = folder.absolute().parent
+    if not parent.is_dir() or (folder.exists() and not folder.is_dir()):
+        raise PictureError(
+            f"the run cannot be saved in '{folder}'",
+            "a new or empty folder in a folder that exists",
+            f"make '{parent}' first" if not parent.is_dir() else "choose another name",
+        )
+    inputs = list(inputs)
+    for name in RUN_FILES:
+        if _is_one_of(folder / name, inputs):
+            raise PictureError(
+                f"saving the run in '{folder}' would replace the input '{folder / name}'",
+                remedy="choose another folder",
+            )
+    if not overwrite and folder.is_dir() and any(folder.iterdir()):
+        what = "holds an earlier run" if (folder / "trace.jsonl").exists() else "is not empty"
+        raise PictureError(
+            f"the folder '{folder}' {what}",
+            "a new or empty folder",
+            "choose another, or add --overwrite to replace the run in it",
+        )
+
+
+def _is_one_of(path: Path, others: Iterable[Path]) -> bool:
+    """The same file, also through a link."""
+    try:
+        return path.exists() and any(path.samefile(other) for other in others if other.exists())
+    except OSError:
+        return False

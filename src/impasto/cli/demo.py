@@ -1,0 +1,76 @@
+"""``impasto demo``: what Impasto does, with pictures that it brings along."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from impasto.cli.exit_codes import INTERRUPTED
+from impasto.cli.messages import duration
+from impasto.cli.painting import paint, say, summary
+from impasto.cli.progress import working
+from impasto.errors import PictureError
+from impasto.recipe import Recipe
+
+__all__ = ["DEMO_STYLES", "demo"]
+
+#: As many of the samples as are painted in a minute on two cores.
+DEMO_STYLES = ("wave", "swirl", "mosaic")
+
+
+def demo(
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("demo-out"),
+    photograph: Annotated[str, Parameter(metavar="NAME")] = "chelsea",
+    size: int = 512,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"])] = False,
+) -> int:
+    """Paint a sample photograph in three sample styles: wave, swirl and mosaic.
+
+    Parameters
+    ----------
+    output
+        Folder for the pictures. It is made if the folder around it exists.
+    photograph
+        Sample photograph of scikit-image: astronaut, chelsea (a cat), coffee, hubble or rocket.
+    size
+        Long side of the pictures in pixels.
+    quiet
+        Print nothing unless something goes wrong.
+
+    Examples
+    --------
+    impasto demo
+    impasto demo --photograph coffee --size 256 -o coffee-out
+    """
+    begin = time.perf_counter()
+    recipe = Recipe(size=size)
+    with working("loading", quiet):
+        from impasto import api, pictures, samples
+        from impasto.painting import engine
+    content = samples.photograph(photograph)
+    engine.sizes(recipe, content.shape[-2], content.shape[-1])  # refused before anything is written
+    _make_folder(output)
+    pictures.save(output / f"{photograph}.png", content)
+    for name in DEMO_STYLES:
+        style = samples.painting(name)
+        pictures.save(output / f"style-{name}.png", style)
+        result = paint(api.prepare(content, style, recipe), quiet=quiet)
+        say(quiet, summary(result, result.save(output / f"{photograph}-{name}.png")))
+        if not result.finished:
+            return INTERRUPTED
+    gone = duration(time.perf_counter() - begin)
+    say(quiet, f"{len(DEMO_STYLES)} pictures in {output.resolve()}, {gone} in all")
+    return 0
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise PictureError(
+            f"no folder '{path}': {error.strerror}", "a folder in a folder that exists"
+        ) from None

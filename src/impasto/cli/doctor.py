@@ -1,0 +1,91 @@
+"""``impasto doctor``: what this machine offers and whether Impasto works on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from impasto.cli.messages import count
+from impasto.cli.progress import working
+from impasto.cli.weights import weights_line
+from impasto.errors import ImpastoError
+from impasto.files import readable_size
+from impasto.recipe import Recipe
+
+__all__ = ["doctor", "installed_extras", "memory_here", "weights_here"]
+
+#: Optional extra → the modules that it installs, by the names they are imported by.
+EXTRAS = {
+    "video": ("av", "cv2"),
+    "studio": ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "av", "cv2"),
+    "studies": ("matplotlib", "jinja2", "yaml"),
+    "masks": ("cv2",),
+    "heic": ("pillow_heif",),
+}
+
+
+def doctor() -> int:
+    """Say what this machine offers, which extras are installed, and whether Impasto works here.
+
+    Examples
+    --------
+    impasto doctor
+    """
+    with working("looking around", quiet=False):
+        from impasto.machine import choose_device, describe
+
+        facts = describe(choose_device())
+    versions = facts.pop("versions")
+    for name, value in [*(facts | versions).items(), *memory_here(), *installed_extras(), *weights_here()]:
+        print(f"{name.replace('_', ' '):<16}{value}")
+    print(f"{'self-test':<16}{_self_test()}")
+    return 0
+
+
+def memory_here() -> Iterator[tuple[str, str]]:
+    import psutil
+
+    from impasto.machine import choose_device
+    from impasto.painting.planning import available_memory
+
+    device = choose_device()
+    total = readable_size(psutil.virtual_memory().total)
+    yield "memory", f"{readable_size(int(available_memory(choose_device('cpu'))))} free of {total}"
+    if device.type == "cuda":
+        yield "GPU memory", f"{readable_size(int(available_memory(device)))} free"
+
+
+def installed_extras() -> Iterator[tuple[str, str]]:
+    for extra, modules in EXTRAS.items():
+        missing = [module for module in modules if find_spec(module) is None]
+        yield f"extra {extra}", f"missing: pip install 'impasto[{extra}]'" if missing else "installed"
+
+
+def weights_here() -> Iterator[tuple[str, str]]:
+    from impasto.masks.faces import model_file
+    from impasto.networks import weights
+
+    for status in weights.status():
+        yield "weights", weights_line(status)
+    try:
+        yield "face detector", str(model_file())
+    except ImpastoError:
+        folder = weights.cache_dir()
+        yield (
+            "face detector",
+            f"not here: copy face_detection_yunet_2023mar.onnx from OpenCV's zoo to {folder}",
+        )
+
+
+def _self_test() -> str:
+    """Paints for three seconds."""
+    from impasto import api, samples
+
+    run = api.prepare(samples.photograph("chelsea"), samples.painting("wave", size=192), Recipe(size=192))
+    end = time.perf_counter() + 3.0
+    result = api.run(run, stop=lambda: time.perf_counter() > end)
+    first, last = result.trace[0]["loss"], result.losses["total"]
+    rate = len(result.trace) / result.seconds
+    painted = count(len(result.trace), "iteration")
+    return f"{painted} up to 192 px, {rate:.1f} a second, loss {first:.3g} → {last:.3g}"

@@ -1,0 +1,120 @@
+"""Flags that several commands share, and the flags that come from ``Recipe``.
+
+A command shows the settings that have a meaning for it, with the defaults that it really has: its flags are a
+model derived from ``Recipe`` by :func:`recipe_flags`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+from pydantic import create_model
+
+from impasto.cli.lists import PATH_LIST
+from impasto.errors import RecipeError
+from impasto.recipe import PRESETS, Recipe
+
+__all__ = [
+    "CONTENT_SETTINGS",
+    "MASK_SETTINGS",
+    "NOT_APPLICABLE",
+    "OUTPUT",
+    "RECIPE",
+    "STYLE_SETTINGS",
+    "Device",
+    "Output",
+    "Paths",
+    "Quiet",
+    "merge",
+    "recipe_flags",
+    "typed",
+]
+
+OUTPUT = Group("Output", sort_key=0)
+RECIPE = Group("Recipe", help="Every setting of the picture; the same names in a recipe file.", sort_key=2)
+
+Output = Annotated[Path, Parameter(name=["--output", "-o"], group=OUTPUT)]
+Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], group=OUTPUT)]
+Device = Annotated[str, Parameter(group=OUTPUT)]
+Paths = Annotated[list[Path] | None, Parameter(group=OUTPUT), PATH_LIST]
+
+#: Settings that mean nothing where there is no content, no style, or no mask.
+CONTENT_SETTINGS = (
+    "content_weight", "content_loss", "content_layers", "content_layer_weights", "match_content", "strength",
+    "colours",
+)  # fmt: skip
+STYLE_SETTINGS = (
+    "style_weight", "style_loss", "style_loss_weights", "style_layers", "style_layer_weights", "style_blend",
+    "style_scale", "style_rotation", "style_crop", "style_order", "match_content", "strength", "colours",
+)  # fmt: skip
+MASK_SETTINGS = ("region_weights", "feather", "mask_spread")
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+#: Command → setting → why it is none of the command's flags.
+NOT_APPLICABLE: dict[str, dict[str, str]] = {}
+
+
+def flag(setting: str) -> str:
+    """``style_blend`` → ``--style-blend``."""
+    return f"--{setting.replace('_', '-')}"
+
+
+def recipe_flags(
+    command: str,
+    *,
+    defaults: Mapping[str, Any] = NOTHING,
+    shown: Mapping[str, str] = NOTHING,
+    names: Mapping[str, list[str]] = NOTHING,
+    without: Mapping[str, str] = NOTHING,
+    choices: Mapping[str, Any] = NOTHING,
+) -> type[Recipe]:
+    """The flags of a command.
+
+    Args:
+        command: as it is typed, ``study layers``.
+        defaults: the command's own, where they differ from the recipe's.
+        shown: setting → what the help page calls its default, where that is no fixed value.
+        names: setting → the flag's names, where it has another than its own.
+        without: setting → why the command has no such flag.
+        choices: setting → its type, where the command allows fewer values than the recipe.
+    """
+    NOT_APPLICABLE[command] = dict(without)
+    fields: dict[str, Any] = {}
+    for setting in {*defaults, *shown, *names, *without, *choices}:
+        field = copy.copy(Recipe.model_fields[setting])
+        field.default = defaults.get(setting, field.default)
+        options: dict[str, Any] = {"parse": False} if setting in without else {}
+        options |= {"name": names[setting]} if setting in names else {}
+        options |= {"show_default": shown[setting]} if setting in shown else {}
+        field.metadata = [*field.metadata, Parameter(**options)]
+        fields[setting] = (choices.get(setting, field.annotation), field)
+    return create_model("RecipeFlags", __base__=Recipe, **fields)
+
+
+def typed(settings: Recipe | None) -> dict[str, Any]:
+    """The settings that were typed, and only these."""
+    return {} if settings is None else {name: getattr(settings, name) for name in settings.model_fields_set}
+
+
+def merge(preset: str, file: Path | None, settings: Recipe | None) -> Recipe:
+    """A preset's settings, over them a recipe file's, over both those typed on the command line."""
+    return Recipe(**(PRESETS[preset][1] | _stored(file) | typed(settings)))
+
+
+def _stored(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"the recipe file '{file}' cannot be read: {getattr(error, 'strerror', None) or 'not text'}",
+            "a JSON file as --save-run writes it",
+        ) from None
+    return typed(Recipe.from_json(text))

@@ -1,0 +1,110 @@
+"""Painting behind a progress bar, and what is said about it: for all commands that paint one picture."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from impasto.cli.messages import count, duration
+from impasto.cli.progress import ProgressBar
+from impasto.files import readable_size
+
+if TYPE_CHECKING:
+    from impasto.api import Job, Result
+    from impasto.painting.engine import Step
+
+__all__ = ["announce", "note", "paint", "say", "summary"]
+
+
+def say(quiet: bool, line: str) -> None:
+    """The command's answer, on stdout."""
+    if not quiet:
+        print(line, flush=True)
+
+
+def note(quiet: bool, line: str) -> None:
+    """Something to know that is no mistake, on stderr."""
+    if not quiet:
+        print(f"impasto: {line}", file=sys.stderr, flush=True)
+
+
+def announce(run: Job, budget: float | None, quiet: bool) -> None:
+    """Say before the start what it will take, if that is more than a moment."""
+    from impasto.painting.planning import expected_seconds
+
+    if quiet:
+        return
+    (height, width), tile = run.size, run.forecast.limits.tile
+    seconds = budget or expected_seconds(run.recipe, run.encoder, run.sources, tile)
+    tiles = "" if tile is None else f" in tiles of {tile} pixels"
+    memory = readable_size(int(run.forecast.bytes))
+    about = f"painting {width}×{height}{tiles}: about {duration(seconds)}, at most {memory} of memory"
+    say(tile is None and seconds < 2, about)
+
+
+def paint(
+    run: Job, *, quiet: bool, on_step: Callable[[Step], None] | None = None, budget: float | None = None
+) -> Result:
+    """Paint behind a progress bar: size and scale, losses, time left. Ctrl-C keeps the best picture."""
+    from impasto import api
+
+    share_of = _share_of_time(budget) if budget is not None else _share_of_work(run)
+    with ProgressBar(quiet) as bar:
+        text = ""
+
+        def show(step: Step) -> None:
+            nonlocal text
+            text = _describe(step)
+            bar.update(share_of(step), text)
+            if on_step is not None:
+                on_step(step)
+
+        result = api.run(run, on_step=show, budget=budget, keep_on_interrupt=True)
+        if result.finished:
+            bar.finish(text)
+        return result
+
+
+def _share_of_time(budget: float) -> Callable[[Step], float]:
+    begin = time.perf_counter()
+    return lambda step: (time.perf_counter() - begin) / budget
+
+
+def _share_of_work(run: Job) -> Callable[[Step], float]:
+    """How much of the work is done after a step.
+
+    Coarse scales are cheap: iterations are counted in pixels, so that the bar moves evenly.
+    """
+    from impasto.painting import engine
+
+    sizes = engine.sizes(run.recipe, *run.sources.shape)
+    pixels = [height * width for height, width in sizes]
+    work = [engine.budget(run.recipe, scale) * each for scale, each in enumerate(pixels)]
+    total = max(1, sum(work))
+
+    def share(step: Step) -> float:
+        scale = step.scale - 1
+        return (sum(work[:scale]) + step.iteration * pixels[scale]) / total
+
+    return share
+
+
+def _describe(step: Step) -> str:
+    groups: dict[str, float] = {}
+    for name, value in step.terms.items():
+        group = name.split("/", maxsplit=1)[0]
+        groups[group] = groups.get(group, 0.0) + value
+    losses = " ".join(f"{name} {value:.3g}" for name, value in groups.items())
+    height, width = step.size
+    return f"{width}×{height} ({step.scale}/{step.scales})  {losses}"
+
+
+def summary(result: Result, path: Path) -> str:
+    """What was painted, in a line."""
+    height, width = result.pixels.shape[-2:]
+    done = "painted" if result.finished else "stopped: the best picture so far"
+    iterations = count(len(result.trace), "iteration")
+    return f"{done} {path} ({width}×{height}, {iterations}, {result.seconds:.1f} s)"

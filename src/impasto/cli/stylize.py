@@ -1,0 +1,191 @@
+"""``impasto stylize``: a photograph painted in the manner of a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from impasto.cli.checks import check_inputs, check_output, check_run_folder
+from impasto.cli.exit_codes import INTERRUPTED
+from impasto.cli.flags import (
+    OUTPUT,
+    RECIPE,
+    Device,
+    Output,
+    Paths,
+    Quiet,
+    merge,
+    recipe_flags,
+    typed,
+)
+from impasto.cli.messages import as_typed
+from impasto.cli.painting import announce, note, paint, say, summary
+from impasto.cli.progress import working
+from impasto.cli.units import parse_bytes, parse_seconds
+from impasto.errors import RecipeError
+
+if TYPE_CHECKING:
+    from impasto.api import Job
+    from impasto.painting.engine import Step
+
+__all__ = ["stylize"]
+
+DEFAULT_MEGAPIXELS = 178
+
+StylizeFlags = recipe_flags("stylize", shown={"size": "512"})
+
+
+def stylize(
+    content: Path,
+    style: list[Path],
+    *,
+    output: Output,
+    preset: Annotated[Literal["draft", "fast", "fine", "reference"], Parameter(group=OUTPUT)] = "fast",
+    recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    budget: Annotated[str | None, Parameter(group=OUTPUT, metavar="TIME")] = None,
+    max_memory: Annotated[str | None, Parameter(group=OUTPUT, metavar="SIZE")] = None,
+    tile: Annotated[int | None, Parameter(group=OUTPUT)] = None,
+    init_image: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
+    mask: Paths = None,
+    style_mask: Paths = None,
+    save_run: Annotated[Path | None, Parameter(group=OUTPUT, metavar="FOLDER")] = None,
+    overwrite: Annotated[bool, Parameter(group=OUTPUT)] = False,
+    preview_every: Annotated[int, Parameter(group=OUTPUT)] = 0,
+    bit_depth: Annotated[Literal[8, 16], Parameter(group=OUTPUT)] = 8,
+    quality: Annotated[int, Parameter(group=OUTPUT)] = 95,
+    max_pixels: Annotated[int, Parameter(group=OUTPUT)] = DEFAULT_MEGAPIXELS * 1_000_000,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    settings: Annotated[StylizeFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
+) -> int:
+    """Paint CONTENT in the manner of STYLE.
+
+    Parameters
+    ----------
+    content
+        Photograph or picture to paint: .jpg, .png, .webp, .avif, .heic, .tif, .bmp, .gif or .ppm.
+    style
+        Picture whose strokes, colours and patterns are used. Several pictures are blended.
+    output
+        File to write: .png, .jpg, .webp, .avif or .tif.
+    preset
+        Settings to start from. draft: a quick look; fine: slower, keeps motifs of the style whole;
+        reference: as in the paper of 2015, with the full VGG-19.
+    recipe
+        Recipe file to use. It overrides the preset, and flags override it.
+    budget
+        Time to spend, as 20s or 5m. It replaces the number of iterations.
+    max_memory
+        Memory that the process may use, as 4GB. Default: four fifths of what is free.
+    tile
+        Side in pixels of the tiles that a large picture is computed in, to save memory. Default: chosen by
+        the memory.
+    init_image
+        Picture to start from.
+    mask
+        Regions of CONTENT: one picture of coloured labels, or one grey mask per style. Black is not painted.
+    style_mask
+        Regions of STYLE: per style, labels in the same colours; or one grey mask per mask.
+    save_run
+        New folder for the run: picture, recipe, trace of the losses, versions.
+    overwrite
+        Allow --save-run to replace an earlier run.
+    preview_every
+        Write the best picture so far to OUTPUT every so many iterations; 0: only the finished picture.
+    bit_depth
+        Bits per channel; 16 needs .tif.
+    quality
+        Quality of .jpg, .webp and .avif, 1 to 100.
+    max_pixels
+        Refuse larger input files before they are decoded.
+    device
+        auto, cpu, cuda, cuda:1 or mps.
+    quiet
+        Print nothing unless something goes wrong.
+
+    Examples
+    --------
+    impasto stylize photo.jpg painting.jpg -o out.png
+    impasto stylize photo.jpg painting.jpg -o out.jpg --size 1200 --budget 2m
+    impasto stylize photo.jpg painting.jpg -o out.png --strength 0.7 --style-loss gram,nearest
+    impasto stylize photo.jpg wave.jpg oil.jpg -o out.png --style-blend 2,1
+    impasto stylize photo.jpg wave.jpg oil.jpg -o out.png --mask sky.png,water.png
+    """
+    chosen = merge(preset, recipe, settings)
+    seconds = None if budget is None else parse_seconds(budget)
+    memory = None if max_memory is None else parse_bytes(max_memory)
+    _check_values(tile, quality, preview_every, max_pixels)
+    inputs = [content, *style, *([init_image] if init_image else []), *(mask or []), *(style_mask or [])]
+    check_inputs(inputs)
+    check_output(output, inputs)
+    if save_run is not None:
+        check_run_folder(save_run, inputs, overwrite=overwrite)
+    _note_unused(seconds, typed(settings), save_run, overwrite, quiet)
+    with working("loading", quiet):
+        from impasto import api, pictures
+
+        pictures.check_output(output, inputs=inputs, bit_depth=bit_depth)
+        run = api.prepare(
+            content,
+            style,
+            chosen,
+            init_image=init_image,
+            mask=mask or (),
+            style_mask=style_mask or (),
+            device=device,
+            max_pixels=max_pixels,
+            max_memory=memory,
+            tile=tile,
+        )
+        pictures.check_output(output, inputs=inputs, bit_depth=bit_depth, size=run.size)
+    announce(run, seconds, quiet)
+    preview = _preview(run, output, preview_every, {"quality": quality, "bit_depth": bit_depth})
+    result = paint(run, quiet=quiet, on_step=preview, budget=seconds)
+    path = result.save(output, bit_depth=bit_depth, quality=quality)
+    if save_run is not None:
+        api.record(result, save_run)
+    say(quiet, summary(result, path))
+    return 0 if result.finished else INTERRUPTED
+
+
+def _check_values(tile: int | None, quality: int, preview_every: int, max_pixels: int) -> None:
+    if tile is not None and tile < 64:
+        raise RecipeError(f"tiles of {tile} pixels", "64 or more", "leave --tile out to have it chosen")
+    if not 1 <= quality <= 100:
+        raise RecipeError(f"quality {quality}", "1 to 100", "95 is the default")
+    if preview_every < 0:
+        raise RecipeError(f"preview every {preview_every} iterations", "0 (off) or more")
+    if max_pixels < 1:
+        raise RecipeError(f"at most {max_pixels} pixels", "1 or more")
+
+
+def _note_unused(
+    budget: float | None, settings: dict[str, Any], save_run: Path | None, overwrite: bool, quiet: bool
+) -> None:
+    """Say which flags have no effect beside the others."""
+    if budget is not None and "iterations" in settings:
+        iterations = settings["iterations"]
+        effect = "is ignored" if len(iterations) == 1 else "only divides the time among the scales"
+        note(quiet, f"--budget decides when to stop: --iterations {as_typed(iterations)} {effect}")
+    if budget is not None and "tolerance" in settings:
+        note(quiet, "--budget decides when to stop: --tolerance is ignored")
+    if overwrite and save_run is None:
+        note(quiet, "--overwrite is ignored without --save-run: OUTPUT is always replaced")
+
+
+def _preview(run: Job, output: Path, every: int, options: dict[str, Any]) -> Callable[[Step], None] | None:
+    """What writes the best picture so far, every so many iterations; None for never."""
+    if not every:
+        return None
+    from impasto import pictures
+    from impasto.pictures import geometry
+
+    def write(step: Step) -> None:
+        if step.evaluations % every == 0:
+            alpha = None if run.alpha is None else geometry.resample(run.alpha, step.size)
+            pictures.save(output, step.picture.cpu(), alpha=alpha, inputs=run.inputs, **options)
+
+    return write

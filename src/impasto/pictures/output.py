@@ -1,0 +1,169 @@
+"""Pictures to files: what can be written where, and writing it whole or not at all.
+
+The ending of a file's name decides its format.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from impasto.errors import PictureError
+from impasto.files import partial_path, write_atomically
+from impasto.pictures import decode, encode
+from impasto.pictures.boundary import only_picture_errors, quiet_decoders
+from impasto.pictures.decode import Samples
+
+__all__ = ["check_output", "save", "to_uint8"]
+
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".avif": "AVIF"}
+_FORMATS |= {".tif": "TIFF", ".tiff": "TIFF"}
+#: The longest side that a format can store, in pixels.
+_LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65535}
+
+
+def check_output(
+    path: str | os.PathLike[str],
+    *,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    bit_depth: int = 8,
+    size: tuple[int, int] | None = None,
+) -> Path:
+    """Check before the work starts whether ``save`` could write there; returns the path.
+
+    Args:
+        path: .png, .jpg, .jpeg, .webp, .tif, .tiff, or .avif where Pillow can write it.
+        inputs: files that must not be overwritten, also not through a link.
+        bit_depth: 8, or 16 for TIFF.
+        size: (height, width) of what will be saved, if known; some formats have a longest side.
+
+    Raises:
+        PictureError: ``save`` would fail, or would overwrite an input.
+    """
+    name = os.fspath(path)
+    with only_picture_errors(f"'{name}' cannot be written"):
+        format_name = _output_format(name)
+        if bit_depth != 8 and (bit_depth, format_name) != (16, "TIFF"):
+            raise PictureError(
+                f"{bit_depth} bits in {format_name}", "expected 8 bits, or 16 in TIFF", "name the output .tif"
+            )
+        limit = _LONGEST_SIDE.get(format_name, 2**31)
+        if size is not None and max(size) > limit:
+            got = f"{size[1]}×{size[0]} pixels in {format_name}"
+            raise PictureError(got, f"at most {limit} a side", "make it smaller or name the output .png")
+        _check_place(name, Path(os.path.realpath(name)), inputs)
+    return Path(name)
+
+
+def _output_format(name: str) -> str:
+    format_name = _FORMATS.get(Path(name).suffix.lower())
+    Image.init()
+    if format_name is None or (format_name != "TIFF" and format_name not in Image.SAVE):
+        possible = ", ".join(s for s, f in _FORMATS.items() if f == "TIFF" or f in Image.SAVE)
+        raise PictureError(
+            f"the output '{name}' has an ending that cannot be written", f"expected {possible}", "rename it"
+        )
+    return format_name
+
+
+def _check_place(name: str, target: Path, inputs: Iterable[str | os.PathLike[str]]) -> None:
+    try:
+        status = target.stat()
+    except FileNotFoundError:
+        status = None
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise PictureError(f"the output '{name}' is {what}", "expected a file name", "choose another name")
+    if status is not None and any(_is_same_file(status, other) for other in inputs):
+        raise PictureError(f"the output '{name}' is also an input", remedy="choose another name")
+    if not target.parent.is_dir():
+        remedy = f"create it first: mkdir -p '{target.parent}'"
+        raise PictureError(f"the folder of the output '{name}' does not exist", remedy=remedy)
+    if status is not None and not os.access(target, os.W_OK):
+        raise PictureError(f"the output '{name}' is write-protected", remedy="choose another name")
+    # Only an attempt tells: permission bits mean little to root, on read-only disks and in network folders.
+    trial = partial_path(target)
+    try:
+        trial.open("xb").close()
+    except OSError as error:
+        got = f"the folder '{target.parent}' cannot be written to ({error.strerror})"
+        raise PictureError(got, remedy="choose another folder") from error
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+def _is_same_file(status: os.stat_result, other: str | os.PathLike[str]) -> bool:
+    try:
+        return os.path.samestat(status, Path(other).stat())
+    except OSError:
+        return False  # it does not exist, so it cannot be overwritten
+
+
+def save(
+    path: str | os.PathLike[str],
+    pixels: torch.Tensor,
+    *,
+    alpha: torch.Tensor | None = None,
+    metadata: str | None = None,
+    bit_depth: int = 8,
+    quality: int = 95,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+) -> Path:
+    """Write a picture, whole or not at all: an older file stays until the new one is complete on the disk.
+
+    The file carries an sRGB profile and no date: the same arguments give the same bytes.
+
+    Args:
+        path: where to; the ending decides the format, see ``check_output``.
+        pixels: (1, 3, H, W) or (3, H, W), float, sRGB; values outside [0, 1] are clamped.
+        alpha: (1, 1, H, W), float in [0, 1], or None. JPEG has no alpha: it is laid on white.
+        metadata: text to embed, JSON as a rule; ``read_metadata`` returns it.
+        bit_depth: 8, or 16 for TIFF. Values are rounded to the nearest, without dither.
+        quality: 1 to 100 for JPEG, WebP and AVIF; the others are lossless.
+        inputs: files that must not be overwritten.
+
+    Raises:
+        PictureError: nothing was written, and what was there before is untouched.
+    """
+    samples = _output_samples(pixels, alpha)
+    checked = check_output(path, inputs=inputs, bit_depth=bit_depth, size=samples.shape[:2])
+    if not 1 <= quality <= 100:
+        raise PictureError(f"quality {quality}", "expected 1 to 100")
+    with only_picture_errors(f"'{checked}' could not be written"), quiet_decoders():
+        data = encode.encode(_output_format(str(checked)), samples, metadata, bit_depth, quality)
+        write_atomically(checked, data)
+    return checked
+
+
+def to_uint8(pixels: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """(1, 3, H, W) or (3, H, W) float to (H, W, 3) uint8, clamped and rounded to the nearest."""
+    return decode.whole_numbers(_output_samples(pixels, None), 255)
+
+
+def _output_samples(pixels: torch.Tensor, alpha: torch.Tensor | None) -> Samples:
+    """(H, W, 3 or 4) float32, finite."""
+    if pixels.ndim not in (3, 4) or pixels.shape[-3] != 3 or pixels.numel() == 0:
+        raise PictureError(f"pixels {tuple(pixels.shape)}", "expected (1, 3, H, W)")
+    if pixels.ndim == 4 and pixels.shape[0] != 1:
+        raise PictureError(
+            f"{pixels.shape[0]} pictures at once", "expected (1, 3, H, W)", "save one at a time"
+        )
+    height, width = pixels.shape[-2:]
+    planes = [pixels.detach().reshape(3, height, width)]
+    if alpha is not None:
+        if alpha.shape[-2:] != (height, width) or alpha.numel() != height * width:
+            raise PictureError(f"alpha {tuple(alpha.shape)}", f"expected (1, 1, {height}, {width})")
+        planes.append(alpha.detach().reshape(1, height, width))
+    planes = [plane.to("cpu", torch.float32) for plane in planes]
+    stacked = planes[0] if len(planes) == 1 else torch.cat(planes)
+    if not all(math.isfinite(float(bound)) for bound in torch.aminmax(stacked)):
+        raise PictureError("the pixels to save are not finite (NaN or infinity)", "expected floats in [0, 1]")
+    return np.ascontiguousarray(stacked.permute(1, 2, 0).numpy())

@@ -1,0 +1,206 @@
+/** The photograph or clip to paint: chosen, dropped, pasted, taken with the camera, or one of the samples. */
+
+import { ApiError, getBlob, getJson, messageOf, previewUpload } from './api.js';
+import { $, announce, formatBytes, h, showMessage } from './dom.js';
+import { draft, draftChanged } from './draft.js';
+
+/** @typedef {import('./draft.js').Content} Content */
+/** A file as it is shown. @typedef {Omit<Content, 'title'> & {isDecoded: boolean}} Preview */
+
+const MAX_SIDE = 4096;
+const VIDEO_NAME = /\.(mp4|m4v|mov|webm|mkv|avi|3gp)$/i;
+let latestChoice = 0; // a slow file must not replace one that was chosen after it
+
+/** Connect the buttons; `onStyleFiles(files)` gets what is dropped on the gallery. @param {(files: File[]) => void} onStyleFiles */
+export function startContent(onStyleFiles) {
+  $('choose').addEventListener('click', () => $('file').click());
+  $('change').addEventListener('click', () => $('file').click());
+  $('take').addEventListener('click', () => $('camera').click());
+  for (const input of [$('file', HTMLInputElement), $('camera', HTMLInputElement)]) {
+    input.addEventListener('change', () => {
+      const file = input.files?.[0];
+      input.value = '';
+      if (file) chooseFile(file);
+    });
+  }
+  document.addEventListener('paste', (event) => {
+    const file = event.clipboardData?.files[0];
+    if (!file || document.querySelector('dialog[open]')) return;
+    if ($('gallery').contains(document.activeElement)) onStyleFiles([file]);
+    else chooseFile(file);
+  });
+  startDrop(onStyleFiles);
+  getJson('/v1/samples').then(showSamples, () => {});
+}
+
+/** @param {(files: File[]) => void} onStyleFiles */
+function startDrop(onStyleFiles) {
+  let depth = 0; // dragenter and dragleave also fire for every element inside the page
+  const hasFiles = (/** @type {DragEvent} */ event) => (
+    event.dataTransfer?.types.includes('Files') && !document.querySelector('dialog[open]')
+  );
+  const setDepth = (/** @type {number} */ value) => { depth = Math.max(0, value); $('veil').hidden = !depth; };
+  document.addEventListener('dragenter', (event) => hasFiles(event) && setDepth(depth + 1));
+  document.addEventListener('dragleave', (event) => hasFiles(event) && setDepth(depth - 1));
+  document.addEventListener('dragover', (event) => hasFiles(event) && event.preventDefault());
+  document.addEventListener('drop', (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    setDepth(0);
+    const files = [...event.dataTransfer?.files ?? []];
+    if (event.target instanceof Node && $('gallery').contains(event.target)) onStyleFiles(files);
+    else if (files[0]) chooseFile(files[0]);
+  });
+}
+
+/** @param {import('./api.js').Sample[]} samples */
+function showSamples(samples) {
+  for (const sample of samples) {
+    const image = h('img', { src: sample.thumbnail, alt: '', loading: 'lazy', width: 256, height: 256 });
+    const button = h('button', { type: 'button', 'aria-label': `Try ${sample.title}` }, image);
+    button.addEventListener('click', async () => {
+      button.setAttribute('aria-busy', 'true');
+      try {
+        const blob = await getBlob(sample.picture);
+        await chooseFile(new File([blob], `${sample.id}.jpg`, { type: blob.type }), sample.title);
+      } catch (error) {
+        showMessage('source-error', messageOf(error));
+      } finally {
+        button.removeAttribute('aria-busy');
+      }
+    });
+    $('samples').append(h('li', {}, button));
+  }
+  $('samples-box').hidden = !samples.length;
+}
+
+/** Make a file the content: decode it, scale it down if asked to, show it. @param {File} file */
+export async function chooseFile(file, title = file.name) {
+  latestChoice += 1;
+  const choice = latestChoice;
+  showMessage('source-error', '');
+  $('compose').setAttribute('aria-busy', 'true');
+  try {
+    const { isDecoded, ...shown } = await preview(file);
+    const upload = shown.kind === 'image' && isDecoded ? await scaledDown(file, shown) : file;
+    const limit = draft.settings?.limits?.upload_bytes;
+    if (limit && upload.size > limit) {
+      throw new Error(`${title} has ${formatBytes(upload.size)}; this studio takes ${formatBytes(limit)} at most. Choose a smaller one.`);
+    }
+    if (choice !== latestChoice) return;
+    if (location.hash) history.pushState(null, '', location.pathname);
+    setContent({ ...shown, file: upload, title, size: upload.size });
+    announce(`${title} chosen`);
+  } catch (error) {
+    if (choice === latestChoice) showMessage('source-error', messageOf(error));
+  } finally {
+    if (choice === latestChoice) $('compose').removeAttribute('aria-busy');
+  }
+}
+
+/** Put a content into the draft and onto the page. @param {Content} content */
+export function setContent(content) {
+  const previous = draft.content;
+  if (previous?.url !== content.url) release(previous);
+  draft.content = content;
+  draft.regions = null;
+  draft.keptMasks = content.job?.masks ?? 0;
+  $('frame').replaceChildren(content.element);
+  const size = content.width ? `${content.width} × ${content.height}` : '';
+  const scaled = content.scaledFrom ? `scaled from ${content.scaledFrom}` : '';
+  $('about').textContent = [content.title, size, scaled, content.size ? formatBytes(content.size) : ''].filter(Boolean).join(' · ');
+  $('start').hidden = true;
+  $('chosen').hidden = false;
+  showMessage('source-error', '');
+  window.dispatchEvent(new Event('content-chosen'));
+  draftChanged();
+}
+
+/** Free a picture's memory. A clip is kept: the player beside its result needs it. @param {Content | null} content */
+function release(content) {
+  if (content?.kind === 'image' && content.url.startsWith('blob:')) URL.revokeObjectURL(content.url);
+}
+
+/** Remove the content from the draft and from the page. */
+export function clearContent() {
+  release(draft.content);
+  Object.assign(draft, { content: null, regions: null, keptMasks: 0 });
+  $('frame').replaceChildren();
+  $('start').hidden = false;
+  $('chosen').hidden = true;
+  draftChanged();
+}
+
+/** Show a file by the browser or, where it cannot, by the server. @param {File} file @returns {Promise<Preview>} */
+async function preview(file) {
+  const url = URL.createObjectURL(file);
+  const isVideo = file.type.startsWith('video/') || VIDEO_NAME.test(file.name);
+  try {
+    return isVideo ? await loadVideo(url) : await loadPhoto(url, 'image', true);
+  } catch {
+    URL.revokeObjectURL(url);
+  }
+  const form = new FormData();
+  form.append('content', file);
+  let response;
+  try {
+    response = await previewUpload(form);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) throw new Error('This browser cannot show that file.');
+    throw error;
+  }
+  const kind = response.headers.get('X-Impasto-Kind') === 'video' ? 'video' : 'image';
+  const shown = await loadPhoto(URL.createObjectURL(await response.blob()), kind, false);
+  const [width, height] = (response.headers.get('X-Impasto-Size') ?? '').split('x');
+  return height ? { ...shown, width: Number(width), height: Number(height) } : shown;
+}
+
+/**
+ * @param {string} url
+ * @param {'image' | 'video'} kind
+ * @param {boolean} isDecoded by this browser, from the file itself
+ * @returns {Promise<Preview>}
+ */
+async function loadPhoto(url, kind, isDecoded) {
+  const element = h('img', { src: url, alt: kind === 'video' ? 'First frame of your clip' : 'Your photograph' });
+  await element.decode();
+  return { kind, isDecoded, url, element, width: element.naturalWidth, height: element.naturalHeight };
+}
+
+/** @param {string} url @returns {Promise<Preview>} */
+function loadVideo(url) {
+  const element = h('video', {
+    src: url, muted: true, loop: true, controls: true, playsInline: true, preload: 'auto', 'aria-label': 'Your clip',
+  });
+  return new Promise((resolve, reject) => {
+    const fail = () => reject(new Error('This browser cannot play that clip.'));
+    element.onerror = fail;
+    element.onloadeddata = () => (element.videoWidth
+      ? resolve({ kind: 'video', isDecoded: true, url, element, width: element.videoWidth, height: element.videoHeight })
+      : fail());
+  });
+}
+
+/**
+ * The photograph with a long side of at most MAX_SIDE, if the switch asks for it and the file gets smaller.
+ * Writes the new size into `shown`.
+ * @param {File} file
+ * @param {Omit<Preview, 'isDecoded'>} shown
+ */
+async function scaledDown(file, shown) {
+  const longSide = Math.max(shown.width, shown.height);
+  if (!$('shrink', HTMLInputElement).checked || longSide <= MAX_SIDE) return file;
+  const [width, height] = [shown.width, shown.height].map((side) => Math.round((side * MAX_SIDE) / longSide));
+  const canvas = h('canvas', { width, height });
+  const context = canvas.getContext('2d');
+  if (!context) return file; // no memory for the canvas: the photograph is sent as it is
+  context.imageSmoothingQuality = 'high';
+  context.drawImage(shown.element, 0, 0, width, height);
+  const type = file.type === 'image/png' ? 'image/png' : 'image/jpeg'; // a PNG may be transparent
+  /** @type {Blob | null} */
+  const blob = await new Promise((resolve) => { canvas.toBlob(resolve, type, 0.95); });
+  if (!blob || blob.size >= file.size) return file;
+  shown.scaledFrom = `${shown.width} × ${shown.height}`;
+  Object.assign(shown, { width, height });
+  return new File([blob], file.name, { type });
+}

@@ -1,0 +1,134 @@
+"""What all frames of a clip share, and how the recipe of a frame follows from that of the clip."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto.losses.objective import StyleSource
+from impasto.machine import choose_dtype
+from impasto.networks.encoder import Encoder
+from impasto.networks.layers import geometry
+from impasto.networks.registry import load_encoder
+from impasto.painting import engine
+from impasto.painting.engine import Sources, Step
+from impasto.pictures.geometry import Size
+from impasto.recipe import Recipe
+from impasto.video.settings import VideoRecipe
+
+__all__ = [
+    "ClipContext",
+    "build_clip_context",
+    "fill_recipe",
+    "following_recipe",
+    "frame_recipe",
+    "load_recipe_encoder",
+    "optimise",
+]
+
+#: Frames with more pixels are computed in tiles, and the optimiser's memory is limited. These limits are
+#: fixed instead of taken from the free memory, because a run resumed elsewhere must end in the same bytes.
+MAX_UNTILED_PIXELS = 1920 * 1200
+TILED_LIMITS = engine.Limits(tile=1280, optimiser_bytes=2_000_000_000)
+
+
+@dataclass(frozen=True)
+class ClipContext:
+    """What all frames of a clip share.
+
+    Attributes:
+        style_statistics: size → layer → what is asked of the style there, for every size that is painted.
+        levels: that a frame is rounded to, 255 or 65535.
+    """
+
+    styles: tuple[StyleSource, ...]
+    recipe: VideoRecipe
+    encoder: Encoder
+    style_statistics: Mapping[Size, Mapping[str, Tensor]]
+    levels: int = 255
+
+
+def build_clip_context(
+    styles: Sequence[StyleSource],
+    recipe: VideoRecipe,
+    encoder: Encoder,
+    height: int,
+    width: int,
+    levels: int = 255,
+) -> ClipContext:
+    """Compute the style statistics for all sizes at which frames of ``height`` × ``width`` are painted."""
+    sources = Sources(torch.zeros(1, 3, height, width), tuple(styles))
+    statistics: dict[Size, Mapping[str, Tensor]] = {}
+    for picture in (
+        frame_recipe(recipe),
+        following_recipe(recipe, height, width),
+        fill_recipe(recipe, height, width),
+    ):
+        statistics |= engine.style_grams(sources, picture.replace(init="content"), encoder)
+    return ClipContext(tuple(styles), recipe, encoder, statistics, levels)
+
+
+def load_recipe_encoder(recipe: Recipe, device: torch.device) -> Encoder:
+    """The encoder that a picture's recipe asks for, on ``device``."""
+    return load_encoder(
+        recipe.encoder,
+        weights=recipe.weights,
+        pooling=recipe.pooling,
+        padding=recipe.padding,
+        device=device,
+        dtype=choose_dtype(recipe.precision, device),
+    )
+
+
+# -- recipes of single frames ------------------------------------------------------------------------------
+
+
+def frame_recipe(recipe: VideoRecipe) -> Recipe:
+    """The recipe of a frame that is painted as a picture of its own."""
+    return recipe.picture.replace(size="original")
+
+
+def following_recipe(recipe: VideoRecipe, height: int, width: int, effort: float = 1.0) -> Recipe:
+    """The recipe of a frame that follows another: at full size only, with few iterations.
+
+    It keeps the picture's margin: without it the style loss is a third lower, but the edge shows as a line.
+
+    Args:
+        effort: share of the recipe's iterations, in (0, 1].
+    """
+    return recipe.picture.replace(
+        size="original",
+        init="picture",
+        coarsest=max(height, width),
+        iterations=(math.ceil(effort * recipe.following_iterations),),
+    )
+
+
+def fill_recipe(recipe: VideoRecipe, height: int, width: int) -> Recipe:
+    """The recipe for what has come into view: at a quarter and at half the size."""
+    half = max(height, width) // 2
+    deepest_stride = max((geometry(layer).stride for layer in recipe.picture.active_layers()), default=1)
+    if min(height, width) // 2 < deepest_stride:
+        half = max(height, width)  # the deepest layer would see nothing at half the size
+    return recipe.picture.replace(
+        size=half, init="picture", coarsest=max(1, half // 2), iterations=recipe.fill_iterations
+    )
+
+
+def optimise(sources: Sources, recipe: Recipe, context: ClipContext) -> tuple[Step, float]:
+    """Run the engine to its end.
+
+    Returns:
+        The last step, and the number of iterations in units of one at that step's size.
+    """
+    height, width = sources.shape
+    limits = TILED_LIMITS if height * width > MAX_UNTILED_PIXELS else None
+    area = 0
+    for step in engine.steps(sources, recipe, context.encoder, limits=limits):
+        last = step  # there is always at least one step
+        area += step.size[0] * step.size[1]
+    return last, area / (last.size[0] * last.size[1])

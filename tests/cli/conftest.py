@@ -1,0 +1,56 @@
+"""A working folder and the command line in this process, for all tests of commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fakes import checks, picture
+from impasto import pictures
+from impasto.cli import main
+
+#: A tenth of a second a run: few pixels and iterations, with all of the default layers.
+QUICK = ("--size", "40", "--coarsest", "40", "--iterations", "2")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a content, a style, and a home without weights."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMPASTO_HOME", str(tmp_path / "home"))
+    pictures.save("content.png", picture(48, 64))
+    pictures.save("style.png", checks(48, 48))
+    return tmp_path
+
+
+@pytest.fixture
+def impasto(folder: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs a command line in this process: (exit code, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main.main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def stylize(impasto: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
+    """Runs a quick ``impasto stylize content.png style.png -o OUT`` with more flags."""
+
+    def run(*flags: object, out: str = "out.png") -> tuple[int, str, str]:
+        named = {str(flag) for flag in flags}
+        quick = [part for k in range(0, len(QUICK), 2) if QUICK[k] not in named for part in QUICK[k : k + 2]]
+        return impasto("stylize", "content.png", "style.png", "-o", out, *quick, *flags)
+
+    return run
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes more than two seconds")

@@ -1,0 +1,31 @@
+"""Recipes of single frames, and the style statistics that all frames share."""
+
+from __future__ import annotations
+
+from impasto.recipe import Recipe
+from impasto.video.clip_context import fill_recipe, following_recipe, frame_recipe
+from impasto.video.settings import VideoRecipe
+from tiny_video import QUICK, tiny_context
+
+
+def test_a_following_frame_has_one_size_and_few_iterations() -> None:
+    recipe = following_recipe(VideoRecipe(), 240, 432)
+    assert (recipe.coarsest, recipe.iterations, recipe.init) == (432, (24,), "picture")
+    assert following_recipe(VideoRecipe(), 240, 432, effort=0.3).iterations == (8,)
+
+
+def test_new_parts_are_painted_at_a_quarter_and_at_half_the_size() -> None:
+    recipe = fill_recipe(VideoRecipe(), 240, 432)
+    assert (recipe.size, recipe.coarsest, recipe.iterations) == (216, 108, (32, 12))
+
+
+def test_a_frame_too_small_to_be_halved_is_filled_at_its_own_size() -> None:
+    assert fill_recipe(VideoRecipe(), 24, 40).size == 40
+    shallow = Recipe(style_layers=("relu1_1",), content_layers=("relu1_1",))
+    assert fill_recipe(VideoRecipe(picture=shallow), 24, 40).size == 20
+
+
+def test_the_style_is_looked_at_once_for_every_size() -> None:
+    context = tiny_context(QUICK, 64, 96)
+    assert set(context.style_statistics) == {(32, 48), (64, 96), (16, 24)}
+    assert frame_recipe(context.recipe).size == "original"

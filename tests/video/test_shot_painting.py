@@ -1,0 +1,61 @@
+"""One shot, pass by pass: the order of frames, and what is read from disk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from clips import moving_square
+from impasto.video import store
+from impasto.video.cuts import Shot
+from impasto.video.shot_painting import frame_order, paint_shot
+from impasto.video.store import Store, from_pixels, read_png
+from tiny_video import QUICK, tiny_context
+
+
+def test_passes_go_forward_and_backward_in_turn() -> None:
+    shot = Shot(3, 6)
+    assert [list(frame_order(shot, number)) for number in (1, 2, 3)] == [[3, 4, 5], [5, 4, 3], [3, 4, 5]]
+
+
+def filmed(folder: Path, count: int, passes: int) -> Store:
+    frames = Store(folder)
+    frames.make("input", "mask", "reference", *(f"pass{k + 1}" for k in range(passes)))
+    for index, pixels in enumerate(moving_square(count)):
+        frames.save("input", index, from_pixels(pixels))
+        frames.save("mask", index, torch.ones(1, 1, *pixels.shape[:2]))
+    return frames
+
+
+def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, a frame read its input twice and eleven files in all."""
+    frames, reads = filmed(tmp_path, 6, 1), Counter[str]()
+
+    def counting(path: Path) -> store.Pixels:
+        reads[f"{path.parent.name}/{path.name}"] += 1
+        return read_png(path)
+
+    monkeypatch.setattr(store, "read_png", counting)
+    order = [index for _, index, _ in paint_shot(frames, Shot(0, 6), tiny_context())]
+    assert order == list(range(6))
+    assert set(reads.values()) == {1}
+    assert {name.split("/")[0] for name in reads} == {"input", "mask"}, "painted frames stay in memory"
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_a_resumed_shot_ends_in_the_same_frames(tmp_path: Path, passes: int) -> None:
+    context, results = tiny_context(QUICK.replace(passes=passes)), []
+    for name, stop in (("whole", None), ("resumed", 5 * passes - 2)):
+        (tmp_path / name).mkdir()
+        frames = filmed(tmp_path / name, 5, passes)
+        for count, _ in enumerate(paint_shot(frames, Shot(0, 5), context), 1):
+            if count == stop:
+                break
+        fresh = [painted is not None for _, _, painted in paint_shot(frames, Shot(0, 5), context)]
+        assert sum(fresh) == (0 if stop is None else 2)
+        results.append([frames.frame(f"pass{passes}", index).read_bytes() for index in range(5)])
+        assert frames.count("reference") == 1, "of the last frame; the others are deleted"
+    assert results[0] == results[1]
