@@ -1,4 +1,4 @@
-"""Amounts as people write them: ``4GB``, ``1h30m``."""
+"""Amounts with a unit, as people type them: memory and time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["parse_bytes", "parse_seconds"]
 def parse_bytes(text: str) -> float:
     """Bytes from ``4GB``, ``800 MB``, ``2GiB``, as pydantic's ``ByteSize`` reads them."""
     try:
-        amount = float(TypeAdapter(ByteSize).validate_python(text))
+        size = float(TypeAdapter(ByteSize).validate_python(text))
     except ValidationError:
-        amount = 0.0
-    if not amount > 0:
+        size = 0.0
+    if not size > 0:
         raise RecipeError(f"memory of {text!r}", "a size above 0 as 4GB or 800MB")
-    return amount
+    return size
 
 
 def parse_seconds(text: str) -> float:

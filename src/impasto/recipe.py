@@ -22,9 +22,9 @@ from impasto.validation import Validated, add_ranges_to_descriptions
 __all__ = ["CONTENT_LOSSES", "DEFAULT_SIZE", "PRESETS", "STYLE_LOSSES", "Recipe", "merged", "preset"]
 
 #: Style losses by name → a :class:`impasto.losses.style.StyleLoss`, or a function (layer weights, weight,
-#: recipe) → :class:`impasto.losses.terms.Term`; or where it is, as "module:name", so that settings can be read
-#: without waiting for PyTorch. Whatever is added here is known to recipes, and so to the command line,
-#: the API and studies.
+#: recipe) → :class:`impasto.losses.terms.Term`; or where it is, as "module:name", so that settings can be
+#: read without waiting for PyTorch. Whatever is added here is known to recipes, and so to the command
+#: line, the API and studies.
 STYLE_LOSSES: dict[str, Any] = {
     "gram": "impasto.losses.style:GRAM",
     "wasserstein": "impasto.losses.style:WASSERSTEIN",

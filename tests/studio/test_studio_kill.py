@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from impasto import pictures
-from impasto.painting import engine
+from impasto.painting import schedule
 from impasto.recipe import Recipe
 from impasto.studio.queue import painting
 from impasto.studio.queue.jobs import Jobs
@@ -205,7 +205,7 @@ def test_a_picture_goes_on_from_its_last_state(
 
 def test_what_is_left_has_the_sizes_and_the_budget_that_were_left(tmp_path: Path) -> None:
     recipe = Recipe(size=512, coarsest=128, iterations=(50, 40, 30))
-    plan = engine.sizes(recipe, 400, 512)
+    plan = schedule.scale_sizes(recipe, 400, 512)
     assert len(plan) == 3
     for scale, iteration, budgets in (
         (0, 20, (30, 40, 30)),
@@ -220,7 +220,7 @@ def test_what_is_left_has_the_sizes_and_the_budget_that_were_left(tmp_path: Path
         assert torch.equal(loaded.picture, state.picture)
         first, left = plan_from(recipe, plan, loaded)
         assert (first, left.iterations, left.init) == (scale, budgets, "picture")
-        assert engine.sizes(left, 400, 512) == plan[scale:]
+        assert schedule.scale_sizes(left, 400, 512) == plan[scale:]
     (tmp_path / "state").write_bytes(b"half")
     assert State.load(tmp_path / "state") is None
     assert State.load(tmp_path / "none") is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -13,9 +13,11 @@ from impasto.losses.objective import Objective
 from impasto.losses.pixels import TemporalTerm, TotalVariationTerm
 from impasto.losses.style import StyleLoss, StyleTerm
 from impasto.losses.terms import Term
+from impasto.networks.encoder import Encoder
 from impasto.recipe import CONTENT_LOSSES, STYLE_LOSSES, Recipe
+from impasto.scene import Scene
 
-__all__ = ["balanced", "terms_of"]
+__all__ = ["balanced", "objective_of", "terms_of"]
 
 #: Content against style at a strength of one half, each on its own scale: about what the defaults give.
 BALANCE = 1 / 20
@@ -65,6 +67,26 @@ def _resolved(entry: Any) -> Any:
         return entry
     module, _, name = entry.partition(":")
     return getattr(import_module(module), name)
+
+
+def objective_of(
+    encoder: Encoder,
+    scene: Scene,
+    recipe: Recipe,
+    *,
+    terms: Sequence[Term] | None = None,
+    tile: int | None = None,
+) -> Objective:
+    """The objective that a recipe asks for, in a scene at one scale.
+
+    Args:
+        terms: what the picture is judged by instead.
+        tile: see :class:`Objective`.
+    """
+    objective = Objective(encoder, scene, terms_of(recipe) if terms is None else terms, tile=tile)
+    if recipe.strength is None or scene.content is None:
+        return objective
+    return balanced(objective, scene.content, recipe.strength)
 
 
 def balanced(objective: Objective, content: Tensor, strength: float) -> Objective:

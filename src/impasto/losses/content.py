@@ -18,7 +18,13 @@ from impasto.networks.layers import geometry
 from impasto.recipe import Recipe
 from impasto.scene import Scene
 
-__all__ = ["CONTENT_CACHE_BYTES_PER_PIXEL", "ContentTerm", "SelfSimilarityTerm", "features", "self_similarity"]
+__all__ = [
+    "CONTENT_CACHE_BYTES_PER_PIXEL",
+    "ContentTerm",
+    "SelfSimilarityTerm",
+    "features",
+    "self_similarity",
+]
 
 #: Up to so many bytes a pixel the content's features are kept; beyond, they are computed anew for each tile.
 CONTENT_CACHE_BYTES_PER_PIXEL = 64

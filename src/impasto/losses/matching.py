@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.losses.functions import directions, nearest_loss
-from impasto.losses.statistics import gather_positions
 from impasto.losses.grids import Grid
+from impasto.losses.statistics import gather_positions
 from impasto.networks.layers import geometry
 from impasto.pictures.geometry import Size, Tile
 

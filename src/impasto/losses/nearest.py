@@ -136,10 +136,7 @@ class NearestTerm(Term):
 
     def judge(self, gathered: Gathered, memory: dict[str, Pulled]) -> Gathered:
         return {
-            key: pulled.share
-            * self.layer_weights[pulled.layer]
-            * gathered[key][0]
-            / pulled.grid.total_weight
+            key: pulled.share * self.layer_weights[pulled.layer] * gathered[key][0] / pulled.grid.total_weight
             for key, pulled in memory.items()
         }
 

@@ -171,7 +171,9 @@ class StyleTerm(Term):
 
     def judge(self, gathered: Gathered, memory: StyleMemory) -> Gathered:
         return {
-            key: share * self.layer_weights[layer] * self.loss.judge(gathered[key], target, self.normalisation)
+            key: share
+            * self.layer_weights[layer]
+            * self.loss.judge(gathered[key], target, self.normalisation)
             for key, (layer, share, _, target) in memory.entries.items()
         }
 

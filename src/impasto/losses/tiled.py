@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-
 from torch import Tensor
 
 from impasto.losses.terms import Part
@@ -84,9 +83,7 @@ class TiledEncoder:
             for layer, values in part.features.raw.items():
                 stride = geometry(layer).stride
                 if layer not in whole:
-                    whole[layer] = values.new_empty(
-                        1, values.shape[1], size[0] // stride, size[1] // stride
-                    )
+                    whole[layer] = values.new_empty(1, values.shape[1], size[0] // stride, size[1] // stride)
                 whole[layer][(..., *part.tile.grid(stride))] = values
         return Features(whole, self.encoder.head)
 

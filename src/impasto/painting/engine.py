@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.errors import RecipeError
-from impasto.losses.build import balanced, terms_of
+from impasto.losses.build import objective_of, terms_of
 from impasto.losses.objective import Objective
 from impasto.losses.terms import Term
 from impasto.losses.tiled import TiledEncoder
@@ -26,11 +26,11 @@ from impasto.painting.schedule import layers_of, max_evaluations, min_style_side
 from impasto.painting.starts import first_canvas
 from impasto.pictures.geometry import Size, add_margin, crop_margin, resample, resample_wrapped
 from impasto.recipe import Recipe
-from impasto.scene import Past, Scene
+from impasto.scene import Scene, overlay_past
 from impasto.scene.checks import check_scene
 from impasto.scene.preparing import in_style_colours, keep_outside_regions, postprocess, preprocess
 
-__all__ = ["MemoryLimits", "Step", "check", "keep_past", "steps", "style_statistics"]
+__all__ = ["MemoryLimits", "Step", "check", "steps", "style_statistics"]
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,8 @@ def steps(
         canvas = add_margin(_start_of_scale(picture, prepared, recipe, size, index), margin)
         del picture  # a copy of a very large picture is not kept longer than needed
         optimiser.carry((canvas.shape[-2], canvas.shape[-1]), limits.optimiser(recipe, size))
-        objective = _objective(replace(at_scale, start=canvas), recipe, encoder, terms, limits.tile)
+        at_scale = replace(at_scale, start=canvas)
+        objective = objective_of(encoder, at_scale, recipe, terms=terms, tile=limits.tile)
         ended = _stop_rule(index + 1, budgets[index], recipe.tolerance, stop_scale)
         descents = _descend(objective, canvas, optimiser, ended)
         del canvas, at_scale
@@ -148,9 +149,7 @@ def steps(
             )
 
 
-def check(
-    scene: Scene, recipe: Recipe, encoder: Encoder, terms: Sequence[Term] | None = None
-) -> list[Size]:
+def check(scene: Scene, recipe: Recipe, encoder: Encoder, terms: Sequence[Term] | None = None) -> list[Size]:
     """Raise what :func:`steps` would before its first step; returns the sizes of the scales."""
     plan = scale_sizes(recipe, *scene.size, terms=terms)
     encoder.require(layers_of(recipe, terms), *plan[0])
@@ -164,9 +163,7 @@ def check(
     return plan
 
 
-def style_statistics(
-    scene: Scene, recipe: Recipe, encoder: Encoder
-) -> dict[Size, Mapping[str, Tensor]]:
+def style_statistics(scene: Scene, recipe: Recipe, encoder: Encoder) -> dict[Size, Mapping[str, Tensor]]:
     """What the recipe's terms remember of the styles at each scale, for ``Scene.style_statistics``."""
     device = next(encoder.buffers()).device
     fixed = recipe.colours != "only" and all(style.palette is not None for style in scene.styles)
@@ -214,26 +211,10 @@ def _start_of_scale(picture: Tensor, scene: Scene, recipe: Recipe, size: Size, i
     picture = (resample_wrapped if recipe.padding == "circular" else resample)(picture, size)
     if index:
         past = tuple(past.at(size, 0, picture.device) for past in scene.past)
-        picture = keep_past(picture, past)
+        picture = overlay_past(picture, past)
     if scene.regions and scene.content is not None:
         picture = keep_outside_regions(picture, resample(scene.content, size).to(picture.device), scene)
     return picture
-
-
-def keep_past(picture: Tensor, past: Sequence[Past]) -> Tensor:
-    """The past where it is certain, ``picture`` elsewhere; the first of ``past`` has the last word."""
-    for earlier in reversed(past):
-        picture = torch.lerp(picture, earlier.pixels, earlier.certainty)
-    return picture
-
-
-def _objective(
-    scene: Scene, recipe: Recipe, encoder: Encoder, terms: Sequence[Term] | None, tile: int | None
-) -> Objective:
-    objective = Objective(encoder, scene, terms_of(recipe) if terms is None else terms, tile=tile)
-    if recipe.strength is None or scene.content is None:
-        return objective
-    return balanced(objective, scene.content, recipe.strength)
 
 
 def _stop_rule(

@@ -151,9 +151,7 @@ def seconds_per_pixel(
         style_statistics={},
         styles=tuple(style.resized((side, side)) for style in scene.styles),
     ).at((side, side), 0, device)
-    objective = Objective(
-        encoder, replace(square, start=noise), terms_of(recipe) if terms is None else terms
-    )
+    objective = Objective(encoder, replace(square, start=noise), terms_of(recipe) if terms is None else terms)
     objective.evaluate(noise)
     begin = time.perf_counter()
     objective.evaluate(1.0 - noise)

@@ -14,7 +14,7 @@ __all__ = ["first_canvas"]
 
 
 def first_canvas(scene: Scene, recipe: Recipe, size: Size) -> Tensor:
-    """The canvas (1, 3, H, W) that painting begins with: drawn on the CPU, so that every device starts alike."""
+    """The canvas (1, 3, H, W) that painting begins with, drawn on the CPU: every device starts alike."""
     if recipe.init == "content" and scene.content is not None:
         return resample(scene.content, size)
     if recipe.init == "picture" and scene.start is not None:

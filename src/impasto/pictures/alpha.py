@@ -8,7 +8,7 @@ from torch import Tensor
 
 from impasto.errors import PictureError
 
-__all__ = ["fill", "require_coverage", "mask_on_grid"]
+__all__ = ["fill", "mask_on_grid", "require_coverage"]
 
 
 def mask_on_grid(mask: Tensor, size: tuple[int, int], radius: int = 0) -> Tensor:

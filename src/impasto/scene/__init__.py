@@ -1,5 +1,5 @@
 """What one painting is made from: content, styles, regions, and earlier frames of a film."""
 
-from impasto.scene.scene import Past, Region, Scene, Style
+from impasto.scene.scene import Past, Region, Scene, Style, overlay_past
 
-__all__ = ["Past", "Region", "Scene", "Style"]
+__all__ = ["Past", "Region", "Scene", "Style", "overlay_past"]

@@ -36,14 +36,13 @@ def preprocess(scene: Scene, recipe: Recipe, *, min_style_side: int = 1) -> Scen
         min_style_side: see :class:`Scene`.
     """
     scene = _each_style(scene, lambda style: _crop_and_turn(style, recipe))
-    scene = replace(
+    return replace(
         _coloured(_filled(scene), recipe),
         blend=recipe.style_blend,
         style_scale=recipe.style_scale,
         style_order=recipe.style_order,
         min_style_side=min_style_side,
     )
-    return scene
 
 
 def postprocess(picture: Tensor, scene: Scene, recipe: Recipe) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from impasto.errors import RecipeError
 from impasto.pictures.geometry import Size, add_margin, fit, resample
 
-__all__ = ["Past", "Region", "Scene", "Style"]
+__all__ = ["Past", "Region", "Scene", "Style", "overlay_past"]
 
 
 @dataclass(frozen=True)
@@ -235,3 +235,14 @@ def _both(mask: Tensor | None, other: Tensor | None) -> Tensor | None:
     if mask is None or other is None:
         return other if mask is None else mask
     return mask * other
+
+
+def overlay_past(picture: Tensor, past: Sequence[Past]) -> Tensor:
+    """The past where it is certain, ``picture`` elsewhere; the first of ``past`` has the last word.
+
+    Args:
+        picture: (1, 3, H, W), as large as the past.
+    """
+    for earlier in reversed(past):
+        picture = torch.lerp(picture, earlier.pixels, earlier.certainty)
+    return picture

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from impasto import api, pictures, samples
 from impasto.errors import ImpastoError
-from impasto.painting import engine
+from impasto.painting import schedule
 from impasto.painting.engine import Step
 from impasto.pictures.geometry import resample
 from impasto.recipe import Recipe
@@ -141,7 +141,7 @@ def _inside(folder: Path) -> Iterator[None]:
 # -- pictures ------------------------------------------------------------------------------------------
 
 
-def _prepared(easel: _Easel, recipe: Recipe, device: str) -> api.Job:
+def _prepared(easel: _Easel, recipe: Recipe, device: str) -> api.PreparedRun:
     order = easel.order
     clip = easel.job.kind == "video"
     return api.prepare(
@@ -158,11 +158,11 @@ def _paint_picture(easel: _Easel, device: str) -> str:
     recipe, _ = recipes(easel.order)
     whole = _prepared(easel, recipe.replace(size=max(easel.job.height, easel.job.width)), device)
     state = State.load(Path("state.safetensors"))
-    plan = engine.sizes(whole.recipe, *whole.sources.shape)
+    plan = schedule.scale_sizes(whole.recipe, *whole.scene.size)
     first, left = plan_from(whole.recipe, plan, state)
     job = whole
     if state is not None:
-        job = replace(whole, recipe=left, sources=replace(whole.sources, start=state.picture))
+        job = replace(whole, recipe=left, scene=replace(whole.scene, start=state.picture))
     watch = _Watch(easel, whole.recipe, plan, first, state)
     result = api.run(job, on_step=watch.step, stop=lambda: watch.over)
     replace(result, recipe=recipe).save("result.png")
@@ -178,7 +178,7 @@ class _Watch:
     ) -> None:
         self.easel, self.first, self.over = easel, first, False
         self.scales = len(plan)
-        budgets = [engine.budget(recipe, scale) for scale in range(len(plan))]
+        budgets = [schedule.max_evaluations(recipe, scale) for scale in range(len(plan))]
         self.cost = [height * width for height, width in plan]
         self.before = [
             sum(b * c for b, c in zip(budgets[:k], self.cost[:k], strict=True)) for k in range(len(plan))

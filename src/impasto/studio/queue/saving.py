@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from impasto.painting import engine
+from impasto.painting import schedule
 from impasto.pictures.geometry import Size
 from impasto.recipe import Recipe
 
@@ -61,7 +61,7 @@ def plan_from(recipe: Recipe, plan: list[Size], state: State | None) -> tuple[in
     if state is None:
         return 0, recipe
     first = min(state.scale, len(plan) - 1)
-    budgets = [engine.budget(recipe, scale) for scale in range(first, len(plan))]
+    budgets = [schedule.max_evaluations(recipe, scale) for scale in range(first, len(plan))]
     budgets[0] = max(1, budgets[0] - (state.iteration if first == state.scale else 0))
     left = recipe.replace(coarsest=max(plan[first]), iterations=tuple(budgets), init="picture")
     return first, left

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from impasto import api, pictures, samples
 from impasto.errors import ImpastoError
-from impasto.painting import engine
+from impasto.painting import engine, schedule
 from impasto.pictures import Picture, blend
 from impasto.pictures.geometry import Size, fit, resample
 from impasto.recipe import Recipe
@@ -94,7 +94,7 @@ def prepare(folder: Path, order: Order, limits: StudioSettings) -> dict[str, Any
         "content.png", styles, painted, device="cpu", max_memory=1e15,
         mask=() if about.kind == "video" else masks, style_mask=style_masks,
     )  # fmt: skip
-    engine.check(job.sources, job.recipe, job.encoder)
+    engine.check(job.scene, job.recipe, job.encoder)
     facts: dict[str, Any] = {"kind": about.kind, "height": size[0], "width": size[1], "format": about.format}
     if about.kind == "video":
         facts |= {"frames": about.frames or None, "copy": _copied(order)}
@@ -120,7 +120,7 @@ def _first_frame() -> Picture:
 
 
 def _result_size(recipe: Recipe, source: Size, kind: str, limits: StudioSettings) -> Size:
-    size = engine.output_size(recipe, *source, enlarge=kind == "image")
+    size = schedule.output_size(recipe, *source, enlarge=kind == "image")
     if max(size) > limits.result_side:
         got = f"a result of {size[1]}×{size[0]} pixels"
         raise RefusedError(
