@@ -23,15 +23,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto import pictures
-from impasto.losses.objective import Objective, StyleSource
-from impasto.machine import choose_dtype
+from impasto.losses.objective import Objective
+from impasto.machine import choose_dtype, keep_memory
 from impasto.networks.encoder import CENTRED, Encoder, Features
 from impasto.networks.layers import block_of
 from impasto.networks.registry import load_encoder
 from impasto.networks.weights import read_state
-from impasto.painting.planning import keep_memory
 from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
+from impasto.scene import Style
 from impasto.training.data import Crops
 from impasto.training.distil import Trainer, TrainingPlan
 from impasto.training.policy import Canvases
@@ -145,7 +145,7 @@ def load_pairs(contents: Path, styles: Path, count: int) -> list[tuple[Tensor, T
 def seconds_at_512(encoder: Encoder) -> float:
     """Median of five evaluations, forward and backward, five style layers and relu3_2."""
     image = torch.rand(1, 3, 512, 512)
-    objective = Objective(encoder, Recipe(), image, [StyleSource(image.flip(-1))])
+    objective = Objective(encoder, Recipe(), image, [Style(image.flip(-1))])
     times = []
     for _ in range(6):
         begin = time.perf_counter()

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from impasto import api, pictures, samples
 from impasto.losses.functions import relaxed_emd_loss
-from impasto.painting.planning import keep_memory
+from impasto.machine import keep_memory
 from impasto.pictures.geometry import fit, resample
 from impasto.studies import metrics
 from impasto.training.report import judge

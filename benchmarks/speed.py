@@ -26,15 +26,15 @@ from reference import Tutorial, TutorialNetwork, random_vgg19
 from torch import Tensor
 
 from impasto import pictures, samples
-from impasto.losses.objective import Objective, StyleSource
-from impasto.machine import choose_dtype, describe
+from impasto.losses.objective import Objective
+from impasto.machine import choose_dtype, describe, keep_memory
 from impasto.networks.encoder import OXFORD, Encoder
 from impasto.networks.registry import load_encoder
 from impasto.networks.weights import read_state
-from impasto.painting.engine import Sources, steps
-from impasto.painting.planning import keep_memory
+from impasto.painting.engine import steps
 from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
+from impasto.scene import Scene, Style
 
 matplotlib.use("Agg")
 
@@ -66,7 +66,7 @@ def full_width(dtype: torch.dtype, state: dict[str, Tensor] | None = None) -> En
 def objective(encoder: Encoder, size: int, recipe: Recipe, tile: int | None = None) -> Callable[[], object]:
     """One evaluation of a noise picture of ``size``² pixels."""
     image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(1))
-    style = StyleSource(torch.rand(1, 3, min(size, 512), min(size, 512)))
+    style = Style(torch.rand(1, 3, min(size, 512), min(size, 512)))
     judged = Objective(encoder, recipe, image, [style], tile=tile)
     other = 1.0 - image
     return lambda: judged.evaluate(other)
@@ -123,7 +123,7 @@ def equal_loss(state: dict[str, Tensor], content: Tensor, style: Tensor, iterati
     """
     recipe = Recipe(style_layers=EXACT, content_layers="relu3_2", padding="zeros", margin=0)
     size = max(content.shape[-2:])
-    judge = Objective(Encoder(state, OXFORD, padding="zeros"), recipe, content, [StyleSource(style)])
+    judge = Objective(Encoder(state, OXFORD, padding="zeros"), recipe, content, [Style(style)])
 
     def judged(picture: Tensor) -> float:
         with torch.no_grad():
@@ -146,13 +146,13 @@ def equal_loss(state: dict[str, Tensor], content: Tensor, style: Tensor, iterati
         start = step.picture
     spent = time.perf_counter() - begin
     polish = painting.replace(init="picture", coarsest=size, iterations=80)
-    sources = Sources(content, (StyleSource(style),), start=start)
+    sources = Scene(content, (Style(style),), start=start)
     found["compact, then VGG-19"] = _until(steps(sources, polish, full), judged, target, spent)
     return found
 
 
-def _sources(content: Tensor, style: Tensor) -> Sources:
-    return Sources(content, (StyleSource(style),))
+def _sources(content: Tensor, style: Tensor) -> Scene:
+    return Scene(content, (Style(style),))
 
 
 def _until(painting: Any, judged: Callable[[Tensor], float], target: float, spent: float) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def presets(content: Tensor, style: Tensor, rounds: int) -> dict[str, Any]:
         grams = [
             v for term, v in result.losses.items() if term.startswith("style/") and "nearest" not in term
         ]
-        losses[name] = sum(grams) / recipe.style_losses()["gram"]
+        losses[name] = sum(grams) / recipe.style_loss_shares()["gram"]
 
     found = in_turn({name: (lambda name=name: paint(name)) for name in ("draft", "fast", "fine")}, rounds)  # type: ignore[misc]
     return {name: {"seconds": seconds, "style": losses[name]} for name, seconds in found.items()}
@@ -198,7 +198,7 @@ libraries = time.perf_counter()
 from impasto import engine, runs
 from impasto.recipe import Recipe
 job = api.prepare(sys.argv[1], sys.argv[2], Recipe())
-next(engine.steps(job.sources, job.recipe, job.encoder))
+next(engine.steps(job.scene, job.recipe, job.encoder))
 print(libraries - begin, time.perf_counter() - libraries)
 """
 

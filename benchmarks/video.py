@@ -25,19 +25,19 @@ import torch
 from torch import Tensor
 
 from impasto import pictures, samples
-from impasto.losses.objective import StyleSource
 from impasto.machine import choose_device
 from impasto.networks.encoder import Encoder
-from impasto.painting.engine import Sources, steps
+from impasto.painting.engine import steps
+from impasto.painting.setup import encoder_for
 from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
+from impasto.scene import Scene, Style
 from impasto.video.certainty import occluded
 from impasto.video.clip_context import (
     ClipContext,
     build_clip_context,
     following_recipe,
     frame_recipe,
-    load_recipe_encoder,
 )
 from impasto.video.flow import FLOW_METHODS, flow_both_ways, to_luma
 from impasto.video.frame_painting import PaintedFrame, paint_following_frame, paint_frame, quantise
@@ -105,7 +105,7 @@ def style_loss(terms: Iterable[tuple[str, float]]) -> float:
 def judge(picture: Tensor, film: Tensor, context: ClipContext) -> float:
     """The style loss of a finished frame."""
     recipe = following_recipe(context.recipe, *picture.shape[-2:]).replace(iterations=(1,))
-    sources = Sources(film, context.styles, start=picture, grams=context.style_statistics)
+    sources = Scene(film, context.styles, start=picture, style_statistics=context.style_statistics)
     return style_loss(next(iter(steps(sources, recipe, context.encoder))).terms.items())
 
 
@@ -114,7 +114,7 @@ def one_by_one(film: list[Tensor], context: ClipContext, init: str) -> list[Tens
     painted = []
     for index, frame in enumerate(film):
         recipe = frame_recipe(context.recipe).replace(init=init, seed=index)
-        sources = Sources(frame, context.styles, grams=context.style_statistics)
+        sources = Scene(frame, context.styles, style_statistics=context.style_statistics)
         *_, last = steps(sources, recipe, context.encoder)
         painted.append(quantise(last.picture.detach()))
     return painted
@@ -146,7 +146,7 @@ def style_ratios(
     return ratios
 
 
-def measure(place: Path, style: StyleSource, encoder: Encoder, options: argparse.Namespace) -> ClipFigures:
+def measure(place: Path, style: Style, encoder: Encoder, options: argparse.Namespace) -> ClipFigures:
     film = load(place, options.size, options.frames, options.skip)
     height, width = film[0].shape[-2:]
     context = build_clip_context((style,), VideoRecipe(**options.settings), encoder, height, width)
@@ -205,8 +205,8 @@ def main() -> None:
     if options.output is not None:
         options.output.mkdir(exist_ok=True)
     picture = pictures.load(options.style) if options.style else pictures.load(samples.painting("wave"))
-    style = StyleSource(picture.pixels, picture.alpha)
-    encoder = load_recipe_encoder(Recipe(), choose_device())
+    style = Style(picture.pixels, picture.alpha)
+    encoder = encoder_for(Recipe(), choose_device())
     places = [place for place in sorted(options.clips.iterdir()) if place.is_dir() or place.suffix == ".mp4"]
     for place in places:
         files = sorted(place.glob("*.mp4")) if place.is_dir() else [place]

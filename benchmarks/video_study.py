@@ -19,10 +19,11 @@ import numpy as np
 from torch import Tensor
 
 from impasto import pictures
-from impasto.losses.objective import StyleSource
 from impasto.machine import choose_device
+from impasto.painting.setup import encoder_for
 from impasto.recipe import Recipe
-from impasto.video.clip_context import ClipContext, build_clip_context, load_recipe_encoder
+from impasto.scene import Style
+from impasto.video.clip_context import ClipContext, build_clip_context
 from impasto.video.cuts import Shot
 from impasto.video.frame_painting import paint_frame
 from impasto.video.settings import VideoRecipe
@@ -97,8 +98,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="part of a variant's name")
     options = parser.parse_args()
     picture = pictures.load(options.style)
-    encoder = load_recipe_encoder(Recipe(), choose_device())
-    styles = (StyleSource(picture.pixels, picture.alpha),)
+    encoder = encoder_for(Recipe(), choose_device())
+    styles = (Style(picture.pixels, picture.alpha),)
     clips: list[StudyClip] = []
     names = [Path(clip.partition(":")[0]).stem for clip in options.clips]
     heads = [f"{what}, {name}" for what in ("warp error × film's", "style × picture's") for name in names]

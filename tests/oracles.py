@@ -39,7 +39,7 @@ def moments(features: Array, weights: Array | None = None) -> tuple[Array, Array
     return mean, gram(features, t)
 
 
-def to_grid(mask: Array, height: int, width: int) -> Array:
+def mask_on_grid(mask: Array, height: int, width: int) -> Array:
     """Mean of the mask over the cell of each feature; cells share a pixel where the grids do not divide."""
     rows, columns = mask.shape
     found = np.empty((height, width))
@@ -53,7 +53,7 @@ def to_grid(mask: Array, height: int, width: int) -> Array:
 
 def content_loss(features: Array, target: Array, normalisation: str, mask: Array | None = None) -> float:
     """relative Σt(F−P)²/ΣtP²; gatys ½Σt(F−P)²; neural-style Σt(F−P)²/(C·M)."""
-    t = np.ones(features.shape[1:]) if mask is None else to_grid(mask, *features.shape[1:])
+    t = np.ones(features.shape[1:]) if mask is None else mask_on_grid(mask, *features.shape[1:])
     error = sum(float((t * (f - p) ** 2).sum()) for f, p in zip(features, target, strict=True))
     energy = sum(float((t * p**2).sum()) for p in target)
     return {

@@ -232,9 +232,9 @@ def test_numbers_in_lists_may_be_written_with_commas():
 
 def test_shares_sum_to_one_and_keep_the_ratio():
     recipe = Recipe(content_layers=("relu1_1", "relu2_1"), content_layer_weights=(1, 3))
-    assert recipe.content_terms() == {"relu1_1": 0.25, "relu2_1": 0.75}
-    assert math.fsum(recipe.style_terms().values()) == pytest.approx(1.0)
-    assert set(recipe.style_terms()) == set(recipe.style_layers)
+    assert recipe.content_shares() == {"relu1_1": 0.25, "relu2_1": 0.75}
+    assert math.fsum(recipe.style_shares().values()) == pytest.approx(1.0)
+    assert set(recipe.style_shares()) == set(recipe.style_layers)
 
 
 WEIGHT = st.floats(0.0, 1e12)
@@ -395,10 +395,10 @@ def test_true_and_false_are_no_numbers(settings):
 def test_a_start_that_is_transparent_shows_the_content_there():
     content, start = picture(24, 32), torch.zeros(1, 4, 24, 32)
     start[:, 0], start[:, 3, :, 16:] = 1.0, 1.0
-    shown = api.prepare(content, checks(24, 24), Recipe(size=32), init_image=start).sources.start
+    shown = api.prepare(content, checks(24, 24), Recipe(size=32), init_image=start).scene.start
     assert torch.equal(shown[..., :16], content[..., :16])
     red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 24, 32)
     assert torch.equal(shown[..., 16:], red[..., 16:])
     texture = Recipe(size=32, content_weight=0)
-    shown = api.prepare(None, checks(24, 24), texture, init_image=start).sources.start
+    shown = api.prepare(None, checks(24, 24), texture, init_image=start).scene.start
     torch.testing.assert_close(shown, red, atol=0.01, rtol=0)

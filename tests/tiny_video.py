@@ -6,8 +6,8 @@ import torch
 
 from clips import texture
 from fakes import tiny_encoder
-from impasto.losses.objective import StyleSource
 from impasto.recipe import Recipe
+from impasto.scene import Style
 from impasto.video.clip_context import ClipContext, build_clip_context
 from impasto.video.frame_painting import PaintedFrame, paint_following_frame, paint_frame
 from impasto.video.settings import VideoRecipe
@@ -16,7 +16,7 @@ from impasto.video.warped_past import EarlierFrame
 
 PICTURE = Recipe(size="original", coarsest=48, iterations=(12, 8, 6))
 QUICK = VideoRecipe(picture=PICTURE, following_iterations=3, fill_iterations=(4, 3))
-STYLES = (StyleSource(from_pixels(texture(64, 64, 7))),)
+STYLES = (Style(from_pixels(texture(64, 64, 7))),)
 
 
 def tiny_context(recipe: VideoRecipe = QUICK, height: int = 64, width: int = 96) -> ClipContext:

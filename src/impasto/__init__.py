@@ -13,20 +13,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from impasto.api import Result, steps, stylize
     from impasto.errors import ImpastoError, PictureError, RecipeError, WeightsError
+    from impasto.losses.build import terms_of
+    from impasto.losses.style import StyleLoss
+    from impasto.losses.terms import Part, Term
     from impasto.painting.engine import Step
     from impasto.recipe import Recipe
+    from impasto.scene import Scene
 
 __all__ = [
     "ImpastoError",
+    "Part",
     "PictureError",
     "Recipe",
     "RecipeError",
     "Result",
+    "Scene",
     "Step",
+    "StyleLoss",
+    "Term",
     "WeightsError",
     "__version__",
     "steps",
     "stylize",
+    "terms_of",
 ]
 
 __version__ = "0.1.0"
@@ -36,11 +45,16 @@ _HOME = {
     "PictureError": "errors",
     "RecipeError": "errors",
     "WeightsError": "errors",
+    "Part": "losses.terms",
     "Recipe": "recipe",
     "Result": "api",
+    "Scene": "scene",
     "Step": "painting.engine",
+    "StyleLoss": "losses.style",
+    "Term": "losses.terms",
     "steps": "api",
     "stylize": "api",
+    "terms_of": "losses.build",
 }
 
 

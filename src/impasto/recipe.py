@@ -8,16 +8,36 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, GetPydanticSchema, ValidationInfo, field_validator, model_validator
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from impasto.errors import RecipeError
 from impasto.networks.layers import canonical_layers
 from impasto.validation import Validated, add_ranges_to_descriptions
 
-__all__ = ["DEFAULT_SIZE", "PRESETS", "Recipe", "preset"]
+__all__ = ["CONTENT_LOSSES", "DEFAULT_SIZE", "PRESETS", "STYLE_LOSSES", "Recipe", "merged", "preset"]
+
+#: Style losses by name → a :class:`impasto.losses.style.StyleLoss`, or a function (layer weights, weight,
+#: recipe) → :class:`impasto.losses.terms.Term`; or where it is, as "module:name", so that settings can be
+#: read without waiting for PyTorch. Whatever is added here is known to recipes, and so to the command
+#: line, the API and studies.
+STYLE_LOSSES: dict[str, Any] = {
+    "gram": "impasto.losses.style:GRAM",
+    "wasserstein": "impasto.losses.style:WASSERSTEIN",
+    "sliced": "impasto.losses.style:SLICED",
+    "histogram": "impasto.losses.style:HISTOGRAM",
+    "remd": "impasto.losses.style:REMD",
+    "nearest": "impasto.losses.nearest:nearest",
+}
+#: The same for content losses: functions only.
+CONTENT_LOSSES: dict[str, Any] = {
+    "features": "impasto.losses.content:features",
+    "self-similarity": "impasto.losses.content:self_similarity",
+}
 
 Weight = Annotated[float, Field(ge=0.0, le=1e12, allow_inf_nan=False)]
 
@@ -25,6 +45,22 @@ Weight = Annotated[float, Field(ge=0.0, le=1e12, allow_inf_nan=False)]
 DEFAULT_SIZE = 512
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+def _one_of(registry: Mapping[str, Any]) -> GetPydanticSchema:
+    """A name in a registry as it is at the time of asking: what was added later is known too."""
+
+    def check(name: str) -> str:
+        if name not in registry:
+            raise ValueError(f"possible are {', '.join(registry)}")
+        return name
+
+    return GetPydanticSchema(
+        get_pydantic_core_schema=lambda source, handler: no_info_after_validator_function(
+            check, handler(source)
+        ),
+        get_pydantic_json_schema=lambda schema, handler: handler(schema) | {"enum": list(registry)},
+    )
 
 
 class Recipe(Validated):
@@ -64,7 +100,7 @@ class Recipe(Validated):
         description="Content against style by one number on the losses' own scale; 0: the content, "
         "0.5: about the defaults, 1: the style alone. Instead of content_weight and style_weight.",
     )
-    content_loss: Literal["features", "self-similarity"] = Field(
+    content_loss: Annotated[str, _one_of(CONTENT_LOSSES)] = Field(
         "features",
         description="How the content is compared; self-similarity: what is alike stays alike.",
     )
@@ -75,7 +111,7 @@ class Recipe(Validated):
         (), description="One weight per content layer, relative to each other; default: all alike."
     )
     style_weight: Weight = Field(1.0, description="Weight of the style loss; 0 leaves it out.")
-    style_loss: tuple[Literal["gram", "wasserstein", "sliced", "histogram", "remd", "nearest"], ...] = Field(
+    style_loss: tuple[Annotated[str, _one_of(STYLE_LOSSES)], ...] = Field(
         ("gram",),
         min_length=1,
         description="How styles are compared; nearest: each place looks like the part of the style most "
@@ -178,23 +214,13 @@ class Recipe(Validated):
     history: int = Field(20, ge=1, le=200, description="Steps that L-BFGS remembers.")
 
     # -- checks that need more than one field ----------------------------------------------------------
-    @field_validator(
-        "content_layers",
-        "content_layer_weights",
-        "style_layers",
-        "style_layer_weights",
-        "style_loss",
-        "style_loss_weights",
-        "style_blend",
-        "style_rotation",
-        "style_crop",
-        "region_weights",
-        "iterations",
-        mode="before",
-    )
+    @field_validator("*", mode="before")
     @classmethod
-    def _lists(cls, value: Any) -> Any:
+    def _split_lists(cls, value: Any, info: ValidationInfo) -> Any:
         """A list may be written with commas, and a single value without brackets."""
+        field = cls.model_fields[info.field_name or ""]
+        if get_origin(field.annotation) is not tuple:
+            return value
         items = [value] if isinstance(value, (str, int, float)) else value
         if not isinstance(items, (list, tuple)):
             return value
@@ -203,7 +229,7 @@ class Recipe(Validated):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth(cls, value: Any) -> Any:
+    def _reject_booleans(cls, value: Any) -> Any:
         """JSON's true is no number, though Python counts with it; no setting here is true or false."""
         if any(isinstance(item, bool) for item in (value if isinstance(value, (list, tuple)) else [value])):
             raise ValueError("a number or a name is expected, not true or false")
@@ -215,16 +241,16 @@ class Recipe(Validated):
         return canonical_layers(value)
 
     @model_validator(mode="after")
-    def _lengths(self) -> Recipe:
+    def _check_together(self) -> Recipe:
         for kind in ("content", "style"):
-            layers, given = getattr(self, f"{kind}_layers"), getattr(self, f"{kind}_layer_weights")
-            if given and len(given) != len(layers):
+            layers, weights = getattr(self, f"{kind}_layers"), getattr(self, f"{kind}_layer_weights")
+            if weights and len(weights) != len(layers):
                 raise RecipeError(
-                    f"{len(given)} {kind} layer weights for {len(layers)} {kind} layers",
+                    f"{len(weights)} {kind} layer weights for {len(layers)} {kind} layers",
                     "one weight per layer, or none for all alike",
                     f"give {len(layers)}",
                 )
-            if given and sum(given) <= 0:
+            if weights and sum(weights) <= 0:
                 raise RecipeError(
                     f"the {kind} layer weights are all 0",
                     "at least one above 0",
@@ -249,12 +275,12 @@ class Recipe(Validated):
         return self
 
     def _check_style_losses(self) -> None:
-        names, given = self.style_loss, self.style_loss_weights
+        names, weights = self.style_loss, self.style_loss_weights
         if len(set(names)) < len(names):
             raise RecipeError(f"style losses {', '.join(names)}", "each once", "raise its weight instead")
-        if given and (len(given) != len(names) or sum(given) <= 0):
+        if weights and (len(weights) != len(names) or sum(weights) <= 0):
             raise RecipeError(
-                f"style loss weights {', '.join(map(str, given))} for {', '.join(names)}",
+                f"style loss weights {', '.join(map(str, weights))} for {', '.join(names)}",
                 "one per style loss, at least one above 0; or none for all alike",
             )
         if self.normalisation != "relative" and (names != ("gram",) or self.content_loss != "features"):
@@ -265,18 +291,18 @@ class Recipe(Validated):
             )
 
     # -- layers with their weights ---------------------------------------------------------------------
-    def content_terms(self) -> dict[str, float]:
+    def content_shares(self) -> dict[str, float]:
         """Content layer → share of the content loss; the shares sum to 1."""
         return _shares(self.content_layers, self.content_layer_weights)
 
-    def style_terms(self) -> dict[str, float]:
+    def style_shares(self) -> dict[str, float]:
         """Style layer → share of the style loss; the shares sum to 1."""
         return _shares(self.style_layers, self.style_layer_weights)
 
-    def style_losses(self) -> dict[str, float]:
+    def style_loss_shares(self) -> dict[str, float]:
         """Style loss → share of the style loss at each layer, sum 1; those of 0 are left out."""
-        found = _shares(self.style_loss, self.style_loss_weights)
-        return {name: share for name, share in found.items() if share}
+        shares = _shares(self.style_loss, self.style_loss_weights)
+        return {name: share for name, share in shares.items() if share}
 
     def active_layers(self) -> tuple[str, ...]:
         """The layers whose weight is not 0: what the encoder has to compute."""
@@ -295,8 +321,8 @@ class Recipe(Validated):
 
     # -- conversion --------------------------------------------------------------------------------------
     def replace(self, **settings: Any) -> Recipe:
-        """A copy with some settings changed, validated anew."""
-        return Recipe(**(self.model_dump() | settings))
+        """A copy with some settings changed, validated anew; what was left at its default stays unset."""
+        return Recipe(**(self.model_dump(exclude_unset=True) | settings))
 
     def to_json(self) -> str:
         """The recipe as JSON, settings in their order here."""
@@ -352,15 +378,30 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def preset(name: str) -> Recipe:
     """A recipe by name, a key of :data:`PRESETS`; raises ``RecipeError`` for another."""
+    return Recipe(**_preset_settings(name))
+
+
+def merged(preset: str, recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:
+    """A preset's settings, over them those that a recipe sets, over both ``settings`` by name.
+
+    Raises:
+        RecipeError: no such preset or setting, or a value out of range.
+    """
+    base = _preset_settings(preset)
+    of_recipe = {} if recipe is None else recipe.model_dump(exclude_unset=True)
+    return Recipe(**(base | of_recipe | dict(settings)))
+
+
+def _preset_settings(name: str) -> dict[str, Any]:
     if name not in PRESETS:
         raise RecipeError(f"unknown preset {name!r}", f"possible are {', '.join(PRESETS)}")
-    return Recipe(**PRESETS[name][1])
+    return PRESETS[name][1]
 
 
-def _shares(layers: tuple[str, ...], weights: tuple[float, ...]) -> dict[str, float]:
-    given = weights or (1.0,) * len(layers)
-    total = math.fsum(given)
-    return {layer: weight / total for layer, weight in zip(layers, given, strict=True)}
+def _shares(names: tuple[str, ...], weights: tuple[float, ...]) -> dict[str, float]:
+    weights = weights or (1.0,) * len(names)
+    total = math.fsum(weights)
+    return {name: weight / total for name, weight in zip(names, weights, strict=True)}
 
 
 add_ranges_to_descriptions(Recipe)

@@ -12,11 +12,12 @@ import oracles
 from fakes import checks, picture, tiny_encoder, tiny_state
 from impasto.errors import PictureError, RecipeError
 from impasto.losses.functions import NORMALISATIONS, content_loss, gram_loss, total_variation
-from impasto.losses.objective import Objective, StyleSource
+from impasto.losses.objective import Objective
 from impasto.losses.statistics import gram, moments
 from impasto.networks.encoder import PADDINGS, pool
-from impasto.pictures.alpha import require_coverage, to_grid
+from impasto.pictures.alpha import mask_on_grid, require_coverage
 from impasto.recipe import Recipe
+from impasto.scene import Style
 
 DTYPES = [(torch.float64, 1e-10), (torch.float32, 1e-4)]
 GATYS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -146,7 +147,7 @@ def test_pool_keeps_the_magnitude_of_rectified_noise():
 def test_masks_reach_a_grid_by_area(size):
     mask = torch.rand(1, 1, 13, 15, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     np.testing.assert_allclose(
-        array(to_grid(mask, size))[0, 0], oracles.to_grid(array(mask)[0, 0], *size), rtol=1e-12
+        array(mask_on_grid(mask, size))[0, 0], oracles.mask_on_grid(array(mask)[0, 0], *size), rtol=1e-12
     )
 
 
@@ -182,11 +183,11 @@ MASK = torch.from_numpy(np.random.RandomState(3).uniform(0.1, 1.0, (1, 1, *SIZE)
 
 
 def objective(recipe: Recipe, *, masked: bool = False, dtype: torch.dtype = torch.float64) -> Objective:
-    styles = (StyleSource(checks(34, 40).to(dtype)), StyleSource(picture(48, 33, 5).to(dtype)))
+    styles = (Style(checks(34, 40).to(dtype)), Style(picture(48, 33, 5).to(dtype)))
     if masked:
         masks = [torch.rand(1, 1, 34, 40, generator=torch.Generator().manual_seed(1)), None]
         styles = tuple(
-            StyleSource(s.pixels, None if m is None else m.to(dtype))
+            Style(s.pixels, None if m is None else m.to(dtype))
             for s, m in zip(styles, masks, strict=True)
         )
     content = picture(*SIZE, 1).to(dtype)
@@ -202,7 +203,7 @@ def twin_of(recipe: Recipe, image: np.ndarray, *, masked: bool) -> dict[str, flo
     own_mask = array(MASK)[0, 0] if masked else None
 
     def masked_gram(features: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-        return oracles.gram(features, None if mask is None else oracles.to_grid(mask, *features.shape[1:]))
+        return oracles.gram(features, None if mask is None else oracles.mask_on_grid(mask, *features.shape[1:]))
 
     own = oracles.encode(state, image, (*recipe.content_layers, *recipe.style_layers))
     content = oracles.encode(state, array(picture(*SIZE, 1)[0]), recipe.content_layers)
@@ -253,7 +254,7 @@ def test_the_content_itself_costs_no_content_and_the_style_itself_no_style():
     content = picture(*SIZE, 1).double()
     assert float(objective(Recipe(style_weight=0))(content)[0]) == 0.0
     style = checks(32, 32).double()
-    alone = Objective(tiny_encoder(dtype=torch.float64), Recipe(content_weight=0), None, [StyleSource(style)])
+    alone = Objective(tiny_encoder(dtype=torch.float64), Recipe(content_weight=0), None, [Style(style)])
     assert float(alone(style)[0]) == 0.0
     assert float(alone(picture(32, 32).double())[0]) > 1e-3
 
@@ -289,7 +290,7 @@ def test_l2_pooling_has_a_gradient_where_nothing_is():
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 def test_gradient_of_the_whole_objective(normalisation):
     recipe = Recipe(content_weight=0.3, tv_weight=0.5, normalisation=normalisation)
-    styles = [StyleSource(checks(16, 16).double())]
+    styles = [Style(checks(16, 16).double())]
     mask = MASK[..., :16, :17]
     judged = Objective(tiny_encoder(dtype=torch.float64), recipe, picture(16, 17, 1).double(), styles, mask)
     assert gradcheck(lambda x: judged(x)[0], picture(16, 17, 2).double().requires_grad_(), rtol=1e-4)

@@ -12,9 +12,10 @@ import oracles
 from fakes import checks, picture, tiny_encoder
 from impasto.errors import RecipeError
 from impasto.losses import functions, statistics
-from impasto.losses.objective import Objective, StyleSource
+from impasto.losses.objective import Objective
 from impasto.painting import engine
 from impasto.recipe import Recipe
+from impasto.scene import Style
 
 
 def cloud(n: int = 40, c: int = 5, seed: int = 0) -> Tensor:
@@ -132,7 +133,7 @@ def style_total(name: str, image: Tensor, *styles: Tensor, **settings: object) -
         tiny_encoder(dtype=torch.float64),
         Recipe(content_weight=0, style_loss=name, **settings),
         None,
-        [StyleSource(one.double()) for one in styles],
+        [Style(one.double()) for one in styles],
         start=image.double(),
     )
     return judged.evaluate(image.double())[0]
@@ -165,7 +166,7 @@ def test_moved_cells_are_found_again():
 
 
 def test_a_picture_becomes_like_its_style_by_every_loss():
-    sources = engine.Sources(picture(40, 48), (StyleSource(checks(48, 48)),))
+    sources = Scene(picture(40, 48), (Style(checks(48, 48)),))
     for name in NAMES:
         recipe = Recipe(size=48, iterations=(25,), coarsest=48, content_weight=0, style_loss=name)
         steps = list(engine.steps(sources, recipe, tiny_encoder()))
@@ -187,9 +188,9 @@ def test_an_even_content_is_not_given_the_same_cell_everywhere():
     # Repeated, its 4×4 pixels would show as a grid.
     encoder, style = tiny_encoder(), picture(96, 96, 3)
     even = torch.full((1, 3, 96, 96), 0.5) + 1e-4 * picture(96, 96, 4)
-    judged = Objective(encoder, Recipe(style_loss="nearest"), even, [StyleSource(style)])
+    judged = Objective(encoder, Recipe(style_loss="nearest"), even, [Style(style)])
     (matches,) = judged.matches
     assert matches.shape == (24, 24)
     assert float((matches[:, 1:] == matches[:, :-1]).float().mean()) < 0.5
-    again = Objective(encoder, Recipe(style_loss="nearest"), even, [StyleSource(style)])
+    again = Objective(encoder, Recipe(style_loss="nearest"), even, [Style(style)])
     assert torch.equal(matches, again.matches[0])

@@ -9,8 +9,9 @@ import torch
 from clips import texture
 from fakes import tiny_encoder
 from impasto.losses.functions import temporal_loss
-from impasto.losses.objective import Objective, Past
-from impasto.painting.engine import Sources, steps, style_grams
+from impasto.losses.objective import Objective
+from impasto.painting.engine import steps, style_statistics
+from impasto.scene import Past, Scene
 from impasto.video.store import from_pixels
 from tiny_video import PICTURE, STYLES
 
@@ -38,8 +39,8 @@ def test_temporal_gradient_is_right() -> None:
 
 def test_gram_targets_handed_in_change_nothing() -> None:
     encoder, content = tiny_encoder(), from_pixels(texture(64, 96))
-    fresh = Sources(content, STYLES)
-    known = Sources(content, STYLES, grams=style_grams(fresh, PICTURE, encoder))
+    fresh = Scene(content, STYLES)
+    known = Scene(content, STYLES, style_statistics=style_statistics(fresh, PICTURE, encoder))
     ends = [list(steps(one, PICTURE, encoder))[-1] for one in (fresh, known)]
     assert torch.equal(ends[0].picture, ends[1].picture)
     assert ends[0].loss == ends[1].loss

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from fakes import tiny_encoder
 from impasto.losses import objective
-from impasto.losses.objective import Objective, Past, StyleSource
+from impasto.losses.objective import Objective
 from impasto.networks.layers import geometry
 from impasto.pictures.geometry import tiles
 from impasto.recipe import Recipe
+from impasto.scene import Past, Style
 
 SIZE = (112, 176)
 
@@ -35,7 +36,7 @@ def _both(recipe: Recipe, tile: int, *, masked: bool = False, past: bool = False
 
     def make(side: int | None) -> Objective:
         return Objective(
-            encoder, recipe, content, (StyleSource(style),), mask if masked else None, memories, tile=side
+            encoder, recipe, content, (Style(style),), mask if masked else None, memories, tile=side
         )
 
     return make(None).evaluate(image), make(tile).evaluate(image)
@@ -104,8 +105,8 @@ def test_a_halo_too_small_is_noticed() -> None:
     stride, radius = geometry("relu5_1").stride, geometry("relu5_1").radius
     content, image, style, _ = _pictures()
     encoder = tiny_encoder().double().compute_in(torch.float64)
-    objective = Objective(encoder, Recipe(), content, (StyleSource(style),), tile=48)
-    whole = Objective(encoder, Recipe(), content, (StyleSource(style),)).evaluate(image)[1]
+    objective = Objective(encoder, Recipe(), content, (Style(style),), tile=48)
+    whole = Objective(encoder, Recipe(), content, (Style(style),)).evaluate(image)[1]
     objective._tiles = lambda size, layers, wrap: tiles(size, 48, stride, radius // 3, wrap=wrap)  # type: ignore[method-assign]
     short = objective.evaluate(image)[1]
     assert float((short - whole).abs().max()) > 1e-6 * float(whole.abs().max())

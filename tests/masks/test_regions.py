@@ -8,14 +8,13 @@ from torch import Tensor
 
 from fakes import checks, picture, tiny_encoder
 from impasto.errors import PictureError, RecipeError
-from impasto.losses.objective import Objective, StyleSource
+from impasto.losses.objective import Objective
 from impasto.masks import regions
 from impasto.networks.layers import geometry
-from impasto.painting import engine
-from impasto.painting.engine import Sources
-from impasto.pictures.alpha import to_grid
+from impasto.painting import engine, schedule
+from impasto.pictures.alpha import mask_on_grid
 from impasto.recipe import Recipe
-from impasto.scene.sources import ready
+from impasto.scene import Scene, Style
 
 WHITE = (1.0, 1.0, 1.0)
 RED, BLUE, BLACK = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
@@ -27,8 +26,8 @@ def flags(*colours: tuple[float, float, float], height: int = 48, width: int = 6
     return torch.cat(bands, 3).contiguous()
 
 
-def style(seed: int) -> StyleSource:
-    return StyleSource(picture(48, 48, seed))
+def style(seed: int) -> Style:
+    return Style(picture(48, 48, seed))
 
 
 def test_labels_of_a_softened_picture_are_its_flat_colours():
@@ -85,7 +84,7 @@ def test_masks_that_do_not_fit_are_refused(masks, style_masks, settings, what):
 
 
 def painted(parts, *, content: Tensor | None = None, **settings: object) -> Tensor:
-    sources = Sources(picture(48, 64) if content is None else content, (style(1), style(2)), parts=parts)
+    sources = Scene(picture(48, 64) if content is None else content, (style(1), style(2)), parts=parts)
     recipe = Recipe(size=64, coarsest=64, iterations=(15,), **settings)
     return list(engine.steps(sources, recipe, tiny_encoder()))[-1].picture
 
@@ -101,9 +100,9 @@ def test_what_no_region_covers_stays_and_the_rest_changes(loss, spread):
 
 def test_each_region_has_its_own_style():
     red, blue = (torch.tensor(c).view(1, 3, 1, 1).expand(1, 3, 48, 48) * 0.6 + 0.2 for c in (RED, BLUE))
-    styles = [StyleSource(one + 0.05 * checks(48, 48)) for one in (red, blue)]
+    styles = [Style(one + 0.05 * checks(48, 48)) for one in (red, blue)]
     parts = regions.parts((48, 64), styles, [flags(WHITE, BLACK), flags(BLACK, WHITE)], [])
-    sources = Sources(picture(48, 64), tuple(styles), parts=parts)
+    sources = Scene(picture(48, 64), tuple(styles), parts=parts)
     recipe = Recipe(size=64, coarsest=64, iterations=(30,), content_weight=0, style_layers="relu1_1,relu2_1")
     step = list(engine.steps(sources, recipe, tiny_encoder()))[-1]
     balance = (step.picture[:, 0] - step.picture[:, 2])[0]
@@ -116,7 +115,7 @@ def test_each_region_has_its_own_style():
 def test_regions_are_exact_in_tiles(loss):
     parts = regions.parts((112, 176), [style(1), style(2)], [flags(WHITE, BLACK, height=112, width=176),
                           flags(BLACK, WHITE, height=112, width=176)], [], feather=0.05)  # fmt: skip
-    sources = Sources(picture(112, 176).double(), (style(1), style(2)), parts=parts)
+    sources = Scene(picture(112, 176).double(), (style(1), style(2)), parts=parts)
     recipe = Recipe(size=176, style_loss=loss, mask_spread="inside", margin=0)
     found = []
     for tile in (None, 48):
@@ -134,19 +133,19 @@ def test_inside_counts_only_features_that_see_nothing_else():
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., :40] = 1.0
     shape = geometry("relu2_1")
-    inside = to_grid(mask, (32, 32), shape.radius)
+    inside = mask_on_grid(mask, (32, 32), shape.radius)
     reach = [x * shape.stride + shape.stride - 1 + shape.radius < 40 for x in range(32)]
     assert inside[0, 0, 5].bool().tolist() == reach
     tiny = torch.zeros(1, 1, 64, 64)
     tiny[..., 20:24, 20:24] = 1.0
-    torch.testing.assert_close(to_grid(tiny, (32, 32), 10), to_grid(tiny, (32, 32)))
+    torch.testing.assert_close(mask_on_grid(tiny, (32, 32), 10), mask_on_grid(tiny, (32, 32)))
 
 
 # ----------------------------------------------------------------------------------------- parts of the style
 
 
 def test_a_crop_is_that_part_and_one_outside_is_refused():
-    sources = Sources(picture(48, 64), (style(1), style(2)))
+    sources = Scene(picture(48, 64), (style(1), style(2)))
     found = ready(sources, Recipe(style_crop="4,6,20,30")).styles
     torch.testing.assert_close(found[1].pixels, sources.styles[1].pixels[..., 6:36, 4:24])
     each = ready(sources, Recipe(style_crop=(0, 0, 8, 8, 1, 2, 16, 16))).styles
@@ -158,7 +157,7 @@ def test_a_crop_is_that_part_and_one_outside_is_refused():
 
 
 def test_quarter_turns_are_exact_and_others_leave_corners_out():
-    sources = Sources(None, (style(1),))
+    sources = Scene(None, (style(1),))
     (quarter,) = ready(sources, Recipe(style_rotation=90)).styles
     assert torch.equal(quarter.pixels, sources.styles[0].pixels.rot90(1, (-2, -1)))
     (turned,) = ready(sources, Recipe(style_rotation=30)).styles
@@ -166,7 +165,7 @@ def test_quarter_turns_are_exact_and_others_leave_corners_out():
     assert float(turned.mask[0, 0, 0, 0]) == 0.0
     assert float(turned.mask.sum()) == pytest.approx(48 * 48, rel=0.03)
     # Turned on by 60 more, the middle is what a quarter turn has there.
-    (on,) = ready(Sources(None, (turned,)), Recipe(style_rotation=60)).styles
+    (on,) = ready(Scene(None, (turned,)), Recipe(style_rotation=60)).styles
     middle = slice((on.pixels.shape[-1] - 16) // 2, (on.pixels.shape[-1] + 16) // 2)
     assert height > 60
     difference = on.pixels[..., middle, middle] - quarter.pixels[..., 16:32, 16:32]
@@ -176,8 +175,8 @@ def test_quarter_turns_are_exact_and_others_leave_corners_out():
 def test_a_coarse_style_then_a_fine_one():
     recipe = Recipe(size=256, coarsest=64, style_order="coarse-to-fine")
     part = engine.Part("", torch.ones(1, 1, 1, 1), (style(1), style(2)))
-    plan = engine.sizes(recipe, 192, 256)
+    plan = schedule.scale_sizes(recipe, 192, 256)
     shares = [engine._scale_shares(part, recipe, size, (192, 256)) for size in plan]
     assert shares == [(1.0, 0.0), (0.5, 0.5), (0.0, 1.0)]
     with pytest.raises(RecipeError, match="two or more"):
-        list(engine.steps(Sources(picture(64, 64), (style(1),)), recipe, tiny_encoder()))
+        list(engine.steps(Scene(picture(64, 64), (style(1),)), recipe, tiny_encoder()))

@@ -18,14 +18,15 @@ from torch import Tensor
 from fakes import Faulty, checks, picture, tiny_encoder
 from impasto import pictures
 from impasto.errors import RecipeError
-from impasto.losses.objective import Objective, StyleSource
+from impasto.losses.objective import Objective
 from impasto.networks.encoder import Encoder
-from impasto.painting import engine
-from impasto.painting.engine import Sources, Step
+from impasto.painting import engine, schedule
+from impasto.painting.engine import Step
 from impasto.painting.optimisers import LBFGS, OPTIMISERS, Adam, Guarded, Pairs
 from impasto.pictures.alpha import fill
 from impasto.pictures.geometry import fit, resample, resample_signed, schedule
 from impasto.recipe import Recipe
+from impasto.scene import Scene, Style
 
 #: Small and shallow enough for three scales of a 64-pixel picture.
 SMALL = {
@@ -38,13 +39,13 @@ def recipe(**changes: object) -> Recipe:
     return Recipe(**(SMALL | changes))  # type: ignore[arg-type]
 
 
-def sources(height: int = 48, width: int = 64, **changes: object) -> Sources:
-    return Sources(
-        **({"content": picture(height, width), "styles": (StyleSource(checks(48, 48)),)} | changes)
+def sources(height: int = 48, width: int = 64, **changes: object) -> Scene:
+    return Scene(
+        **({"content": picture(height, width), "styles": (Style(checks(48, 48)),)} | changes)
     )  # type: ignore[arg-type]
 
 
-def paint(chosen: Recipe, given_: Sources | None = None, encoder: Encoder | None = None) -> list[Step]:
+def paint(chosen: Recipe, given_: Scene | None = None, encoder: Encoder | None = None) -> list[Step]:
     return list(engine.steps(given_ or sources(), chosen, encoder or tiny_encoder()))
 
 
@@ -228,13 +229,13 @@ def test_a_scale_ends_when_there_is_nothing_left_to_do():
 
 
 def test_iterations_are_counted_for_the_scale_they_belong_to():
-    assert [engine.budget(recipe(iterations=(7, 3)), scale) for scale in range(4)] == [7, 3, 3, 3]
+    assert [schedule.max_evaluations(recipe(iterations=(7, 3)), scale) for scale in range(4)] == [7, 3, 3, 3]
 
 
 # ---------------------------------------------------------------------------------------------------- starts
 
 
-def start(chosen: Recipe, given_: Sources | None = None) -> Tensor:
+def start(chosen: Recipe, given_: Scene | None = None) -> Tensor:
     """The picture of the first step, which is the start: nothing better has been seen."""
     return next(engine.steps(given_ or sources(), chosen.replace(coarsest=64), tiny_encoder())).picture
 
@@ -268,7 +269,7 @@ def soft(seed: int, *, hue: tuple[float, float, float]) -> Tensor:
 
 def test_a_start_in_the_styles_colours_has_their_mean_and_covariance():
     style = soft(3, hue=(0.6, 0.4, 0.5))
-    mean, covariance = colours(start(recipe(init="style-colours"), sources(styles=(StyleSource(style),))))
+    mean, covariance = colours(start(recipe(init="style-colours"), sources(styles=(Style(style),))))
     expected = colours(style)
     assert mean == pytest.approx(expected[0], abs=0.01)
     assert np.abs(covariance - expected[1]).max() < 0.15 * np.abs(expected[1]).max()
@@ -277,14 +278,14 @@ def test_a_start_in_the_styles_colours_has_their_mean_and_covariance():
 
 def test_these_colours_follow_the_blend_and_leave_transparent_ones_out():
     red, blue = soft(3, hue=(0.7, 0.4, 0.3)), soft(4, hue=(0.3, 0.4, 0.7))
-    both = sources(styles=(StyleSource(red), StyleSource(blue)))
+    both = sources(styles=(Style(red), Style(blue)))
     expected = 0.75 * colours(red)[0] + 0.25 * colours(blue)[0]
     found = colours(start(recipe(init="style-colours", style_blend=(3, 1)), both))[0]
     assert found == pytest.approx(expected, abs=0.02)
     mask = torch.zeros(1, 1, 48, 48)
     mask[..., :24] = 1.0
     half = torch.where(mask > 0, red, torch.ones_like(red))
-    found = colours(start(recipe(init="style-colours"), sources(styles=(StyleSource(half, mask),))))[0]
+    found = colours(start(recipe(init="style-colours"), sources(styles=(Style(half, mask),))))[0]
     assert found == pytest.approx(colours(red[..., :24])[0], abs=0.02)
 
 
@@ -378,7 +379,7 @@ def test_style_layers_of_no_weight_ask_for_no_size():
         ({"style_layers": ("relu5_4",), "size": 512}, {}, "relu5_4"),
         (
             {"style_layers": ("relu5_1",)},
-            {"styles": (StyleSource(checks(15, 60)),)},
+            {"styles": (Style(checks(15, 60)),)},
             "style picture is 60×15",
         ),
         ({"size": 3}, {}, "3×2 pixels"),
@@ -409,7 +410,7 @@ def test_the_style_is_never_enlarged_and_keeps_its_shape(size, scale):
     chosen = recipe(
         content_weight=0.0, style_scale=scale, style_layers=("relu1_1", "relu5_1"), iterations=1, size=128
     )
-    paint(chosen, sources(64, 128, styles=(StyleSource(checks(*size)),)), encoder)
+    paint(chosen, sources(64, 128, styles=(Style(checks(*size)),)), encoder)
     assert encoder.shown
     for (height, width), long_side in zip(encoder.shown, (32, 64, 128), strict=False):
         assert height <= size[0]
@@ -426,8 +427,8 @@ def test_styles_blend_linearly():
     encoder, a, b = tiny_encoder(), checks(48, 48), picture(48, 48, 5)
 
     def targets(*styles: Tensor, blend: tuple[float, ...] = ()) -> dict[str, Tensor]:
-        given_ = sources(styles=tuple(StyleSource(s) for s in styles))
-        return engine.style_grams(given_, recipe(style_blend=blend), encoder)[(48, 64)]  # type: ignore[return-value]
+        given_ = sources(styles=tuple(Style(s) for s in styles))
+        return engine.style_statistics(given_, recipe(style_blend=blend), encoder)[(48, 64)]  # type: ignore[return-value]
 
     one, two, both = targets(a), targets(b), targets(a, b, blend=(3, 1))
     assert set(both) == {"relu1_1", "relu2_1", "relu3_1"}
@@ -461,9 +462,9 @@ def test_colours_under_full_transparency_have_no_influence(init, padding):
     noise = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     results = []
     for content_colour, style_colour in ((0.0, 1.0), (1.0, 0.0), (noise, 0.5)):
-        given_ = Sources(
+        given_ = Scene(
             content=hidden(picture(48, 64), mask, content_colour),
-            styles=(StyleSource(hidden(checks(40, 40), style_mask, style_colour), style_mask),),
+            styles=(Style(hidden(checks(40, 40), style_mask, style_colour), style_mask),),
             content_mask=mask,
         )
         results.append(paint(recipe(init=init, padding=padding), given_, tiny_encoder(padding=padding)))
@@ -496,10 +497,10 @@ def test_a_half_transparent_style_weighs_its_opaque_half():
     a = checks(48, 48)
     joined = torch.cat([a[..., :24], picture(48, 24, 5)], dim=3)
     shallow = {"style_layers": ("relu1_1",), "coarsest": 64, "style_scale": 8.0}
-    found = engine.style_grams(
-        sources(styles=(StyleSource(joined, mask),)), recipe(**shallow), tiny_encoder()
+    found = engine.style_statistics(
+        sources(styles=(Style(joined, mask),)), recipe(**shallow), tiny_encoder()
     )
-    plain = engine.style_grams(sources(styles=(StyleSource(a),)), recipe(**shallow), tiny_encoder())
+    plain = engine.style_statistics(sources(styles=(Style(a),)), recipe(**shallow), tiny_encoder())
     torch.testing.assert_close(found[(48, 64)]["relu1_1"], plain[(48, 64)]["relu1_1"], rtol=0.1, atol=0.02)
 
 

@@ -14,12 +14,13 @@ from torch import Tensor
 from fakes import Faulty, checks, picture, tiny_encoder
 from impasto.errors import ImpastoError, RecipeError
 from impasto.losses.functions import NORMALISATIONS
-from impasto.losses.objective import Objective, StyleSource
+from impasto.losses.objective import Objective
 from impasto.networks.encoder import PADDINGS, Encoder
 from impasto.painting import engine
-from impasto.painting.engine import Sources, Step
+from impasto.painting.engine import Step
 from impasto.painting.optimisers import OPTIMISERS
 from impasto.recipe import Recipe
+from impasto.scene import Scene, Style
 
 # ---------------------------------------------------------------------------------------------- any recipe
 
@@ -97,12 +98,12 @@ def masks(like: Tensor) -> st.SearchStrategy[Tensor | None]:
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[Sources, Recipe]:
+def cases(draw: st.DrawFn) -> tuple[Scene, Recipe]:
     content, count = draw(pictures()), draw(st.integers(1, 2))
     styles = [draw(pictures()) for _ in range(count)]
-    given_ = Sources(
+    given_ = Scene(
         content=content,
-        styles=tuple(StyleSource(one, draw(masks(one))) for one in styles),
+        styles=tuple(Style(one, draw(masks(one))) for one in styles),
         content_mask=draw(masks(content)),
         start=draw(pictures()),
     )
@@ -135,7 +136,7 @@ refused: list[str] = []
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )  # fmt: skip
 @given(cases())
-def _any_recipe_paints_or_says_why(case: tuple[Sources, Recipe]) -> None:
+def _any_recipe_paints_or_says_why(case: tuple[Scene, Recipe]) -> None:
     given_, recipe = case
     try:
         steps = list(engine.steps(given_, recipe, tiny_encoder(padding=recipe.padding)))
@@ -156,7 +157,7 @@ def test_any_recipe_paints_a_finite_picture_or_says_why_not():
 @given(recipes(1), st.booleans(), st.integers(1, 300))
 def test_a_strip_one_pixel_wide_is_refused(recipe, upright, length):
     content = picture(length, 1) if upright else picture(1, length)
-    given_ = Sources(content=content, styles=(StyleSource(checks()),), start=checks())
+    given_ = Scene(content=content, styles=(Style(checks()),), start=checks())
     deep = {"style_weight": 1.0, "style_layers": ("relu2_1", "relu5_1"), "style_layer_weights": ()}
     for size in ("original", max(1, length // 2), length):
         chosen = recipe.replace(**deep, size=size)
@@ -169,7 +170,7 @@ def test_a_strip_that_the_first_layers_can_see_is_painted():
     shallow = Recipe(
         size="original", content_layers=("relu1_1",), style_layers=("relu1_1",), iterations=3, tv_weight=1.0
     )
-    given_ = Sources(content=picture(1, 60), styles=(StyleSource(checks()),))
+    given_ = Scene(content=picture(1, 60), styles=(Style(checks()),))
     check_steps(list(engine.steps(given_, shallow, tiny_encoder())))
 
 
@@ -183,7 +184,7 @@ def run(encoder: Encoder, **changes: object) -> list[Step]:
         "size": 32, "coarsest": 32, "iterations": (30,), "style_layers": ("relu1_1", "relu2_1"),
         "content_layers": ("relu2_1",), "margin": 0,
     } | changes  # fmt: skip
-    given_ = Sources(content=picture(24, 32), styles=(StyleSource(checks()),))
+    given_ = Scene(content=picture(24, 32), styles=(Style(checks()),))
     steps = list(engine.steps(given_, Recipe(**settings_), encoder))  # type: ignore[arg-type]
     check_steps(steps)
     return steps
@@ -192,7 +193,7 @@ def run(encoder: Encoder, **changes: object) -> list[Step]:
 def healthy_loss(step: Step) -> float:
     """What a sound encoder says of a step's picture."""
     recipe = Recipe(size=32, style_layers=("relu1_1", "relu2_1"), content_layers=("relu2_1",))
-    objective = Objective(tiny_encoder(), recipe, picture(24, 32), [StyleSource(checks())])
+    objective = Objective(tiny_encoder(), recipe, picture(24, 32), [Style(checks())])
     return float(objective(step.picture)[0])
 
 

@@ -11,11 +11,11 @@ import torch
 from fakes import checks, picture, tiny_encoder
 from impasto import pictures
 from impasto.errors import PictureError, RecipeError
-from impasto.losses.objective import BALANCE, Objective, StyleSource
+from impasto.losses.objective import BALANCE, Objective
 from impasto.painting import engine
-from impasto.painting.engine import Sources
 from impasto.pictures import blend, colour
 from impasto.recipe import Recipe
+from impasto.scene import Scene, Style
 
 
 def judged(strength: float, **settings: object) -> Objective:
@@ -24,7 +24,7 @@ def judged(strength: float, **settings: object) -> Objective:
         tiny_encoder(dtype=torch.float64),
         Recipe(strength=strength, **(one_layer | settings)),
         picture(48, 64, 1).double(),
-        [StyleSource(checks(48, 48).double())],
+        [Style(checks(48, 48).double())],
     )
 
 
@@ -59,14 +59,14 @@ def test_units_do_not_matter(normalisation):
 def test_tiles_agree_about_the_calibration():
     whole = judged(0.5)
     tiled = Objective(
-        whole.encoder, whole.recipe, whole.content, [StyleSource(checks(48, 48).double())], tile=32
+        whole.encoder, whole.recipe, whole.content, [Style(checks(48, 48).double())], tile=32
     )
     assert tiled.content_weight == pytest.approx(whole.content_weight, rel=1e-10)
     assert tiled.style_weight == pytest.approx(whole.style_weight, rel=1e-10)
 
 
 def test_the_ends_are_content_and_style_and_between_them_it_rises():
-    sources = Sources(picture(48, 64), (StyleSource(checks(48, 48)),))
+    sources = Scene(picture(48, 64), (Style(checks(48, 48)),))
 
     def moved(strength: float) -> float:
         recipe = Recipe(size=64, coarsest=64, iterations=(20,), strength=strength)

@@ -7,23 +7,22 @@ import torch
 
 from fakes import tiny_encoder
 from impasto.errors import RecipeError
-from impasto.losses.objective import StyleSource
-from impasto.painting import engine
-from impasto.painting.engine import Sources
+from impasto.painting import engine, schedule
 from impasto.pictures.geometry import resample, resample_wrapped
 from impasto.recipe import Recipe
+from impasto.scene import Scene, Style
 
 
 def texture(**settings: object) -> Recipe:
     return Recipe(**{"content_weight": 0.0, "init": "noise", "coarsest": 16, "iterations": (3,)} | settings)
 
 
-def style() -> tuple[StyleSource, ...]:
-    return (StyleSource(torch.rand(1, 3, 40, 48, generator=torch.Generator().manual_seed(1))),)
+def style() -> tuple[Style, ...]:
+    return (Style(torch.rand(1, 3, 40, 48, generator=torch.Generator().manual_seed(1))),)
 
 
 def test_a_texture_has_the_canvas_and_no_content_term() -> None:
-    sources = Sources(None, style(), canvas=(32, 64))
+    sources = Scene(None, style(), aspect=(32, 64))
     last = list(engine.steps(sources, texture(size=64), tiny_encoder()))[-1]
     assert last.picture.shape == (1, 3, 32, 64)
     assert all(name.startswith("style/") for name in last.terms)
@@ -34,14 +33,14 @@ def test_no_content_picture_is_an_error_where_one_is_needed(settings: dict[str, 
     with pytest.raises(RecipeError, match="no content picture"):
         next(
             engine.steps(
-                Sources(None, style(), canvas=(32, 32)), texture(size=32, **settings), tiny_encoder()
+                Scene(None, style(), aspect=(32, 32)), texture(size=32, **settings), tiny_encoder()
             )
         )
 
 
 def test_shallow_layers_allow_small_pictures() -> None:
     recipe = texture(size=8, style_layers=("relu1_1", "relu2_1"))
-    assert engine.sizes(recipe, 8, 8) == [(8, 8)]
+    assert schedule.scale_sizes(recipe, 8, 8) == [(8, 8)]
 
 
 def test_circular_features_move_with_the_picture() -> None:
@@ -60,7 +59,7 @@ def test_the_objective_of_a_tile_does_not_see_where_it_is_cut() -> None:
     encoder.padding = "circular"
     recipe = texture(size=32, padding="circular", tv_weight=0.1)
     judge = engine._objective(
-        Sources(None, style(), canvas=(32, 32)), recipe, encoder, (32, 32), torch.device("cpu")
+        Scene(None, style(), aspect=(32, 32)), recipe, encoder, (32, 32), torch.device("cpu")
     )
     picture = torch.rand(1, 3, 32, 32)
     assert float(judge(picture)[0]) == pytest.approx(
@@ -70,10 +69,10 @@ def test_the_objective_of_a_tile_does_not_see_where_it_is_cut() -> None:
 
 def test_a_tile_has_sides_that_every_pooling_divides() -> None:
     with pytest.raises(RecipeError, match="multiples of 16; take 48×32"):
-        engine.sizes(texture(size=44, padding="circular"), 28, 44)
+        schedule.scale_sizes(texture(size=44, padding="circular"), 28, 44)
     assert all(
         side % 16 == 0
-        for size in engine.sizes(texture(size=208, padding="circular"), 112, 208)
+        for size in schedule.scale_sizes(texture(size=208, padding="circular"), 112, 208)
         for side in size
     )
 

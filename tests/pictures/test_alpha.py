@@ -9,14 +9,14 @@ import torch
 import oracles
 from fakes import picture
 from impasto.errors import PictureError
-from impasto.pictures.alpha import fill, require_coverage, to_grid
+from impasto.pictures.alpha import fill, mask_on_grid, require_coverage
 
 
 @pytest.mark.parametrize("size", [(3, 4), (6, 7), (1, 1), (13, 15)])
 def test_masks_reach_a_grid_by_area(size):
     mask = torch.rand(1, 1, 13, 15, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     np.testing.assert_allclose(
-        to_grid(mask, size)[0, 0].numpy(), oracles.to_grid(mask[0, 0].numpy(), *size), rtol=1e-12
+        mask_on_grid(mask, size)[0, 0].numpy(), oracles.mask_on_grid(mask[0, 0].numpy(), *size), rtol=1e-12
     )
 
 

@@ -10,12 +10,10 @@ from torch import Tensor
 
 from fakes import checks, picture, tiny_encoder
 from impasto.errors import RecipeError
-from impasto.losses.objective import Past, StyleSource
 from impasto.painting import engine
-from impasto.painting.engine import Sources
 from impasto.pictures import colour
 from impasto.recipe import Recipe
-from impasto.scene.sources import ready
+from impasto.scene import Past, Scene, Style
 
 #: sRGB → OKLab of primaries, from CSS Color 4 (§ 9.2 and its samples).
 KNOWN = {
@@ -102,7 +100,7 @@ def test_flat_pictures_do_no_harm(flat):
 
 
 def _last(**settings: object) -> Tensor:
-    sources = Sources(picture(40, 48), (StyleSource(checks(48, 48)),))
+    sources = Scene(picture(40, 48), (Style(checks(48, 48)),))
     recipe = Recipe(size=48, iterations=(8,), coarsest=48, **settings)
     return list(engine.steps(sources, recipe, tiny_encoder()))[-1].picture
 
@@ -121,7 +119,7 @@ def test_match_is_another_style_and_only_has_its_palette():
     # No strokes: each colour of the content became one colour.
     flat = torch.full((1, 3, 40, 48), 0.3)
     flat[..., 24:] = 0.7
-    sources = Sources(flat, (StyleSource(checks(48, 48)),))
+    sources = Scene(flat, (Style(checks(48, 48)),))
     (step,) = engine.steps(sources, Recipe(size=48, colours="only"), tiny_encoder())
     assert step.last
     assert len(step.picture[0].flatten(1).T.unique(dim=0)) == 2
@@ -130,12 +128,12 @@ def test_match_is_another_style_and_only_has_its_palette():
 def test_colours_need_both_pictures():
     with pytest.raises(RecipeError, match="'match' without a content picture"):
         list(engine.steps(
-            Sources(None, (StyleSource(checks(48, 48)),), canvas=(48, 48)),
+            Scene(None, (Style(checks(48, 48)),), aspect=(48, 48)),
             Recipe(size=48, colours="match", content_weight=0, init="noise"), tiny_encoder(),
         ))  # fmt: skip
     with pytest.raises(RecipeError, match="looked at once for many"):
-        engine.style_grams(
-            Sources(picture(48, 48), (StyleSource(checks(48, 48)),)),
+        engine.style_statistics(
+            Scene(picture(48, 48), (Style(checks(48, 48)),)),
             Recipe(colours="content"),
             tiny_encoder(),
         )
@@ -145,18 +143,18 @@ def test_colours_need_both_pictures():
 def test_a_style_with_a_palette_of_its_own_is_brought_to_that_one(kind):
     content, other = picture(40, 48), 0.2 + 0.3 * picture(40, 48, 9)
     palette = colour.colour_moments(colour.to_oklab(other))
-    given = Sources(content, (StyleSource(checks(48, 48), palette=palette),))
+    given = Scene(content, (Style(checks(48, 48), palette=palette),))
     recipe = Recipe(size=48, colours=kind, style_crop=(0, 0, 40, 40), style_rotation=30)
     (style,) = ready(given, recipe).styles
     lightness = colour.to_oklab(style.pixels)[:, 0]
     assert float(lightness.mean()) == pytest.approx(float(palette[0][0]), abs=0.02)
     assert style.palette is palette
-    assert engine.style_grams(given, recipe.replace(coarsest=48), tiny_encoder())
+    assert engine.style_statistics(given, recipe.replace(coarsest=48), tiny_encoder())
 
 
 def test_with_the_contents_colours_the_start_and_the_past_are_grey_too():
     past = Past(picture(40, 48, 3), torch.ones(1, 1, 40, 48), 1.0)
-    given = Sources(picture(40, 48), (StyleSource(checks(48, 48)),), start=picture(40, 48, 2), past=(past,))
+    given = Scene(picture(40, 48), (Style(checks(48, 48)),), start=picture(40, 48, 2), past=(past,))
     made = ready(given, Recipe(colours="content"))
     for grey in (made.content, made.start, made.past[0].pixels, made.styles[0].pixels):
         assert float(colour.to_oklab(grey)[:, 1:].abs().max()) < 1e-3

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from impasto.painting import engine
+from impasto.painting import schedule
 from impasto.recipe import Recipe
 from impasto.studio.worker.saved_state import SavedState, remaining_recipe
 
@@ -21,16 +21,16 @@ RECIPE = Recipe(size=512, coarsest=128, iterations=(50, 40, 30))
 def test_the_rest_has_the_sizes_and_iterations_that_were_left(
     scale: int, iteration: int, iterations: tuple[int, ...]
 ) -> None:
-    sizes = engine.sizes(RECIPE, 400, 512)
+    sizes = schedule.scale_sizes(RECIPE, 400, 512)
     assert len(sizes) == 3
     state = SavedState(scale, iteration, 0, torch.rand(1, 3, 8, 8))
     first_scale, remaining = remaining_recipe(RECIPE, sizes, state)
     assert (first_scale, remaining.iterations, remaining.init) == (scale, iterations, "picture")
-    assert engine.sizes(remaining, 400, 512) == sizes[scale:]
+    assert schedule.scale_sizes(remaining, 400, 512) == sizes[scale:]
 
 
 def test_without_a_state_everything_is_left() -> None:
-    assert remaining_recipe(RECIPE, engine.sizes(RECIPE, 400, 512), None) == (0, RECIPE)
+    assert remaining_recipe(RECIPE, schedule.scale_sizes(RECIPE, 400, 512), None) == (0, RECIPE)
 
 
 def test_a_state_is_read_as_it_was_saved(tmp_path: Path) -> None:

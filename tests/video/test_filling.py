@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from clips import texture
-from impasto.losses.objective import Past
+from impasto.scene import Past
 from impasto.video.filling import fill_unknown, match_known_colours, soften_strong_detail
 from impasto.video.store import from_pixels
 from tiny_video import tiny_context

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from clips import moving_square, texture
-from impasto.painting.engine import Limits
 from impasto.video import clip_context
 from impasto.video.frame_painting import apply_mask, paint_following_frame, paint_frame, quantise
 from impasto.video.store import from_pixels

@@ -50,9 +50,9 @@ def demo(
     recipe = Recipe(size=size)
     with working("loading", quiet):
         from impasto import api, pictures, samples
-        from impasto.painting import engine
+        from impasto.painting import schedule
     content = samples.photograph(photograph)
-    engine.sizes(recipe, content.shape[-2], content.shape[-1])  # refused before anything is written
+    schedule.scale_sizes(recipe, content.shape[-2], content.shape[-1])  # refused before anything is written
     _make_folder(output)
     pictures.save(output / f"{photograph}.png", content)
     for name in DEMO_STYLES:

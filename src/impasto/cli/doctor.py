@@ -46,8 +46,7 @@ def doctor() -> int:
 def memory_here() -> Iterator[tuple[str, str]]:
     import psutil
 
-    from impasto.machine import choose_device
-    from impasto.painting.planning import available_memory
+    from impasto.machine import available_memory, choose_device
 
     device = choose_device()
     total = readable_size(psutil.virtual_memory().total)

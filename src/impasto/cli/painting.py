@@ -13,7 +13,7 @@ from impasto.cli.progress import ProgressBar
 from impasto.files import readable_size
 
 if TYPE_CHECKING:
-    from impasto.api import Job, Result
+    from impasto.api import PreparedRun, Result
     from impasto.painting.engine import Step
 
 __all__ = ["announce", "note", "paint", "say", "summary"]
@@ -31,22 +31,26 @@ def note(quiet: bool, line: str) -> None:
         print(f"impasto: {line}", file=sys.stderr, flush=True)
 
 
-def announce(run: Job, budget: float | None, quiet: bool) -> None:
+def announce(run: PreparedRun, budget: float | None, quiet: bool) -> None:
     """Say before the start what it will take, if that is more than a moment."""
     from impasto.painting.planning import expected_seconds
 
     if quiet:
         return
-    (height, width), tile = run.size, run.forecast.limits.tile
-    seconds = budget or expected_seconds(run.recipe, run.encoder, run.sources, tile)
+    (height, width), tile = run.size, run.memory.limits.tile
+    seconds = budget or expected_seconds(run.recipe, run.encoder, run.scene, tile=tile, terms=run.terms)
     tiles = "" if tile is None else f" in tiles of {tile} pixels"
-    memory = readable_size(int(run.forecast.bytes))
+    memory = readable_size(int(run.memory.bytes))
     about = f"painting {width}×{height}{tiles}: about {duration(seconds)}, at most {memory} of memory"
     say(tile is None and seconds < 2, about)
 
 
 def paint(
-    run: Job, *, quiet: bool, on_step: Callable[[Step], None] | None = None, budget: float | None = None
+    run: PreparedRun,
+    *,
+    quiet: bool,
+    on_step: Callable[[Step], None] | None = None,
+    budget: float | None = None,
 ) -> Result:
     """Paint behind a progress bar: size and scale, losses, time left. Ctrl-C keeps the best picture."""
     from impasto import api
@@ -73,16 +77,16 @@ def _share_of_time(budget: float) -> Callable[[Step], float]:
     return lambda step: (time.perf_counter() - begin) / budget
 
 
-def _share_of_work(run: Job) -> Callable[[Step], float]:
+def _share_of_work(run: PreparedRun) -> Callable[[Step], float]:
     """How much of the work is done after a step.
 
     Coarse scales are cheap: iterations are counted in pixels, so that the bar moves evenly.
     """
-    from impasto.painting import engine
+    from impasto.painting import schedule
 
-    sizes = engine.sizes(run.recipe, *run.sources.shape)
+    sizes = schedule.scale_sizes(run.recipe, *run.scene.size)
     pixels = [height * width for height, width in sizes]
-    work = [engine.budget(run.recipe, scale) * each for scale, each in enumerate(pixels)]
+    work = [schedule.max_evaluations(run.recipe, scale) * each for scale, each in enumerate(pixels)]
     total = max(1, sum(work))
 
     def share(step: Step) -> float:

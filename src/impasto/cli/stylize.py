@@ -24,11 +24,11 @@ from impasto.cli.flags import (
 from impasto.cli.messages import as_typed
 from impasto.cli.painting import announce, note, paint, say, summary
 from impasto.cli.progress import working
-from impasto.cli.units import parse_bytes, parse_seconds
 from impasto.errors import RecipeError
+from impasto.quantities import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
-    from impasto.api import Job
+    from impasto.api import PreparedRun
     from impasto.painting.engine import Step
 
 __all__ = ["stylize"]
@@ -176,7 +176,9 @@ def _note_unused(
         note(quiet, "--overwrite is ignored without --save-run: OUTPUT is always replaced")
 
 
-def _preview(run: Job, output: Path, every: int, options: dict[str, Any]) -> Callable[[Step], None] | None:
+def _preview(
+    run: PreparedRun, output: Path, every: int, options: dict[str, Any]
+) -> Callable[[Step], None] | None:
     """What writes the best picture so far, every so many iterations; None for never."""
     if not every:
         return None

@@ -6,7 +6,7 @@ without them (`normalisation` below):
 - ``relative`` (Impasto's own): the squared distance over the squared norm of the target. Without units:
   the same weight means the same for every encoder, layer and picture size.
 - ``gatys``: as printed in Gatys et al. 2015 (with Gram matrices averaged over positions, see
-  ``descriptors.gram``).
+  ``statistics.gram``).
 - ``neural-style``: as in Johnson's neural-style, means over all elements, Gram matrices over C·M.
 """
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import RecipeError
-from impasto.pictures.alpha import to_grid
+from impasto.pictures.alpha import mask_on_grid
 
 __all__ = [
     "NORMALISATIONS",
@@ -61,7 +61,7 @@ def content_sums(features: Tensor, target: Tensor, weights: Tensor | None = None
     """What :func:`content_loss` needs of a part of a picture, additive: (3,), Σ(F−P)², ΣP², elements."""
     error, energy = (features - target).square(), target.square()
     if weights is not None:
-        t = to_grid(weights, (target.shape[-2], target.shape[-1]))
+        t = mask_on_grid(weights, (target.shape[-2], target.shape[-1]))
         error, energy = error * t, energy * t
     return torch.stack([error.sum(), energy.sum(), error.new_tensor(float(target.numel()))])
 
@@ -103,7 +103,7 @@ def wasserstein_loss(own: Tensor, target: Tensor) -> Tensor:
 
     Args:
         own, target: (C, C + 1), second raw moment and, as the last column, mean
-            (``descriptors.moment_sum`` over the number of positions).
+            (``statistics.moment_sum`` over the number of positions).
     """
     (mean, cov), (mean_t, cov_t) = (_mean_and_covariance(one) for one in (own, target))
     energy = target[:, :-1].diagonal().sum() + FLOOR * len(target)

@@ -1,4 +1,4 @@
-"""Features → what is remembered of a style. Pure functions; shapes stated; what averages, said."""
+"""Features to what is remembered of them: pure functions, with shapes, and with what averages linearly."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["gram", "gram_sum", "moment_sum", "moments", "positions", "rows"]
+from impasto.networks.encoder import Features
+
+__all__ = [
+    "gather_positions",
+    "gram",
+    "gram_sum",
+    "layer_gram_sum",
+    "moment_sum",
+    "moments",
+    "sample_positions",
+]
 
 
 def gram(features: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -35,8 +45,21 @@ def gram_sum(features: Tensor, weights: Tensor | None = None) -> Tensor:
     """
     f = features.permute(0, 2, 3, 1).flatten(0, 2)  # (M, C), a view where the channels lie last
     t = None if weights is None else weights[0, 0].flatten()[:, None]
-    found: Tensor = _GramSum.apply(f, t)  # type: ignore[no-untyped-call]
-    return found
+    total: Tensor = _GramSum.apply(f, t)  # type: ignore[no-untyped-call]
+    return total
+
+
+def layer_gram_sum(features: Features, layer: str, weights: Tensor | None = None) -> Tensor:
+    """:func:`gram_sum` of a layer behind its head R, (C, C), as R G Rᵀ: a product of small matrices.
+
+    Where the features behind the head are there already, because another term reads them, they are used, so
+    that one gradient runs through the head instead of two.
+    """
+    head = features.head(layer)
+    if head is None or features.is_projected(layer):
+        return gram_sum(features[layer] if features.is_projected(layer) else features.raw[layer], weights)
+    total = gram_sum(features.raw[layer], weights)
+    return head.to(total) @ total @ head.to(total).T
 
 
 class _GramSum(torch.autograd.Function):
@@ -79,7 +102,7 @@ def moment_sum(features: Tensor, weights: Tensor | None = None) -> Tensor:
     return torch.cat([gram_sum(features, weights), first[:, None]], 1)
 
 
-def positions(count: int, height: int, width: int, weights: Tensor | None = None) -> Tensor:
+def sample_positions(count: int, height: int, width: int, weights: Tensor | None = None) -> Tensor:
     """A fixed sample of a grid's positions as flat indices (n,), in random order, each at most once.
 
     Any first part of it is a fair sample too. The same arguments give the same positions.
@@ -97,20 +120,21 @@ def positions(count: int, height: int, width: int, weights: Tensor | None = None
     return keys.topk(min(count, int((flat > 0).sum()))).indices
 
 
-def rows(features: Tensor, at: Tensor, grid: tuple[slice, slice], width: int) -> Tensor:
+def gather_positions(
+    features: Tensor, indices: Tensor, window: tuple[slice, slice], grid_width: int
+) -> Tensor:
     """The features at sampled positions, (n, C); zero where a position lies outside this part.
 
-    So the rows of a picture's parts add up to those of the whole.
+    So the rows gathered from a picture's parts add up to those of the whole.
 
     Args:
-        features: (1, C, h, w), the part of the whole grid that ``grid`` says.
-        at: (n,) flat indices in the whole grid, whose width is ``width``.
+        features: (1, C, h, w), the part of the whole grid that ``window`` says.
+        indices: (n,) flat indices in the whole grid, whose width is ``grid_width``.
+        window: rows and columns of the whole grid.
     """
-    y, x = at // width - grid[0].start, at % width - grid[1].start
-    height, across = features.shape[-2:]
-    inside = ((y >= 0) & (y < height) & (x >= 0) & (x < across)).to(features.device)
-    y, x = (
-        one.to(features.device).clamp_min(0) for one in (y.clamp_max(height - 1), x.clamp_max(across - 1))
-    )
-    found: Tensor = features[0][:, y, x].T * inside[:, None]
-    return found
+    y, x = indices // grid_width - window[0].start, indices % grid_width - window[1].start
+    height, width = features.shape[-2:]
+    inside = ((y >= 0) & (y < height) & (x >= 0) & (x < width)).to(features.device)
+    y, x = y.clamp(0, height - 1).to(features.device), x.clamp(0, width - 1).to(features.device)
+    gathered: Tensor = features[0][:, y, x].T * inside[:, None]
+    return gathered

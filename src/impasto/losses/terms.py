@@ -1,97 +1,109 @@
-"""What an objective is made of: terms, the parts of a picture they look at, and grids of layers."""
+"""Terms: what a picture is judged by. A loss of your own is a subclass of :class:`Term`.
+
+A picture may be too large to be judged at once. So every term says what it *gathers* from a part of the
+picture, as numbers that add up over the parts, and how it *judges* their sum. The objective takes care of the
+rest: of tiles with halos, of gradients through the sums, and of weights.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from impasto.losses.statistics import positions
 from impasto.networks.encoder import Features
-from impasto.pictures.alpha import to_grid
-from impasto.pictures.geometry import Size, Tile
+from impasto.pictures.geometry import Tile
+from impasto.scene import Scene
 
-__all__ = ["SAMPLES", "Grid", "Term", "View"]
+if TYPE_CHECKING:
+    from impasto.losses.tiled import TiledEncoder
 
-#: Positions at which comparisons that need to see all features side by side look at most.
-SAMPLES = 4096
+__all__ = ["Part", "Term"]
 
 
 @dataclass(frozen=True)
-class View:
-    """A part of the picture, or all of it.
+class Part:
+    """A part of a picture, or all of it, as a term sees it.
 
     Attributes:
-        tile: where it lies.
-        image: (1, 3, h, w), with the tile's halo.
-        features: of the tile's own part alone.
+        tile: where it lies in the picture.
+        image: (1, 3, h, w), sRGB, [0, 1]: the tile with its halo.
+        features: layer → (1, C, h / stride, w / stride), of the tile itself, without the halo.
     """
 
     tile: Tile
     image: Tensor
     features: Features
 
-    def own(self, image: Tensor, *, further: int = 0) -> Tensor:
-        """The tile's own part of ``image`` as cut; ``further`` pixels more to the right and below, if any."""
+    def without_halo(self, image: Tensor, *, beyond: int = 0) -> Tensor:
+        """The tile's own pixels of ``image``, which was cut with the halo.
+
+        Args:
+            beyond: pixels to keep to the right and below, where the halo has them.
+        """
         rows, columns = self.tile.inner(1)
-        return image[..., rows.start : rows.stop + further, columns.start : columns.stop + further]
+        return image[..., rows.start : rows.stop + beyond, columns.start : columns.stop + beyond]
 
 
-@dataclass(frozen=True)
-class Term:
-    """One comparison, at one place, times one weight.
+@dataclass(frozen=True, kw_only=True)
+class Term(ABC):
+    """One thing that a picture is judged by, times its weight.
+
+    A term holds settings only. What it needs to know of the scene it works out in :meth:`prepare`, once for
+    each scale, and is handed back as ``memory``.
 
     Attributes:
-        name: ``content/relu3_2``, ``style/relu1_1``, ``style/relu3_1/nearest``, ``tv``, ``temporal``.
-        gather: what the comparison needs to know of a part of the picture; additive over parts.
-        judge: from the sum over all parts to a loss, weight included.
+        name: shown in traces and progress; unique in an objective, unless :meth:`judge` returns several
+            losses by name.
+        weight: what its loss is multiplied by.
+        layers: the encoder's layers that :meth:`gather` reads; none for a term on pixels.
+
+    Example, which asks for a mean colour:
+        >>> @dataclass(frozen=True, kw_only=True)
+        ... class Grey(Term):
+        ...     name: str = "grey"
+        ...     def gather(self, part, memory):
+        ...         return part.without_halo(part.image).sum((0, 2, 3))
+        ...     def judge(self, gathered, memory):
+        ...         return (gathered / gathered.sum() - 1 / 3).square().sum()
     """
 
     name: str
-    gather: Callable[[View], Tensor]
-    judge: Callable[[Tensor], Tensor]
+    weight: float = 1.0
+    layers: tuple[str, ...] = ()
 
+    def applies(self, scene: Scene) -> bool:
+        """Whether the scene has what this term compares with; the objective leaves it out otherwise."""
+        return True
 
-@dataclass(frozen=True)
-class Grid:
-    """A layer's whole grid on a picture, and how much each of its positions counts.
+    def style_statistics(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Tensor]:
+        """What the term remembers of the styles alone, by name.
 
-    Attributes:
-        stride: pixels between two positions.
-        height, width: positions.
-        weights: (1, 1, height, width) ≥ 0; None: all alike.
-    """
+        The frames of a clip share it: see ``Scene.style_statistics``.
+        """
+        return {}
 
-    stride: int
-    height: int
-    width: int
-    weights: Tensor | None = None
-
-    @classmethod
-    def on(cls, size: Size, stride: int, mask: Tensor | None, radius: int = 0) -> Grid:
-        """The grid of a layer on a picture of ``size`` with a mask (1, 1, H, W) in [0, 1].
+    def prepare(self, scene: Scene, encoder: TiledEncoder) -> Any:
+        """What the term remembers of a scene; asked once for each scale, without gradients.
 
         Args:
-            radius: see :func:`impasto.pictures.alpha.to_grid`.
+            scene: at the size, and with the margin, at which the picture is painted (``Scene.at``).
+            encoder: looks at pictures through the network, in tiles where they are large.
         """
-        height, width = size[0] // stride, size[1] // stride
-        weights = None if mask is None else to_grid(mask, (height, width), radius)
-        return cls(stride, height, width, weights)
+        return None
 
-    @cached_property
-    def count(self) -> float:
-        """The sum of the weights; above 0."""
-        return (
-            float(self.height * self.width) if self.weights is None else max(float(self.weights.sum()), 1e-12)
-        )
+    @abstractmethod
+    def gather(self, part: Part, memory: Any) -> Tensor | Mapping[str, Tensor]:
+        """What the term needs to know of a part: a differentiable tensor, or several by name, such that
+        the values of all parts add up to the value of the whole picture."""
 
-    @cached_property
-    def spots(self) -> Tensor:
-        """(n,) flat indices of the positions that stand for all, by weight."""
-        return positions(SAMPLES, self.height, self.width, self.weights)
+    @abstractmethod
+    def judge(self, gathered: Any, memory: Any) -> Tensor | Mapping[str, Tensor]:
+        """The loss: a scalar without the weight, or several by name.
 
-    def part(self, tile: Tile) -> Tensor | None:
-        """The weights of a tile's own positions, (1, 1, h, w); None: all alike."""
-        return None if self.weights is None else self.weights[(..., *tile.grid(self.stride))]
+        Args:
+            gathered: the sum over all parts of what :meth:`gather` returned.
+        """

@@ -1,4 +1,4 @@
-"""Regions: from mask pictures to parts of the content, each with the styles that belong to it.
+"""Regions: from mask pictures to parts of the picture, each with the styles that belong to it.
 
 Two ways to say it. Grey masks: white is the region, one mask for each; the i-th mask takes the i-th style
 (or all take the only one), and of that style what the i-th style mask shows, if there are any. Flat
@@ -16,15 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.errors import PictureError, RecipeError
-from impasto.losses.objective import StyleSource
+from impasto.pictures import Picture
 from impasto.pictures.geometry import Size
-from impasto.scene.sources import Part
+from impasto.recipe import Recipe
+from impasto.scene import Region, Scene, Style
 
-__all__ = ["feathered", "is_grey", "labels", "parts"]
+__all__ = ["feathered", "is_grey", "labels", "regions_from_masks", "regions_of"]
 
 #: A colour on less of a label picture than this is a soft edge between two others, not a label.
-SMALLEST_LABEL = 1e-3
-MOST_LABELS = 16
+MIN_LABEL_AREA = 1e-3
+MAX_LABELS = 16
 
 
 def is_grey(mask: Tensor) -> bool:
@@ -43,19 +44,20 @@ def labels(mask: Tensor) -> dict[str, Tensor]:
     """
     levels = (mask[0] * 255).round().long()
     codes = (levels[0] << 16) + (levels[1] << 8) + levels[2]  # (H, W)
-    found, counts = codes.unique(return_counts=True)
-    found = found[counts >= max(1.0, SMALLEST_LABEL * codes.numel())]
-    if len(found) <= 8 * MOST_LABELS:
-        found = torch.stack([one for one in found if _is_area(codes == one)] or [codes.new_tensor(-1)])
-    if not 1 <= len(found) <= MOST_LABELS or int(found[0]) < 0:
+    colours, counts = codes.unique(return_counts=True)
+    colours = colours[counts >= max(1.0, MIN_LABEL_AREA * codes.numel())]
+    if len(colours) <= 8 * MAX_LABELS:
+        areas = [colour for colour in colours if _is_area(codes == colour)]
+        colours = torch.stack(areas or [codes.new_tensor(-1)])
+    if not 1 <= len(colours) <= MAX_LABELS or int(colours[0]) < 0:
         raise PictureError(
             "the mask is not of a few flat colours",
-            f"1 to {MOST_LABELS}, each on at least a thousandth of it",
+            f"1 to {MAX_LABELS}, each on at least a thousandth of it",
             "draw it without softening and save it as PNG",
         )
-    colours = torch.stack([found >> 16, found >> 8 & 255, found & 255], 1).float()  # (k, 3)
-    nearest = torch.cdist(levels.flatten(1).T.float(), colours).argmin(1).view(codes.shape)
-    names = [f"#{int(one):06x}" for one in found]
+    rgb = torch.stack([colours >> 16, colours >> 8 & 255, colours & 255], 1).float()  # (k, 3)
+    nearest = torch.cdist(levels.flatten(1).T.float(), rgb).argmin(1).view(codes.shape)
+    names = [f"#{int(colour):06x}" for colour in colours]
     return {
         name: (nearest == index).float()[None, None] for index, name in enumerate(names) if name != "#000000"
     }
@@ -87,17 +89,36 @@ def feathered(masks: Sequence[Tensor], feather: float) -> list[Tensor]:
     return softened
 
 
-def parts(
+def regions_from_masks(
+    scene: Scene, recipe: Recipe, masks: Sequence[Picture], style_masks: Sequence[Picture]
+) -> tuple[Region, ...]:
+    """The regions of a scene that mask pictures, as loaded, say; weights and soft edges as in the recipe.
+
+    Raises:
+        PictureError, RecipeError: see :func:`regions_of`.
+    """
+    return regions_of(
+        scene.size,
+        scene.styles,
+        [picture.pixels for picture in masks],
+        [picture.pixels for picture in style_masks],
+        weights=recipe.region_weights,
+        blend=recipe.style_blend,
+        feather=recipe.feather,
+    )
+
+
+def regions_of(
     content: Size,
-    styles: Sequence[StyleSource],
+    styles: Sequence[Style],
     masks: Sequence[Tensor],
     style_masks: Sequence[Tensor],
     *,
     weights: Sequence[float] = (),
     blend: Sequence[float] = (),
     feather: float = 0.0,
-) -> tuple[Part, ...]:
-    """The content's parts with their styles.
+) -> tuple[Region, ...]:
+    """The content's regions with their styles.
 
     Args:
         content: (height, width) of the content.
@@ -114,76 +135,74 @@ def parts(
         raise RecipeError(
             "a style mask without a mask of the content", "both", "crop the style with style_crop"
         )
-    fitted = [_fitted(one, content, "mask", "content") for one in masks]
+    styles = [replace(style, position=position) for position, style in enumerate(styles)]
+    fitted = [_fitted(mask, content, "mask", "content") for mask in masks]
     if len(fitted) == 1 and not is_grey(fitted[0]):
-        found = _labelled(labels(fitted[0]), styles, style_masks, blend)
+        regions = _labelled(labels(fitted[0]), styles, style_masks, blend)
     else:
-        found = _grey(fitted, styles, style_masks)
-    if weights and len(weights) != len(found):
+        regions = _grey(fitted, styles, style_masks)
+    if weights and len(weights) != len(regions):
+        names = ", ".join(region.name for region in regions)
         raise RecipeError(
-            f"{len(weights)} region weights for {len(found)} regions ({', '.join(p.name for p in found)})",
+            f"{len(weights)} region weights for {len(regions)} regions ({names})",
             "one for each, 0 to leave it as it is",
         )
-    soft = feathered([part.mask for part in found], feather)
-    over = torch.stack(soft).sum(0).clamp_min(1.0)  # where masks overlap, they share
-    each = weights or (1.0,) * len(found)
+    soft = feathered([region.mask for region in regions if region.mask is not None], feather)
+    overlap = torch.stack(soft).sum(0).clamp_min(1.0)  # where masks overlap, they share the picture
     return tuple(
-        Part(p.name, mask / over, p.styles, w, p.blend)
-        for p, mask, w in zip(found, soft, each, strict=True)
-        if w and p.styles
+        replace(region, mask=mask / overlap, weight=weight)
+        for region, mask, weight in zip(regions, soft, weights or (1.0,) * len(regions), strict=True)
+        if weight and region.styles
     )
 
 
 def _labelled(
-    own: Mapping[str, Tensor],
-    styles: Sequence[StyleSource],
+    content_labels: Mapping[str, Tensor],
+    styles: Sequence[Style],
     style_masks: Sequence[Tensor],
     blend: Sequence[float],
-) -> list[Part]:
+) -> list[Region]:
     if len(style_masks) != len(styles):
         raise RecipeError(
             f"{len(style_masks)} style masks for {len(styles)} styles and a mask of coloured labels",
             "one style mask for each style, in the same colours",
             "or give a grey mask for each style",
         )
-    theirs = [
-        labels(_fitted(one, _size(s.pixels), "style mask", "style"))
-        for one, s in zip(style_masks, styles, strict=True)
+    style_labels = [
+        labels(_fitted(mask, _size(style.pixels), "style mask", "style"))
+        for mask, style in zip(style_masks, styles, strict=True)
     ]
-    if not set(own) & {name for one in theirs for name in one}:
+    if not set(content_labels) & {name for of_style in style_labels for name in of_style}:
         raise PictureError(
-            f"the mask has the colours {', '.join(own)}, the style masks none of them",
+            f"the mask has the colours {', '.join(content_labels)}, the style masks none of them",
             "at least one in common",
         )
     shares = blend or (1.0,) * len(styles)
-    found = []
-    for name, mask in own.items():
-        used = [i for i, one in enumerate(theirs) if name in one and shares[i] > 0]
-        chosen = tuple(_only(styles[i], theirs[i][name]) for i in used)
-        found.append(Part(name.lstrip("#"), mask, chosen, 1.0, tuple(shares[i] for i in used)))
-    return found
+    regions = []
+    for name, mask in content_labels.items():
+        used = [i for i, of_style in enumerate(style_labels) if name in of_style and shares[i] > 0]
+        chosen = tuple(_masked(styles[i], style_labels[i][name]) for i in used)
+        regions.append(Region(name.lstrip("#"), mask, chosen, 1.0, tuple(shares[i] for i in used)))
+    return regions
 
 
-def _grey(
-    masks: Sequence[Tensor], styles: Sequence[StyleSource], style_masks: Sequence[Tensor]
-) -> list[Part]:
+def _grey(masks: Sequence[Tensor], styles: Sequence[Style], style_masks: Sequence[Tensor]) -> list[Region]:
     if len(styles) not in (1, len(masks)) or len(style_masks) not in (0, len(masks)):
         raise RecipeError(
             f"{len(masks)} grey masks, {len(styles)} styles and {len(style_masks)} style masks",
             "one style for each mask or one for all, and one style mask for each mask or none",
         )
-    found = []
+    regions = []
     for index, mask in enumerate(masks):
         style = styles[index if len(styles) > 1 else 0]
         if style_masks:
-            style = _only(
-                style, _fitted(style_masks[index], _size(style.pixels), "style mask", "style")[:, :1]
-            )
-        found.append(Part(str(index + 1), mask[:, :1], (style,)))
-    return found
+            style_mask = _fitted(style_masks[index], _size(style.pixels), "style mask", "style")
+            style = _masked(style, style_mask[:, :1])
+        regions.append(Region(str(index + 1), mask[:, :1], (style,)))
+    return regions
 
 
-def _only(style: StyleSource, mask: Tensor) -> StyleSource:
+def _masked(style: Style, mask: Tensor) -> Style:
     """The style where ``mask`` says; what lies beside it still is what its neighbours see."""
     both = mask if style.mask is None else mask * style.mask
     if float(both.mean()) < 1e-3:

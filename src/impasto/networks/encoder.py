@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.errors import RecipeError
-from impasto.losses.statistics import gram_sum
 from impasto.networks.layers import (
     CONVS,
     LAYERS,
@@ -146,13 +145,6 @@ class Features(Mapping[str, Tensor]):
         """A part of each layer; ``places``: layer → rows and columns."""
         parts = {layer: _part(x, *places[layer]) for layer, x in self.raw.items()}
         return self if all(parts[k] is x for k, x in self.raw.items()) else Features(parts, self._head)
-
-    def gram_sum(self, layer: str, weights: Tensor | None = None) -> Tensor:
-        """(C, C), see :func:`impasto.losses.statistics.gram_sum`."""
-        if self.is_projected(layer):
-            return gram_sum(self[layer], weights)
-        gram, head = gram_sum(self.raw[layer], weights), self.head(layer)
-        return gram if head is None else head.to(gram) @ gram @ head.to(gram).T
 
 
 def _part(features: Tensor, rows: slice, columns: slice) -> Tensor:

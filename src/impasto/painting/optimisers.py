@@ -37,8 +37,8 @@ class Optimiser(Protocol):
         ...
 
 
-#: Moves smaller than this are none: a two-hundredth of a grey level of 16 bits.
-STILL = 1e-7
+#: Largest move of a pixel that counts as none: a two-hundredth of a grey level of 16 bits.
+MIN_MOVE = 1e-7
 
 
 class Pairs:
@@ -49,16 +49,16 @@ class Pairs:
     using MapReduce").
 
     Args:
-        most: pairs kept; the oldest gives way.
+        capacity: pairs kept; the oldest gives way.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most, self.added = most, 0
+    def __init__(self, capacity: int) -> None:
+        self.capacity, self.added = capacity, 0
         self.rows: Tensor | None = None
-        self.products = torch.zeros(2 * most, 2 * most, dtype=torch.float64)
+        self.products = torch.zeros(2 * capacity, 2 * capacity, dtype=torch.float64)
 
     def __len__(self) -> int:
-        return min(self.added, self.most)
+        return min(self.added, self.capacity)
 
     def clear(self) -> None:
         """Forget all pairs."""
@@ -68,14 +68,14 @@ class Pairs:
         """Remember a step ``s`` and the change ``y`` of the gradient over it, any shape."""
         pair = torch.stack([s.flatten(), y.flatten()])
         if self.rows is None or self.rows.shape[1] != pair.shape[1]:
-            self.rows = pair.new_empty(2 * self.most, pair.shape[1])
-        place = 2 * (self.added % self.most)
+            self.rows = pair.new_empty(2 * self.capacity, pair.shape[1])
+        place = 2 * (self.added % self.capacity)
         self.rows[place : place + 2] = pair
         self.added += 1
         used = 2 * len(self)
-        found = (self.rows[:used] @ pair.T).double().cpu()
-        self.products[:used, place : place + 2] = found
-        self.products[place : place + 2, :used] = found.T
+        products = (self.rows[:used] @ pair.T).double().cpu()
+        self.products[:used, place : place + 2] = products
+        self.products[place : place + 2, :used] = products.T
 
     def apply(self, q: Tensor) -> Tensor:
         """H q, the inverse Hessian's estimate times ``q``; q itself without pairs."""
@@ -84,21 +84,21 @@ class Pairs:
             return q
         rows, inner = self.rows[: 2 * count], self.products.tolist()
         of_q: list[float] = (rows @ q.flatten()).double().tolist()
-        slots = [2 * (k % self.most) for k in range(self.added - count, self.added)]
+        slots = [2 * (k % self.capacity) for k in range(self.added - count, self.added)]
         # r = share · q + Σ weights · rows throughout.
-        weights, kept = [0.0] * (2 * count), {}
+        weights, projections = [0.0] * (2 * count), {}
 
         def dot(row: int, share: float) -> float:
             return share * of_q[row] + math.fsum(w * inner[row][i] for i, w in enumerate(weights) if w)
 
         for s in reversed(slots):
-            kept[s] = dot(s, 1.0) / inner[s][s + 1]
-            weights[s + 1] -= kept[s]
+            projections[s] = dot(s, 1.0) / inner[s][s + 1]
+            weights[s + 1] -= projections[s]
         last = slots[-1]
         scale = inner[last][last + 1] / inner[last + 1][last + 1]
         weights = [scale * w for w in weights]
         for s in slots:
-            weights[s] += kept[s] - dot(s + 1, scale) / inner[s][s + 1]
+            weights[s] += projections[s] - dot(s + 1, scale) / inner[s][s + 1]
         combined = torch.tensor(weights, dtype=rows.dtype, device=rows.device) @ rows
         return torch.add(combined.view_as(q), q, alpha=scale)
 
@@ -114,12 +114,14 @@ class LBFGS:
     Args:
         history: pairs remembered.
         memory: losses a step is compared with.
-        first: largest change of a pixel in the first step, which has no curvature to go by.
-        reach: largest change of a pixel in any step.
+        max_first_move: largest change of a pixel in the first step, which has no curvature to go by.
+        max_move: largest change of a pixel in any step.
     """
 
-    def __init__(self, history: int = 20, memory: int = 5, first: float = 0.05, reach: float = 0.5) -> None:
-        self.first, self.reach = first, reach
+    def __init__(
+        self, history: int = 20, memory: int = 5, max_first_move: float = 0.05, max_move: float = 0.5
+    ) -> None:
+        self.max_first_move, self.max_move = max_first_move, max_move
         self.losses: deque[float] = deque(maxlen=memory)
         self.pairs = Pairs(history)
         self.caution, self.shortened = 1.0, 0
@@ -169,19 +171,19 @@ class LBFGS:
             self.pairs.add(s, y)
 
     def _direct(self, picture: Tensor, gradient: Tensor) -> Tensor:
-        """−H g over the free pixels, scaled so that no pixel moves farther than the reach."""
+        """−H g over the free pixels, scaled so that no pixel moves farther than allowed."""
         free = torch.where(gradient > 0.0, picture > 0.0, picture < 1.0)
         slope = gradient * free
         d = self.pairs.apply(slope).mul(free).neg_()
         largest = float(d.abs().max())
         # Pairs from a cliff (a loss that fell a thousandfold at once) say the ground is steep everywhere:
         # no pixel would move by as much as its own rounding, and the picture would stand still for good.
-        moves = not self.pairs or largest > STILL
+        moves = not self.pairs or largest > MIN_MOVE
         if not moves or not math.isfinite(largest) or _dot(d, slope) >= 0.0:
             self.pairs.clear()
             d = -slope
             largest = float(d.abs().max())
-        limit = self.reach * self.caution if self.pairs else self.first * self.caution
+        limit = (self.max_move if self.pairs else self.max_first_move) * self.caution
         if largest == 0.0:
             return d
         return d * (min(1.0, limit / largest) if self.pairs else limit / largest)
@@ -274,16 +276,17 @@ class Guarded:
         """Nothing more can be tried."""
         return self.active is None
 
-    def carry(self, size: Size, heir: Optimiser | None = None) -> None:
-        """The picture is resampled to ``size``; ``heir`` takes over there, unless state is worth keeping."""
-        keeps = isinstance(self.active, Adam) and (
-            self.fallen_back or (isinstance(heir, Adam) and heir.dtype == self.active.dtype)
+    def carry(self, size: Size, replacement: Optimiser | None = None) -> None:
+        """The picture is resampled to ``size``; ``replacement`` takes over there, unless state is worth
+        keeping."""
+        keep_state = isinstance(self.active, Adam) and (
+            self.fallen_back or (isinstance(replacement, Adam) and replacement.dtype == self.active.dtype)
         )
-        if heir is not None and self.active is None:
+        if replacement is not None and self.active is None:
             # What could not be done at one scale may well be possible at another.
-            self.active, self.fallen_back = heir, False
-        elif heir is not None and not keeps:
-            self.active = heir
+            self.active, self.fallen_back = replacement, False
+        elif replacement is not None and not keep_state:
+            self.active = replacement
         elif self.active is not None:
             self.active.carry(size)
 

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-import psutil
 import torch
-from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from impasto.errors import RecipeError
-from impasto.losses.objective import HELD, Objective
+from impasto.files import readable_size
+from impasto.losses.build import terms_of
+from impasto.losses.content import CONTENT_CACHE_BYTES_PER_PIXEL
+from impasto.losses.objective import Objective
+from impasto.losses.terms import Term
 from impasto.networks.encoder import Encoder
 from impasto.networks.layers import geometry
-from impasto.painting import engine
-from impasto.painting.engine import Limits, Sources
+from impasto.painting.engine import MemoryLimits
+from impasto.painting.schedule import layers_of, max_evaluations, scale_sizes
 from impasto.pictures.geometry import Size
 from impasto.recipe import Recipe
+from impasto.scene import Scene
 
 __all__ = [
-    "Forecast",
-    "available_memory",
+    "MemoryPlan",
     "expected_seconds",
-    "forecast",
-    "keep_memory",
-    "parse_bytes",
-    "parse_seconds",
+    "plan_memory",
     "seconds_per_pixel",
     "time_shares",
 ]
@@ -36,56 +33,28 @@ __all__ = [
 GB = 1e9
 #: Interpreter, PyTorch and an encoder, before the first picture (measured, rounded up).
 RUNTIME_BYTES = 0.5 * GB
-#: One float32 picture, a pixel.
-PICTURE = 12
+#: Bytes a pixel of one float32 picture.
+PICTURE_BYTES = 12
 #: Pictures alive at once: content, the one evaluated, the best, that of ten evaluations ago (a half),
 #: gradient, proposal, two in resampling.
 PICTURES_ALIVE = 7.5
 #: Smallest tile that is worth its halo.
-SMALLEST_TILE = 256
+MIN_TILE = 256
 #: Fewest evaluations at the final size that a time budget is accepted for.
-FEWEST = 4
+MIN_EVALUATIONS = 4
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """What a run will take.
+class MemoryPlan:
+    """How a picture is painted within the memory there is.
 
     Attributes:
         limits: for :func:`impasto.painting.engine.steps`.
         bytes: expected peak of the process.
     """
 
-    limits: Limits
+    limits: MemoryLimits
     bytes: float
-
-
-def keep_memory() -> None:
-    """Tell glibc to keep freed memory instead of giving every large block back to the system.
-
-    Each evaluation allocates the same blocks again; fetched anew from the system they are zeroed page by
-    page, which took 13 % of an evaluation. Does nothing elsewhere than on Linux with glibc.
-    """
-    import ctypes
-    import sys
-
-    if sys.platform.startswith("linux"):
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(-3, 1 << 27)  # M_MMAP_THRESHOLD: pictures beyond are given back
-            libc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
-
-
-def available_memory(device: torch.device) -> float:
-    """Bytes that may still be taken on ``device``: the system's or the container's, whichever is less."""
-    if device.type == "cuda":
-        return float(torch.cuda.mem_get_info(device)[0])
-    free = float(psutil.virtual_memory().available)
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    try:
-        return min(free, float(limit.read_text()) - float(used.read_text()))
-    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
-        return free
 
 
 def bytes_per_pixel(encoder: Encoder, layers: tuple[str, ...]) -> float:
@@ -96,7 +65,7 @@ def bytes_per_pixel(encoder: Encoder, layers: tuple[str, ...]) -> float:
     """
     width = 2 if encoder.compute_dtype is torch.bfloat16 else 4
     deepest = max((encoder.convs.index(f"conv{layer[4:]}") for layer in layers), default=-1)
-    total = 8.0 * PICTURE
+    total = 8.0 * PICTURE_BYTES
     for conv in encoder.convs[: deepest + 1]:
         channels = encoder.get_buffer(f"{conv}__weight").shape[0]
         total += 3.5 * width * channels / geometry(conv).stride ** 2
@@ -106,73 +75,106 @@ def bytes_per_pixel(encoder: Encoder, layers: tuple[str, ...]) -> float:
     return total
 
 
-def forecast(
-    recipe: Recipe, encoder: Encoder, size: Size, max_bytes: float, tile: int | None = None
-) -> Forecast:
+def plan_memory(
+    recipe: Recipe,
+    encoder: Encoder,
+    size: Size,
+    max_bytes: float,
+    *,
+    tile: int | None = None,
+    terms: Sequence[Term] | None = None,
+) -> MemoryPlan:
     """Choose tiles and optimiser memory so that the process stays below ``max_bytes``.
 
     Args:
         size: (height, width) of the result.
         max_bytes: for the whole process.
         tile: the tile's side if the caller insists; None: chosen here.
+        terms: what the picture is judged by, if not by what the recipe says.
 
     Raises:
         RecipeError: not even the smallest tiles fit.
     """
-    pixels, layers = size[0] * size[1], recipe.active_layers()
+    pixels, layers = size[0] * size[1], layers_of(recipe, terms)
     per_pixel = bytes_per_pixel(encoder, layers)
-    history = 2.0 * PICTURE * pixels * recipe.history
-    held = encoder.bytes_per_pixel(recipe.content_terms() if recipe.wants_content else ())
-    fixed = RUNTIME_BYTES + (PICTURES_ALIVE * PICTURE + (held if held <= HELD else 0)) * pixels
+    history = 2.0 * PICTURE_BYTES * pixels * recipe.history
+    fixed = RUNTIME_BYTES + (PICTURES_ALIVE * PICTURE_BYTES + _content_cache(recipe, encoder)) * pixels
     room = max_bytes - fixed
     if tile is None and pixels * per_pixel + history <= room:
-        return Forecast(Limits(None, None), fixed + pixels * per_pixel + history)
+        return MemoryPlan(MemoryLimits(None, None), fixed + pixels * per_pixel + history)
     radius = max((geometry(layer).radius for layer in layers), default=1)
 
     def cost(side: int) -> float:
         return per_pixel * min(side + 2 * radius, size[0]) * min(side + 2 * radius, size[1])
 
     # The optimiser's lean form, half-precision moments, needs a third of a picture beside what is counted.
-    least = fixed + PICTURE * pixels / 3 + cost(tile or SMALLEST_TILE)
+    least = fixed + PICTURE_BYTES * pixels / 3 + cost(tile or MIN_TILE)
     if least > max_bytes:
         raise RecipeError(
-            f"a picture of {size[1]}×{size[0]} pixels in {max_bytes / GB:.1f} GB of memory",
-            f"at least {least / GB:.1f} GB are needed",
+            f"a picture of {size[1]}×{size[0]} pixels in {readable_size(int(max_bytes))} of memory",
+            f"at least {readable_size(int(least))} are needed",
             "raise --max-memory or choose a smaller --size",
         )
-    side = tile or SMALLEST_TILE
+    side = tile or MIN_TILE
     while tile is None and side < max(size) and cost(side + 128) <= 0.5 * room:
         side += 128
     left = room - cost(side)
-    return Forecast(Limits(side, int(left)), fixed + cost(side) + min(history, left))
+    return MemoryPlan(MemoryLimits(side, int(left)), fixed + cost(side) + min(history, left))
 
 
-def seconds_per_pixel(recipe: Recipe, encoder: Encoder, sources: Sources, side: int = 192) -> float:
+def _content_cache(recipe: Recipe, encoder: Encoder) -> float:
+    """Bytes a pixel that the content's features take, where they are kept."""
+    if not recipe.wants_content:
+        return 0.0
+    needed = encoder.bytes_per_pixel(recipe.content_shares())
+    return needed if needed <= CONTENT_CACHE_BYTES_PER_PIXEL else 0.0
+
+
+def seconds_per_pixel(
+    recipe: Recipe,
+    encoder: Encoder,
+    scene: Scene,
+    *,
+    side: int = 192,
+    terms: Sequence[Term] | None = None,
+) -> float:
     """Measured cost of one evaluation, seconds a pixel: the second of two on noise of ``side``² pixels."""
     device = next(encoder.buffers()).device
-    image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
-    objective = Objective(
-        encoder,
-        recipe,
-        image if sources.content is not None else None,
-        [style.resized((side, side)).to(device) for style in sources.styles],
-    )
-    objective.evaluate(image)
+    noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
+    square = replace(
+        scene,
+        content=None if scene.content is None else noise,
+        aspect=(side, side),
+        content_mask=None,
+        past=(),
+        regions=(),
+        style_statistics={},
+        styles=tuple(style.resized((side, side)) for style in scene.styles),
+    ).at((side, side), 0, device)
+    objective = Objective(encoder, replace(square, start=noise), terms_of(recipe) if terms is None else terms)
+    objective.evaluate(noise)
     begin = time.perf_counter()
-    objective.evaluate(1.0 - image)
-    return (time.perf_counter() - begin) / image[0, 0].numel()
+    objective.evaluate(1.0 - noise)
+    return (time.perf_counter() - begin) / noise[0, 0].numel()
 
 
-def expected_seconds(recipe: Recipe, encoder: Encoder, sources: Sources, tile: int | None = None) -> float:
+def expected_seconds(
+    recipe: Recipe,
+    encoder: Encoder,
+    scene: Scene,
+    *,
+    tile: int | None = None,
+    terms: Sequence[Term] | None = None,
+) -> float:
     """What all evaluations of a picture will take, from :func:`seconds_per_pixel` measured here and now."""
-    rate, total = seconds_per_pixel(recipe, encoder, sources), 0.0
-    radius = max((geometry(layer).radius for layer in recipe.active_layers()), default=1)
-    for scale, (height, width) in enumerate(engine.sizes(recipe, *sources.shape)):
+    rate, total = seconds_per_pixel(recipe, encoder, scene, terms=terms), 0.0
+    radius = max((geometry(layer).radius for layer in layers_of(recipe, terms)), default=1)
+    for scale, (height, width) in enumerate(scale_sizes(recipe, *scene.size, terms=terms)):
         cost = rate * height * width
         if tile is not None and max(height, width) > tile:
             # Two passes forward and one back instead of one and one (measured), over tiles with their halos.
             cost *= 1.6 * (1 + 2 * radius / tile) ** 2
-        total += engine.budget(recipe, scale) * cost
+        total += max_evaluations(recipe, scale) * cost
     return total
 
 
@@ -191,41 +193,17 @@ def time_shares(
         RecipeError: the final size takes too long for the budget.
     """
     costs = [size[0] * size[1] * rate for size in plan]
-    if FEWEST * costs[-1] > seconds:
+    if MIN_EVALUATIONS * costs[-1] > seconds:
         raise RecipeError(
             f"a budget of {seconds:g} s for a picture of {plan[-1][1]}×{plan[-1][0]} pixels",
-            f"here it takes at least {FEWEST * costs[-1]:.0f} s",
+            f"here it takes at least {MIN_EVALUATIONS * costs[-1]:.0f} s",
             "raise --budget or choose a smaller --size",
         )
-    planned = [engine.budget(recipe, scale) * cost for scale, cost in enumerate(costs)]
+    planned = [max_evaluations(recipe, scale) * cost for scale, cost in enumerate(costs)]
     ends = [seconds * sum(planned[: k + 1]) / sum(planned) for k in range(len(plan))]
 
-    def enough(scale: int, iteration: int) -> bool:
+    def stop_scale(scale: int, iteration: int) -> bool:
         # Half an evaluation's time is allowed for: stopping before the end is as wrong as after it.
         return iteration >= 1 and time.perf_counter() - begin + costs[scale - 1] / 2 >= ends[scale - 1]
 
-    return enough
-
-
-def parse_bytes(text: str) -> float:
-    """Bytes from ``4GB``, ``800 MB``, ``2GiB``, as pydantic's ``ByteSize`` reads them."""
-    try:
-        found = float(TypeAdapter(ByteSize).validate_python(text))
-    except ValidationError:
-        found = 0.0
-    if not found > 0:
-        raise RecipeError(f"memory of {text!r}", "a size above 0 as 4GB or 800MB")
-    return found
-
-
-def parse_seconds(text: str) -> float:
-    """Seconds from ``20``, ``20s``, ``1.5m``, ``2h`` or ``1h30m``."""
-    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", text.strip().lower())
-    try:
-        parts = [float(part or 0) for part in match.groups()] if match else [0.0]
-    except ValueError:
-        parts = [0.0]
-    seconds = sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
-    if not seconds > 0:
-        raise RecipeError(f"a budget of {text!r}", "a time above 0 as 20s, 1.5m or 1h30m")
-    return seconds
+    return stop_scale

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from impasto.errors import PictureError
 
-__all__ = ["fill", "require_coverage", "to_grid"]
+__all__ = ["fill", "mask_on_grid", "require_coverage"]
 
 
-def to_grid(mask: Tensor, size: tuple[int, int], radius: int = 0) -> Tensor:
+def mask_on_grid(mask: Tensor, size: tuple[int, int], radius: int = 0) -> Tensor:
     """A mask (1, 1, H, W) in [0, 1] on a layer's grid: the area average ('simple' in Gatys et al. 2017).
 
     Args:

@@ -13,15 +13,15 @@ from impasto.errors import RecipeError
 __all__ = [
     "Size",
     "Tile",
+    "add_margin",
+    "crop_margin",
     "fit",
-    "mount",
     "resample",
     "resample_signed",
     "resample_wrapped",
     "schedule",
     "tiles",
     "to_multiple",
-    "unmount",
 ]
 
 Size = tuple[int, int]
@@ -70,16 +70,16 @@ def resample(image: Tensor, size: Size) -> Tensor:
     return F.interpolate(image, size, mode="bicubic", antialias=True, align_corners=False).clamp_(0.0, 1.0)
 
 
-def mount(image: Tensor, rim: int, *, empty: bool = False) -> Tensor:
-    """(1, C, H, W) with ``rim`` pixels more on each side: reflected, or zeros if ``empty``."""
-    if not rim:
+def add_margin(image: Tensor, margin: int, *, empty: bool = False) -> Tensor:
+    """(1, C, H, W) with ``margin`` pixels more on each side: reflected, or zeros if ``empty``."""
+    if not margin:
         return image
-    return F.pad(image, (rim, rim, rim, rim), mode="constant" if empty else "reflect")
+    return F.pad(image, (margin, margin, margin, margin), mode="constant" if empty else "reflect")
 
 
-def unmount(image: Tensor, rim: int) -> Tensor:
-    """The reverse of :func:`mount`: without its rim; a view."""
-    return image[..., rim:-rim, rim:-rim] if rim else image
+def crop_margin(image: Tensor, margin: int) -> Tensor:
+    """The reverse of :func:`add_margin`; a view."""
+    return image[..., margin:-margin, margin:-margin] if margin else image
 
 
 def to_multiple(size: Size, of: int) -> Size:

@@ -1,1 +1,5 @@
-"""What one painting is made from: content, styles, regions and a film's past."""
+"""What one painting is made from: content, styles, regions, and earlier frames of a film."""
+
+from impasto.scene.scene import Past, Region, Scene, Style, overlay_past
+
+__all__ = ["Past", "Region", "Scene", "Style", "overlay_past"]

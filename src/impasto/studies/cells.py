@@ -113,7 +113,7 @@ def paint(task: CellTask, on_step: Callable[[Step], None] | None = None) -> None
     content = None if cell.content is None else sources.picture(cell.content)
     styles = [] if cell.style is None else [sources.picture(cell.style)]
     run = api.prepare(content, styles, cell.recipe, canvas=cell.canvas, device=task.device)
-    result = api.run(run, on_step=on_step, painting=PAINTERS[cell.painter])
+    result = api.run(run, on_step=on_step, step_fn=PAINTERS[cell.painter])
     try:
         with replacing(folder) as partial:
             api.record(result, partial)

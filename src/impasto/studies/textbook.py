@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from impasto.losses.objective import Objective, StyleSource
+from impasto.losses.build import objective_of
+from impasto.losses.objective import Objective
 from impasto.networks.encoder import Encoder
-from impasto.painting import engine
-from impasto.painting.engine import Sources, Step
-from impasto.pictures.geometry import fit, resample
+from impasto.painting import engine, schedule
+from impasto.painting.engine import Step
 from impasto.recipe import Recipe
+from impasto.scene import Scene
 
 __all__ = ["steps"]
 
 
-def steps(sources: Sources, recipe: Recipe, encoder: Encoder, **options: object) -> Iterator[Step]:
+def steps(scene: Scene, recipe: Recipe, encoder: Encoder, **options: object) -> Iterator[Step]:
     """As ``engine.steps``, at one scale.
 
     It ends at a loss that is not finite, and when the optimiser no longer moves the picture; the last step's
@@ -32,13 +34,13 @@ def steps(sources: Sources, recipe: Recipe, encoder: Encoder, **options: object)
     The engine's ``options`` about memory and time do not apply.
     """
     del options
-    one_scale = recipe.replace(coarsest=max(engine.output_size(recipe, *sources.shape)))
-    first = next(engine.steps(sources, one_scale, encoder))  # checks everything, and its picture is the start
-    objective = _objective(sources, one_scale, encoder, first)
+    one_scale = recipe.replace(coarsest=max(schedule.output_size(recipe, *scene.size)))
+    first = next(engine.steps(scene, one_scale, encoder))  # checks everything, and its picture is the start
+    objective = _objective(scene, one_scale, encoder, first)
     canvas = _start(first, one_scale).requires_grad_(True)
     # One iteration a call keeps the state and gives one evaluation a step: the same iterates.
     optimiser = torch.optim.LBFGS([canvas], max_iter=1, history_size=recipe.history)
-    picture, planned = first.picture, engine.budget(recipe, 0)
+    picture, planned = first.picture, schedule.max_evaluations(recipe, 0)
     for iteration in range(1, planned + 1):
         before = _clamped(canvas)
         loss, terms = _advance(optimiser, canvas, objective)
@@ -98,12 +100,7 @@ def _advance(
     return values.pop("total"), values
 
 
-def _objective(sources: Sources, recipe: Recipe, encoder: Encoder, first: Step) -> Objective:
-    device = first.picture.device
-    content = None if sources.content is None else resample(sources.content, first.size).to(device)
-    styles = []
-    for style in sources.styles:
-        height, width = style.pixels.shape[-2:]
-        size = fit(height, width, min(max(height, width), round(max(first.size) * recipe.style_scale)))
-        styles.append(StyleSource(resample(style.pixels, size)).to(device))
-    return Objective(encoder, recipe, content, styles)
+def _objective(scene: Scene, recipe: Recipe, encoder: Encoder, first: Step) -> Objective:
+    """The recipe's objective on the pictures as they are: nothing filled in, no margin, no regions."""
+    plain = replace(scene, content_mask=None, regions=(), style_scale=recipe.style_scale)
+    return objective_of(encoder, plain.at(first.size, 0, first.picture.device), recipe)

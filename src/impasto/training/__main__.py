@@ -15,9 +15,9 @@ from rich.table import Table
 from torch import Tensor
 
 from impasto.errors import ImpastoError, RecipeError
-from impasto.machine import choose_device
+from impasto.machine import choose_device, keep_memory
 from impasto.networks.encoder import CENTRED, Encoder
-from impasto.painting.planning import keep_memory, parse_seconds
+from impasto.quantities import parse_seconds
 from impasto.recipe import Recipe
 from impasto.training.data import Crops
 from impasto.training.distil import Trainer, TrainingPlan

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.losses.objective import StyleSource
 from impasto.losses.statistics import gram
 from impasto.networks.encoder import OXFORD, Encoder, Features
 from impasto.painting import engine
-from impasto.painting.engine import Sources
 from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
+from impasto.scene import Scene, Style
 from impasto.training.teacher import STYLE_TARGETS, TARGETS, Teacher
 
 __all__ = ["CONTENT_TARGET", "Score", "TeacherEncoder", "judge", "paint"]
@@ -79,7 +78,7 @@ def paint(encoder: Encoder, pairs: Sequence[tuple[Tensor, Tensor]], recipe: Reci
     """Paint each (content, style) pair with ``encoder``; pictures (1, 3, H, W)."""
     outputs = []
     for content, style in pairs:
-        for step in engine.steps(Sources(content, (StyleSource(style),)), recipe, encoder):
+        for step in engine.steps(Scene(content, (Style(style),)), recipe, encoder):
             picture = step.picture
         outputs.append(picture)
     return outputs

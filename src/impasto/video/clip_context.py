@@ -9,15 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.losses.objective import StyleSource
-from impasto.machine import choose_dtype
 from impasto.networks.encoder import Encoder
 from impasto.networks.layers import geometry
-from impasto.networks.registry import load_encoder
 from impasto.painting import engine
-from impasto.painting.engine import Sources, Step
+from impasto.painting.engine import Step
 from impasto.pictures.geometry import Size
 from impasto.recipe import Recipe
+from impasto.scene import Past, Scene, Style
 from impasto.video.settings import VideoRecipe
 
 __all__ = [
@@ -26,14 +24,13 @@ __all__ = [
     "fill_recipe",
     "following_recipe",
     "frame_recipe",
-    "load_recipe_encoder",
     "optimise",
 ]
 
 #: Frames with more pixels are computed in tiles, and the optimiser's memory is limited. These limits are
 #: fixed instead of taken from the free memory, because a run resumed elsewhere must end in the same bytes.
 MAX_UNTILED_PIXELS = 1920 * 1200
-TILED_LIMITS = engine.Limits(tile=1280, optimiser_bytes=2_000_000_000)
+TILED_LIMITS = engine.MemoryLimits(tile=1280, optimiser_bytes=2_000_000_000)
 
 
 @dataclass(frozen=True)
@@ -45,15 +42,35 @@ class ClipContext:
         levels: that a frame is rounded to, 255 or 65535.
     """
 
-    styles: tuple[StyleSource, ...]
+    styles: tuple[Style, ...]
     recipe: VideoRecipe
     encoder: Encoder
     style_statistics: Mapping[Size, Mapping[str, Tensor]]
     levels: int = 255
 
+    def scene(
+        self, filmed: Tensor, mask: Tensor | None, past: tuple[Past, ...], start: Tensor | None = None
+    ) -> Scene:
+        """What a frame is painted from.
+
+        Args:
+            filmed: (1, 3, H, W), the frame of the film.
+            mask: (1, 1, H, W), where the frame counts; None: everywhere.
+            past: earlier frames that it is held to.
+            start: (1, 3, H, W), what painting starts from, if anything.
+        """
+        return Scene(
+            filmed,
+            self.styles,
+            content_mask=mask,
+            start=start,
+            past=past,
+            style_statistics=self.style_statistics,
+        )
+
 
 def build_clip_context(
-    styles: Sequence[StyleSource],
+    styles: Sequence[Style],
     recipe: VideoRecipe,
     encoder: Encoder,
     height: int,
@@ -61,27 +78,15 @@ def build_clip_context(
     levels: int = 255,
 ) -> ClipContext:
     """Compute the style statistics for all sizes at which frames of ``height`` × ``width`` are painted."""
-    sources = Sources(torch.zeros(1, 3, height, width), tuple(styles))
+    scene = Scene(torch.zeros(1, 3, height, width), tuple(styles))
     statistics: dict[Size, Mapping[str, Tensor]] = {}
     for picture in (
         frame_recipe(recipe),
         following_recipe(recipe, height, width),
         fill_recipe(recipe, height, width),
     ):
-        statistics |= engine.style_grams(sources, picture.replace(init="content"), encoder)
+        statistics |= engine.style_statistics(scene, picture.replace(init="content"), encoder)
     return ClipContext(tuple(styles), recipe, encoder, statistics, levels)
-
-
-def load_recipe_encoder(recipe: Recipe, device: torch.device) -> Encoder:
-    """The encoder that a picture's recipe asks for, on ``device``."""
-    return load_encoder(
-        recipe.encoder,
-        weights=recipe.weights,
-        pooling=recipe.pooling,
-        padding=recipe.padding,
-        device=device,
-        dtype=choose_dtype(recipe.precision, device),
-    )
 
 
 # -- recipes of single frames ------------------------------------------------------------------------------
@@ -119,16 +124,16 @@ def fill_recipe(recipe: VideoRecipe, height: int, width: int) -> Recipe:
     )
 
 
-def optimise(sources: Sources, recipe: Recipe, context: ClipContext) -> tuple[Step, float]:
+def optimise(scene: Scene, recipe: Recipe, context: ClipContext) -> tuple[Step, float]:
     """Run the engine to its end.
 
     Returns:
         The last step, and the number of iterations in units of one at that step's size.
     """
-    height, width = sources.shape
+    height, width = scene.size
     limits = TILED_LIMITS if height * width > MAX_UNTILED_PIXELS else None
     area = 0
-    for step in engine.steps(sources, recipe, context.encoder, limits=limits):
+    for step in engine.steps(scene, recipe, context.encoder, limits=limits):
         last = step  # there is always at least one step
         area += step.size[0] * step.size[1]
     return last, area / (last.size[0] * last.size[1])

@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from impasto.losses.objective import Past
-from impasto.painting.engine import Sources
 from impasto.pictures.geometry import resample
+from impasto.scene import Past, overlay_past
 from impasto.video.certainty import gaussian_blur
 from impasto.video.clip_context import ClipContext, fill_recipe, optimise
-from impasto.video.warped_past import overlay_past
 
 __all__ = ["fill_unknown", "match_known_colours", "soften_strong_detail"]
 
@@ -34,10 +32,8 @@ def fill_unknown(
     size = (int(filmed.shape[-2]), int(filmed.shape[-1]))
     nearest = past[0].pixels
     start = overlay_past(match_known_colours(filmed, nearest, past[0].certainty), past)
-    sources = Sources(
-        filmed, context.styles, content_mask=mask, start=start, past=past, grams=context.style_statistics
-    )
-    step, cost = optimise(sources, fill_recipe(context.recipe, *size), context)
+    scene = context.scene(filmed, mask, past, start)
+    step, cost = optimise(scene, fill_recipe(context.recipe, *size), context)
     coarse = step.picture.detach()
     detail = soften_strong_detail(nearest - resample(resample(nearest, step.size), size))
     area = step.size[0] * step.size[1] / (size[0] * size[1])

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.losses.objective import Past
-from impasto.painting.engine import Sources
+from impasto.scene import Past, overlay_past
 from impasto.video.clip_context import ClipContext, following_recipe, frame_recipe, optimise
 from impasto.video.filling import fill_unknown
-from impasto.video.warped_past import EarlierFrame, overlay_past, recall
+from impasto.video.warped_past import EarlierFrame, recall
 
 __all__ = ["PaintedFrame", "apply_mask", "paint_following_frame", "paint_frame", "quantise"]
 
@@ -55,8 +54,8 @@ def paint_frame(
     filmed: Tensor, context: ClipContext, mask: Tensor | None = None, past: tuple[Past, ...] = ()
 ) -> PaintedFrame:
     """Paint a frame as a picture of its own, in full, held to ``past`` where that is certain."""
-    sources = Sources(filmed, context.styles, content_mask=mask, past=past, grams=context.style_statistics)
-    step, cost = optimise(sources, frame_recipe(context.recipe), context)
+    scene = context.scene(filmed, mask, past)
+    step, cost = optimise(scene, frame_recipe(context.recipe), context)
     return PaintedFrame(quantise(step.picture.detach(), context.levels), filmed, cost, 0.0, 0.0, step.terms)
 
 
@@ -94,10 +93,8 @@ def paint_following_frame(
     effort = min(1.0, max(MIN_EFFORT, (1.0 - known) / FULL_EFFORT_SHARE)) if first_pass else 1.0
     terms = past.as_terms(recipe.temporal_weight, effort)
     start, start_cost = _start(filmed, terms, context, mask, base, known)
-    sources = Sources(
-        filmed, context.styles, content_mask=mask, start=start, past=terms, grams=context.style_statistics
-    )
-    step, cost = optimise(sources, following_recipe(recipe, *sources.shape, effort), context)
+    scene = context.scene(filmed, mask, terms, start)
+    step, cost = optimise(scene, following_recipe(recipe, *scene.size, effort), context)
     pixels = torch.lerp(step.picture.detach(), past.frames[0], past.still)
     painted_from = torch.where(past.still > 0.5, reference, filmed)
     return PaintedFrame(

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from impasto import pictures
 from impasto.errors import VideoError
-from impasto.losses.objective import StyleSource
 from impasto.machine import choose_device
 from impasto.networks.encoder import Encoder
-from impasto.painting.engine import output_size
+from impasto.painting.schedule import output_size
+from impasto.painting.setup import encoder_for
 from impasto.pictures.colour import colour_moments, to_oklab
 from impasto.pictures.geometry import Size, resample
-from impasto.video.clip_context import load_recipe_encoder
+from impasto.scene import Style
 from impasto.video.frames import Clip, open_clip, read
 from impasto.video.settings import VideoRecipe
 from impasto.video.store import Store, from_pixels
@@ -45,7 +45,7 @@ class VideoJob:
     """
 
     clip: Clip
-    styles: tuple[StyleSource, ...]
+    styles: tuple[Style, ...]
     recipe: VideoRecipe
     encoder: Encoder
     device: torch.device
@@ -108,9 +108,9 @@ def prepare_video(
     recipe = recipe.replace(picture=recipe.picture.replace(size=max(size)))
     store = Store(path.with_name(path.name + ".work"), 65535 if encoding and encoding.deep else 255)
     palette = _palette(source, recipe, size)
-    styles = tuple(StyleSource(picture.pixels, picture.alpha, palette) for picture in loaded)
+    styles = tuple(Style(picture.pixels, picture.alpha, palette) for picture in loaded)
     chosen_device = choose_device(device)
-    encoder = load_recipe_encoder(recipe.picture, chosen_device)
+    encoder = encoder_for(recipe.picture, chosen_device)
     _claim(store, _identity(source, styles, recipe, mask, limit, processes, store.levels), restart)
     return VideoJob(
         clip=source,
@@ -173,7 +173,7 @@ def _check_output(
 
 def _identity(
     clip: Clip,
-    styles: tuple[StyleSource, ...],
+    styles: tuple[Style, ...],
     recipe: VideoRecipe,
     mask: PathLike | None,
     limit: int | None,

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from impasto.losses.objective import StyleSource
-from impasto.machine import choose_device
-from impasto.painting.planning import keep_memory
-from impasto.video.clip_context import ClipContext, build_clip_context, load_recipe_encoder
+from impasto.machine import choose_device, keep_memory
+from impasto.painting.setup import encoder_for
+from impasto.scene import Style
+from impasto.video.clip_context import ClipContext, build_clip_context
 from impasto.video.cuts import Shot
 from impasto.video.frame_painting import PaintedFrame, paint_following_frame, paint_frame
 from impasto.video.settings import VideoRecipe
@@ -91,7 +91,7 @@ def _mask(frames: FrameCache, index: int) -> Tensor | None:
 def paint_shot_in_process(
     store: Store,
     shot: Shot,
-    styles: Sequence[StyleSource],
+    styles: Sequence[Style],
     recipe: VideoRecipe,
     size: tuple[int, int],
     threads: int,
@@ -100,7 +100,7 @@ def paint_shot_in_process(
     """:func:`paint_shot` for a process of its own, with its own encoder and its share of the cores."""
     torch.set_num_threads(threads)
     keep_memory()
-    encoder = load_recipe_encoder(recipe.picture, choose_device(device))
+    encoder = encoder_for(recipe.picture, choose_device(device))
     context = build_clip_context(styles, recipe, encoder, *size, levels=store.levels)
     for _ in paint_shot(store, shot, context):
         pass

@@ -20,10 +20,11 @@ from torch import Tensor
 from impasto import pictures
 from impasto.errors import PictureError, VideoError
 from impasto.files import readable_size, replacing
-from impasto.painting import engine
-from impasto.painting.planning import keep_memory
+from impasto.machine import keep_memory
+from impasto.painting import engine, schedule
 from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
+from impasto.scene import Scene
 from impasto.video import cuts
 from impasto.video.boundary import video_errors
 from impasto.video.clip_context import build_clip_context, fill_recipe, following_recipe, frame_recipe
@@ -180,10 +181,10 @@ def _seconds_per_iteration(job: VideoJob) -> float:
     """Measured at half the size, where the pixels cost the same."""
     height, width = job.size
     small = fit(height, width, max(64, max(height, width) // 2))
-    sources = engine.Sources(torch.full((1, 3, *small), 0.5), job.styles)
+    scene = Scene(torch.full((1, 3, *small), 0.5), job.styles)
     recipe = job.recipe.picture.replace(size=max(small), coarsest=max(small), iterations=(2,), init="content")
     begin = time.perf_counter()
-    for _ in engine.steps(sources, recipe, job.encoder):
+    for _ in engine.steps(scene, recipe, job.encoder):
         pass
     seconds = (time.perf_counter() - begin) / 3.0  # the style's targets cost about a third iteration
     return seconds * height * width / (small[0] * small[1])
@@ -194,8 +195,9 @@ def _iterations(job: VideoJob) -> tuple[float, float]:
     area = job.size[0] * job.size[1]
 
     def cost(recipe: Recipe) -> float:
-        sizes = engine.sizes(recipe, *job.size)
-        return sum(engine.budget(recipe, scale) * h * w / area for scale, (h, w) in enumerate(sizes))
+        sizes = schedule.scale_sizes(recipe, *job.size)
+        iterations = [schedule.max_evaluations(recipe, scale) for scale in range(len(sizes))]
+        return sum(n * height * width / area for n, (height, width) in zip(iterations, sizes, strict=True))
 
     following = cost(following_recipe(job.recipe, *job.size)) + cost(fill_recipe(job.recipe, *job.size))
     return cost(frame_recipe(job.recipe)), following

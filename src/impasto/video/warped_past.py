@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.losses.objective import Past
+from impasto.scene import Past
 from impasto.video import certainty, flow
 from impasto.video.settings import VideoRecipe
 from impasto.video.warping import warp
 
-__all__ = ["EarlierFrame", "WarpedPast", "correct_drift", "overlay_past", "recall"]
+__all__ = ["EarlierFrame", "WarpedPast", "correct_drift", "recall"]
 
 #: Up to this motion, in pixels a frame, an area may stand still.
 MAX_STILL_MOTION = 0.15
@@ -101,13 +101,6 @@ def recall(
         certainties.append(known)
         warped.append(warp(frame.painted, motion))
     return WarpedPast(tuple(warped), tuple(certainty.long_term_certainties(certainties)), slow, still)
-
-
-def overlay_past(picture: Tensor, past: Sequence[Past]) -> Tensor:
-    """The past where it is certain, ``picture`` elsewhere; where several are certain, the first of them."""
-    for frame in reversed(past):
-        picture = torch.lerp(picture, frame.pixels, frame.certainty)
-    return picture
 
 
 def correct_drift(painted: Tensor, first: Tensor, limit: float = 0.01) -> Tensor:

@@ -12,12 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
-import shutil
-import sys
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from impasto import api, pictures
 from impasto.errors import ImpastoError
-from impasto.painting import engine
+from impasto.painting import schedule
 from impasto.pictures import Picture
 from impasto.pictures.geometry import Size, fit
 from impasto.recipe import Recipe
@@ -102,7 +102,7 @@ def _decode_upload(name: str, field: str, limits: StudioSettings) -> Picture:
 
 
 def _result_size(recipe: Recipe, source: Size, limits: StudioSettings, *, enlarge: bool) -> Size:
-    size = engine.output_size(recipe, *source, enlarge=enlarge)
+    size = schedule.output_size(recipe, *source, enlarge=enlarge)
     if max(size) > limits.result_side:
         got = f"a result of {size[1]}×{size[0]} pixels"
         expected = f"at most {limits.result_side} a side here"

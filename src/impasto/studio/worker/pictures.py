@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from impasto import api
-from impasto.painting import engine
+from impasto.painting import schedule
 from impasto.painting.engine import Step
 from impasto.pictures.geometry import Size
 from impasto.recipe import Recipe
@@ -23,7 +23,7 @@ _STATE_FILE = Path("state.safetensors")
 _FIRST_PREVIEW_AFTER = 8  # evaluations; before, the picture is hardly changed
 
 
-def prepare_run(claimed: ClaimedJob, recipe: Recipe, device: str) -> api.Job:
+def prepare_run(claimed: ClaimedJob, recipe: Recipe, device: str) -> api.PreparedRun:
     """The run that paints ``content.png`` of the working directory; of a clip that is its first frame."""
     inputs = claimed.inputs
     masks = 0 if claimed.job.kind == "video" else inputs.masks
@@ -43,11 +43,11 @@ def paint_picture(claimed: ClaimedJob, device: str) -> str:
     job = claimed.job
     run = prepare_run(claimed, recipe.replace(size=max(job.height, job.width)), device)
     state = SavedState.load(_STATE_FILE)
-    sizes = engine.sizes(run.recipe, *run.sources.shape)
+    sizes = schedule.scale_sizes(run.recipe, *run.scene.size)
     first_scale, remaining = remaining_recipe(run.recipe, sizes, state)
     follower = _StepFollower(claimed, run.recipe, sizes, first_scale, state)
     if state is not None:
-        run = replace(run, recipe=remaining, sources=replace(run.sources, start=state.picture))
+        run = replace(run, recipe=remaining, scene=replace(run.scene, start=state.picture))
     result = api.run(run, on_step=follower.on_step, stop=lambda: follower.stopped)
     # The picture carries the recipe that was asked for, not the one that resumed it.
     replace(result, recipe=recipe).save("result.png")
@@ -85,7 +85,7 @@ class _StepFollower:
         self.stopped = False
         self._claimed, self._first_scale = claimed, first_scale
         self._pixels = [height * width for height, width in sizes]
-        costs = [engine.budget(recipe, scale) * pixels for scale, pixels in enumerate(self._pixels)]
+        costs = [schedule.max_evaluations(recipe, scale) * pixels for scale, pixels in enumerate(self._pixels)]
         self._cost_before = [sum(costs[:scale]) for scale in range(len(sizes))]
         self._total_cost = max(1, sum(costs))
         resumed_scale = state is not None and state.scale == first_scale

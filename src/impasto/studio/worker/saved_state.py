@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from impasto.files import replacing
-from impasto.painting import engine
+from impasto.painting import schedule
 from impasto.pictures.geometry import Size
 from impasto.recipe import Recipe
 
@@ -68,7 +68,7 @@ def remaining_recipe(recipe: Recipe, sizes: list[Size], state: SavedState | None
     if state is None:
         return 0, recipe
     first = min(state.scale, len(sizes) - 1)
-    iterations = [engine.budget(recipe, scale) for scale in range(first, len(sizes))]
+    iterations = [schedule.max_evaluations(recipe, scale) for scale in range(first, len(sizes))]
     done = state.iteration if first == state.scale else 0
     iterations[0] = max(1, iterations[0] - done)
     return first, recipe.replace(coarsest=max(sizes[first]), iterations=tuple(iterations), init="picture")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from impasto.cli.units import parse_bytes, parse_seconds
 from impasto.errors import RecipeError
+from impasto.quantities import parse_bytes, parse_seconds
 
 
 @pytest.mark.parametrize(

@@ -4,53 +4,53 @@ from __future__ import annotations
 
 from impasto.errors import RecipeError
 from impasto.recipe import Recipe
-from impasto.scene.sources import Sources
+from impasto.scene.scene import Scene
 
-__all__ = ["require_sources"]
+__all__ = ["check_scene"]
 
 
-def require_sources(sources: Sources, recipe: Recipe) -> None:
+def check_scene(scene: Scene, recipe: Recipe) -> None:
     """Raise ``RecipeError`` for settings that these pictures cannot serve."""
-    if recipe.style_blend and len(recipe.style_blend) != len(sources.styles):
+    if recipe.style_blend and len(recipe.style_blend) != len(scene.styles):
         raise RecipeError(
-            f"{len(recipe.style_blend)} style weights for {len(sources.styles)} style pictures",
+            f"{len(recipe.style_blend)} style weights for {len(scene.styles)} style pictures",
             "one weight per style picture, or none for all alike",
-            f"give {len(sources.styles)}",
+            f"give {len(scene.styles)}",
         )
-    if recipe.wants_style and not sources.styles:
+    if recipe.wants_style and not scene.styles:
         raise RecipeError("no style picture", "at least one", "give one or set style_weight to 0")
-    if sources.content is None and (recipe.wants_content or recipe.init == "content"):
+    if scene.content is None and (recipe.wants_content or recipe.init == "content"):
         raise RecipeError(
             "no content picture",
             "one, as its weight or the start asks for it",
             "for a texture set content_weight to 0 and init to noise",
         )
-    if recipe.colours != "style" and (sources.content is None or not sources.styles):
-        missing = "content" if sources.content is None else "style"
+    if recipe.colours != "style" and (scene.content is None or not scene.styles):
+        missing = "content" if scene.content is None else "style"
         raise RecipeError(
             f"colours {recipe.colours!r} without a {missing} picture",
             "both pictures, as one's colours go to the other",
             "leave colours at 'style'",
         )
-    _check_lists(sources, recipe)
-    if recipe.init == "style-colours" and not sources.styles:
+    _check_lists(scene, recipe)
+    if recipe.init == "style-colours" and not scene.styles:
         raise RecipeError("a start with the style's colours, but no style picture", "at least one")
-    if recipe.init == "picture" and sources.start is None:
+    if recipe.init == "picture" and scene.start is None:
         raise RecipeError("a start from a picture, but no picture", "one with --init-image")
 
 
-def _check_lists(sources: Sources, recipe: Recipe) -> None:
+def _check_lists(scene: Scene, recipe: Recipe) -> None:
     """Settings with one entry per style picture."""
-    count = len(sources.styles)
+    count = len(scene.styles)
     for name, each in (("style_rotation", 1), ("style_crop", 4)):
-        given = len(getattr(recipe, name)) // each
-        if given > 1 and given != count:
+        entries = len(getattr(recipe, name)) // each
+        if entries > 1 and entries != count:
             raise RecipeError(
-                f"{name} for {given} of {count} style pictures", "one for all, or one per style picture"
+                f"{name} for {entries} of {count} style pictures", "one for all, or one per style picture"
             )
     if recipe.style_order == "coarse-to-fine" and count < 2:
         raise RecipeError(
             f"style_order 'coarse-to-fine' with {count} style picture", "two or more, the coarse one first"
         )
-    if sources.parts and sources.content is None:
+    if scene.regions and scene.content is None:
         raise RecipeError("masks without a content picture", "a picture for them to lie on")

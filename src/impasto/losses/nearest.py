@@ -1,0 +1,152 @@
+"""Nearest features as a style loss: each place looks like the part of the style that is most alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from impasto.losses.grids import Grid, layer_grid
+from impasto.losses.matching import Pull, assign, bank_rows, cell_side, hypercolumn
+from impasto.losses.style import blend_rows, known_statistics, region_shares
+from impasto.losses.terms import Part, Term
+from impasto.losses.tiled import Gathered, TiledEncoder, add_up, size_of
+from impasto.pictures.geometry import Size, Tile
+from impasto.recipe import Recipe
+from impasto.scene import Region, Scene, Style
+
+__all__ = ["NearestTerm", "nearest"]
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """One layer in one region: its share of the loss, its grid, and the pull towards the matched features."""
+
+    layer: str
+    share: float
+    grid: Grid
+    pull: Pull
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearestTerm(Term):
+    """Features are pulled to those of the style that were matched to them (Kolkin et al. 2022).
+
+    All layers are matched together, once for each scale; see :mod:`impasto.losses.matching`.
+
+    Attributes:
+        layer_weights: layer → its share of the loss, and of the likeness by which is matched.
+        match_content: share of the content, against the canvas, in what is matched.
+        seed: of the draw among equally good matches.
+    """
+
+    name: str = "style"
+    layer_weights: Mapping[str, float]
+    match_content: float = 0.75
+    seed: int = 0
+
+    @property
+    def cell(self) -> int:
+        """Side of a cell in pixels."""
+        return cell_side(self.layers)
+
+    def applies(self, scene: Scene) -> bool:
+        return scene.has_styles
+
+    def _key(self, layer: str, region: Region) -> str:
+        return "/".join(filter(None, (layer, "nearest", region.name)))
+
+    def style_statistics(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Tensor]:
+        banks: dict[str, Tensor] = {}
+        for region in scene.regions:
+            of_each = [self._bank(style, encoder) for style in region.styles]
+            for layer in self.layers:
+                rows = [bank[layer] for bank in of_each]
+                banks[self._key(layer, region)] = blend_rows(rows, region.style_shares)
+        return banks
+
+    def _bank(self, style: Style, encoder: TiledEncoder) -> Gathered:
+        """Layer → (m, C·k²), the sampled cells of one style picture."""
+        size = size_of(style.pixels)
+        cells = Grid.on(size, self.cell, style.mask)
+        return add_up(
+            encoder.style_parts(style.pixels, self.layers),
+            lambda part: {
+                layer: bank_rows(part.features[layer], layer, cells, part.tile, size) for layer in self.layers
+            },
+        )
+
+    def prepare(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Pulled]:
+        banks = known_statistics(self, scene, encoder)
+        pulls: dict[str, Pulled] = {}
+        for region, share in region_shares(scene):
+            bank = {layer: banks[self._key(layer, region)] for layer in self.layers}
+            matches = self._match(scene, region, bank, encoder)
+            for layer in self.layers:
+                pulls[self._key(layer, region)] = Pulled(
+                    layer,
+                    share,
+                    layer_grid(layer, scene.size, region.mask),
+                    Pull(layer, bank[layer], matches, self.cell),
+                )
+        return pulls
+
+    def _match(
+        self, scene: Scene, region: Region, bank: Mapping[str, Tensor], encoder: TiledEncoder
+    ) -> Tensor:
+        """(a, b), for each of the picture's cells the row of the bank that it shall look like."""
+        pictures = self._matched_pictures(scene)
+        return assign(
+            encoder.tiles(scene.size, self.layers, wrap=encoder.repeats),
+            Grid.on(scene.size, self.cell, region.mask),
+            bank,
+            self.layer_weights,
+            lambda tile: self._hypercolumns(tile, pictures, encoder),
+            self.seed,
+        )
+
+    def _matched_pictures(self, scene: Scene) -> list[tuple[Tensor, float]]:
+        """What is matched to the style, (picture, share): the content, and the canvas as the scale begins."""
+        if scene.content is None:
+            assert scene.start is not None, "a scale begins with a canvas"
+            return [(scene.start, 1.0)]
+        if scene.start is None:
+            return [(scene.content, self.match_content)]
+        return [(scene.content, self.match_content), (scene.start, 1.0 - self.match_content)]
+
+    def _hypercolumns(
+        self, tile: Tile, pictures: Sequence[tuple[Tensor, float]], encoder: TiledEncoder
+    ) -> Gathered:
+        """Layer → (n, C), one row for each of a tile's cells, blended from several pictures."""
+        rows, columns = tile.grid(self.cell)
+        shape: Size = (rows.stop - rows.start, columns.stop - columns.start)
+        blended: Gathered = {}
+        for picture, share in pictures:
+            features = encoder.part(tile, picture, self.layers).features
+            for layer, values in hypercolumn(features, self.cell, shape).items():
+                blended[layer] = blended[layer] + share * values if layer in blended else share * values
+        return blended
+
+    def gather(self, part: Part, memory: dict[str, Pulled]) -> Gathered:
+        return {
+            key: pulled.pull(part.features[pulled.layer], part.tile, pulled.grid.weights_in(part.tile))
+            for key, pulled in memory.items()
+        }
+
+    def judge(self, gathered: Gathered, memory: dict[str, Pulled]) -> Gathered:
+        return {
+            key: pulled.share * self.layer_weights[pulled.layer] * gathered[key][0] / pulled.grid.total_weight
+            for key, pulled in memory.items()
+        }
+
+
+def nearest(layer_weights: Mapping[str, float], weight: float, recipe: Recipe) -> Term:
+    """The term of ``style_loss="nearest"``."""
+    return NearestTerm(
+        weight=weight,
+        layers=tuple(layer_weights),
+        layer_weights=layer_weights,
+        match_content=recipe.match_content,
+        seed=recipe.seed,
+    )

@@ -1,0 +1,71 @@
+"""Terms on pixels: smoothness, and agreement with earlier frames of a film."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto.losses.functions import temporal_loss, total_variation
+from impasto.losses.terms import Part, Term
+from impasto.losses.tiled import TiledEncoder
+from impasto.scene import Past, Scene
+
+__all__ = ["TemporalTerm", "TotalVariationTerm"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TotalVariationTerm(Term):
+    """Mean squared difference of neighbouring pixels (Mahendran & Vedaldi 2015, β = 2)."""
+
+    name: str = "tv"
+
+    def prepare(self, scene: Scene, encoder: TiledEncoder) -> tuple[int, bool]:
+        """(samples of the picture, whether it repeats beyond its edges)."""
+        return 3 * scene.size[0] * scene.size[1], encoder.repeats
+
+    def gather(self, part: Part, memory: tuple[int, bool]) -> Tensor:
+        samples, repeats = memory
+        if part.tile.is_whole:
+            return (total_variation(part.image, wrap=repeats) * samples).reshape(1)
+        rows, columns = part.tile.inner(1)
+        # A difference belongs to the pixel on its left or above it: with one pixel more, none counts twice.
+        image = part.without_halo(part.image, beyond=1)
+        in_rows = image[..., : rows.stop - rows.start, :]
+        in_columns = image[..., : columns.stop - columns.start]
+        horizontal = (in_rows[..., 1:] - in_rows[..., :-1]).square().sum()
+        vertical = (in_columns[..., 1:, :] - in_columns[..., :-1, :]).square().sum()
+        return (horizontal + vertical).reshape(1)
+
+    def judge(self, gathered: Tensor, memory: tuple[int, bool]) -> Tensor:
+        return gathered[0] / memory[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemporalTerm(Term):
+    """Mean squared departure from earlier frames, where they say anything (Ruder et al. 2016, eq. 7).
+
+    Every earlier frame brings its own weight, see :class:`impasto.scene.Past`.
+    """
+
+    name: str = "temporal"
+
+    def applies(self, scene: Scene) -> bool:
+        return bool(scene.past)
+
+    def prepare(self, scene: Scene, encoder: TiledEncoder) -> tuple[tuple[Past, ...], int]:
+        """(the earlier frames, samples of the picture)."""
+        return scene.past, 3 * scene.size[0] * scene.size[1]
+
+    def gather(self, part: Part, memory: tuple[tuple[Past, ...], int]) -> Tensor:
+        image = part.without_halo(part.image)
+        total = torch.zeros(1, dtype=image.dtype, device=image.device)
+        for past in memory[0]:
+            pixels = part.without_halo(part.tile.cut(past.pixels))
+            certainty = part.without_halo(part.tile.cut(past.certainty))
+            total = total + past.weight * temporal_loss(image, pixels, certainty) * image.numel()
+        return total
+
+    def judge(self, gathered: Tensor, memory: tuple[tuple[Past, ...], int]) -> Tensor:
+        return gathered[0] / memory[1]

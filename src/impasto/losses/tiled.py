@@ -1,0 +1,97 @@
+"""An encoder that looks at a picture in tiles: the same features as of the whole, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from torch import Tensor
+
+from impasto.losses.terms import Part
+from impasto.networks.encoder import Encoder, Features
+from impasto.networks.layers import Geometry, geometry
+from impasto.pictures.geometry import Size, Tile, tiles
+
+__all__ = ["Gathered", "TiledEncoder", "add_up", "as_mapping", "size_of"]
+
+#: What terms gather, by name; additive over the parts of a picture.
+Gathered = dict[str, Tensor]
+
+
+def size_of(image: Tensor) -> Size:
+    """(height, width) of (N, C, H, W)."""
+    return int(image.shape[-2]), int(image.shape[-1])
+
+
+def as_mapping(values: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """A single tensor under the empty name, several as they are."""
+    return {"": values} if isinstance(values, Tensor) else values
+
+
+class TiledEncoder:
+    """Looks at pictures through an encoder, in tiles where they are large.
+
+    Args:
+        encoder: computes the features.
+        tile: side of the tiles in pixels; None: the whole picture at once.
+    """
+
+    def __init__(self, encoder: Encoder, tile: int | None = None) -> None:
+        self.encoder, self.tile = encoder, tile
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the painted picture repeats beyond its edges."""
+        return self.encoder.padding == "circular"
+
+    def tiles(self, size: Size, layers: Iterable[str], *, wrap: bool) -> list[Tile]:
+        """Tiles for a picture of ``size``, with halos wide enough for the deepest of ``layers``."""
+        shapes = [geometry(layer) for layer in layers] or [Geometry(1, 1)]
+        stride, radius = max(s.stride for s in shapes), max(s.radius for s in shapes)
+        return tiles(size, self.tile, stride, radius, wrap=wrap)
+
+    def part(self, tile: Tile, image: Tensor, layers: Iterable[str], *, padding: str | None = None) -> Part:
+        """One tile of a picture (1, 3, H, W) with its features."""
+        return self.part_of_cut(tile, tile.cut(image), layers, padding=padding)
+
+    def part_of_cut(
+        self, tile: Tile, cut: Tensor, layers: Iterable[str], *, padding: str | None = None
+    ) -> Part:
+        """As :meth:`part` for a tile that has been cut out with its halo already."""
+        options = {} if padding is None else {"padding": padding}
+        features = self.encoder(cut, tuple(layers), **options)
+        inner = {layer: tile.inner(geometry(layer).stride) for layer in features}
+        return Part(tile, cut, features.cut(inner))
+
+    def parts(self, image: Tensor, layers: Iterable[str]) -> Iterator[Part]:
+        """The parts of the content or of the canvas (1, 3, H, W), one after the other."""
+        layers = tuple(layers)
+        for tile in self.tiles(size_of(image), layers, wrap=self.repeats):
+            yield self.part(tile, image, layers)
+
+    def style_parts(self, image: Tensor, layers: Iterable[str]) -> Iterator[Part]:
+        """The parts of a style picture: it never repeats, though the painted picture may."""
+        layers, padding = tuple(layers), "reflect" if self.repeats else None
+        for tile in self.tiles(size_of(image), layers, wrap=False):
+            yield self.part(tile, image, layers, padding=padding)
+
+    def features(self, image: Tensor, layers: Iterable[str]) -> Features:
+        """Features of a whole picture (1, 3, H, W), put together from its tiles, before the heads."""
+        size, whole = size_of(image), dict[str, Tensor]()
+        for part in self.parts(image, layers):
+            if part.tile.is_whole:
+                return part.features
+            for layer, values in part.features.raw.items():
+                stride = geometry(layer).stride
+                if layer not in whole:
+                    whole[layer] = values.new_empty(1, values.shape[1], size[0] // stride, size[1] // stride)
+                whole[layer][(..., *part.tile.grid(stride))] = values
+        return Features(whole, self.encoder.head)
+
+
+def add_up(parts: Iterable[Part], gather: Callable[[Part], Mapping[str, Tensor]]) -> Gathered:
+    """The sum over parts of what ``gather`` returns of each."""
+    sums: Gathered = {}
+    for part in parts:
+        for name, value in gather(part).items():
+            sums[name] = sums[name] + value if name in sums else value
+    return sums
