@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto import pictures
-from impasto.losses.objective import Objective
+from impasto.losses.build import objective_of
 from impasto.machine import choose_dtype, keep_memory
 from impasto.networks.encoder import CENTRED, Encoder, Features
 from impasto.networks.layers import block_of
@@ -31,7 +31,7 @@ from impasto.networks.registry import load_encoder
 from impasto.networks.weights import read_state
 from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
-from impasto.scene import Style
+from impasto.scene import Scene, Style
 from impasto.training.data import Crops
 from impasto.training.distil import Trainer, TrainingPlan
 from impasto.training.policy import Canvases
@@ -145,7 +145,8 @@ def load_pairs(contents: Path, styles: Path, count: int) -> list[tuple[Tensor, T
 def seconds_at_512(encoder: Encoder) -> float:
     """Median of five evaluations, forward and backward, five style layers and relu3_2."""
     image = torch.rand(1, 3, 512, 512)
-    objective = Objective(encoder, Recipe(), image, [Style(image.flip(-1))])
+    scene = Scene(image, (Style(image.flip(-1)),)).at((512, 512), 0, image.device)
+    objective = objective_of(encoder, scene, Recipe())
     times = []
     for _ in range(6):
         begin = time.perf_counter()

@@ -26,7 +26,7 @@ from reference import Tutorial, TutorialNetwork, random_vgg19
 from torch import Tensor
 
 from impasto import pictures, samples
-from impasto.losses.objective import Objective
+from impasto.losses.build import objective_of
 from impasto.machine import choose_dtype, describe, keep_memory
 from impasto.networks.encoder import OXFORD, Encoder
 from impasto.networks.registry import load_encoder
@@ -67,7 +67,8 @@ def objective(encoder: Encoder, size: int, recipe: Recipe, tile: int | None = No
     """One evaluation of a noise picture of ``size``² pixels."""
     image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(1))
     style = Style(torch.rand(1, 3, min(size, 512), min(size, 512)))
-    judged = Objective(encoder, recipe, image, [style], tile=tile)
+    scene = Scene(image, (style,)).at((size, size), 0, image.device)
+    judged = objective_of(encoder, scene, recipe, tile=tile)
     other = 1.0 - image
     return lambda: judged.evaluate(other)
 
@@ -123,7 +124,9 @@ def equal_loss(state: dict[str, Tensor], content: Tensor, style: Tensor, iterati
     """
     recipe = Recipe(style_layers=EXACT, content_layers="relu3_2", padding="zeros", margin=0)
     size = max(content.shape[-2:])
-    judge = Objective(Encoder(state, OXFORD, padding="zeros"), recipe, content, [Style(style)])
+    scene = Scene(content, (Style(style),))
+    scene = scene.at(scene.size, 0, content.device)
+    judge = objective_of(Encoder(state, OXFORD, padding="zeros"), scene, recipe)
 
     def judged(picture: Tensor) -> float:
         with torch.no_grad():
@@ -195,7 +198,8 @@ import sys, time
 begin = time.perf_counter()
 import torch
 libraries = time.perf_counter()
-from impasto import engine, runs
+from impasto import api
+from impasto.painting import engine
 from impasto.recipe import Recipe
 job = api.prepare(sys.argv[1], sys.argv[2], Recipe())
 next(engine.steps(job.scene, job.recipe, job.encoder))

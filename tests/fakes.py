@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from impasto.losses.build import objective_of
+from impasto.losses.objective import Objective
 from impasto.networks.encoder import CENTRED, Encoder, Features, Normalisation
 from impasto.networks.layers import CONVS
+from impasto.recipe import Recipe
+from impasto.scene import Past, Region, Scene, Style
 
 #: Channels of each block of the tiny encoder: few, and different, so that a mixed-up layer shows.
 TINY_CHANNELS = (4, 5, 6, 7, 8)
@@ -89,3 +93,33 @@ def checks(height: int = 32, width: int = 32, cell: int = 4) -> Tensor:
     return torch.from_numpy(
         np.stack([0.9 * on + 0.05, 0.2 + 0 * on, 0.9 - 0.8 * on])[None].astype(np.float32)
     )
+
+
+def objective(
+    encoder: Encoder,
+    recipe: Recipe,
+    content: Tensor | None,
+    styles: Sequence[Style] = (),
+    content_mask: Tensor | None = None,
+    past: tuple[Past, ...] = (),
+    *,
+    size: tuple[int, int] | None = None,
+    start: Tensor | None = None,
+    tile: int | None = None,
+) -> Objective:
+    """The objective of a recipe for pictures at the sizes that they have.
+
+    Args:
+        size: of the canvas, where there is neither content nor start; None: that of the first style.
+    """
+    shapes = [image.shape[-2:] for image in (content, start) if image is not None]
+    height, width = shapes[0] if shapes else size or styles[0].pixels.shape[-2:]
+    scene = Scene(
+        content,
+        content_mask=content_mask,
+        start=start,
+        aspect=(int(height), int(width)),
+        past=past,
+        regions=(Region("", content_mask, tuple(styles), 1.0, recipe.style_blend),),
+    )
+    return objective_of(encoder, scene, recipe, tile=tile)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from impasto.errors import ImpastoError, PictureError, RecipeError, WeightsError
     from impasto.losses.build import terms_of
     from impasto.losses.style import StyleLoss
-    from impasto.losses.terms import Part, Term
+    from impasto.losses.terms import Term
+    from impasto.losses.tiled import Part
     from impasto.painting.engine import Step
     from impasto.recipe import Recipe
     from impasto.scene import Scene
@@ -45,7 +46,7 @@ _HOME = {
     "PictureError": "errors",
     "RecipeError": "errors",
     "WeightsError": "errors",
-    "Part": "losses.terms",
+    "Part": "losses.tiled",
     "Recipe": "recipe",
     "Result": "api",
     "Scene": "scene",

@@ -33,7 +33,7 @@ def test_a_tiny_run(speed, tmp_path: Path) -> None:  # type: ignore[no-untyped-d
 def test_the_tutorial_minimises_what_we_minimise(speed) -> None:  # type: ignore[no-untyped-def]
     """The reference loop's own loss and our objective are one and the same."""
     reference = sys.modules["reference"]
-    from impasto.losses.objective import Objective
+    from fakes import objective as make_objective
     from impasto.networks.encoder import OXFORD, Encoder
     from impasto.recipe import Recipe
     from impasto.scene import Style
@@ -47,7 +47,7 @@ def test_the_tutorial_minimises_what_we_minimise(speed) -> None:  # type: ignore
         reference.TutorialNetwork(state, layers), content, style, speed.EXACT, ("relu3_2",), 0.05
     )
     recipe = Recipe(style_layers=speed.EXACT, content_layers="relu3_2", padding="zeros", content_weight=0.05)
-    ours = Objective(Encoder(state, OXFORD, padding="zeros"), recipe, content, [Style(style)])
+    ours = make_objective(Encoder(state, OXFORD, padding="zeros"), recipe, content, [Style(style)])
     assert float(ours(image)[0]) == pytest.approx(float(tutorial.loss(image)), rel=1e-4)
 
 

@@ -10,6 +10,7 @@ from torch.autograd import gradcheck
 
 import oracles
 from fakes import checks, picture, tiny_encoder, tiny_state
+from fakes import objective as make_objective
 from impasto.errors import PictureError, RecipeError
 from impasto.losses.functions import NORMALISATIONS, content_loss, gram_loss, total_variation
 from impasto.losses.objective import Objective
@@ -187,11 +188,11 @@ def objective(recipe: Recipe, *, masked: bool = False, dtype: torch.dtype = torc
     if masked:
         masks = [torch.rand(1, 1, 34, 40, generator=torch.Generator().manual_seed(1)), None]
         styles = tuple(
-            Style(s.pixels, None if m is None else m.to(dtype))
-            for s, m in zip(styles, masks, strict=True)
+            Style(s.pixels, None if m is None else m.to(dtype)) for s, m in zip(styles, masks, strict=True)
         )
     content = picture(*SIZE, 1).to(dtype)
-    return Objective(tiny_encoder(dtype=dtype), recipe, content, styles, MASK.to(dtype) if masked else None)
+    mask = MASK.to(dtype) if masked else None
+    return make_objective(tiny_encoder(dtype=dtype), recipe, content, styles, mask)
 
 
 def twin_of(recipe: Recipe, image: np.ndarray, *, masked: bool) -> dict[str, float]:
@@ -203,7 +204,8 @@ def twin_of(recipe: Recipe, image: np.ndarray, *, masked: bool) -> dict[str, flo
     own_mask = array(MASK)[0, 0] if masked else None
 
     def masked_gram(features: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-        return oracles.gram(features, None if mask is None else oracles.mask_on_grid(mask, *features.shape[1:]))
+        weights = None if mask is None else oracles.mask_on_grid(mask, *features.shape[1:])
+        return oracles.gram(features, weights)
 
     own = oracles.encode(state, image, (*recipe.content_layers, *recipe.style_layers))
     content = oracles.encode(state, array(picture(*SIZE, 1)[0]), recipe.content_layers)
@@ -254,7 +256,7 @@ def test_the_content_itself_costs_no_content_and_the_style_itself_no_style():
     content = picture(*SIZE, 1).double()
     assert float(objective(Recipe(style_weight=0))(content)[0]) == 0.0
     style = checks(32, 32).double()
-    alone = Objective(tiny_encoder(dtype=torch.float64), Recipe(content_weight=0), None, [Style(style)])
+    alone = make_objective(tiny_encoder(dtype=torch.float64), Recipe(content_weight=0), None, [Style(style)])
     assert float(alone(style)[0]) == 0.0
     assert float(alone(picture(32, 32).double())[0]) > 1e-3
 
@@ -292,5 +294,6 @@ def test_gradient_of_the_whole_objective(normalisation):
     recipe = Recipe(content_weight=0.3, tv_weight=0.5, normalisation=normalisation)
     styles = [Style(checks(16, 16).double())]
     mask = MASK[..., :16, :17]
-    judged = Objective(tiny_encoder(dtype=torch.float64), recipe, picture(16, 17, 1).double(), styles, mask)
+    content, encoder = picture(16, 17, 1).double(), tiny_encoder(dtype=torch.float64)
+    judged = make_objective(encoder, recipe, content, styles, mask)
     assert gradcheck(lambda x: judged(x)[0], picture(16, 17, 2).double().requires_grad_(), rtol=1e-4)

@@ -10,12 +10,14 @@ from torch.autograd import gradcheck
 
 import oracles
 from fakes import checks, picture, tiny_encoder
+from fakes import objective as make_objective
 from impasto.errors import RecipeError
 from impasto.losses import functions, statistics
-from impasto.losses.objective import Objective
+from impasto.losses.nearest import NearestTerm
+from impasto.losses.tiled import TiledEncoder
 from impasto.painting import engine
 from impasto.recipe import Recipe
-from impasto.scene import Style
+from impasto.scene import Region, Scene, Style
 
 
 def cloud(n: int = 40, c: int = 5, seed: int = 0) -> Tensor:
@@ -101,35 +103,13 @@ def test_gram_cannot_tell_what_the_others_can():
     assert float(functions.histogram_loss(a, b)) > 0.1
 
 
-def test_positions_are_a_fixed_fair_sample():
-    at = statistics.positions(50, 12, 13)
-    assert torch.equal(at, statistics.positions(50, 12, 13))
-    assert len(at.unique()) == 50
-    weights = torch.zeros(1, 1, 12, 13)
-    weights[..., :4, :] = 1.0
-    assert int(statistics.positions(500, 12, 13, weights).max()) < 4 * 13
-    weights[..., 4:, :] = 3.0
-    drawn = statistics.positions(78, 12, 13, weights)
-    assert float((drawn >= 4 * 13).double().mean()) > 0.7
-
-
-def test_rows_of_parts_add_up():
-    features = torch.rand(1, 3, 6, 8)
-    at = statistics.positions(20, 6, 8)
-    whole = statistics.rows(features, at, (slice(0, 6), slice(0, 8)), 8)
-    torch.testing.assert_close(whole, features[0].flatten(1)[:, at].T)
-    parts = [(slice(a, b), slice(c, d)) for a, b in ((0, 2), (2, 6)) for c, d in ((0, 5), (5, 8))]
-    found = sum(statistics.rows(features[(..., *part)], at, part, 8) for part in parts)
-    torch.testing.assert_close(found, whole)
-
-
 # ------------------------------------------------------------------------------------------ in the objective
 
 NAMES = ("gram", "wasserstein", "sliced", "histogram", "remd", "nearest")
 
 
 def style_total(name: str, image: Tensor, *styles: Tensor, **settings: object) -> float:
-    judged = Objective(
+    judged = make_objective(
         tiny_encoder(dtype=torch.float64),
         Recipe(content_weight=0, style_loss=name, **settings),
         None,
@@ -166,10 +146,10 @@ def test_moved_cells_are_found_again():
 
 
 def test_a_picture_becomes_like_its_style_by_every_loss():
-    sources = Scene(picture(40, 48), (Style(checks(48, 48)),))
+    scene = Scene(picture(40, 48), (Style(checks(48, 48)),))
     for name in NAMES:
         recipe = Recipe(size=48, iterations=(25,), coarsest=48, content_weight=0, style_loss=name)
-        steps = list(engine.steps(sources, recipe, tiny_encoder()))
+        steps = list(engine.steps(scene, recipe, tiny_encoder()))
         assert steps[-1].best_loss < 0.85 * steps[0].loss, name
 
 
@@ -188,9 +168,12 @@ def test_an_even_content_is_not_given_the_same_cell_everywhere():
     # Repeated, its 4×4 pixels would show as a grid.
     encoder, style = tiny_encoder(), picture(96, 96, 3)
     even = torch.full((1, 3, 96, 96), 0.5) + 1e-4 * picture(96, 96, 4)
-    judged = Objective(encoder, Recipe(style_loss="nearest"), even, [Style(style)])
-    (matches,) = judged.matches
+    scene = Scene(even, regions=(Region("", None, (Style(style),)),))
+    layers = ("relu1_1", "relu3_1")
+    term = NearestTerm(layers=layers, layer_weights=dict.fromkeys(layers, 0.5))
+    matches, again = (
+        term.prepare(scene, TiledEncoder(encoder))["relu1_1/nearest"].pull.matches for _ in range(2)
+    )
     assert matches.shape == (24, 24)
     assert float((matches[:, 1:] == matches[:, :-1]).float().mean()) < 0.5
-    again = Objective(encoder, Recipe(style_loss="nearest"), even, [Style(style)])
-    assert torch.equal(matches, again.matches[0])
+    assert torch.equal(matches, again)

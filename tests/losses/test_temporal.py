@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from clips import texture
+from fakes import objective as make_objective
 from fakes import tiny_encoder
 from impasto.losses.functions import temporal_loss
-from impasto.losses.objective import Objective
 from impasto.painting.engine import steps, style_statistics
 from impasto.scene import Past, Scene
 from impasto.video.store import from_pixels
@@ -49,6 +49,6 @@ def test_gram_targets_handed_in_change_nothing() -> None:
 def test_past_frames_are_a_named_term() -> None:
     content = from_pixels(texture(64, 96))
     past = Past(torch.zeros_like(content), torch.ones_like(content[:, :1]), 2.0)
-    total, terms = Objective(tiny_encoder(), PICTURE, content, STYLES, past=(past, past))(content)
+    total, terms = make_objective(tiny_encoder(), PICTURE, content, STYLES, past=(past, past))(content)
     assert float(terms["temporal"]) == pytest.approx(4.0 * float(content.square().mean()), rel=1e-5)
     assert float(total) == pytest.approx(sum(float(v) for v in terms.values()), rel=1e-5)

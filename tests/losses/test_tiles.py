@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakes import tiny_encoder
-from impasto.losses import objective
+from fakes import objective, tiny_encoder
+from impasto.losses import content as content_losses
 from impasto.losses.objective import Objective
 from impasto.networks.layers import geometry
 from impasto.pictures.geometry import tiles
@@ -35,7 +35,7 @@ def _both(recipe: Recipe, tile: int, *, masked: bool = False, past: bool = False
     memories = (Past(content.flip(-1), mask, 0.7),) if past else ()
 
     def make(side: int | None) -> Objective:
-        return Objective(
+        return objective(
             encoder, recipe, content, (Style(style),), mask if masked else None, memories, tile=side
         )
 
@@ -82,7 +82,7 @@ def _assert_alike(whole: Any, tiled: Any) -> None:
 
 @pytest.mark.parametrize("name", ["all terms", "deep content", "self-similarity", "circular"])
 def test_tiled_equals_whole_where_the_content_is_not_held(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objective, "HELD", 0)
+    monkeypatch.setattr(content_losses, "CONTENT_CACHE_BYTES_PER_PIXEL", 0)
     _assert_alike(*_both(RECIPES[name], 64))
 
 
@@ -105,10 +105,10 @@ def test_a_halo_too_small_is_noticed() -> None:
     stride, radius = geometry("relu5_1").stride, geometry("relu5_1").radius
     content, image, style, _ = _pictures()
     encoder = tiny_encoder().double().compute_in(torch.float64)
-    objective = Objective(encoder, Recipe(), content, (Style(style),), tile=48)
-    whole = Objective(encoder, Recipe(), content, (Style(style),)).evaluate(image)[1]
-    objective._tiles = lambda size, layers, wrap: tiles(size, 48, stride, radius // 3, wrap=wrap)  # type: ignore[method-assign]
-    short = objective.evaluate(image)[1]
+    whole = objective(encoder, Recipe(), content, (Style(style),)).evaluate(image)[1]
+    tiled = objective(encoder, Recipe(), content, (Style(style),), tile=48)
+    tiled.encoder.tiles = lambda size, layers, wrap: tiles(size, 48, stride, radius // 3, wrap=wrap)  # type: ignore[method-assign]
+    short = tiled.evaluate(image)[1]
     assert float((short - whole).abs().max()) > 1e-6 * float(whole.abs().max())
 
 

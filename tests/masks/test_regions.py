@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from fakes import checks, picture, tiny_encoder
 from impasto.errors import PictureError, RecipeError
+from impasto.losses.build import objective_of
 from impasto.losses.objective import Objective
 from impasto.masks import regions
 from impasto.networks.layers import geometry
@@ -15,6 +18,7 @@ from impasto.painting import engine, schedule
 from impasto.pictures.alpha import mask_on_grid
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
+from impasto.scene.preparing import preprocess
 
 WHITE = (1.0, 1.0, 1.0)
 RED, BLUE, BLACK = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
@@ -27,7 +31,7 @@ def flags(*colours: tuple[float, float, float], height: int = 48, width: int = 6
 
 
 def style(seed: int) -> Style:
-    return Style(picture(48, 48, seed))
+    return Style(picture(48, 48, seed), position=seed - 1)
 
 
 def test_labels_of_a_softened_picture_are_its_flat_colours():
@@ -40,7 +44,7 @@ def test_labels_of_a_softened_picture_are_its_flat_colours():
 
 
 def test_labels_find_their_styles_by_colour():
-    found = regions.parts(
+    found = regions.regions_of(
         (48, 64),
         [style(1), style(2)],
         [flags(RED, BLUE)],
@@ -56,9 +60,9 @@ def test_labels_find_their_styles_by_colour():
 
 def test_grey_masks_take_the_styles_in_turn_and_weights_leave_out():
     left, right = flags(WHITE, BLACK), flags(BLACK, WHITE)
-    one = regions.parts((48, 64), [style(1), style(2)], [left, right], [], weights=(1, 0))
+    one = regions.regions_of((48, 64), [style(1), style(2)], [left, right], [], weights=(1, 0))
     assert [part.name for part in one] == ["1"]
-    both = regions.parts((48, 64), [style(1)], [left, right], [], feather=0.1)
+    both = regions.regions_of((48, 64), [style(1)], [left, right], [], feather=0.1)
     total = torch.stack([part.mask for part in both]).sum(0)
     torch.testing.assert_close(total, torch.ones_like(total), atol=1e-5, rtol=0)
     edge = both[0].mask[0, 0, 10]
@@ -80,11 +84,11 @@ def test_grey_masks_take_the_styles_in_turn_and_weights_leave_out():
 )
 def test_masks_that_do_not_fit_are_refused(masks, style_masks, settings, what):
     with pytest.raises((PictureError, RecipeError), match=what):
-        regions.parts((48, 64), [style(1)], masks, style_masks, **settings)
+        regions.regions_of((48, 64), [style(1)], masks, style_masks, **settings)
 
 
 def painted(parts, *, content: Tensor | None = None, **settings: object) -> Tensor:
-    sources = Scene(picture(48, 64) if content is None else content, (style(1), style(2)), parts=parts)
+    sources = Scene(picture(48, 64) if content is None else content, (style(1), style(2)), regions=parts)
     recipe = Recipe(size=64, coarsest=64, iterations=(15,), **settings)
     return list(engine.steps(sources, recipe, tiny_encoder()))[-1].picture
 
@@ -92,7 +96,7 @@ def painted(parts, *, content: Tensor | None = None, **settings: object) -> Tens
 @pytest.mark.parametrize("loss", ["gram", "nearest", "sliced"])
 @pytest.mark.parametrize("spread", ["simple", "inside"])
 def test_what_no_region_covers_stays_and_the_rest_changes(loss, spread):
-    parts = regions.parts((48, 64), [style(1)], [flags(WHITE, BLACK)], [])
+    parts = regions.regions_of((48, 64), [style(1)], [flags(WHITE, BLACK)], [])
     found, content = painted(parts, style_loss=loss, mask_spread=spread, content_weight=0), picture(48, 64)
     assert torch.equal(found[..., 34:], content[..., 34:])
     assert float((found - content)[..., :30].abs().mean()) > 0.01
@@ -101,8 +105,8 @@ def test_what_no_region_covers_stays_and_the_rest_changes(loss, spread):
 def test_each_region_has_its_own_style():
     red, blue = (torch.tensor(c).view(1, 3, 1, 1).expand(1, 3, 48, 48) * 0.6 + 0.2 for c in (RED, BLUE))
     styles = [Style(one + 0.05 * checks(48, 48)) for one in (red, blue)]
-    parts = regions.parts((48, 64), styles, [flags(WHITE, BLACK), flags(BLACK, WHITE)], [])
-    sources = Scene(picture(48, 64), tuple(styles), parts=parts)
+    parts = regions.regions_of((48, 64), styles, [flags(WHITE, BLACK), flags(BLACK, WHITE)], [])
+    sources = Scene(picture(48, 64), tuple(styles), regions=parts)
     recipe = Recipe(size=64, coarsest=64, iterations=(30,), content_weight=0, style_layers="relu1_1,relu2_1")
     step = list(engine.steps(sources, recipe, tiny_encoder()))[-1]
     balance = (step.picture[:, 0] - step.picture[:, 2])[0]
@@ -113,16 +117,16 @@ def test_each_region_has_its_own_style():
 
 @pytest.mark.parametrize("loss", ["gram", "nearest", "remd"])
 def test_regions_are_exact_in_tiles(loss):
-    parts = regions.parts((112, 176), [style(1), style(2)], [flags(WHITE, BLACK, height=112, width=176),
+    parts = regions.regions_of((112, 176), [style(1), style(2)], [flags(WHITE, BLACK, height=112, width=176),
                           flags(BLACK, WHITE, height=112, width=176)], [], feather=0.05)  # fmt: skip
-    sources = Scene(picture(112, 176).double(), (style(1), style(2)), parts=parts)
+    scene = Scene(picture(112, 176).double(), (style(1), style(2)), regions=parts)
     recipe = Recipe(size=176, style_loss=loss, mask_spread="inside", margin=0)
     found = []
     for tile in (None, 48):
         encoder = tiny_encoder(dtype=torch.float64)
-        judged = engine._objective(
-            sources, recipe, encoder, (112, 176), torch.device("cpu"), tile, picture(112, 176).double()
-        )
+        at_scale = scene.at((112, 176), 0, torch.device("cpu"))
+        start = picture(112, 176).double()
+        judged = objective_of(encoder, replace(at_scale, start=start), recipe, tile=tile)
         assert isinstance(judged, Objective)
         found.append(judged.evaluate(picture(112, 176, 4).double()))
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-10)
@@ -146,26 +150,26 @@ def test_inside_counts_only_features_that_see_nothing_else():
 
 def test_a_crop_is_that_part_and_one_outside_is_refused():
     sources = Scene(picture(48, 64), (style(1), style(2)))
-    found = ready(sources, Recipe(style_crop="4,6,20,30")).styles
+    found = preprocess(sources, Recipe(style_crop="4,6,20,30")).styles
     torch.testing.assert_close(found[1].pixels, sources.styles[1].pixels[..., 6:36, 4:24])
-    each = ready(sources, Recipe(style_crop=(0, 0, 8, 8, 1, 2, 16, 16))).styles
+    each = preprocess(sources, Recipe(style_crop=(0, 0, 8, 8, 1, 2, 16, 16))).styles
     assert [one.pixels.shape[-1] for one in each] == [8, 16]
     with pytest.raises(RecipeError, match="style picture of 48×48"):
-        ready(sources, Recipe(style_crop="40,0,20,20"))
+        preprocess(sources, Recipe(style_crop="40,0,20,20"))
     with pytest.raises(RecipeError, match="four"):
         Recipe(style_crop="1,2,3")
 
 
 def test_quarter_turns_are_exact_and_others_leave_corners_out():
     sources = Scene(None, (style(1),))
-    (quarter,) = ready(sources, Recipe(style_rotation=90)).styles
+    (quarter,) = preprocess(sources, Recipe(style_rotation=90)).styles
     assert torch.equal(quarter.pixels, sources.styles[0].pixels.rot90(1, (-2, -1)))
-    (turned,) = ready(sources, Recipe(style_rotation=30)).styles
+    (turned,) = preprocess(sources, Recipe(style_rotation=30)).styles
     height = turned.pixels.shape[-1]
     assert float(turned.mask[0, 0, 0, 0]) == 0.0
     assert float(turned.mask.sum()) == pytest.approx(48 * 48, rel=0.03)
     # Turned on by 60 more, the middle is what a quarter turn has there.
-    (on,) = ready(Scene(None, (turned,)), Recipe(style_rotation=60)).styles
+    (on,) = preprocess(Scene(None, (turned,)), Recipe(style_rotation=60)).styles
     middle = slice((on.pixels.shape[-1] - 16) // 2, (on.pixels.shape[-1] + 16) // 2)
     assert height > 60
     difference = on.pixels[..., middle, middle] - quarter.pixels[..., 16:32, 16:32]
@@ -174,9 +178,10 @@ def test_quarter_turns_are_exact_and_others_leave_corners_out():
 
 def test_a_coarse_style_then_a_fine_one():
     recipe = Recipe(size=256, coarsest=64, style_order="coarse-to-fine")
-    part = engine.Part("", torch.ones(1, 1, 1, 1), (style(1), style(2)))
-    plan = schedule.scale_sizes(recipe, 192, 256)
-    shares = [engine._scale_shares(part, recipe, size, (192, 256)) for size in plan]
-    assert shares == [(1.0, 0.0), (0.5, 0.5), (0.0, 1.0)]
+    scene = Scene(picture(192, 256), (style(1), style(2)), style_order="coarse-to-fine")
+    plan, device = schedule.scale_sizes(recipe, 192, 256), torch.device("cpu")
+    regions = [scene.at(size, 0, device, fineness=index / 2).regions[0] for index, size in enumerate(plan)]
+    assert [region.style_shares for region in regions] == [(1.0,), (0.5, 0.5), (1.0,)]
+    assert [[one.position for one in region.styles] for region in regions] == [[0], [0, 1], [1]]
     with pytest.raises(RecipeError, match="two or more"):
         list(engine.steps(Scene(picture(64, 64), (style(1),)), recipe, tiny_encoder()))

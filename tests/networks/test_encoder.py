@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fakes import picture, tiny_encoder, tiny_state
 from impasto.errors import RecipeError
-from impasto.losses.statistics import gram, gram_sum
+from impasto.losses.statistics import gram
 from impasto.networks.encoder import (
     CENTRED,
     OXFORD,
@@ -173,44 +173,3 @@ def test_a_layer_is_projected_when_it_is_first_read():
     assert not features.is_projected("relu1_1")
     torch.testing.assert_close(features["relu1_1"], torch.einsum("kc,nchw->nkhw", head, raw))
     assert features.is_projected("relu1_1")
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_gram_behind_a_head_is_that_of_the_features(masked):
-    generator = torch.Generator().manual_seed(3)
-    raw, head = torch.rand(1, 5, 6, 7, generator=generator).double(), torch.rand(4, 5, generator=generator)
-    weights = torch.rand(1, 1, 6, 7, generator=generator).double() if masked else None
-    layers = {"relu1_1": raw.requires_grad_(True)}
-    folded = Features(layers, lambda layer: head).gram_sum("relu1_1", weights)
-    looked = Features(layers, lambda layer: head)
-    plain = gram_sum(looked["relu1_1"], weights)
-    assert torch.allclose(folded, plain, rtol=1e-12)
-    slopes = [torch.autograd.grad(g.square().sum(), raw)[0] for g in (folded, plain)]
-    assert torch.allclose(*slopes, rtol=1e-10)
-    assert torch.equal(looked.gram_sum("relu1_1", weights), plain)
-
-
-@pytest.mark.parametrize("positions", [(3, 4), (40, 53)])
-def test_gram_in_bfloat16_sums_in_float32(positions):
-    features = torch.randn(1, 8, *positions, generator=torch.Generator().manual_seed(1)).bfloat16()
-    for layout in (torch.contiguous_format, torch.channels_last):
-        leaf = features.clone(memory_format=layout).requires_grad_(True)
-        found = gram_sum(leaf)
-        exact = features.double()[0].flatten(1)
-        assert found.dtype is torch.float32
-        assert relative(found, exact @ exact.T) < 1e-3  # bfloat16 alone: 2e-3 and more
-        (slope,) = torch.autograd.grad(found[0, 1] + found[2, 2], leaf)
-        expected = torch.zeros_like(exact)
-        expected[0], expected[1], expected[2] = exact[1], exact[0], 2 * exact[2]
-        assert relative(slope[0].flatten(1), expected) < 0.01
-
-
-def relative(found: Tensor, expected: Tensor) -> float:
-    return float((found.detach().double() - expected).norm() / expected.norm())
-
-
-def test_gradient_of_the_gram_matrix():
-    features = torch.rand(1, 3, 4, 5, dtype=torch.float64, requires_grad=True)
-    weights = torch.rand(1, 1, 4, 5, dtype=torch.float64)
-    assert torch.autograd.gradcheck(gram_sum, (features,))
-    assert torch.autograd.gradcheck(lambda f: gram_sum(f, weights), (features,))

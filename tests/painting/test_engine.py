@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from itertools import islice, pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,16 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from conftest import ROOT
 from fakes import Faulty, checks, picture, tiny_encoder
+from fakes import objective as make_objective
 from impasto import pictures
 from impasto.errors import RecipeError
-from impasto.losses.objective import Objective
 from impasto.networks.encoder import Encoder
 from impasto.painting import engine, schedule
 from impasto.painting.engine import Step
 from impasto.painting.optimisers import LBFGS, OPTIMISERS, Adam, Guarded, Pairs
 from impasto.pictures.alpha import fill
-from impasto.pictures.geometry import fit, resample, resample_signed, schedule
+from impasto.pictures.geometry import fit, resample, resample_signed
+from impasto.pictures.geometry import schedule as sizes_of_scales
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
 
@@ -40,9 +41,7 @@ def recipe(**changes: object) -> Recipe:
 
 
 def sources(height: int = 48, width: int = 64, **changes: object) -> Scene:
-    return Scene(
-        **({"content": picture(height, width), "styles": (Style(checks(48, 48)),)} | changes)
-    )  # type: ignore[arg-type]
+    return Scene(**({"content": picture(height, width), "styles": (Style(checks(48, 48)),)} | changes))  # type: ignore[arg-type]
 
 
 def paint(chosen: Recipe, given_: Scene | None = None, encoder: Encoder | None = None) -> list[Step]:
@@ -53,17 +52,21 @@ def paint(chosen: Recipe, given_: Scene | None = None, encoder: Encoder | None =
 
 
 def test_sizes_of_well_known_schedules():
-    assert schedule(384, 512, 128, 16) == [(96, 128), (192, 256), (384, 512)]
-    assert schedule(512, 512, 512, 16) == [(512, 512)]
-    assert schedule(341, 512, 128, 16) == [(85, 128), (170, 256), (341, 512)]
-    assert schedule(100, 100, 128, 16) == [(100, 100)]
-    assert schedule(1024, 128, 128, 16) == [(128, 16), (256, 32), (512, 64), (1024, 128)]
-    assert schedule(1024, 100, 128, 16) == [(256, 25), (512, 50), (1024, 100)]  # half of 25 is too narrow
+    assert sizes_of_scales(384, 512, 128, 16) == [(96, 128), (192, 256), (384, 512)]
+    assert sizes_of_scales(512, 512, 512, 16) == [(512, 512)]
+    assert sizes_of_scales(341, 512, 128, 16) == [(85, 128), (170, 256), (341, 512)]
+    assert sizes_of_scales(100, 100, 128, 16) == [(100, 100)]
+    assert sizes_of_scales(1024, 128, 128, 16) == [(128, 16), (256, 32), (512, 64), (1024, 128)]
+    assert sizes_of_scales(1024, 100, 128, 16) == [
+        (256, 25),
+        (512, 50),
+        (1024, 100),
+    ]  # half of 25 is too narrow
 
 
 @given(st.integers(16, 4000), st.integers(16, 4000), st.integers(1, 2000), st.integers(1, 16))
 def test_every_schedule_ends_at_the_picture_and_doubles(height, width, coarsest, shortest):
-    sizes = schedule(height, width, coarsest, shortest)
+    sizes = sizes_of_scales(height, width, coarsest, shortest)
     assert sizes[-1] == (height, width)
     longs = [max(size) for size in sizes]
     for before, after in pairwise(longs):
@@ -214,9 +217,9 @@ def test_tolerance_ends_a_scale_that_no_longer_changes_and_zero_does_not():
 def test_a_small_place_that_changes_keeps_a_scale_going():
     before, after = torch.zeros(1, 3, 64, 80), torch.zeros(1, 3, 64, 80)
     after[..., 16:32, 32:48] = 0.5
-    assert engine._change(after, before) == pytest.approx(0.5)
-    assert engine._change(before, before) == 0.0
-    assert engine._change(torch.ones(1, 3, 3, 2), torch.zeros(1, 3, 3, 2)) == pytest.approx(1.0)
+    assert engine._largest_change(after, before) == pytest.approx(0.5)
+    assert engine._largest_change(before, before) == 0.0
+    assert engine._largest_change(torch.ones(1, 3, 3, 2), torch.zeros(1, 3, 3, 2)) == pytest.approx(1.0)
 
 
 def test_a_scale_ends_when_there_is_nothing_left_to_do():
@@ -331,7 +334,7 @@ def test_the_loss_falls_on_an_easy_case(optimiser, factor):
 def test_lbfgs_keeps_up_with_scipy_on_a_picture():
     chosen = recipe(init="noise", coarsest=64, iterations=60)
     given_ = sources()
-    objective = Objective(tiny_encoder(), chosen, given_.content, given_.styles)
+    objective = make_objective(tiny_encoder(), chosen, given_.content, given_.styles)
     shape, seen = (1, 3, 48, 64), list[float]()
 
     def judged(x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -497,9 +500,7 @@ def test_a_half_transparent_style_weighs_its_opaque_half():
     a = checks(48, 48)
     joined = torch.cat([a[..., :24], picture(48, 24, 5)], dim=3)
     shallow = {"style_layers": ("relu1_1",), "coarsest": 64, "style_scale": 8.0}
-    found = engine.style_statistics(
-        sources(styles=(Style(joined, mask),)), recipe(**shallow), tiny_encoder()
-    )
+    found = engine.style_statistics(sources(styles=(Style(joined, mask),)), recipe(**shallow), tiny_encoder())
     plain = engine.style_statistics(sources(styles=(Style(a),)), recipe(**shallow), tiny_encoder())
     torch.testing.assert_close(found[(48, 64)]["relu1_1"], plain[(48, 64)]["relu1_1"], rtol=0.1, atol=0.02)
 
@@ -575,7 +576,7 @@ def test_lbfgs_stands_still_at_a_bound_and_in_a_flat_place():
     assert torch.equal(optimiser.propose(x, 1.0, outwards), x)
     assert torch.equal(LBFGS().propose(x, 1.0, torch.zeros_like(x)), x)
     inwards = LBFGS().propose(x, 1.0, -outwards)
-    assert float(inwards[0, 0, 0, 0]) == pytest.approx(LBFGS().first)
+    assert float(inwards[0, 0, 0, 0]) == pytest.approx(LBFGS().max_first_move)
 
 
 def test_lbfgs_retreats_along_its_line_and_then_starts_afresh():
@@ -644,7 +645,7 @@ def test_the_guard_goes_back_then_changes_hands_then_gives_up():
 # ---------------------------------------------------------------------------------------- the golden picture
 
 #: Written by `IMPASTO_GOLDEN=1 pytest tests/test_engine.py`, after a look at what changed and why.
-GOLDEN = Path(__file__).parent / "golden" / "tiny-64.png"
+GOLDEN = ROOT / "tests" / "golden" / "tiny-64.png"
 
 
 def golden(**changes: object) -> Tensor:
@@ -701,22 +702,22 @@ def test_a_style_that_is_all_but_black_does_not_stop_the_picture():
     guard = Guarded(OPTIMISERS["lbfgs"](Recipe()), 0.02)
     picture = torch.full((1, 3, 8, 8), 0.2)
     descent = engine._descend(Cliff(), picture, guard, lambda count, _: count >= 30)
-    last = list(descent)[-1][3]
+    last = list(descent)[-1].best
     assert float((last - 0.7).abs().max()) < 0.01
 
 
-@pytest.mark.parametrize(("most", "added"), [(1, 1), (3, 2), (3, 3), (3, 8), (5, 12)])
-def test_pairs_apply_the_inverse_hessian_of_the_textbook(most, added):
+@pytest.mark.parametrize(("capacity", "added"), [(1, 1), (3, 2), (3, 3), (3, 8), (5, 12)])
+def test_pairs_apply_the_inverse_hessian_of_the_textbook(capacity, added):
     """Against the two loops of Nocedal & Wright, algorithm 7.4, written over vectors in NumPy."""
     generator = np.random.default_rng(added)
     curvature = generator.normal(size=(6, 6))
     curvature = curvature @ curvature.T + np.eye(6)
     steps_ = generator.normal(size=(added, 6))
-    pairs = Pairs(most)
+    pairs = Pairs(capacity)
     for s in steps_:
         pairs.add(torch.from_numpy(s).view(2, 3), torch.from_numpy(curvature @ s).view(2, 3))
     q = start = generator.normal(size=6)
-    kept, stack = [(s, curvature @ s) for s in steps_[-most:]], []
+    kept, stack = [(s, curvature @ s) for s in steps_[-capacity:]], []
     for s, y in reversed(kept):
         stack.append(s @ q / (s @ y))
         q = q - stack[-1] * y

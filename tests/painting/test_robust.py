@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fakes import Faulty, checks, picture, tiny_encoder
+from fakes import objective as make_objective
 from impasto.errors import ImpastoError, RecipeError
 from impasto.losses.functions import NORMALISATIONS
-from impasto.losses.objective import Objective
 from impasto.networks.encoder import PADDINGS, Encoder
 from impasto.painting import engine
 from impasto.painting.engine import Step
@@ -193,7 +193,7 @@ def run(encoder: Encoder, **changes: object) -> list[Step]:
 def healthy_loss(step: Step) -> float:
     """What a sound encoder says of a step's picture."""
     recipe = Recipe(size=32, style_layers=("relu1_1", "relu2_1"), content_layers=("relu2_1",))
-    objective = Objective(tiny_encoder(), recipe, picture(24, 32), [Style(checks())])
+    objective = make_objective(tiny_encoder(), recipe, picture(24, 32), [Style(checks())])
     return float(objective(step.picture)[0])
 
 

@@ -9,22 +9,25 @@ import pytest
 import torch
 
 from fakes import checks, picture, tiny_encoder
+from fakes import objective as make_objective
 from impasto import pictures
 from impasto.errors import PictureError, RecipeError
-from impasto.losses.objective import BALANCE, Objective
+from impasto.losses.build import BALANCE
+from impasto.losses.objective import Objective
 from impasto.painting import engine
 from impasto.pictures import blend, colour
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
 
 
-def judged(strength: float, **settings: object) -> Objective:
+def judged(strength: float, *, tile: int | None = None, **settings: object) -> Objective:
     one_layer = {"style_layers": ("relu2_1",), "content_layers": ("relu3_2",)}
-    return Objective(
+    return make_objective(
         tiny_encoder(dtype=torch.float64),
         Recipe(strength=strength, **(one_layer | settings)),
         picture(48, 64, 1).double(),
         [Style(checks(48, 48).double())],
+        tile=tile,
     )
 
 
@@ -57,12 +60,9 @@ def test_units_do_not_matter(normalisation):
 
 
 def test_tiles_agree_about_the_calibration():
-    whole = judged(0.5)
-    tiled = Objective(
-        whole.encoder, whole.recipe, whole.content, [Style(checks(48, 48).double())], tile=32
-    )
-    assert tiled.content_weight == pytest.approx(whole.content_weight, rel=1e-10)
-    assert tiled.style_weight == pytest.approx(whole.style_weight, rel=1e-10)
+    image = picture(48, 64, 5).double()
+    whole, tiled = judged(0.5).losses(image), judged(0.5, tile=32).losses(image)
+    assert tiled == pytest.approx(whole, rel=1e-10)
 
 
 def test_the_ends_are_content_and_style_and_between_them_it_rises():

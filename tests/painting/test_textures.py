@@ -7,6 +7,7 @@ import torch
 
 from fakes import tiny_encoder
 from impasto.errors import RecipeError
+from impasto.losses.build import objective_of
 from impasto.painting import engine, schedule
 from impasto.pictures.geometry import resample, resample_wrapped
 from impasto.recipe import Recipe
@@ -32,9 +33,7 @@ def test_a_texture_has_the_canvas_and_no_content_term() -> None:
 def test_no_content_picture_is_an_error_where_one_is_needed(settings: dict[str, object]) -> None:
     with pytest.raises(RecipeError, match="no content picture"):
         next(
-            engine.steps(
-                Scene(None, style(), aspect=(32, 32)), texture(size=32, **settings), tiny_encoder()
-            )
+            engine.steps(Scene(None, style(), aspect=(32, 32)), texture(size=32, **settings), tiny_encoder())
         )
 
 
@@ -58,9 +57,8 @@ def test_the_objective_of_a_tile_does_not_see_where_it_is_cut() -> None:
     encoder = tiny_encoder()
     encoder.padding = "circular"
     recipe = texture(size=32, padding="circular", tv_weight=0.1)
-    judge = engine._objective(
-        Scene(None, style(), aspect=(32, 32)), recipe, encoder, (32, 32), torch.device("cpu")
-    )
+    scene = Scene(None, style(), aspect=(32, 32)).at((32, 32), 0, torch.device("cpu"))
+    judge = objective_of(encoder, scene, recipe)
     picture = torch.rand(1, 3, 32, 32)
     assert float(judge(picture)[0]) == pytest.approx(
         float(judge(picture.roll((16, 16), (-2, -1)))[0]), rel=1e-5

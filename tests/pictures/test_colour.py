@@ -14,6 +14,7 @@ from impasto.painting import engine
 from impasto.pictures import colour
 from impasto.recipe import Recipe
 from impasto.scene import Past, Scene, Style
+from impasto.scene.preparing import preprocess
 
 #: sRGB → OKLab of primaries, from CSS Color 4 (§ 9.2 and its samples).
 KNOWN = {
@@ -145,7 +146,7 @@ def test_a_style_with_a_palette_of_its_own_is_brought_to_that_one(kind):
     palette = colour.colour_moments(colour.to_oklab(other))
     given = Scene(content, (Style(checks(48, 48), palette=palette),))
     recipe = Recipe(size=48, colours=kind, style_crop=(0, 0, 40, 40), style_rotation=30)
-    (style,) = ready(given, recipe).styles
+    (style,) = preprocess(given, recipe).styles
     lightness = colour.to_oklab(style.pixels)[:, 0]
     assert float(lightness.mean()) == pytest.approx(float(palette[0][0]), abs=0.02)
     assert style.palette is palette
@@ -155,8 +156,8 @@ def test_a_style_with_a_palette_of_its_own_is_brought_to_that_one(kind):
 def test_with_the_contents_colours_the_start_and_the_past_are_grey_too():
     past = Past(picture(40, 48, 3), torch.ones(1, 1, 40, 48), 1.0)
     given = Scene(picture(40, 48), (Style(checks(48, 48)),), start=picture(40, 48, 2), past=(past,))
-    made = ready(given, Recipe(colours="content"))
+    made = preprocess(given, Recipe(colours="content"))
     for grey in (made.content, made.start, made.past[0].pixels, made.styles[0].pixels):
         assert float(colour.to_oklab(grey)[:, 1:].abs().max()) < 1e-3
-    made = ready(given, Recipe(colours="match"))
+    made = preprocess(given, Recipe(colours="match"))
     assert torch.equal(made.start, given.start)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fakes import objective as make_objective
 from fakes import picture, tiny_encoder
-from impasto.losses.objective import Objective
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
 from impasto.studies import textbook
@@ -18,7 +18,7 @@ def test_the_textbook_is_pytorchs_lbfgs_in_one_call() -> None:
     style = Style(picture(32, 32, seed=2))
     recipe = Recipe(size=32, coarsest=32, iterations=(12,), init="noise", history=100)
     steps = [step.loss for step in textbook.steps(Scene(content, (style,)), recipe, encoder)]
-    objective = Objective(encoder, recipe, content, [style])
+    objective = make_objective(encoder, recipe, content, [style])
     canvas = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
     losses: list[float] = []
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from clips import moving_square, texture
+from impasto.painting.engine import MemoryLimits
 from impasto.video import clip_context
 from impasto.video.frame_painting import apply_mask, paint_following_frame, paint_frame, quantise
 from impasto.video.store import from_pixels
@@ -90,5 +91,5 @@ def test_a_large_frame_is_judged_in_tiles(monkeypatch: pytest.MonkeyPatch) -> No
     frames = [from_pixels(frame) for frame in moving_square(2)]
     whole = paint_in_order(frames, tiny_context())[-1].pixels
     monkeypatch.setattr(clip_context, "MAX_UNTILED_PIXELS", 0)
-    monkeypatch.setattr(clip_context, "TILED_LIMITS", Limits(tile=64))
+    monkeypatch.setattr(clip_context, "TILED_LIMITS", MemoryLimits(tile=64))
     assert (paint_in_order(frames, tiny_context())[-1].pixels - whole).abs().mean() < 2 / 255

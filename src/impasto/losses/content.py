@@ -11,8 +11,8 @@ from torch import Tensor
 from impasto.losses.functions import content_from_sums, content_sums, self_similarity_loss
 from impasto.losses.grids import Grid, layer_grid
 from impasto.losses.statistics import gather_positions
-from impasto.losses.terms import Part, Term
-from impasto.losses.tiled import Gathered, TiledEncoder, add_up, size_of
+from impasto.losses.terms import Term
+from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
 from impasto.networks.encoder import Features
 from impasto.networks.layers import geometry
 from impasto.recipe import Recipe

@@ -10,8 +10,8 @@ from torch import Tensor
 from impasto.losses.grids import Grid, layer_grid
 from impasto.losses.matching import Pull, assign, bank_rows, cell_side, hypercolumn
 from impasto.losses.style import blend_rows, known_statistics, region_shares
-from impasto.losses.terms import Part, Term
-from impasto.losses.tiled import Gathered, TiledEncoder, add_up, size_of
+from impasto.losses.terms import Term
+from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
 from impasto.pictures.geometry import Size, Tile
 from impasto.recipe import Recipe
 from impasto.scene import Region, Scene, Style

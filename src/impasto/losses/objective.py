@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from impasto.errors import RecipeError
-from impasto.losses.terms import Part, Term
-from impasto.losses.tiled import Gathered, TiledEncoder, add_up, as_mapping, size_of
+from impasto.losses.terms import Term
+from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, as_mapping, size_of
 from impasto.networks.encoder import Encoder
 from impasto.pictures.geometry import Size, Tile, tiles
 from impasto.scene import Scene

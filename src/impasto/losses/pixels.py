@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from impasto.losses.functions import temporal_loss, total_variation
-from impasto.losses.terms import Part, Term
-from impasto.losses.tiled import TiledEncoder
+from impasto.losses.terms import Term
+from impasto.losses.tiled import Part, TiledEncoder
 from impasto.scene import Past, Scene
 
 __all__ = ["TemporalTerm", "TotalVariationTerm"]

@@ -25,8 +25,8 @@ from impasto.losses.functions import (
 )
 from impasto.losses.grids import Grid, layer_grid
 from impasto.losses.statistics import gather_positions, layer_gram_sum, moment_sum
-from impasto.losses.terms import Part, Term
-from impasto.losses.tiled import Gathered, TiledEncoder, add_up, size_of
+from impasto.losses.terms import Term
+from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
 from impasto.networks.encoder import Features
 from impasto.pictures.geometry import Tile
 from impasto.scene import Region, Scene

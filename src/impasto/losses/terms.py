@@ -10,42 +10,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
-from impasto.networks.encoder import Features
-from impasto.pictures.geometry import Tile
+from impasto.losses.tiled import Part, TiledEncoder
 from impasto.scene import Scene
 
-if TYPE_CHECKING:
-    from impasto.losses.tiled import TiledEncoder
-
 __all__ = ["Part", "Term"]
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a picture, or all of it, as a term sees it.
-
-    Attributes:
-        tile: where it lies in the picture.
-        image: (1, 3, h, w), sRGB, [0, 1]: the tile with its halo.
-        features: layer → (1, C, h / stride, w / stride), of the tile itself, without the halo.
-    """
-
-    tile: Tile
-    image: Tensor
-    features: Features
-
-    def without_halo(self, image: Tensor, *, beyond: int = 0) -> Tensor:
-        """The tile's own pixels of ``image``, which was cut with the halo.
-
-        Args:
-            beyond: pixels to keep to the right and below, where the halo has them.
-        """
-        rows, columns = self.tile.inner(1)
-        return image[..., rows.start : rows.stop + beyond, columns.start : columns.stop + beyond]
 
 
 @dataclass(frozen=True, kw_only=True)

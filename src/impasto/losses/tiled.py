@@ -1,17 +1,17 @@
-"""An encoder that looks at a picture in tiles: the same features as of the whole, in bounded memory."""
+"""Pictures in parts: an encoder that looks at them in tiles, with the features of the whole picture."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
-from impasto.losses.terms import Part
 from impasto.networks.encoder import Encoder, Features
 from impasto.networks.layers import Geometry, geometry
 from impasto.pictures.geometry import Size, Tile, tiles
 
-__all__ = ["Gathered", "TiledEncoder", "add_up", "as_mapping", "size_of"]
+__all__ = ["Gathered", "Part", "TiledEncoder", "add_up", "as_mapping", "size_of"]
 
 #: What terms gather, by name; additive over the parts of a picture.
 Gathered = dict[str, Tensor]
@@ -25,6 +25,30 @@ def size_of(image: Tensor) -> Size:
 def as_mapping(values: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """A single tensor under the empty name, several as they are."""
     return {"": values} if isinstance(values, Tensor) else values
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a picture, or all of it, as a term sees it.
+
+    Attributes:
+        tile: where it lies in the picture.
+        image: (1, 3, h, w), sRGB, [0, 1]: the tile with its halo.
+        features: layer → (1, C, h / stride, w / stride), of the tile itself, without the halo.
+    """
+
+    tile: Tile
+    image: Tensor
+    features: Features
+
+    def without_halo(self, image: Tensor, *, beyond: int = 0) -> Tensor:
+        """The tile's own pixels of ``image``, which was cut with the halo.
+
+        Args:
+            beyond: pixels to keep to the right and below, where the halo has them.
+        """
+        rows, columns = self.tile.inner(1)
+        return image[..., rows.start : rows.stop + beyond, columns.start : columns.stop + beyond]
 
 
 class TiledEncoder:

@@ -85,7 +85,8 @@ class _StepFollower:
         self.stopped = False
         self._claimed, self._first_scale = claimed, first_scale
         self._pixels = [height * width for height, width in sizes]
-        costs = [schedule.max_evaluations(recipe, scale) * pixels for scale, pixels in enumerate(self._pixels)]
+        iterations = [schedule.max_evaluations(recipe, scale) for scale in range(len(sizes))]
+        costs = [n * pixels for n, pixels in zip(iterations, self._pixels, strict=True)]
         self._cost_before = [sum(costs[:scale]) for scale in range(len(sizes))]
         self._total_cost = max(1, sum(costs))
         resumed_scale = state is not None and state.scale == first_scale
