@@ -71,147 +71,210 @@ class Recipe(Validated):
     # -- the picture ---------------------------------------------------------------------------------
     size: Annotated[int, Field(ge=1, le=65536)] | Literal["original"] | None = Field(
         None,
-        description="Long side of the result in pixels, or 'original' for the content's own; default: 512, "
-        "and for a clip its own size.",
+        description=(
+            "Long side of the result in pixels, or 'original' to keep the content's size. "
+            "Default: 512; a clip keeps its size."
+        ),
     )
-    seed: int = Field(0, ge=0, lt=2**63, description="Seed of everything random.")
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="Seed of the random numbers; the same seed gives the same picture."
+    )
 
     # -- what is looked at ---------------------------------------------------------------------------
     encoder: Literal["compact", "vgg19", "vgg19-original"] = Field(
-        "compact", description="Network whose features are compared: embedded, or fetched at first use."
+        "compact",
+        description=(
+            "Network whose features are compared. compact is part of the package; the others "
+            "are downloaded at first use."
+        ),
     )
-    weights: Path | None = Field(None, description="File to take the encoder's weights from.")
+    weights: Path | None = Field(None, description="File to load the encoder's weights from.")
     pooling: Literal["max", "average", "l2"] | None = Field(
-        None, description="Pooling of a VGG-19 encoder; default: as it was trained."
+        None, description="Pooling of a VGG-19 encoder. Default: the one that it was trained with."
     )
     padding: Literal["reflect", "circular", "replicate", "zeros"] = Field(
         "reflect",
-        description="What lies beyond the picture's edge; circular: the result tiles without a seam, "
-        "replicate: in the first layer only, zeros: as VGG-19 was trained.",
+        description=(
+            "How features see beyond the picture's edge. circular: as if the picture "
+            "repeated, for results that tile without a seam; replicate: the edge repeated, in "
+            "the first layer only; zeros: as VGG-19 was trained."
+        ),
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="What convolutions are computed in; auto: bfloat16 where the CPU is fast at it."
+        "auto",
+        description=("Number format of the convolutions. auto: bfloat16 where the processor is fast at it."),
     )
 
     # -- what is wanted ------------------------------------------------------------------------------
-    content_weight: Weight = Field(0.05, description="Weight of the content loss; 0 leaves it out.")
+    content_weight: Weight = Field(0.05, description="Weight of the content loss; 0 turns it off.")
     strength: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
         None,
-        description="Content against style by one number on the losses' own scale; 0: the content, "
-        "0.5: about the defaults, 1: the style alone. Instead of content_weight and style_weight.",
+        description=(
+            "Balance of content and style, from 0 (content) over 0.5 (about the defaults) to "
+            "1 (style alone). Instead of content_weight and style_weight."
+        ),
     )
     content_loss: Annotated[str, _one_of(CONTENT_LOSSES)] = Field(
         "features",
-        description="How the content is compared; self-similarity: what is alike stays alike.",
+        description=(
+            "How contents are compared. features: place by place; self-similarity: only which "
+            "places are alike."
+        ),
     )
     content_layers: tuple[str, ...] = Field(
-        ("relu3_2",), min_length=1, description="Layers at which the content is compared."
+        ("relu3_2",), min_length=1, description="Layers at which contents are compared."
     )
     content_layer_weights: tuple[Weight, ...] = Field(
-        (), description="One weight per content layer, relative to each other; default: all alike."
+        (), description="Weights of the content layers, relative to each other. Default: equal."
     )
-    style_weight: Weight = Field(1.0, description="Weight of the style loss; 0 leaves it out.")
+    style_weight: Weight = Field(1.0, description="Weight of the style loss; 0 turns it off.")
     style_loss: tuple[Annotated[str, _one_of(STYLE_LOSSES)], ...] = Field(
         ("gram",),
         min_length=1,
-        description="How styles are compared; nearest: each place looks like the part of the style most "
-        "alike, which keeps shapes and patterns; the others compare statistics; several are added.",
+        description=(
+            "How styles are compared, one or several. nearest: each place with the most "
+            "similar part of the style, which keeps motifs whole; the others compare "
+            "statistics of the whole picture."
+        ),
     )
     style_loss_weights: tuple[Weight, ...] = Field(
-        (), description="One weight per style loss, relative to each other; default: all alike."
+        (), description="Weights of the style losses, relative to each other. Default: equal."
     )
     match_content: float = Field(
         0.75,
         ge=0.0,
         le=1.0,
-        description="How much the content, not the canvas, decides which part of the style is nearest.",
+        description=(
+            "For style_loss nearest: how similar parts are found, from 0 (by the picture so "
+            "far) to 1 (by the content)."
+        ),
     )
     style_layers: tuple[str, ...] = Field(
-        STYLE_LAYERS, min_length=1, description="Layers at which the style is compared."
+        STYLE_LAYERS, min_length=1, description="Layers at which styles are compared."
     )
     style_layer_weights: tuple[Weight, ...] = Field(
-        (), description="One weight per style layer, relative to each other; default: all alike."
+        (), description="Weights of the style layers, relative to each other. Default: equal."
     )
     style_blend: tuple[Weight, ...] = Field(
-        (), description="One weight per style picture, relative to each other; default: all alike."
+        (), description="Weights of the style pictures, relative to each other. Default: equal."
     )
     style_scale: float = Field(
         1.0,
         gt=0.05,
         le=8.0,
-        description="Size of the style picture against the result: sets the strokes' size.",
+        description=(
+            "Size of the style picture relative to the result: larger values give larger "
+            "strokes. It is never enlarged beyond its own pixels."
+        ),
     )
     colours: Literal["style", "content", "match", "only"] = Field(
         "style",
-        description="Whose colours the result has; content: its own, the style works in light and dark "
-        "alone; match: the style's, brought to the content's palette first; only: the style's, no strokes.",
+        description=(
+            "Colours of the result. style: from the style; content: the content keeps its "
+            "hues, the style changes only light and dark; match: the style picture is "
+            "recoloured to the content's palette first; only: the content in the style's "
+            "colours, without strokes."
+        ),
     )
     style_rotation: tuple[Annotated[float, Field(ge=-360.0, le=360.0)], ...] = Field(
         (),
-        description="Degrees the style is turned counter-clockwise by; one for all or one per style picture.",
+        description=(
+            "Degrees to rotate the style by, counter-clockwise: one for all style pictures or one for each."
+        ),
     )
     style_crop: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...] = Field(
         (),
-        description="Part of the style to take: left, top, width, height in its pixels; for all, or "
-        "four per style.",
+        description=(
+            "Part of the style picture to use: left, top, width and height in pixels, once "
+            "for all or four numbers for each style picture."
+        ),
     )
     style_order: Literal["together", "coarse-to-fine"] = Field(
         "together",
-        description="How several styles share the scales; coarse-to-fine: the first gives the large strokes, "
-        "the last the fine ones.",
+        description=(
+            "How several styles are combined. together: at every scale; coarse-to-fine: the "
+            "first at the coarse scales (large strokes), the last at the fine ones."
+        ),
     )
     region_weights: tuple[Weight, ...] = Field(
-        (), description="One style weight per region; 0 leaves it as it is. Default: all alike."
+        (),
+        description=(
+            "Style weight of each region of the masks, in their order; 0 leaves a region "
+            "unpainted. Default: equal."
+        ),
     )
     feather: float = Field(
-        0.01, ge=0.0, le=0.5, description="Width of the soft edge of regions, as a share of the long side."
+        0.01,
+        ge=0.0,
+        le=0.5,
+        description="Width of the soft edge between regions, as a share of the long side.",
     )
     mask_spread: Literal["simple", "inside"] = Field(
         "simple",
-        description="How a region's mask reaches a layer; simple: by area, inside: where features see "
-        "nothing else.",
+        description=(
+            "How masks are applied to layers. simple: scaled to the layer; inside: only "
+            "features that see nothing outside of the region."
+        ),
     )
-    tv_weight: Weight = Field(0.0, description="Weight of the total variation; raises smoothness.")
+    tv_weight: Weight = Field(
+        0.0, description="Weight of the total variation loss; higher values give a smoother picture."
+    )
     normalisation: Literal["relative", "gatys", "neural-style"] = Field(
         "relative",
-        description="Units of the losses; relative: without units, the others as in these programs.",
+        description=(
+            "Scale of the losses. relative: relative to the pictures, so that weights mean "
+            "the same for every size and encoder; gatys, neural-style: as in these programs, "
+            "for their weights."
+        ),
     )
 
     margin: int = Field(
         4,
         ge=0,
         le=256,
-        description="Pixels painted beyond each edge at every scale and cut off: borders stay clean.",
+        description=(
+            "Width in pixels of a border that is painted around the picture at every scale "
+            "and cropped; it keeps edges clean."
+        ),
     )
 
     # -- how it is found -----------------------------------------------------------------------------
     init: Literal["content", "noise", "style-colours", "picture"] = Field(
         "content",
-        description="Start: the content, noise, noise in the style's colours, or a picture (--init-image).",
+        description=(
+            "Picture to start from: the content, noise, noise in the style's colours, or a "
+            "picture (--init-image)."
+        ),
     )
-    optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="How the picture is moved.")
+    optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="Optimisation algorithm.")
     iterations: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...] = Field(
         (60,),
         min_length=1,
-        description="Evaluations at each scale, coarse to fine; the last counts for all further scales.",
+        description=(
+            "Iterations at each scale, from coarse to fine; the last number is used for all further scales."
+        ),
     )
     coarsest: int = Field(
         128,
         ge=1,
         le=65536,
-        description="Long side of the coarsest scale in pixels; the size itself: one scale.",
+        description=(
+            "Long side in pixels of the smallest scale. With the same value as size there is one scale only."
+        ),
     )
     tolerance: float = Field(
         0.004,
         ge=0.0,
         lt=1.0,
-        description="A scale ends when ten evaluations change no place of the picture by more than this; "
-        "0.004 is a grey level, 0 never ends it.",
+        description=(
+            "A scale ends early when ten iterations have changed no place of the picture by "
+            "more than this, on a scale of 0 to 1 (0.004 is one grey level); 0: never."
+        ),
     )
     learning_rate: float = Field(
-        0.02, gt=0.0, le=10.0, description="Adam's step in units of the picture's range."
+        0.02, gt=0.0, le=10.0, description="Step size of Adam, on a scale of 0 to 1."
     )
-    history: int = Field(20, ge=1, le=200, description="Steps that L-BFGS remembers.")
+    history: int = Field(20, ge=1, le=200, description="Number of earlier steps that L-BFGS uses.")
 
     # -- checks that need more than one field ----------------------------------------------------------
     @field_validator("*", mode="before")
@@ -247,7 +310,7 @@ class Recipe(Validated):
             if weights and len(weights) != len(layers):
                 raise RecipeError(
                     f"{len(weights)} {kind} layer weights for {len(layers)} {kind} layers",
-                    "one weight per layer, or none for all alike",
+                    "one weight for each layer, or none",
                     f"give {len(layers)}",
                 )
             if weights and sum(weights) <= 0:
@@ -261,7 +324,7 @@ class Recipe(Validated):
         if self.strength is not None and (self.content_weight, self.style_weight) != defaults:
             raise RecipeError(
                 f"strength {self.strength:g} with content_weight or style_weight",
-                "one or the other: strength sets both",
+                "one or the other, because strength sets both",
                 "leave out the weights",
             )
         if len(self.style_crop) % 4:
@@ -346,10 +409,10 @@ class Recipe(Validated):
 
 #: name → (what it is for, settings that differ from the defaults).
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
-    "draft": ("a look at the pair, in a third of the time", {"iterations": (20,)}),
+    "draft": ("a quick look, a third of the time", {"iterations": (20,)}),
     "fast": ("the defaults", {}),
     "fine": (
-        "what belongs together in the style stays together, in five times the time",
+        "keeps motifs of the style whole, five times the time",
         {
             "iterations": (60, 60, 250),
             "style_loss": ("gram", "nearest"),
@@ -357,7 +420,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "reference": (
-        "as in Gatys et al. 2015: Oxford's VGG-19 with average pooling, one scale from noise, L-BFGS",
+        "as in Gatys et al. 2015: VGG-19 with average pooling, one scale, from noise, L-BFGS",
         {
             "encoder": "vgg19-original",
             "pooling": "average",

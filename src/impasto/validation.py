@@ -78,7 +78,7 @@ def _in_words(value: object) -> str:
 
 
 def add_ranges_to_descriptions(model: type[BaseModel]) -> None:
-    """Append each field's range to its help text: ``Width of the edge (≥ 0, ≤ 0.5).``
+    """Append each field's range to its help text: ``Width of the edge (0 to 0.5).``
 
     So a range is written once, where it is enforced. Call it once, directly after the class is defined.
     """
@@ -86,17 +86,31 @@ def add_ranges_to_descriptions(model: type[BaseModel]) -> None:
         annotation: Any = field.annotation
         bounds = _bounds(Annotated[(annotation, *field.metadata)] if field.metadata else annotation)
         if bounds and field.description:
-            field.description = f"{field.description.rstrip('.')} ({', '.join(bounds)})."
+            field.description = f"{field.description.rstrip('.')} ({_range_in_words(bounds)})."
 
 
-def _bounds(annotation: Any) -> list[str]:
-    """The bounds in an annotation, also of a list's items or of a union's members: ["≥ 0", "≤ 1"]."""
-    words = []
+#: Bounds from here on guard against typing errors, and are no choice to read about.
+_UNREACHABLE = 1e6
+
+
+def _bounds(annotation: Any) -> dict[str, float]:
+    """The bounds in an annotation, also of a list's items or of a union's members: {"ge": 0, "le": 1}."""
+    bounds: dict[str, float] = {}
     for item in getattr(annotation, "__metadata__", ()):
         for constraint in (item, *getattr(item, "metadata", ())):
-            for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<")):
+            for name in ("ge", "gt", "le", "lt"):
                 bound = getattr(constraint, name, None)
-                # A bound such as 2**63 is there for the computer alone.
-                if bound is not None and abs(bound) < 1e18:
-                    words.append(f"{sign} {bound:g}")
-    return words or [word for part in getattr(annotation, "__args__", ()) for word in _bounds(part)]
+                if bound is not None and abs(bound) < _UNREACHABLE:
+                    bounds[name] = bound
+    if bounds:
+        return bounds
+    of_parts = (_bounds(part) for part in getattr(annotation, "__args__", ()))
+    return next((bounds for bounds in of_parts if bounds), {})
+
+
+def _range_in_words(bounds: dict[str, float]) -> str:
+    """``0 to 1``, ``at least 1``, ``above 0, at most 8``."""
+    if set(bounds) == {"ge", "le"}:
+        return f"{bounds['ge']:g} to {bounds['le']:g}"
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    return ", ".join(f"{words[name]} {bound:g}" for name, bound in bounds.items())

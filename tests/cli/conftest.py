@@ -50,7 +50,3 @@ def stylize(impasto: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple
         return impasto("stylize", "content.png", "style.png", "-o", out, *quick, *flags)
 
     return run
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes more than two seconds")

@@ -64,7 +64,7 @@ def make_bad_files() -> None:
     Path("half.png").write_bytes(Path("content.png").read_bytes()[:100])
     png("dot.png", 1, 1)
     png("strip.png", 10, 3000)
-    png("column.png", 3000, 1)
+    png("column.png", 3000, 8)
     png("large.png", 300, 200)
     Image.new("RGBA", (48, 48), (10, 20, 30, 0)).save("invisible.png")
     tifffile.imwrite("nan.tif", np.full((48, 48, 3), np.nan, np.float32), photometric="rgb")

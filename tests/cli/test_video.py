@@ -10,7 +10,8 @@ import pytest
 from clips import moving_square, write_clip
 from fakes import tiny_encoder
 from impasto.cli import video as command
-from impasto.video import clip_context, job, writing
+from impasto.painting import setup
+from impasto.video import job, writing
 
 QUICK = (
     "--coarsest", "48", "--iterations", "2", "--following-iterations", "1", "--fill-iterations", "1,1",
@@ -23,7 +24,7 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def paint(impasto: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a quick ``impasto video clip.mkv style.png -o out.mkv`` with more flags."""
-    monkeypatch.setattr(clip_context, "load_encoder", lambda *_, **__: tiny_encoder())
+    monkeypatch.setattr(setup, "load_encoder", lambda *_, **__: tiny_encoder())
     write_clip(folder / "clip.mkv", moving_square(3))
 
     def run(*flags: str, quick: tuple[str, ...] = QUICK) -> tuple[int, str, str]:

@@ -64,7 +64,3 @@ def study(studied: tuple[StudyOutcome, list[StudyProgress]]) -> StudyOutcome:
 def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where only the cells matter: no sheet, no plots."""
     monkeypatch.setattr("impasto.studies.report.write", lambda outcome: outcome.folder)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes more than two seconds")

@@ -15,8 +15,3 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     flags = ("--client-jobs", "100", "--upload-bytes", "20000000")
     with Studio(tmp_path_factory.mktemp("studio"), *flags) as studio:
         yield studio
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes more than two seconds")
-    config.addinivalue_line("markers", "browser: needs Chromium")

@@ -9,17 +9,13 @@ from PIL import Image
 
 from clips import moving_square, texture, write_clip
 from fakes import tiny_encoder
-from impasto.video import clip_context
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes more than two seconds")
+from impasto.painting import setup
 
 
 @pytest.fixture
 def tiny_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every job of this process gets the tiny encoder."""
-    monkeypatch.setattr(clip_context, "load_encoder", lambda *_, **__: tiny_encoder())
+    monkeypatch.setattr(setup, "load_encoder", lambda *_, **__: tiny_encoder())
 
 
 @pytest.fixture

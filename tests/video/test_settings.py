@@ -41,9 +41,9 @@ def test_a_copy_keeps_what_was_set_and_what_was_not() -> None:
 
 def test_ranges_in_the_help_are_those_that_are_enforced() -> None:
     fields = VideoSettings.model_fields
-    assert (fields["passes"].description or "").endswith("in turn (≥ 1, ≤ 50).")
-    assert (fields["cut_threshold"].description or "").endswith("(> 0, ≤ 255).")
-    assert (fields["fill_iterations"].description or "").endswith("(≥ 1, ≤ 100000).")
+    assert (fields["passes"].description or "").endswith("in turn (1 to 50).")
+    assert (fields["cut_threshold"].description or "").endswith("(above 0, at most 255).")
+    assert (fields["fill_iterations"].description or "").endswith("(1 to 100000).")
     assert VideoRecipe.model_fields["passes"].description == fields["passes"].description
 
 

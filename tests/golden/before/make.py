@@ -46,7 +46,9 @@ class Case:
     slow: bool = True
 
 
-def large(pictures: str, extras: str = "", *, slow: bool = True, keep_trace: bool = False, **settings: str) -> Case:
+def large(
+    pictures: str, extras: str = "", *, slow: bool = True, keep_trace: bool = False, **settings: str
+) -> Case:
     return Case(f"stylize {pictures}", LARGE | settings, extras, keep_trace, slow)
 
 

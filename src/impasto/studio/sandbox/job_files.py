@@ -107,6 +107,10 @@ def _result_size(recipe: Recipe, source: Size, limits: StudioSettings, *, enlarg
         got = f"a result of {size[1]}×{size[0]} pixels"
         expected = f"at most {limits.result_side} a side here"
         raise RefusedError(got, expected, "choose a smaller size", field="size")
+    try:
+        schedule.scale_sizes(recipe.replace(size=max(size)), *source)
+    except ImpastoError as error:  # too small for the layers
+        raise RefusedError.from_error(error, "size") from None
     return size
 
 
