@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from impasto import api, samples
+from impasto import api, pictures, samples
 from impasto.masks import cutouts
 from impasto.pictures import blend
 from impasto.pictures.geometry import fit, resample
@@ -27,9 +27,9 @@ def small(picture: Tensor) -> Tensor:
     return resample(picture, fit(height, width, round(SIDE * max(1.0, width / height))))
 
 
-def row(name: str, *pictures: Tensor) -> None:
+def row(name: str, *images: Tensor) -> None:
     """Pictures beside each other, as one JPEG."""
-    pictures.save(HERE / f"{name}.jpg", torch.cat([small(one) for one in pictures], 3), quality=80)
+    pictures.save(HERE / f"{name}.jpg", torch.cat([small(image) for image in images], 3), quality=80)
 
 
 def paint(content: Tensor, style: Tensor | list[Tensor], **settings: object) -> Tensor:
