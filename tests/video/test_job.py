@@ -66,7 +66,6 @@ def test_a_small_clip_is_enlarged_only_when_a_size_is_asked_for(
     assert size(Recipe(coarsest=48, size="original")) == (64, 96)
 
 
-@pytest.mark.xfail(reason="until the scene finds styles by position")
 def test_one_picture_given_twice_is_two_styles(clip: Path, style: Path, tmp_path: Path) -> None:
     """Settings for each style go by position: the same picture upright and turned is no twice upright one."""
     picture = pictures.load(style)

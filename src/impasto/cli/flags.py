@@ -17,7 +17,7 @@ from pydantic import create_model
 
 from impasto.cli.lists import PATH_LIST
 from impasto.errors import RecipeError
-from impasto.recipe import PRESETS, Recipe
+from impasto.recipe import Recipe, merged
 
 __all__ = [
     "CONTENT_SETTINGS",
@@ -99,17 +99,15 @@ def recipe_flags(
 
 def typed(settings: Recipe | None) -> dict[str, Any]:
     """The settings that were typed, and only these."""
-    return {} if settings is None else {name: getattr(settings, name) for name in settings.model_fields_set}
+    return {} if settings is None else settings.model_dump(exclude_unset=True)
 
 
 def merge(preset: str, file: Path | None, settings: Recipe | None) -> Recipe:
     """A preset's settings, over them a recipe file's, over both those typed on the command line."""
-    return Recipe(**(PRESETS[preset][1] | _stored(file) | typed(settings)))
+    return merged(preset, None if file is None else _stored(file), typed(settings))
 
 
-def _stored(file: Path | None) -> dict[str, Any]:
-    if file is None:
-        return {}
+def _stored(file: Path) -> Recipe:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -117,4 +115,4 @@ def _stored(file: Path | None) -> dict[str, Any]:
             f"the recipe file '{file}' cannot be read: {getattr(error, 'strerror', None) or 'not text'}",
             "a JSON file as --save-run writes it",
         ) from None
-    return typed(Recipe.from_json(text))
+    return Recipe.from_json(text)

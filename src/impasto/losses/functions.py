@@ -94,7 +94,7 @@ def gram_loss(gram: Tensor, target: Tensor, normalisation: str = "relative") -> 
     raise _unknown(normalisation)
 
 
-def wasserstein_loss(own: Tensor, target: Tensor) -> Tensor:
+def wasserstein_loss(moments: Tensor, target: Tensor) -> Tensor:
     """Squared Wasserstein-2 distance of two Gaussians over the target's energy, tr E[f fᵀ].
 
     ‖μ−μₜ‖² + tr(C + Cₜ − 2(Cₜ^½ C Cₜ^½)^½) (Olkin & Pukelsheim 1982; as a style loss: Li et al. 2017,
@@ -102,10 +102,10 @@ def wasserstein_loss(own: Tensor, target: Tensor) -> Tensor:
     from exact eigenvalues, whose gradient is finite where eigenvalues meet, not by Newton's iteration.
 
     Args:
-        own, target: (C, C + 1), second raw moment and, as the last column, mean
+        moments, target: (C, C + 1), second raw moment and, as the last column, mean
             (``statistics.moment_sum`` over the number of positions).
     """
-    (mean, cov), (mean_t, cov_t) = (_mean_and_covariance(one) for one in (own, target))
+    (mean, cov), (mean_t, cov_t) = (_mean_and_covariance(packed) for packed in (moments, target))
     energy = target[:, :-1].diagonal().sum() + FLOOR * len(target)
     ridge = 1e-4 * energy / len(target) * torch.eye(len(target), dtype=target.dtype, device=target.device)
     values, vectors = torch.linalg.eigh(cov_t + ridge)
@@ -122,63 +122,63 @@ def _mean_and_covariance(packed: Tensor) -> tuple[Tensor, Tensor]:
     return mean, packed[:, :-1] - torch.outer(mean, mean)
 
 
-def sliced_loss(own: Tensor, target: Tensor) -> Tensor:
+def sliced_loss(features: Tensor, target: Tensor) -> Tensor:
     """Sliced Wasserstein-2 distance of two clouds of features over the target's energy (Heitz et al. 2021).
 
     Differs from Heitz: the directions are one fixed random orthogonal frame, so that L-BFGS sees the same
     function at each evaluation.
 
     Args:
-        own: (n, C). target: (m, C).
+        features: (n, C), a sample of the picture's. target: (m, C), of the style's.
     """
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(own.shape[1], own.shape[1], generator=generator, dtype=torch.float64)
-    frame = torch.linalg.qr(noise)[0].to(own)
-    return _sorted_gap(own @ frame, target @ frame)
+    noise = torch.randn(features.shape[1], features.shape[1], generator=generator, dtype=torch.float64)
+    frame = torch.linalg.qr(noise)[0].to(features)
+    return _sorted_gap(features @ frame, target @ frame)
 
 
-def histogram_loss(own: Tensor, target: Tensor) -> Tensor:
+def histogram_loss(features: Tensor, target: Tensor) -> Tensor:
     """Squared distance to the features with each channel's histogram matched (Risser et al. 2017, eq. 7).
 
     In one dimension matching histograms is pairing sorted values, so no bins are needed. Arguments and
     unit as :func:`sliced_loss`.
     """
-    return _sorted_gap(own, target)
+    return _sorted_gap(features, target)
 
 
-def _sorted_gap(own: Tensor, target: Tensor) -> Tensor:
+def _sorted_gap(features: Tensor, target: Tensor) -> Tensor:
     """Σ over columns of the mean squared distance of paired quantiles, over Σ of the target's squares."""
     energy = target.square().sum(1).mean() + FLOOR * target.shape[1]
-    a, b = own.sort(0).values, target.sort(0).values
-    if len(a) != len(b):  # the target's quantiles at the own ones' ranks
+    a, b = features.sort(0).values, target.sort(0).values
+    if len(a) != len(b):  # the target's quantiles at the ranks of the features
         at = ((torch.arange(len(a), device=b.device) + 0.5) * (len(b) / len(a)) - 0.5).clamp(0, len(b) - 1)
         low = at.long()
         b = torch.lerp(b[low], b[(low + 1).clamp_max(len(b) - 1)], (at - low).to(b)[:, None])
     return (a - b).square().sum(1).mean() / energy
 
 
-def relaxed_emd_loss(own: Tensor, target: Tensor) -> Tensor:
+def relaxed_emd_loss(features: Tensor, target: Tensor) -> Tensor:
     """Relaxed earth mover's distance, in cosine distance (Kolkin et al. 2019, STROTSS, eq. 5 to 7).
 
-    The larger of: each own feature's mean distance to its nearest target, and the reverse. Unlike nearest
+    The larger of: each feature's mean distance to its nearest target, and the reverse. Unlike nearest
     neighbours alone it asks that all of the style be used. Differs from Kolkin: centred on the target's
     mean, since rectified features all point the same way. Arguments as :func:`sliced_loss`; in [0, 2].
     """
     centre = target.mean(0)
-    distance = 1.0 - _unit(own - centre) @ _unit(target - centre).T  # (n, m)
+    distance = 1.0 - _unit(features - centre) @ _unit(target - centre).T  # (n, m)
     return torch.maximum(distance.amin(1).mean(), distance.amin(0).mean())
 
 
-def self_similarity_loss(own: Tensor, target: Tensor) -> Tensor:
+def self_similarity_loss(features: Tensor, target: Tensor) -> Tensor:
     """Mean difference of the features' mutual distances, as shares of a row (Kolkin et al. 2019, eq. 8).
 
     A content loss: what is alike stays alike, whatever it is painted with.
 
     Args:
-        own, target: (n, C), features of both pictures at the same positions.
+        features, target: (n, C), of both pictures at the same positions.
     """
-    near, near_t = (1.0 - _unit(one) @ _unit(one).T for one in (own, target))
-    shares, shares_t = (one / one.sum(0, keepdim=True).clamp_min(1e-8) for one in (near, near_t))
+    distances, distances_t = (1.0 - _unit(rows) @ _unit(rows).T for rows in (features, target))
+    shares, shares_t = (rows / rows.sum(0, keepdim=True).clamp_min(1e-8) for rows in (distances, distances_t))
     return (shares - shares_t).abs().sum(0).mean()
 
 
@@ -194,8 +194,8 @@ def nearest_loss(features: Tensor, target: Tensor, centre: Tensor, weights: Tens
         weights: (1, 1, H, W), how much each position counts; None: all alike.
     """
     c = centre.view(1, -1, 1, 1)
-    found: Tensor = _Cosine.apply(features, target, c, weights)  # type: ignore[no-untyped-call]
-    return found
+    distance: Tensor = _Cosine.apply(features, target, c, weights)  # type: ignore[no-untyped-call]
+    return distance
 
 
 def directions(features: Tensor, centre: Tensor) -> Tensor:
