@@ -8,8 +8,8 @@
 A program's folder holds one picture for each pair, named ``CONTENT--STYLE.png``; pairs that all have are used.
 Each pair becomes one sheet with a letter over every picture, in an order drawn anew for every pair;
 ``key.json`` says which is which, and no judge may see it. A judge, who knows neither the programs nor the
-project, ranks the letters of each sheet from best to worst with one reason: a line ``pair,judge,ranking,reason``
-of a CSV file, as ``cat--wave,j1,BAC,"clean sky"``.
+project, ranks the letters of each sheet from best to worst with one reason: a line
+``pair,judge,ranking,reason`` of a CSV file, as ``cat--wave,j1,BAC,"clean sky"``.
 """
 
 from __future__ import annotations
@@ -80,9 +80,8 @@ def read_rankings(file: Path, key: Key) -> list[Ranking]:
         for row in csv.DictReader(stream):
             letters = [letter for letter in row["ranking"].upper() if letter.isalpha()]
             if sorted(letters) != sorted(key.get(row["pair"], {})):
-                raise SystemExit(
-                    f"{file}: {row['pair']}, {row['judge']}: {row['ranking']!r} does not rank each letter once"
-                )
+                place = f"{file}: {row['pair']}, {row['judge']}"
+                raise SystemExit(f"{place}: {row['ranking']!r} does not rank each letter once")
             rankings.append((row["pair"], row["judge"], [key[row["pair"]][letter] for letter in letters]))
     return rankings
 
