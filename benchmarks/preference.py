@@ -5,7 +5,7 @@
     python benchmarks/preference.py measures OUT/key.json --contents FOLDER --styles FOLDER -o measures.csv
     python benchmarks/preference.py agreement OUT/key.json judgements.csv measures.csv
 
-A program's folder holds one picture for each pair, named ``CONTENT--STYLE.png``; pairs that all have are used.
+A program has a folder with a picture for each pair, ``CONTENT--STYLE.png``; pairs that all have are used.
 Each pair becomes one sheet with a letter over every picture, in an order drawn anew for every pair;
 ``key.json`` says which is which, and no judge may see it. A judge, who knows neither the programs nor the
 project, ranks the letters of each sheet from best to worst with one reason: a line

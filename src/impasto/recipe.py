@@ -127,6 +127,20 @@ class Recipe(Validated):
     content_layer_weights: tuple[Weight, ...] = Field(
         (), description="Weights of the content layers, relative to each other. Default: equal."
     )
+    content_until: Annotated[int, Field(ge=1, le=65536)] | None = Field(
+        None,
+        description=(
+            "Long side in pixels of the largest scale at which the content counts in full, at most half "
+            "the size. Finer scales then belong to the style: its strokes replace the photograph's detail. "
+            "Default: every scale."
+        ),
+    )
+    fine_content: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="Share of the content's weight that is left at the scales beyond content_until.",
+    )
     style_weight: Weight = Field(1.0, description="Weight of the style loss; 0 turns it off.")
     style_loss: tuple[Annotated[str, _one_of(STYLE_LOSSES)], ...] = Field(
         ("gram",),
@@ -147,6 +161,15 @@ class Recipe(Validated):
         description=(
             "For style_loss nearest: how similar parts are found, from 0 (by the picture so "
             "far) to 1 (by the content)."
+        ),
+    )
+    rematch_every: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description=(
+            "For style_loss nearest: iterations after which similar parts are looked for anew at the scales "
+            "beyond content_until, each time half as much by the content; 0: once a scale."
         ),
     )
     style_layers: tuple[str, ...] = Field(

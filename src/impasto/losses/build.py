@@ -76,17 +76,24 @@ def objective_of(
     *,
     terms: Sequence[Term] | None = None,
     tile: int | None = None,
+    content_share: float = 1.0,
 ) -> Objective:
     """The objective that a recipe asks for, in a scene at one scale.
 
     Args:
         terms: what the picture is judged by instead.
         tile: see :class:`Objective`.
+        content_share: what the content's weight is multiplied by at this scale; not with ``terms``. The less
+            ``strength`` is below one half, the more of the content counts at every scale.
     """
-    objective = Objective(encoder, scene, terms_of(recipe) if terms is None else terms, tile=tile)
-    if recipe.strength is None or scene.content is None:
-        return objective
-    return balanced(objective, scene.content, recipe.strength)
+    if terms is not None:
+        return Objective(encoder, scene, terms, tile=tile)
+    objective = Objective(encoder, scene, terms_of(recipe), tile=tile)
+    if recipe.strength is not None:
+        if scene.content is not None:
+            objective = balanced(objective, scene.content, recipe.strength)
+        content_share += (1.0 - content_share) * max(0.0, 1.0 - 2.0 * recipe.strength)
+    return objective if content_share == 1.0 else objective.reweighted({"content": content_share})
 
 
 def balanced(objective: Objective, content: Tensor, strength: float) -> Objective:

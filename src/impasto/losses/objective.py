@@ -70,11 +70,14 @@ class Objective:
             self._terms = [_Prepared(t, t.prepare(scene, self.encoder), t.weight) for t in used]
 
     def reweighted(self, weights: Mapping[str, float]) -> Objective:
-        """The same with other weights: term's name → what its weight is multiplied by; the others stay."""
+        """The same with other weights: term's name → what its weight is multiplied by; the others stay.
+
+        Terms of weight 0 are left out.
+        """
         other = copy.copy(self)
-        other._terms = [
-            _Prepared(p.term, p.memory, p.weight * weights.get(p.term.name, 1.0)) for p in self._terms
-        ]
+        scaled = [_Prepared(p.term, p.memory, p.weight * weights.get(p.term.name, 1.0)) for p in self._terms]
+        other._terms = [prepared for prepared in scaled if prepared.weight]
+        other.layers = tuple(dict.fromkeys(layer for p in other._terms for layer in p.term.layers))
         return other
 
     def __call__(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -6,6 +6,7 @@ next one.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +23,14 @@ from impasto.losses.terms import Term
 from impasto.losses.tiled import TiledEncoder
 from impasto.networks.encoder import Encoder
 from impasto.painting.optimisers import OPTIMISERS, Adam, Guarded, Optimiser, finite
-from impasto.painting.schedule import layers_of, max_evaluations, min_style_side, scale_sizes
+from impasto.painting.schedule import (
+    content_share,
+    layers_of,
+    max_evaluations,
+    min_style_side,
+    rounds,
+    scale_sizes,
+)
 from impasto.painting.starts import first_canvas
 from impasto.pictures.geometry import Size, add_margin, crop_margin, resample, resample_wrapped
 from impasto.recipe import Recipe
@@ -125,10 +133,23 @@ def steps(
         canvas = add_margin(_start_of_scale(picture, prepared, recipe, size, index), margin)
         del picture  # a copy of a very large picture is not kept longer than needed
         optimiser.carry((canvas.shape[-2], canvas.shape[-1]), limits.optimiser(recipe, size))
-        at_scale = replace(at_scale, start=canvas)
-        objective = objective_of(encoder, at_scale, recipe, terms=terms, tile=limits.tile)
-        ended = _stop_rule(index + 1, budgets[index], recipe.tolerance, stop_scale)
-        descents = _descend(objective, canvas, optimiser, ended)
+        share = content_share(recipe, size, plan[-1])
+        descents = _descend_in_rounds(
+            lambda start, number, scene=at_scale, share=share: objective_of(  # type: ignore[misc]
+                encoder,
+                replace(scene, start=start),
+                # Matches follow the canvas more and more: what it has become is matched, not the photograph.
+                recipe.replace(match_content=recipe.match_content * 0.5**number) if number else recipe,
+                terms=terms,
+                tile=limits.tile,
+                content_share=share,
+            ),
+            canvas,
+            optimiser,
+            rounds(recipe, budgets[index], rematched=share < 1.0),
+            recipe.tolerance,
+            None if stop_scale is None else functools.partial(stop_scale, index + 1),
+        )
         del canvas, at_scale
         for iteration, descent in enumerate(descents, 1):
             picture = crop_margin(descent.best, margin)
@@ -217,15 +238,53 @@ def _start_of_scale(picture: Tensor, scene: Scene, recipe: Recipe, size: Size, i
     return picture
 
 
+def _descend_in_rounds(
+    objective: Callable[[Tensor, int], Objective],
+    canvas: Tensor,
+    optimiser: Guarded,
+    rounds: Sequence[int],
+    tolerance: float,
+    stop: Callable[[int], bool] | None,
+) -> Iterator[_Descent]:
+    """Minimise at one scale, round after round; each has an objective of its own.
+
+    Args:
+        objective: (canvas as the round begins, number of the round from 0) → what it is judged by.
+        rounds: evaluations at most, for each round.
+        tolerance: a round ends when ten evaluations change no place by more than this.
+        stop: asked with the number of the scale's evaluations so far; True ends the scale.
+    """
+    before_round, stopped = 0, False
+
+    def asked_to_stop(count: int) -> bool:
+        nonlocal stopped
+        stopped = stop is not None and stop(before_round + count)
+        return stopped
+
+    for number, evaluations in enumerate(rounds):
+        judged, last_round = objective(canvas, number), number + 1 == len(rounds)
+        ended = _stop_rule(evaluations, tolerance, asked_to_stop)
+        count = 0
+        for descent in _descend(judged, canvas, optimiser, ended):
+            count += 1
+            over = descent.ended and (last_round or stopped or optimiser.finished)
+            yield replace(descent, ended=over)
+            if over:
+                return
+        before_round += count
+        canvas = descent.best
+        optimiser.carry((canvas.shape[-2], canvas.shape[-1]))
+
+
 def _stop_rule(
-    scale: int, iterations: int, tolerance: float, stop_scale: Callable[[int, int], bool] | None
+    evaluations: int, tolerance: float, stop: Callable[[int], bool]
 ) -> Callable[[int, Tensor], bool]:
-    """Whether a scale is over, from the number of its evaluations and the best picture after them."""
+    """Whether a round is over, from the number of its evaluations and the best picture after them."""
     ten_before: Tensor | None = None
 
     def ended(count: int, best: Tensor) -> bool:
         nonlocal ten_before
-        if count >= iterations or (stop_scale is not None and stop_scale(scale, count)):
+        if count >= evaluations or stop(count):
             return True
         if tolerance <= 0 or count % 10:
             return False

@@ -10,7 +10,15 @@ from impasto.networks.layers import geometry
 from impasto.pictures.geometry import Size, fit, schedule, to_multiple
 from impasto.recipe import DEFAULT_SIZE, Recipe
 
-__all__ = ["layers_of", "max_evaluations", "min_style_side", "output_size", "scale_sizes"]
+__all__ = [
+    "content_share",
+    "layers_of",
+    "max_evaluations",
+    "min_style_side",
+    "output_size",
+    "rounds",
+    "scale_sizes",
+]
 
 
 def output_size(recipe: Recipe, height: int, width: int, *, enlarge: bool = True) -> Size:
@@ -64,6 +72,33 @@ def min_style_side(recipe: Recipe, terms: Sequence[Term] | None) -> int:
     else:
         layers = recipe.style_layers if recipe.wants_style else ()
     return max((geometry(layer).stride for layer in layers), default=1)
+
+
+def content_share(recipe: Recipe, size: Size, final: Size) -> float:
+    """Share of the content's weight that counts at a scale: 1, or the recipe's ``fine_content`` where the
+    scale belongs to the style.
+
+    Args:
+        final: (height, width) of the finest scale.
+    """
+    if not recipe.wants_style or recipe.content_until is None:
+        return 1.0
+    # The finest scale of a small picture belongs to the style too. Sizes are rounded, hence a little more.
+    held = max(size) <= 1.05 * min(recipe.content_until, max(final) / 2)
+    return 1.0 if held else recipe.fine_content
+
+
+def rounds(recipe: Recipe, evaluations: int, *, rematched: bool) -> list[int]:
+    """The evaluations of a scale in rounds; each begins with new matches.
+
+    Args:
+        rematched: whether the scale is one at which matches are renewed.
+    """
+    every = recipe.rematch_every if rematched else 0
+    if not every or every >= evaluations:
+        return [evaluations]
+    full, rest = divmod(evaluations, every)
+    return [every] * full + ([rest] if rest else [])
 
 
 def max_evaluations(recipe: Recipe, scale: int) -> int:
