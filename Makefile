@@ -1,10 +1,11 @@
 # Two commands on a bare machine: `make demo` and `make test`.
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: demo test check clean bench studies
+.PHONY: demo test quick check js docs dist bench studies notebook clean
 
 demo: $(VENV)/.installed
 	$(BIN)/impasto demo --output demo-out
@@ -12,28 +13,53 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.installed-dev
+# What a developer runs at each change.
+quick: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -m "not slow and not browser"
+
+check: $(VENV)/.installed-dev js
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+js:
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund && npm run --silent check; \
+	else echo "no npm here: the page's JavaScript is not checked"; fi
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m mkdocs build --strict --quiet --site-dir site
+
+# Wheel and source archive; the wheel must paint the demo in an environment of its own.
+dist: $(VENV)/.installed-docs
+	rm -rf dist build/dist-check
+	$(BIN)/python -m build --quiet
+	$(PYTHON) -m venv build/dist-check
+	build/dist-check/$(notdir $(BIN))/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt dist/*.whl
+	build/dist-check/$(notdir $(BIN))/impasto demo --size 192 --output build/dist-check/demo
+
+notebook: $(VENV)/.installed-docs
+	$(BIN)/python docs/execute_notebook.py examples/notebook.ipynb
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/speed.py --out benchmarks/results
+
+studies: $(VENV)/.installed-dev
+	$(BIN)/impasto study claims --output studies-out
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet --constraint constraints.txt --editable .
+	$(INSTALL) --editable .
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(INSTALL) --editable ".[dev]"
 	touch $@ $(VENV)/.installed
 
-
-bench: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/speed.py --out benchmarks/results
-
-studies: $(VENV)/.installed
-	$(BIN)/impasto study claims --output studies-out
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable ".[docs]"
+	touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) demo-out studies-out
+	rm -rf $(VENV) build dist site demo-out studies-out
