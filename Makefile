@@ -27,7 +27,7 @@ js:
 	else echo "no npm here: the page's JavaScript is not checked"; fi
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/python -m mkdocs build --strict --quiet --site-dir site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir site
 
 # Wheel and source archive; the wheel must paint the demo in an environment of its own.
 dist: $(VENV)/.installed-docs

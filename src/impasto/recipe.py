@@ -442,6 +442,17 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             "style_loss_weights": (3.0, 1.0),
         },
     ),
+    "painterly": (
+        "strokes instead of the photograph's detail, in the time of fast; small faces may lose their features",
+        {
+            "iterations": (60, 60, 45),
+            "style_loss": ("nearest", "gram"),
+            "style_loss_weights": (2.0, 1.0),
+            "content_until": 256,
+            "fine_content": 0.15,
+            "rematch_every": 15,
+        },
+    ),
     "reference": (
         "as in Gatys et al. 2015: VGG-19 with average pooling, one scale, from noise, L-BFGS",
         {

@@ -43,7 +43,7 @@ def stylize(
     style: list[Path],
     *,
     output: Output,
-    preset: Annotated[Literal["draft", "fast", "fine", "reference"], Parameter(group=OUTPUT)] = "fast",
+    preset: Annotated[Literal["draft", "fast", "fine", "painterly", "reference"], Parameter(group=OUTPUT)] = "fast",
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     budget: Annotated[str | None, Parameter(group=OUTPUT, metavar="TIME")] = None,
     max_memory: Annotated[str | None, Parameter(group=OUTPUT, metavar="SIZE")] = None,
@@ -73,7 +73,7 @@ def stylize(
         File to write: .png, .jpg, .webp, .avif or .tif.
     preset
         Settings to start from. draft: a quick look; fine: slower, keeps motifs of the style whole;
-        reference: as in the paper of 2015, with the full VGG-19.
+        painterly: strokes instead of the photograph's detail; reference: as in the paper of 2015, with the full VGG-19.
     recipe
         Recipe file to use. It overrides the preset, and flags override it.
     budget

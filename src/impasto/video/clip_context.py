@@ -93,8 +93,11 @@ def build_clip_context(
 
 
 def frame_recipe(recipe: VideoRecipe) -> Recipe:
-    """The recipe of a frame that is painted as a picture of its own."""
-    return recipe.picture.replace(size="original")
+    """The recipe of a frame that is painted as a picture of its own.
+
+    The content counts at every scale: strokes that are free of it would jump from frame to frame.
+    """
+    return recipe.picture.replace(size="original", content_until=None)
 
 
 def following_recipe(recipe: VideoRecipe, height: int, width: int, effort: float = 1.0) -> Recipe:
@@ -105,8 +108,7 @@ def following_recipe(recipe: VideoRecipe, height: int, width: int, effort: float
     Args:
         effort: share of the recipe's iterations, in (0, 1].
     """
-    return recipe.picture.replace(
-        size="original",
+    return frame_recipe(recipe).replace(
         init="picture",
         coarsest=max(height, width),
         iterations=(math.ceil(effort * recipe.following_iterations),),
@@ -119,7 +121,7 @@ def fill_recipe(recipe: VideoRecipe, height: int, width: int) -> Recipe:
     deepest_stride = max((geometry(layer).stride for layer in recipe.picture.active_layers()), default=1)
     if min(height, width) // 2 < deepest_stride:
         half = max(height, width)  # the deepest layer would see nothing at half the size
-    return recipe.picture.replace(
+    return frame_recipe(recipe).replace(
         size=half, init="picture", coarsest=max(1, half // 2), iterations=recipe.fill_iterations
     )
 

@@ -1,0 +1,158 @@
+"""README and docs are true: links lead somewhere, the tree names every room, what they say to type runs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+from fakes import checks, picture
+from impasto import pictures
+from impasto.cli.main import app
+from impasto.recipe import PRESETS, STYLE_LOSSES
+from serving import Studio, clip_bytes
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+#: First words of commands that are not run here, and why.
+SKIPPED = {
+    "pip": "installs",
+    "make": "builds environments and runs these very tests",
+    "curl": "run against a studio in test_studio_docs.py",
+    "impasto mask photo.jpg --faces": "needs a detector's file that nobody may ship",
+    "impasto study weights": "twelve paintings; run small in tests/cli",
+    "impasto study content-layers": "run small in tests/cli",
+    "impasto study styles": "run small in tests/cli",
+    "impasto study style-of": "run small in tests/cli",
+    "impasto study optimisers": "run small in tests/cli",
+    "impasto study custom": "needs a file of the reader's",
+    "impasto video-report": "needs the extra studies and a painted clip; run small in tests/cli",
+    "impasto stylize face.jpg": "needs labels that fit the reader's pictures",
+    "impasto stylize rocket.jpg": "needs labels that fit the reader's pictures",
+}
+#: Pages whose commands are run by another test, or that have none.
+ELSEWHERE = {"api.md": "test_studio_docs.py runs its script", "CONTRIBUTING.md": "make targets, run by CI"}
+
+
+def commands(page: Path) -> list[str]:
+    """Every command in a code block, without its comment."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"```[a-z]*\n(.*?)```", text, re.S) + re.findall(r"(?:^ {4}.+\n)+", text, re.M)
+    lines = [line.strip().split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    lines = [line.removesuffix("\\") for line in lines]  # the rest of a long line is not a command
+    return [line for line in lines if re.match(r"(impasto|make|pip|curl) ", line)]
+
+
+def reason_to_skip(command: str) -> str | None:
+    matching = [words for words in SKIPPED if command.startswith(words)]
+    return SKIPPED[max(matching, key=len)] if matching else None
+
+
+def run(command: str, folder: Path) -> None:
+    """Run a command, as small as its flags allow."""
+    words = shlex.split(command)[1:]
+    if words[0] == "studio":
+        words = [word for word in words if word not in ("studio", "--no-open")]
+        if "--data" in words:
+            place = words.index("--data")
+            del words[place : place + 2]
+        with Studio(folder / "studio", *words) as studio:
+            assert studio.http.get("/healthz").status_code == 200
+        return
+    if "--help" not in words:
+        words = _small(words)
+    try:
+        code = app(words, exit_on_error=False, print_error=False)
+    except SystemExit as end:  # --help ends the process
+        code = end.code
+    assert code in (0, None), command
+
+
+def _small(words: list[str]) -> list[str]:
+    """The same command at a size that a test can wait for."""
+    for flag in ("--size", "--budget"):
+        if flag in words:
+            place = words.index(flag)
+            del words[place : place + 2]
+    small = {"demo": ["--size", "32"], "mask": []}.get(words[0], ["--size", "48", "--iterations", "2"])
+    return [*words, *small, *([] if words[0] == "mask" else ["--quiet"])]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with every file that the pages speak of."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMPASTO_STUDIO_TOKEN", "secret of the docs")
+    for name in ("photo", "harbour", "cat", "a", "b"):
+        pictures.save(f"{name}.jpg", picture(48, 64, len(name)))
+    for name in ("painting", "style", "wave", "oil", "swirl"):
+        pictures.save(f"{name}.jpg", checks(48, 48))
+    left = picture(48, 64) * 0
+    left[..., :32] = 1.0
+    for name, mask in (("sky", left), ("water", 1 - left), ("rest", left), ("faces", 1 - left)):
+        pictures.save(f"{name}.png", mask)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_the_page_says_to_type_runs(page: Path, workplace: Path) -> None:
+    typed = commands(page)
+    if page.name == "video.md":
+        (workplace / "clip.mp4").write_bytes(clip_bytes(workplace, count=2))
+    ran = 0
+    for command in typed:
+        if reason_to_skip(command) is None:
+            run(command, workplace)
+            ran += 1
+    assert ran or not typed or page.name in ELSEWHERE or page.name == "add-a-study.md", "all are skipped"
+
+
+def test_reasons_to_skip_are_used() -> None:
+    every = [command for page in PAGES for command in commands(page)]
+    assert [words for words in SKIPPED if not any(command.startswith(words) for command in every)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_parse(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that are not run are commands that the command line takes."""
+    monkeypatch.chdir(tmp_path)
+    for command in commands(page):
+        if command.startswith("impasto ") and "…" not in command and "--help" not in command:
+            app.parse_args(shlex.split(command)[1:], exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name != "api.md"], ids=lambda page: page.name)
+def test_python_on_the_page_runs(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("means", "orientations"):  # what a page registers is forgotten again
+        monkeypatch.setitem(STYLE_LOSSES, name, None)
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
+        small = code.replace("size=800", "size=48, iterations=(3,)").replace("size=192)", "size=48)")
+        small = small.replace('painting.jpg"):  # or', 'painting.jpg", size=48):  # or')
+        exec(compile(small, page.name, "exec"), {"__name__": "__main__"})
+
+
+def test_the_tree_names_every_room() -> None:
+    tree = README.split("## Where things are")[1].split("## Licence")[0]
+    package = ROOT / "src" / "impasto"
+    rooms = [path.name for path in package.glob("*.py") if path.name != "__init__.py"]
+    rooms += [f"{path.parent.name}/" for path in package.glob("*/__init__.py")]
+    assert [room for room in rooms if room not in tree] == []
+    named = re.findall(r"\b[a-z_]+\.py\b", tree)
+    places: tuple[Callable[[str], Path], ...] = (lambda n: package / n, lambda n: ROOT / "tests" / n)
+    assert [name for name in named if not any(place(name).exists() for place in places)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [t for t in targets if "://" not in t and not (page.parent / t).exists()] == []
+
+
+def test_every_preset_is_in_the_table() -> None:
+    assert all(f"| `{name}` |" in README for name in PRESETS)
