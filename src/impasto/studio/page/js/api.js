@@ -6,14 +6,18 @@
  * @property {string | null} id
  * @property {string} title
  * @property {string} thumbnail
- *
- * A photograph that comes with the studio.
+ */
+
+/**
+ * A style or a photograph that comes with the studio.
  * @typedef {object} Sample
  * @property {string} id
  * @property {string} title
  * @property {string} thumbnail
  * @property {string} picture
- *
+ */
+
+/**
  * A JSON schema, as far as the settings use it.
  * @typedef {object} Schema
  * @property {string} [type]
@@ -28,21 +32,28 @@
  * @property {Schema} [items]
  * @property {Schema[]} [anyOf]
  * @property {Schema[]} [oneOf]
- *
- * @typedef {{properties: Record<string, Schema>}} SettingsSchema
- *
+ */
+
+/** @typedef {{properties: Record<string, Schema>}} SettingsSchema */
+
+/**
+ * A named set of settings.
  * @typedef {object} Preset
  * @property {string} name
  * @property {string} purpose
  * @property {Record<string, unknown>} settings
- *
+ */
+
+/**
  * What GET /v1/settings answers.
  * @typedef {object} Settings
  * @property {Preset[]} presets
  * @property {SettingsSchema} recipe
  * @property {SettingsSchema} video
  * @property {{upload_bytes: number}} limits
- *
+ */
+
+/**
  * A picture or clip that was asked for. Addresses are null until there is something to fetch.
  * @typedef {object} Job
  * @property {string} id
@@ -153,7 +164,7 @@ async function request(method, path, body, mayAskForToken = true) {
     const isForm = body instanceof FormData;
     response = await fetch(path, {
       method,
-      body: body && !isForm ? JSON.stringify(body) : body,
+      body: body && !isForm ? JSON.stringify(body) : body ?? null,
       headers: body && !isForm ? { 'Content-Type': 'application/json' } : {},
     });
   } catch {

@@ -113,9 +113,9 @@ async function onDelete(job) {
 
 function startConnectionMessages() {
   connection.onUnreachable = (seconds) => {
-    showMessage('away', `The studio does not answer. Nothing is lost; asking again in ${seconds} s.`);
+    showMessage('connection-message', `The studio does not answer. Nothing is lost; asking again in ${seconds} s.`);
   };
-  connection.onReachable = () => { showMessage('away', ''); announce('The studio is back'); };
+  connection.onReachable = () => { showMessage('connection-message', ''); announce('The studio is back'); };
 }
 
 /** One dialog asks for the token, however many requests are waiting for it. */

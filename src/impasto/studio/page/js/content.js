@@ -39,7 +39,7 @@ function startDrop(onStyleFiles) {
   const hasFiles = (/** @type {DragEvent} */ event) => (
     event.dataTransfer?.types.includes('Files') && !document.querySelector('dialog[open]')
   );
-  const setDepth = (/** @type {number} */ value) => { depth = Math.max(0, value); $('veil').hidden = !depth; };
+  const setDepth = (/** @type {number} */ value) => { depth = Math.max(0, value); $('drop-overlay').hidden = !depth; };
   document.addEventListener('dragenter', (event) => hasFiles(event) && setDepth(depth + 1));
   document.addEventListener('dragleave', (event) => hasFiles(event) && setDepth(depth - 1));
   document.addEventListener('dragover', (event) => hasFiles(event) && event.preventDefault());

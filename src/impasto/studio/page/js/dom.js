@@ -47,8 +47,8 @@ export function showMessage(where, message) {
 
 /** Let a screen reader say something without moving the focus. @param {string} message */
 export function announce(message) {
-  const status = $('said');
-  if (status.textContent !== message) status.textContent = message;
+  const element = $('announcement');
+  if (element.textContent !== message) element.textContent = message;
 }
 
 /**

@@ -14,7 +14,9 @@
  * @property {string} [scaledFrom]  "width × height" before it was scaled down
  * @property {import('./api.js').Job} [job]
  * @property {string} [submittedAs]  id of the last job that was painted from it
- *
+ */
+
+/**
  * A style of the gallery: the studio's (`id`), a `file`, or the style at `indexInJob` of an earlier job.
  * @typedef {object} DraftStyle
  * @property {string} key
@@ -24,7 +26,9 @@
  * @property {string | null} [id]
  * @property {File} [file]
  * @property {number} [indexInJob]
- *
+ */
+
+/**
  * A part of the picture: its mask as a PNG (white is painted) and the key of its style; '': the chosen style.
  * @typedef {{style: string, blob: Blob}} Region
  */

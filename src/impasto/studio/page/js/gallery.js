@@ -32,9 +32,9 @@ export async function startGallery() {
   });
   onDraftChange(showChoice);
   const plus = h('span', { className: 'plus', 'aria-hidden': 'true' });
-  const button = h('button', { type: 'button', className: 'own' }, plus, h('span', {}, 'Your own'));
+  const button = h('button', { type: 'button', className: 'upload-tile' }, plus, h('span', {}, 'Your own'));
   button.addEventListener('click', () => fileInput.click());
-  $('gallery').append(h('li', { id: 'own-style' }, button));
+  $('gallery').append(h('li', { id: 'upload-tile' }, button));
   /** @type {import('./api.js').Sample[]} */
   const styles = await getJson('/v1/styles');
   for (const style of styles) addTile({ ...style, key: `id:${style.id}`, weight: 1 });
@@ -50,7 +50,7 @@ function addTile(style, atBeginning = false) {
   button.addEventListener('click', () => toggle(style));
   const item = h('li', {}, button);
   if (atBeginning) $('gallery').prepend(item);
-  else $('own-style').before(item);
+  else $('upload-tile').before(item);
   tiles.set(style.key, { style, button });
   return style.key;
 }
@@ -87,7 +87,7 @@ export async function addStyleFiles(files) {
 export async function addStyleFile(file, title) {
   const thumbnail = await thumbnailOf(file);
   uploads += 1;
-  return addTile({ key: `own:${uploads}`, title, file, thumbnail, weight: 1 }, true);
+  return addTile({ key: `upload:${uploads}`, title, file, thumbnail, weight: 1 }, true);
 }
 
 /**

@@ -72,7 +72,7 @@ function jobTile(job) {
   const image = job.thumbnail ? h('img', { src: job.thumbnail, alt: '', width: 256, height: 256, loading: 'lazy' }) : null;
   const state = label ? h('span', { className: 'state' }, label) : null;
   const item = h('li', {}, h('a', { href: `#job/${job.id}`, 'aria-label': name }, image, state));
-  const button = h('button', { type: 'button', className: 'drop', 'aria-label': `Delete: ${name}` }, '×');
+  const button = h('button', { type: 'button', className: 'delete', 'aria-label': `Delete: ${name}` }, '×');
   button.addEventListener('click', async () => {
     if (await deleteJob(job.id)) item.remove();
     $('pictures').hidden = !$('history').children.length;

@@ -28,7 +28,7 @@ export function startMaskDialog() {
   $('mask-upload').addEventListener('click', () => $('mask-file').click());
   $('mask-file', HTMLInputElement).addEventListener('change', upload);
   $('rect-add').addEventListener('click', addRectangle);
-  $('mask-drop').addEventListener('click', () => {
+  $('mask-remove').addEventListener('click', () => {
     markedContent = null;
     Object.assign(draft, { regions: null, keptMasks: 0 });
     $('mask', HTMLDialogElement).close();

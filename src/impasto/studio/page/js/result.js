@@ -110,7 +110,7 @@ async function showPicture(painted) {
   if (painted !== job) return;
   const backdrop = /** @type {HTMLImageElement} */ (before.cloneNode()); // seen through the picture while the strength is moved
   backdrop.alt = '';
-  backdrop.className = 'ground';
+  backdrop.className = 'backdrop';
   after.className = 'after';
   after.dataset.exact = '1';
   startComparison($('result-frame'), $('compare', HTMLInputElement), before, after);
@@ -206,7 +206,7 @@ async function repeatWithNewSeed(onSubmitted) {
 
 /** The dialog that magnifies the picture; changing the magnification keeps its centre in place. */
 function startZoom() {
-  const viewport = $('zoom-easel');
+  const viewport = $('zoom-viewport');
   const select = radioGroup($('zoom-levels'), 'zoom', [['fit', 'Whole'], ['1', '100 %'], ['2', '200 %'], ['4', '400 %']], '1', magnify);
   /** @param {string} level */
   function magnify(level) {

@@ -7,12 +7,14 @@ import { h } from './dom.js';
 /**
  * What a property of the schema takes.
  * @typedef {object} Shape
- * @property {Schema} [number]
- * @property {Schema} [list]
+ * @property {Schema | undefined} number
+ * @property {Schema | undefined} list
  * @property {boolean} isSwitch
  * @property {boolean} isNullable
  * @property {unknown[]} words  the values that it may have
- *
+ */
+
+/**
  * A control before it has a label, a help text and a place for errors.
  * @typedef {object} Control
  * @property {HTMLElement} element
@@ -22,9 +24,11 @@ import { h } from './dom.js';
  * @property {boolean} [isGroup]  several inputs that need a legend instead of a label
  * @property {boolean} [isInline]  stands on the line of its label
  * @property {HTMLElement} [output]  shows the value beside the label
- *
- * @typedef {{id: string, shape: Shape, onChange: () => void}} ControlOptions
- *
+ */
+
+/** @typedef {{id: string, shape: Shape, onChange: () => void}} ControlOptions */
+
+/**
  * A control with all that belongs to it.
  * @typedef {object} Field
  * @property {HTMLElement} element
