@@ -1,4 +1,4 @@
-"""The studio in a real browser: a server of its own, Debian's Chromium, and the steps a person takes."""
+"""The studio in a real browser: a server started for the tests, Debian's Chromium, and what a user does."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PHONE: dict[str, Any] = {
 DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 #: Small enough for a test to wait for.
 TINY = {"size": "64", "iterations": "4", "coarsest": "32"}
-#: So long that a test can do something in the middle.
+#: Long enough for a test to do something while it is painted.
 LONG = {"size": "96", "iterations": "100000", "coarsest": "96", "tolerance": "0"}
 
 REPORTER = (
@@ -57,39 +57,39 @@ def chromium() -> Iterator[Any]:
 
 
 class Visit:
-    """One person at the page: what the browser complained about, and where it sent requests."""
+    """A user of the page; records the browser's errors and warnings, and the hosts it sent requests to."""
 
     def __init__(self, browser: Any, base: str, **options: Any) -> None:
         self.base = base
         self.context = browser.new_context(**(options or DESK))
         self.context.set_default_timeout(120_000)
         self.context.add_init_script(REPORTER)
-        self.complaints: list[str] = []
+        self.messages: list[str] = []
         self.hosts: set[str] = set()
         self.context.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
         self.page = self.context.new_page()
         self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
         self.expected: tuple[str, ...] = ()
 
     def _console(self, message: Any) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
+            self.messages.append(message.text)
 
     def verify(self) -> None:
-        """No complaint that was not expected, and no request to anybody else."""
-        left = [line for line in self.complaints if not any(part in line for part in self.expected)]
-        assert left == []
+        """No unexpected error or warning, and no request to another host."""
+        unexpected = [line for line in self.messages if not any(part in line for part in self.expected)]
+        assert unexpected == []
         assert self.hosts - {"", urlsplit(self.base).netloc} == set()
 
-    # -- the steps ---------------------------------------------------------------------------------------
+    # -- what a user does --------------------------------------------------------------------------------
     def open(self, where: str = "/") -> Any:
         self.page.goto(self.base + where)
         self.page.wait_for_selector("body[data-ready]")
         return self.page
 
     def choose(self, picture: Path | str = "chelsea") -> None:
-        """A file, or a sample by name."""
+        """Choose a file, or a sample by name."""
         if isinstance(picture, Path):
             self.page.set_input_files("#file", picture)
         else:
@@ -110,9 +110,9 @@ class Visit:
     def paint(self) -> None:
         self.page.click("#paint")
 
-    def finished(self, patience: float = 100) -> str:
-        """Wait for the result; its job's id."""
-        self.page.wait_for_selector("#result:not([hidden])", timeout=patience * 1000)
+    def finished(self, seconds: float = 100) -> str:
+        """Wait for the result; returns the job's id."""
+        self.page.wait_for_selector("#result:not([hidden])", timeout=seconds * 1000)
         self.page.wait_for_selector("#result-frame img.after, #result-frame video")
         return self.job
 
@@ -121,7 +121,7 @@ class Visit:
         return str(self.page.evaluate("location.hash")).removeprefix("#job/")
 
     def get(self, path: str) -> Any:
-        """The API as the page sees it."""
+        """GET an address of the API, with the page's cookies."""
         return self.context.request.get(self.base + path)
 
 
@@ -132,13 +132,13 @@ def picture(path: Path, width: int = 90, height: int = 60, seed: int = 0, **opti
     return path
 
 
-# -- fixtures, for the files that name this one in pytest_plugins -----------------------------------------
+# -- fixtures, for test files that name this module in pytest_plugins ---------------------------------------
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +150,7 @@ def studio(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 @pytest.fixture
 def visit(browser: Any, studio: str) -> Iterator[Callable[..., Visit]]:
-    """Opens the page; afterwards nothing may have been complained about, and nobody else asked."""
+    """Opens the page; at the end there may be no unexpected message and no request to another host."""
     visits: list[Visit] = []
 
     def start(where: str = "/", base: str = studio, **options: Any) -> Visit:
@@ -159,21 +159,21 @@ def visit(browser: Any, studio: str) -> Iterator[Callable[..., Visit]]:
         return visits[-1]
 
     yield start
-    for one in visits:
-        one.verify()
-        one.context.close()
+    for user in visits:
+        user.verify()
+        user.context.close()
 
 
 @pytest.fixture(scope="session")
 def painted(browser: Any, studio: str) -> str:
-    """The id of a finished tiny picture: the cat after the wave."""
-    one = Visit(browser, studio)
-    one.open()
-    one.choose()
-    one.style()
-    one.set(TINY)
-    one.paint()
-    job = one.finished()
-    one.verify()
-    one.context.close()
+    """The id of a finished tiny picture: the cat in the style of the wave."""
+    user = Visit(browser, studio)
+    user.open()
+    user.choose()
+    user.style()
+    user.set(TINY)
+    user.paint()
+    job = user.finished()
+    user.verify()
+    user.context.close()
     return job

@@ -1,7 +1,7 @@
-"""Makes the pictures of ``docs/studio.md`` and measures the way to the first picture.
+"""Makes the pictures of ``docs/studio.md`` and measures how long a first picture takes.
 
 ``python docs/studio/make.py [OUT]`` starts a studio and Debian's Chromium and goes through the steps of the
-tests, with the default recipe. Says the seconds from opening the page to the first preview and to the end.
+tests, with the default recipe. Prints the seconds from opening the page to the first preview and to the end.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from serving import Studio  # noqa: E402
 
 HERE = Path(__file__).parent
 HEIGHT = 620  # of the pictures in a row of the page
-PATIENCE = 900_000  # milliseconds, for a machine that is busy
+TIMEOUT = 900_000  # milliseconds; generous, for a busy machine
 
 
 class Camera:
-    """Takes pictures of the page and puts them side by side."""
+    """Takes screenshots of the page and puts them side by side."""
 
     def __init__(self, out: Path, scratch: Path) -> None:
         self.out, self.scratch = out, scratch
@@ -39,44 +39,44 @@ class Camera:
         page.screenshot(path=self.scratch / f"{name}.png")
 
     def row(self, name: str, shots: tuple[str, ...], height: int = HEIGHT, gap: int = 16) -> None:
-        """One JPEG of several shots on a neutral ground."""
+        """One JPEG of several screenshots side by side, on grey."""
         pictures = []
         for shot in shots:
-            with Image.open(self.scratch / f"{shot}.png") as found:
-                width = round(found.width * height / found.height)
-                pictures.append(found.convert("RGB").resize((width, height), Image.Resampling.LANCZOS))
+            with Image.open(self.scratch / f"{shot}.png") as picture:
+                width = round(picture.width * height / picture.height)
+                pictures.append(picture.convert("RGB").resize((width, height), Image.Resampling.LANCZOS))
         sheet = Image.new("RGB", (sum(p.width + gap for p in pictures) + gap, height + 2 * gap), "#8d8a84")
         left = gap
-        for one in pictures:
-            sheet.paste(one, (left, gap))
-            left += one.width + gap
+        for picture in pictures:
+            sheet.paste(picture, (left, gap))
+            left += picture.width + gap
         sheet.save(self.out / f"{name}.jpg", quality=84, optimize=True)
 
 
 def processor_seconds() -> float:
-    """Of the studio and its workers, so far."""
+    """Processor time that the studio and its workers have used so far."""
     times = [
         child.cpu_times() for child in psutil.Process().children(recursive=True) if not is_browser(child)
     ]
-    return sum(one.user + one.system for one in times)
+    return sum(cpu.user + cpu.system for cpu in times)
 
 
 def is_browser(process: psutil.Process) -> bool:
     return "chrom" in process.name() or "node" in process.name()
 
 
-def measure(one: Visit) -> dict[str, float]:
+def measure(user: Visit) -> dict[str, float]:
     """The three taps of a newcomer, as fast as the page allows: seconds since it was asked for."""
     before, began = processor_seconds(), time.monotonic()
-    one.open()
+    user.open()
     opened = time.monotonic()
-    one.choose("chelsea")
-    one.style("wave")
-    one.paint()
+    user.choose("chelsea")
+    user.style("wave")
+    user.paint()
     asked = time.monotonic()
-    one.page.wait_for_selector("#live img[data-preview]", timeout=PATIENCE)
+    user.page.wait_for_selector("#live img[data-preview]", timeout=TIMEOUT)
     preview = time.monotonic()
-    one.finished(PATIENCE / 1000)
+    user.finished(TIMEOUT / 1000)
     done = time.monotonic()
     return {
         "opening": opened - began,
@@ -87,31 +87,31 @@ def measure(one: Visit) -> dict[str, float]:
     }
 
 
-def steps(one: Visit, camera: Camera, name: str, photograph: str, style: str) -> None:
-    """A picture of each step."""
-    page = one.page
-    one.open()
+def steps(user: Visit, camera: Camera, name: str, photograph: str, style: str) -> None:
+    """A screenshot of each step."""
+    page = user.page
+    user.open()
     page.wait_for_load_state("networkidle")
     camera.take(page, f"{name}-open")
-    one.choose(photograph)
-    one.style(style)
+    user.choose(photograph)
+    user.style(style)
     page.evaluate("window.scrollTo(0, 0)")
     camera.take(page, f"{name}-chosen")
-    one.paint()
-    page.wait_for_selector("#live img[data-preview]", timeout=PATIENCE)
-    page.wait_for_function("() => document.getElementById('live-bar').value > 0.3", timeout=PATIENCE)
+    user.paint()
+    page.wait_for_selector("#live img[data-preview]", timeout=TIMEOUT)
+    page.wait_for_function("() => document.getElementById('live-bar').value > 0.3", timeout=TIMEOUT)
     camera.take(page, f"{name}-painting")
-    one.finished(PATIENCE / 1000)
+    user.finished(TIMEOUT / 1000)
     page.fill("#compare", "45")
     camera.take(page, f"{name}-result")
 
 
-def regions(one: Visit, camera: Camera, name: str) -> None:
+def regions(user: Visit, camera: Camera, name: str) -> None:
     """The mask, painted with the brush."""
-    page = one.page
-    one.open()
-    one.choose("rocket")
-    one.style("swirl")
+    page = user.page
+    user.open()
+    user.choose("rocket")
+    user.style("swirl")
     page.click("#mask-open")
     page.fill("#mask-size", "30")
     box = page.locator("#mask-canvas").bounding_box()
@@ -126,14 +126,14 @@ def regions(one: Visit, camera: Camera, name: str) -> None:
     page.wait_for_selector("#mask", state="hidden")
 
 
-def more(one: Visit, camera: Camera, name: str) -> None:
+def more(user: Visit, camera: Camera, name: str) -> None:
     """Blending and the other settings."""
-    page = one.page
-    one.open()
-    one.choose("coffee")
+    page = user.page
+    user.open()
+    user.choose("coffee")
     page.click("label:has(#blend)")
-    one.style("glass")
-    one.style("garden")
+    user.style("glass")
+    user.style("garden")
     page.evaluate("document.getElementById('weights').scrollIntoView({ block: 'center' })")
     camera.take(page, f"{name}-blend")
     page.click("#more summary")
@@ -152,14 +152,14 @@ def main(out: Path) -> None:
         camera = Camera(out, Path(folder))
 
         def visit(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
-            one = Visit(browser, studio.url, **options)
-            found = work(one, *args)
-            one.verify()
-            one.context.close()
-            return found
+            user = Visit(browser, studio.url, **options)
+            result = work(user, *args)
+            user.verify()
+            user.context.close()
+            return result
 
         for style in studio.http.get("/v1/styles").json():  # painted at the very first start only
-            studio.http.get(style["thumbnail"], timeout=PATIENCE / 1000)
+            studio.http.get(style["thumbnail"], timeout=TIMEOUT / 1000)
         for label, seconds in visit(measure, **PHONE).items():
             sys.stdout.write(f"{label}: {seconds:.1f} s\n")
             sys.stdout.flush()

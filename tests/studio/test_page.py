@@ -1,4 +1,4 @@
-"""The studio's page in Debian's Chromium: from opening it to a picture on the disk, on desk and phone."""
+"""The studio's page: from opening it to a saved picture, on desktop and phone."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from PIL import Image
 from browsing import LONG, PHONE, TINY, Visit, picture
 
 pytest_plugins = ["browsing"]
+pytestmark = pytest.mark.browser
 
 
 # -- from opening to a picture -------------------------------------------------------------------------
 
 
 def test_four_taps_on_a_phone(visit: Callable[..., Visit]) -> None:
-    """Photograph, style, paint: three; a file from the phone's own chooser would be the fourth."""
-    one = visit(**PHONE)
-    page = one.page
+    """A sample, a style, Paint: three taps; choosing a file in the phone's dialog would be the fourth."""
+    user = visit(**PHONE)
+    page = user.page
     page.tap("#samples li:nth-child(2) button")
     page.wait_for_selector("#frame img")
     page.tap("[data-style='id:swirl']")
     assert page.inner_text("#paint") == "Paint"
-    one.set(TINY)  # a test's patience, not a step
+    user.set(TINY)  # only to keep the test short
     page.tap("#paint")
-    job = one.finished()
-    assert one.get(f"/v1/jobs/{job}").json()["styles"][0]["id"] == "swirl"
+    job = user.finished()
+    assert user.get(f"/v1/jobs/{job}").json()["styles"][0]["id"] == "swirl"
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_upload_preview_and_stop_keeps_the_picture(visit: Callable[..., Visit], tmp_path: Path) -> None:
-    one = visit()
-    page = one.page
-    one.choose(picture(tmp_path / "mine.png"))
+    user = visit()
+    page = user.page
+    user.choose(picture(tmp_path / "mine.png"))
     assert "mine.png · 90 × 60" in page.inner_text("#about")
-    one.style("mosaic")
-    one.set(LONG)
-    one.paint()
+    user.style("mosaic")
+    user.set(LONG)
+    user.paint()
     page.wait_for_selector("#live img[data-preview]")
     first = page.get_attribute("#live img", "data-preview")
     page.wait_for_function(
@@ -49,43 +50,43 @@ def test_upload_preview_and_stop_keeps_the_picture(visit: Callable[..., Visit], 
     assert 0 < page.eval_on_selector("#live-bar", "bar => bar.value") < 1
     assert re.search(r"\d+ %", page.inner_text("#live-part"))
     page.click("#stop")
-    job = one.finished()
-    assert one.get(f"/v1/jobs/{job}").json()["state"] == "cancelled"
+    job = user.finished()
+    assert user.get(f"/v1/jobs/{job}").json()["state"] == "cancelled"
     assert "Stopped" in page.inner_text("#result-title")
     assert page.eval_on_selector("#result-frame img.after", "image => image.naturalWidth") == 96
 
 
 def test_reload_in_mid_job(visit: Callable[..., Visit]) -> None:
-    """By the address after a reload, by this browser's list in a fresh window."""
-    one = visit()
-    one.choose("coffee")
-    one.style("glass")
-    one.set(LONG)
-    one.paint()
-    one.page.wait_for_selector("#live img[data-preview]")
-    job = one.job
-    one.page.reload()
-    one.page.wait_for_selector("#live img[data-preview]")
-    assert one.job == job
-    other = one.context.new_page()
-    other.goto(one.base)
+    """The job is in the address after a reload, and in this browser's list in a new window."""
+    user = visit()
+    user.choose("coffee")
+    user.style("glass")
+    user.set(LONG)
+    user.paint()
+    user.page.wait_for_selector("#live img[data-preview]")
+    job = user.job
+    user.page.reload()
+    user.page.wait_for_selector("#live img[data-preview]")
+    assert user.job == job
+    other = user.context.new_page()
+    other.goto(user.base)
     other.wait_for_selector("#painting:not([hidden])")
     assert other.evaluate("location.hash") == f"#job/{job}"
     other.close()
-    one.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # the screen is unlocked
-    before = one.page.eval_on_selector("#live-bar", "bar => bar.value")
-    one.page.wait_for_function("before => document.getElementById('live-bar').value > before", arg=before)
-    one.page.click("#stop")
-    one.finished()
+    user.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")  # the screen is unlocked
+    before = user.page.eval_on_selector("#live-bar", "bar => bar.value")
+    user.page.wait_for_function("before => document.getElementById('live-bar').value > before", arg=before)
+    user.page.click("#stop")
+    user.finished()
 
 
 # -- what is done with the result --------------------------------------------------------------------------
 
 
 def test_compare(visit: Callable[..., Visit], painted: str) -> None:
-    one = visit(f"/#job/{painted}")
-    one.finished()
-    page = one.page
+    user = visit(f"/#job/{painted}")
+    user.finished()
+    page = user.page
     clip = "getComputedStyle(document.querySelector('#result-frame .before')).clipPath"
     page.fill("#compare", "30")
     assert page.evaluate(clip) == "inset(0px 70% 0px 0px)"
@@ -103,16 +104,16 @@ def test_compare(visit: Callable[..., Visit], painted: str) -> None:
 
 
 def test_strength_after_the_fact(visit: Callable[..., Visit], painted: str) -> None:
-    """The slider shows at once what the server blends a moment later."""
-    one = visit(f"/#job/{painted}")
-    one.finished()
-    with one.page.expect_response(lambda answer: "strength=0.4" in answer.url) as answer:
-        one.page.fill("#after", "40")
-        assert one.page.eval_on_selector("#result-frame .after", "image => image.style.opacity") == "0.4"
-    one.page.wait_for_selector("#result-frame .after[data-exact='0.4']")
+    """The slider shows a preview at once; the server's exact blend replaces it."""
+    user = visit(f"/#job/{painted}")
+    user.finished()
+    with user.page.expect_response(lambda answer: "strength=0.4" in answer.url) as answer:
+        user.page.fill("#after", "40")
+        assert user.page.eval_on_selector("#result-frame .after", "image => image.style.opacity") == "0.4"
+    user.page.wait_for_selector("#result-frame .after[data-exact='0.4']")
     assert answer.value.status == 200
-    assert "strength=0.4" in one.page.get_attribute("#save", "href")
-    full = one.get(f"/v1/jobs/{painted}/result?format=jpeg").body()
+    assert "strength=0.4" in user.page.get_attribute("#save", "href")
+    full = user.get(f"/v1/jobs/{painted}/result?format=jpeg").body()
     assert answer.value.body() != full
 
 
@@ -120,77 +121,77 @@ def test_strength_after_the_fact(visit: Callable[..., Visit], painted: str) -> N
 def test_download_with_the_recipe_inside(
     visit: Callable[..., Visit], painted: str, tmp_path: Path, choice: str, kind: str
 ) -> None:
-    one = visit(f"/#job/{painted}")
-    one.finished()
-    one.page.select_option("#format", choice)
-    with one.page.expect_download() as download:
-        one.page.click("#save")
+    user = visit(f"/#job/{painted}")
+    user.finished()
+    user.page.select_option("#format", choice)
+    with user.page.expect_download() as download:
+        user.page.click("#save")
     path = tmp_path / download.value.suggested_filename
     download.value.save_as(path)
-    with Image.open(path) as found:
-        assert (found.format, found.size) == (kind, (64, 43))
+    with Image.open(path) as saved:
+        assert (saved.format, saved.size) == (kind, (64, 43))
     inside = path.read_bytes()
     assert b'"iterations"' in inside
     assert b'"coarsest": 32' in inside
 
 
 def test_again_with_another_seed(visit: Callable[..., Visit], painted: str) -> None:
-    one = visit(f"/#job/{painted}")
-    one.finished()
-    one.page.click("#again-seed")
-    one.page.wait_for_function("id => !location.hash.endsWith(id)", arg=painted)
-    job = one.get(f"/v1/jobs/{one.finished()}").json()
+    user = visit(f"/#job/{painted}")
+    user.finished()
+    user.page.click("#again-seed")
+    user.page.wait_for_function("id => !location.hash.endsWith(id)", arg=painted)
+    job = user.get(f"/v1/jobs/{user.finished()}").json()
     assert job["recipe"]["seed"] != 0
     assert job["recipe"]["size"] == 64
 
 
 def test_again_with_other_settings(visit: Callable[..., Visit], painted: str) -> None:
-    """In a browser that never had the file: the server has it still."""
-    one = visit(f"/#job/{painted}")
-    one.finished()
-    one.page.click("#again-settings")
-    one.page.wait_for_selector("#compose:not([hidden]) #frame img")
-    assert one.page.get_attribute("[data-style='id:wave']", "aria-pressed") == "true"
-    assert one.page.input_value("#recipe-size") == "64"
-    one.page.fill("#strength", "80")
-    one.style("garden")
-    one.paint()
-    job = one.get(f"/v1/jobs/{one.finished()}").json()
+    """In a browser that never had the file; the server still has it."""
+    user = visit(f"/#job/{painted}")
+    user.finished()
+    user.page.click("#again-settings")
+    user.page.wait_for_selector("#compose:not([hidden]) #frame img")
+    assert user.page.get_attribute("[data-style='id:wave']", "aria-pressed") == "true"
+    assert user.page.input_value("#recipe-size") == "64"
+    user.page.fill("#strength", "80")
+    user.style("garden")
+    user.paint()
+    job = user.get(f"/v1/jobs/{user.finished()}").json()
     assert (job["recipe"]["strength"], job["recipe"]["size"]) == (0.8, 64)
     assert [style["id"] for style in job["styles"]] == ["garden"]
 
 
 def test_look_closer(visit: Callable[..., Visit], painted: str) -> None:
-    one = visit(f"/#job/{painted}")
-    one.finished()
-    one.page.click("#zoom-open")
-    one.page.check("#zoom-levels input[value='4']")
-    assert one.page.eval_on_selector("#zoom-easel img", "image => image.clientWidth") == 256
-    one.page.keyboard.press("Escape")
-    assert not one.page.is_visible("#zoom")
+    user = visit(f"/#job/{painted}")
+    user.finished()
+    user.page.click("#zoom-open")
+    user.page.check("#zoom-levels input[value='4']")
+    assert user.page.eval_on_selector("#zoom-viewport img", "image => image.clientWidth") == 256
+    user.page.keyboard.press("Escape")
+    assert not user.page.is_visible("#zoom")
 
 
 def test_history_and_deleting(visit: Callable[..., Visit], painted: str, studio: str) -> None:
-    """Ids that the server does not know vanish without a word; what is deleted is gone on both sides."""
-    one = visit()
-    one.choose("rocket")
-    one.style("woodcut")
-    one.set(TINY)
-    one.paint()
-    mine = one.finished()
+    """Ids that the server does not know are dropped silently; deleting removes a job from page and server."""
+    user = visit()
+    user.choose("rocket")
+    user.style("woodcut")
+    user.set(TINY)
+    user.paint()
+    mine = user.finished()
     ids = json.dumps(["unknown-id-0000000000", painted, mine])
-    one.page.evaluate("ids => localStorage.setItem('impasto.jobs', ids)", ids)
-    one.expected = ("404",)
-    one.open()
-    one.page.wait_for_selector(f"#history a[href='#job/{mine}'] img")
-    assert one.page.locator("#history li").count() == 2
-    assert one.page.evaluate("JSON.parse(localStorage.getItem('impasto.jobs')).length") == 2
-    one.page.click("#tidy")
-    one.page.click(f"#history li:has(a[href='#job/{mine}']) .drop")
-    one.page.wait_for_function("() => document.querySelectorAll('#history li').length === 1")
-    assert one.get(f"/v1/jobs/{mine}").status == 404
-    one.page.click(f"#history a[href='#job/{painted}']")
-    one.finished()
+    user.page.evaluate("ids => localStorage.setItem('impasto.jobs', ids)", ids)
+    user.expected = ("404",)
+    user.open()
+    user.page.wait_for_selector(f"#history a[href='#job/{mine}'] img")
+    assert user.page.locator("#history li").count() == 2
+    assert user.page.evaluate("JSON.parse(localStorage.getItem('impasto.jobs')).length") == 2
+    user.page.click("#tidy")
+    user.page.click(f"#history li:has(a[href='#job/{mine}']) .delete")
+    user.page.wait_for_function("() => document.querySelectorAll('#history li').length === 1")
+    assert user.get(f"/v1/jobs/{mine}").status == 404
+    user.page.click(f"#history a[href='#job/{painted}']")
+    user.finished()
 
 
 # -- how a picture gets in ----------------------------------------------------------------------------------
@@ -207,77 +208,77 @@ DROP = """([bytes, name, type, target, kind]) => {
 
 
 def test_drag_and_drop_and_paste(visit: Callable[..., Visit], tmp_path: Path) -> None:
-    one = visit()
-    page = one.page
+    user = visit()
+    page = user.page
     bytes_ = list(picture(tmp_path / "a.png").read_bytes())
     page.evaluate(DROP, [bytes_, "dropped.png", "image/png", "#start", "drop"])
     page.wait_for_selector("#frame img")
     assert "dropped.png" in page.inner_text("#about")
-    assert page.is_hidden("#veil")
+    assert page.is_hidden("#drop-overlay")
     page.evaluate(DROP, [bytes_, "brush.png", "image/png", "#gallery", "drop"])
-    page.wait_for_selector("#gallery [data-style^='own:'][aria-pressed='true']")
+    page.wait_for_selector("#gallery [data-style^='upload:'][aria-pressed='true']")
     page.evaluate(DROP, [bytes_, "pasted.png", "image/png", "body", "paste"])
     page.wait_for_function("() => document.getElementById('about').textContent.includes('pasted.png')")
-    one.set(TINY)
-    one.paint()
-    job = one.get(f"/v1/jobs/{one.finished()}").json()
+    user.set(TINY)
+    user.paint()
+    job = user.get(f"/v1/jobs/{user.finished()}").json()
     assert [style["id"] for style in job["styles"]] == [None]
 
 
-def test_twelve_megapixels_turned_by_exif(visit: Callable[..., Visit], tmp_path: Path) -> None:
+def test_twelve_megapixels_rotated_by_exif(visit: Callable[..., Visit], tmp_path: Path) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by a quarter
-    one = visit(**PHONE)
-    one.choose(picture(tmp_path / "phone.jpg", 4000, 3000, quality=92, exif=exif))
-    assert "3000 × 4000" in one.page.inner_text("#about")
-    one.style()
-    one.set(TINY)
-    one.paint()
-    assert one.get(f"/v1/jobs/{one.finished()}").json()["size"] == [64, 48]
+    exif[0x0112] = 6  # rotated by 90 degrees
+    user = visit(**PHONE)
+    user.choose(picture(tmp_path / "phone.jpg", 4000, 3000, quality=92, exif=exif))
+    assert "3000 × 4000" in user.page.inner_text("#about")
+    user.style()
+    user.set(TINY)
+    user.paint()
+    assert user.get(f"/v1/jobs/{user.finished()}").json()["size"] == [64, 48]
 
 
-def test_large_photographs_are_scaled_down_unless_told(visit: Callable[..., Visit], tmp_path: Path) -> None:
-    one = visit()
+def test_large_photographs_are_scaled_down(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    user = visit()
     large = picture(tmp_path / "large.jpg", 5000, 500, quality=99, subsampling=0)
-    one.choose(large)
-    assert "4096 × 410 · scaled from 5000 × 500" in one.page.inner_text("#about")
-    one.page.evaluate("document.getElementById('more').open = true")
-    one.page.uncheck("#shrink")
-    one.page.set_input_files("#file", large)
-    one.page.wait_for_function("() => !document.getElementById('about').textContent.includes('scaled')")
-    assert "5000 × 500" in one.page.inner_text("#about")
+    user.choose(large)
+    assert "4096 × 410 · scaled from 5000 × 500" in user.page.inner_text("#about")
+    user.page.evaluate("document.getElementById('more').open = true")
+    user.page.uncheck("#shrink")
+    user.page.set_input_files("#file", large)
+    user.page.wait_for_function("() => !document.getElementById('about').textContent.includes('scaled')")
+    assert "5000 × 500" in user.page.inner_text("#about")
 
 
 def test_heic(visit: Callable[..., Visit], tmp_path: Path) -> None:
-    """Chromium cannot show it; the server does."""
+    """Chromium cannot decode HEIC; the server makes the preview."""
     heif = pytest.importorskip("pillow_heif", reason="no pillow-heif: pip install '.[studio]'")
     path = tmp_path / "phone.heic"
     with Image.open(picture(tmp_path / "a.png", 120, 80)) as opened:
         heif.from_pillow(opened).save(path)
-    one = visit()
-    one.choose(path)
-    assert "120 × 80" in one.page.inner_text("#about")
-    one.style()
-    one.set(TINY)
-    one.paint()
-    assert one.get(f"/v1/jobs/{one.finished()}").json()["size"] == [43, 64]
+    user = visit()
+    user.choose(path)
+    assert "120 × 80" in user.page.inner_text("#about")
+    user.style()
+    user.set(TINY)
+    user.paint()
+    assert user.get(f"/v1/jobs/{user.finished()}").json()["size"] == [43, 64]
 
 
-def test_what_was_chosen_outlives_a_reload(visit: Callable[..., Visit], tmp_path: Path) -> None:
-    one = visit(**PHONE)
-    one.choose(picture(tmp_path / "mine.png"))
-    one.page.set_input_files("#style-file", picture(tmp_path / "brush.png", seed=1))
-    one.page.wait_for_selector("#gallery [data-style^='own:'][aria-pressed='true']")
-    one.page.fill("#strength", "70")
-    one.set({"size": "64"})
-    one.page.wait_for_timeout(700)  # it is kept when nothing has changed for a moment
-    one.page.reload()
-    one.page.wait_for_selector("body[data-ready]")
-    assert "mine.png" in one.page.inner_text("#about")
-    assert one.page.inner_text("#gallery [aria-pressed='true']").strip() == "brush"
-    assert (one.page.input_value("#strength"), one.page.input_value("#recipe-size")) == ("70", "64")
-    one.page.click("#home")
-    one.page.wait_for_timeout(700)
-    one.page.reload()
-    one.page.wait_for_selector("body[data-ready]")
-    assert one.page.is_visible("#start")
+def test_what_was_chosen_survives_a_reload(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    user = visit(**PHONE)
+    user.choose(picture(tmp_path / "mine.png"))
+    user.page.set_input_files("#style-file", picture(tmp_path / "brush.png", seed=1))
+    user.page.wait_for_selector("#gallery [data-style^='upload:'][aria-pressed='true']")
+    user.page.fill("#strength", "70")
+    user.set({"size": "64"})
+    user.page.wait_for_timeout(700)  # it is saved when nothing has changed for 400 ms
+    user.page.reload()
+    user.page.wait_for_selector("body[data-ready]")
+    assert "mine.png" in user.page.inner_text("#about")
+    assert user.page.inner_text("#gallery [aria-pressed='true']").strip() == "brush"
+    assert (user.page.input_value("#strength"), user.page.input_value("#recipe-size")) == ("70", "64")
+    user.page.click("#home")
+    user.page.wait_for_timeout(700)
+    user.page.reload()
+    user.page.wait_for_selector("body[data-ready]")
+    assert user.page.is_visible("#start")

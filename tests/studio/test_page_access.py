@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 
 # -- the phone -----------------------------------------------------------------------------------------
 
-#: What can be tapped and is smaller than a thumb; a box inside its label counts as the label.
+#: Controls smaller than a touch target (44 pixels); an input inside its label counts as the label.
 SMALL = """() => [...document.querySelectorAll('a, button, input, select, summary, [tabindex="0"]')]
   .map(element => element.matches('label input:not([type=range])') ? element.closest('label') : element)
   .filter(element => element.checkVisibility({ visibilityProperty: true }) && !element.matches('.skip, pre'))
@@ -31,7 +31,7 @@ SMALL = """() => [...document.querySelectorAll('a, button, input, select, summar
 WIDE = "document.documentElement.scrollWidth"
 
 
-def test_thumbs_and_no_sideways_scrolling(visit: Callable[..., Visit], painted: str) -> None:
+def test_touch_targets_and_no_horizontal_scrolling(visit: Callable[..., Visit], painted: str) -> None:
     """At 390 pixels and at 320, in every view and dialog."""
     user = visit(**PHONE)
     page = user.page
@@ -66,13 +66,13 @@ def test_the_button_stays_in_reach(visit: Callable[..., Visit]) -> None:
 
 
 def test_installable(visit: Callable[..., Visit]) -> None:
-    """Chromium finds nothing wrong with the manifest, and every icon is of the size it says."""
+    """Chromium reports no error in the manifest, and every icon has the size that it states."""
     user = visit()
     session = user.context.new_cdp_session(user.page)
     manifest = session.send("Page.getAppManifest")
     assert manifest["errors"] == []
     wrong = session.send("Page.getInstallabilityErrors")["installabilityErrors"]
-    assert {error["errorId"] for error in wrong} <= {"in-incognito"}  # which a test's fresh profile is
+    assert {error["errorId"] for error in wrong} <= {"in-incognito"}  # as the profile of a test is
     for icon in json.loads(manifest["data"])["icons"]:
         from_page = user.page.evaluate(
             """async src => {
@@ -83,14 +83,14 @@ def test_installable(visit: Callable[..., Visit]) -> None:
         assert from_page == icon["sizes"]
 
 
-def test_the_shell_without_network(visit: Callable[..., Visit], painted: str) -> None:
-    """The page opens and says what is missing; of the API nothing is kept."""
+def test_the_page_opens_without_network(visit: Callable[..., Visit], painted: str) -> None:
+    """The page opens and says that the server is away; no API answer is cached."""
     user = visit(f"/#job/{painted}")
     page = user.page
     user.finished()
     page.evaluate("navigator.serviceWorker.ready")
     page.wait_for_function("async () => (await (await caches.open('impasto-shell')).keys()).length > 15")
-    kept = page.evaluate(
+    cached = page.evaluate(
         """async () => (await (await caches.open('impasto-shell')).keys())
           .map(request => new URL(request.url).pathname)"""
     )
@@ -98,24 +98,24 @@ def test_the_shell_without_network(visit: Callable[..., Visit], painted: str) ->
         "/sw.js",
         "/index.html",
     }
-    assert {path for path in files if not path.endswith((".png", ".webp"))} <= set(kept)
-    assert set(kept) <= files | {"/"}
+    assert {path for path in files if not path.endswith((".png", ".webp"))} <= set(cached)
+    assert set(cached) <= files | {"/"}
     user.expected = ("ERR_INTERNET_DISCONNECTED", "ERR_FAILED", "Failed to fetch")
     user.context.set_offline(True)
     page.goto(user.base)
-    page.wait_for_selector("#away:visible")
-    assert "does not answer" in page.inner_text("#away")
+    page.wait_for_selector("#connection-message:visible")
+    assert "does not answer" in page.inner_text("#connection-message")
     user.context.set_offline(False)
-    page.wait_for_selector("#away", state="hidden")
+    page.wait_for_selector("#connection-message", state="hidden")
     page.wait_for_selector("[data-style='id:wave']")
 
 
-# -- keys, readers, eyes -------------------------------------------------------------------------------
+# -- keyboard, screen reader, contrast -------------------------------------------------------------------
 
 
-def tab_to(page: Any, selector: str, most: int = 90) -> None:
-    """Press Tab until the element has the focus, which must be seen."""
-    for _ in range(most):
+def tab_to(page: Any, selector: str, limit: int = 90) -> None:
+    """Press Tab until the element has the focus, which must be visible."""
+    for _ in range(limit):
         page.keyboard.press("Tab")
         if page.evaluate("selector => document.activeElement.matches(selector)", selector):
             break
@@ -125,7 +125,7 @@ def tab_to(page: Any, selector: str, most: int = 90) -> None:
       .filter(element => element)
       .map(element => getComputedStyle(element))
       .some(style => style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2)"""
-    assert page.evaluate(focused), f"the focus on {selector} is not seen"
+    assert page.evaluate(focused), f"the focus on {selector} is not visible"
 
 
 def test_with_keys_alone(visit: Callable[..., Visit]) -> None:
@@ -157,16 +157,16 @@ def test_with_keys_alone(visit: Callable[..., Visit]) -> None:
 
 ROLES = {
     "button", "checkbox", "combobox", "image", "link", "progressbar", "radio", "radiogroup", "searchbox",
-    "slider", "spinbutton", "textbox", "switch", "region", "dialog", "list", "form",
+    "slider", "spinbutton", "textbox", "switch", "region", "dialog", "form",
 }  # fmt: skip
 
 
 def nameless(user: Visit) -> list[str]:
-    """Nodes of the accessibility tree that a reader could not name."""
+    """Roles of the nodes in the accessibility tree that have no name."""
     nodes = user.context.new_cdp_session(user.page).send("Accessibility.getFullAXTree")["nodes"]
-    wanted = [node for node in nodes if not node["ignored"] and node["role"]["value"] in ROLES - {"list"}]
-    assert len(wanted) > 8
-    return [node["role"]["value"] for node in wanted if not node.get("name", {}).get("value", "").strip()]
+    relevant = [node for node in nodes if not node["ignored"] and node["role"]["value"] in ROLES]
+    assert len(relevant) > 8
+    return [node["role"]["value"] for node in relevant if not node.get("name", {}).get("value", "").strip()]
 
 
 def test_everything_has_a_name(visit: Callable[..., Visit], painted: str) -> None:
@@ -187,7 +187,7 @@ def test_everything_has_a_name(visit: Callable[..., Visit], painted: str) -> Non
     assert user.page.get_attribute("html", "lang") == "en"
 
 
-#: Text that is seen, with its contrast to the nearest opaque ground; disabled controls are left out.
+#: Visible text, with its contrast to the nearest opaque background; disabled controls are left out.
 CONTRAST = """() => {
   const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
   const rgba = colour => {
@@ -197,23 +197,23 @@ CONTRAST = """() => {
   const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
     .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
     .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = element => {
+  const background = element => {
     for (let current = element; current; current = current.parentElement) {
       const colour = rgba(getComputedStyle(current).backgroundColor);
       if (colour[3] > 200) return colour;
     }
     return [255, 255, 255, 255];
   };
-  const found = [];
+  const contrasts = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
     if (!walker.currentNode.textContent.trim() || !element.checkVisibility()) continue;
-    if (element.closest('script, noscript, :disabled, .skip, .unseen, option')) continue;
-    const [a, b] = [light(rgba(getComputedStyle(element).color)), light(ground(element))];
-    found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), element.outerHTML.slice(0, 90)]);
+    if (element.closest('script, noscript, :disabled, .skip, .visually-hidden, option')) continue;
+    const [a, b] = [light(rgba(getComputedStyle(element).color)), light(background(element))];
+    contrasts.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), element.outerHTML.slice(0, 90)]);
   }
-  return found;
+  return contrasts;
 }"""
 
 
@@ -223,7 +223,7 @@ def test_contrast_in_light_and_dark(visit: Callable[..., Visit], painted: str, s
     page = user.page
     page.evaluate("document.getElementById('more').open = true")
     page.evaluate(
-        """['form-error', 'away'].forEach(id => Object.assign(
+        """['form-error', 'connection-message'].forEach(id => Object.assign(
           document.getElementById(id), { textContent: 'a line', hidden: false }))"""
     )
     contrasts = page.evaluate(CONTRAST)
@@ -238,8 +238,8 @@ def test_contrast_in_light_and_dark(visit: Callable[..., Visit], painted: str, s
     contrasts += page.evaluate(CONTRAST)
     assert len(contrasts) > 150
     assert [pair for pair in contrasts if pair[0] < 4.5] == []
-    ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-    assert (int(re.findall(r"\d+", ground)[0]) > 127) == (scheme == "light")
+    background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert (int(re.findall(r"\d+", background)[0]) > 127) == (scheme == "light")
 
 
 def test_reduced_motion(visit: Callable[..., Visit]) -> None:
@@ -273,8 +273,8 @@ def test_the_token_is_asked_for_once(browser: Any, visit: Callable[..., Visit], 
         user.context.close()
 
 
-def test_a_server_that_is_away_loses_nothing(browser: Any, tmp_path: Path) -> None:
-    """Requests fail for a while: it is said, nothing chosen is lost, and the same button works afterwards."""
+def test_nothing_is_lost_while_the_server_is_away(browser: Any, tmp_path: Path) -> None:
+    """While requests fail the page says so and loses nothing; afterwards the same button works."""
     with Studio(tmp_path) as studio:
         user = Visit(browser, studio.url)
         user.expected = ("ERR_",)
@@ -284,10 +284,10 @@ def test_a_server_that_is_away_loses_nothing(browser: Any, tmp_path: Path) -> No
         user.set(TINY)
         page.route("**/*", lambda route: route.abort())
         user.paint()
-        page.wait_for_selector("#away:visible")
+        page.wait_for_selector("#connection-message:visible")
         assert "Nothing you entered is lost" in page.inner_text("#form-error")
         page.unroute("**/*")
-        page.wait_for_selector("#away", state="hidden")
+        page.wait_for_selector("#connection-message", state="hidden")
         user.paint()
         user.finished()
         user.verify()

@@ -42,6 +42,11 @@ def test_more_is_generated_from_the_schema(visit: Callable[..., Visit]) -> None:
         "#recipe-fields [data-name]", "all => all.map(field => field.querySelector('.hint').textContent)"
     )
     assert helps == [properties[name]["description"] for name in shown]
+    assert page.input_value("#recipe-size") == "512"  # the size of a picture whose recipe names none
+    choices = page.locator("#recipe-content_loss option").all_text_contents()
+    assert choices == properties["content_loss"]["enum"]
+    boxes = page.locator("#recipe-fields [data-name='style_loss'] input")
+    assert boxes.evaluate_all("all => all.map(box => box.value)") == properties["style_loss"]["items"]["enum"]
     user.choose()
     user.style()
     user.set(TINY | {"style_rotation": "30"})
@@ -198,7 +203,7 @@ def test_two_regions_without_a_pointer(visit: Callable[..., Visit]) -> None:
     assert [style["id"] for style in job["styles"]] == ["wave", "glass"]
     page.click("#again-settings")
     page.click("#mask-open")
-    page.click("#mask-drop")
+    page.click("#mask-remove")
     user.paint()
     page.wait_for_function("id => location.hash && !location.hash.endsWith(id)", arg=job["id"])
     assert user.get(f"/v1/jobs/{user.finished()}").json()["masks"] == 0
