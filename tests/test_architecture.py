@@ -38,6 +38,7 @@ ROOMS: dict[str, set[str]] = {
     "losses": {"networks", "pictures", "recipe", "scene"},
     "masks": {"networks", "pictures", "progress", "recipe", "scene"},
     "painting": {"files", "losses", "machine", "networks", "pictures", "recipe", "scene"},
+    "instant": {"files", "losses", "networks", "painting", "pictures", "recipe", "scene"},
     "api": {"losses", "machine", "masks", "networks", "painting", "pictures", "recipe", "scene"},
     "training": {
         "files",

@@ -1,0 +1,1 @@
+"""Feed-forward transfer of any style: features moved in closed form, then drawn by a trained decoder."""

@@ -1,0 +1,147 @@
+"""The network that draws: style features at four levels → a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from impasto.errors import WeightsError
+from impasto.instant.statistics import BANK_LAYERS, LEVELS
+from impasto.networks.layers import geometry
+
+__all__ = ["CHANNELS", "RADIUS", "Block", "Decoder", "load_decoder", "reflect"]
+
+#: Raw channels of ``compact`` at each level.
+CHANNELS = {"relu1_1": 16, "relu2_1": 64, "relu3_1": 96, "relu4_1": 80}
+#: Channels of the decoder at each level.
+WIDTHS = {"relu1_1": 16, "relu2_1": 32, "relu3_1": 64, "relu4_1": 96}
+#: Inputs at the layers with a bank: moved features, nearest features, and noise with the style's covariance.
+INPUTS_WITH_BANK = 3
+#: Pixels on each side that a pixel of the picture depends on through the decoder: two convolutions at each
+#: level, two more at the coarsest, one at the finest, and one place of each bilinear enlargement.
+RADIUS = sum(2 * geometry(layer).stride for layer in LEVELS) + 16 + 1 + (8 + 4 + 2)
+
+
+class _Reflect(torch.autograd.Function):
+    """One pixel of reflection on each side, in the input's own memory layout.
+
+    ``F.pad`` gives up channels_last, and takes several times as long in bfloat16 on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        y = x.new_empty((n, c, h + 2, w + 2)).to(memory_format=torch.channels_last)
+        y[..., 1:-1, 1:-1] = x
+        y[..., 1:-1, 0], y[..., 1:-1, -1] = x[..., 1], x[..., -2]
+        y[..., 0, :], y[..., -1, :] = y[..., 2, :], y[..., -3, :]
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        slope = slope.contiguous(memory_format=torch.channels_last)
+        rows = slope[..., 1:-1, :].clone(memory_format=torch.channels_last)
+        rows[..., 1, :] += slope[..., 0, :]
+        rows[..., -2, :] += slope[..., -1, :]
+        inner = rows[..., 1:-1].contiguous(memory_format=torch.channels_last)
+        inner[..., 1] += rows[..., 0]
+        inner[..., -2] += rows[..., -1]
+        return inner
+
+
+def reflect(x: Tensor) -> Tensor:
+    """(N, C, H, W) → (N, C, H + 2, W + 2) by reflection; sides of at least 2."""
+    padded: Tensor = _Reflect.apply(x)  # type: ignore[no-untyped-call]
+    return padded
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions beside a 1×1: (N, C, H, W) → (N, K, H, W), edges reflected."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inputs, outputs, 3)
+        self.second = nn.Conv2d(outputs, outputs, 3)
+        self.skip = nn.Conv2d(inputs, outputs, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The sum of both ways."""
+        y = F.leaky_relu(self.first(reflect(x)), 0.1)
+        return F.leaky_relu(self.second(reflect(y)) + self.skip(x), 0.1)
+
+
+class Decoder(nn.Module):
+    """Features at ``LEVELS`` → picture (N, 3, H, W) in (0, 1); 0.57 million parameters.
+
+    From coarse to fine: a block at each level, bilinear enlargement, the features of the next level beside
+    it. Bilinear enlargement and a convolution instead of a transposed convolution, which leaves dots. The
+    noise breaks the symmetry of an even sky, where a network without it can only draw a regular grid.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read, self.block, self.narrow = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
+        for layer, count in CHANNELS.items():
+            self.register_buffer(f"scale_{layer}", torch.ones(()))
+            if layer in BANK_LAYERS:
+                self.read[layer] = nn.Conv2d(INPUTS_WITH_BANK * count, count, 1)
+        below = 0
+        for layer in reversed(LEVELS):
+            self.block[layer] = Block(below + CHANNELS[layer], WIDTHS[layer])
+            below = WIDTHS[layer] // 2
+            if layer != LEVELS[0]:
+                # Channels are reduced before enlarging, where one costs a quarter.
+                self.narrow[layer] = nn.Conv2d(WIDTHS[layer], below, 1)
+        self.deep = Block(WIDTHS["relu4_1"], WIDTHS["relu4_1"])
+        self.picture = nn.Conv2d(WIDTHS["relu1_1"], 3, 3)
+
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """The picture for features: layer → (N, C, H/stride, W/stride), 3 C at the layers with a bank."""
+        x: Tensor | None = None
+        for layer in reversed(LEVELS):
+            f = features[layer] * self.get_buffer(f"scale_{layer}")
+            if layer in self.read:
+                f = self.read[layer](f)
+            if x is not None:
+                x = F.interpolate(x, f.shape[-2:], mode="bilinear", align_corners=False)
+                f = torch.cat([x, f.to(x.dtype)], 1)
+            x = self.block[layer](f)
+            if layer == "relu4_1":
+                x = self.deep(x)
+            if layer in self.narrow:
+                x = self.narrow[layer](x)
+        assert x is not None
+        return torch.sigmoid(self.picture(reflect(x)).float())
+
+
+def load_decoder(path: Path | None = None, device: torch.device | str = "cpu") -> Decoder:
+    """The trained decoder, ready for use.
+
+    Args:
+        path: a file that ``python -m impasto.training instant --export`` wrote; None: the package's own.
+
+    Raises:
+        WeightsError: the file is missing or of another kind.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = path or Path(str(resources.files("impasto") / "data" / "instant.safetensors"))
+    decoder = Decoder()
+    try:
+        decoder.load_state_dict({name: value.float() for name, value in load_file(file).items()})
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise WeightsError(
+            f"'{file}' is not a decoder for instant transfer ({str(error).splitlines()[0]})",
+            "the file that `python -m impasto.training instant` writes",
+            "leave it out for the embedded one" if path else "install Impasto again",
+        ) from None
+    decoder.to(device).eval().requires_grad_(False)
+    decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return decoder

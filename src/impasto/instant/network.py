@@ -1,0 +1,281 @@
+"""Content and style → picture, whole or in exact tiles: encoder, statistics, maps and decoder put together.
+
+A picture in tiles equals the picture painted at once, up to rounding: the statistics of the whole picture are
+gathered first, tile by tile, then each tile is painted with all the surroundings that its pixels depend on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto.instant.decoder import RADIUS, Decoder
+from impasto.instant.maps import Transport, nearest, transport
+from impasto.instant.noise import noise_field
+from impasto.instant.statistics import (
+    BANK_LAYERS,
+    BANK_SIZE,
+    LEVELS,
+    Moments,
+    feature_moments,
+    layer_weights,
+)
+from impasto.instant.style import InstantStyle
+from impasto.losses.statistics import gather_positions, sample_positions
+from impasto.networks.encoder import Encoder
+from impasto.networks.layers import geometry
+from impasto.pictures.geometry import Size, Tile, tiles
+
+__all__ = ["TILE", "InstantNetwork", "StyledRegion", "decoder_inputs"]
+
+#: Side in pixels of the tiles that larger pictures are painted in.
+TILE = 512
+#: Sides are multiples of this inside: the stride of the deepest level.
+STRIDE = geometry(LEVELS[-1]).stride
+#: Both sides must give the deepest level the two features that reflection needs.
+MIN_SIDE = 2 * STRIDE
+
+
+@dataclass(frozen=True)
+class StyledRegion:
+    """A style, and where it is painted: ``mask`` (1, 1, H, W) in [0, 1], or None for the whole picture."""
+
+    style: InstantStyle
+    mask: Tensor | None = None
+
+
+def decoder_inputs(
+    raw: Mapping[str, Tensor],
+    style: InstantStyle,
+    maps: Mapping[str, Transport],
+    heads: Mapping[str, Tensor | None],
+    noise: Mapping[str, Tensor],
+    *,
+    strength: float = 1.0,
+) -> dict[str, Tensor]:
+    """What the decoder draws from, by layer.
+
+    Args:
+        raw: content features before the encoder's heads, layer → (N, C, h, w).
+        style: of N pictures, or of one for all.
+        maps: by layer of ``LEVELS``, made for the same strength.
+        heads: layer of ``BANK_LAYERS`` → (D, C) or None, behind which features are compared.
+        noise: layer of ``BANK_LAYERS`` → (N or 1, C, h, w), of unit variance.
+        strength: of the nearest features against the content's, and of the noise.
+    """
+    inputs: dict[str, Tensor] = {}
+    for layer in LEVELS:
+        features = raw[layer].float()
+        moved = maps[layer](features)
+        if layer in BANK_LAYERS:
+            matches = _nearest_features(moved, style, layer, heads[layer])
+            matches = torch.lerp(features, matches, strength)
+            coloured = strength * maps[layer].colour(noise[layer].expand(len(features), -1, -1, -1))
+            moved = torch.cat([moved, matches, coloured], 1)
+        inputs[layer] = moved
+    return inputs
+
+
+def _nearest_features(moved: Tensor, style: InstantStyle, layer: str, head: Tensor | None) -> Tensor:
+    """For each moved feature the most similar one of the style: (N, C, h, w)."""
+    bank, mean = style.banks[layer].to(moved.device), style.moments[layer].mean.to(moved)
+    index = nearest(moved.flatten(2).mT, bank, mean, None if head is None else head.float())
+    n, c = moved.shape[:2]
+    matches = torch.gather(bank.expand(n, -1, -1), 1, index[..., None].expand(-1, -1, c))
+    return matches.mT.reshape(moved.shape)
+
+
+class InstantNetwork:
+    """The encoder and the decoder: remembers styles and paints pictures.
+
+    Args:
+        encoder: ``compact``, whose features the decoder was trained with.
+        decoder: on the same device.
+    """
+
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+        self.encoder, self.decoder = encoder, decoder
+        self.heads = {layer: encoder.head(layer) for layer in BANK_LAYERS}
+
+    @torch.no_grad()
+    def remember(
+        self, picture: Tensor, mask: Tensor | None = None, *, tile: int | None = TILE
+    ) -> InstantStyle:
+        """What is kept of a style picture (1, 3, H, W), sRGB, [0, 1].
+
+        Args:
+            mask: (1, 1, H, W) in [0, 1], how much each pixel counts; None: all alike.
+            tile: side of the tiles that a larger picture is looked at in; None: at once.
+        """
+        picture, mask = _padded(picture), None if mask is None else _padded(mask)
+        grids = {layer: _grid(picture, layer) for layer in BANK_LAYERS}
+        positions = {
+            layer: sample_positions(BANK_SIZE, *grid, layer_weights(mask, geometry(layer).stride))
+            for layer, grid in grids.items()
+        }
+        sums, banks = _MomentSums(), dict.fromkeys(BANK_LAYERS, torch.zeros(()))
+        for part, raw in self._tiles(picture, tile, geometry(LEVELS[-1]).radius):
+            sums.add(part, raw, mask)
+            for layer in BANK_LAYERS:
+                stride = geometry(layer).stride
+                inner, window = part.inner(stride), part.grid(stride)
+                rows = gather_positions(
+                    raw[layer][..., inner[0], inner[1]].float(), positions[layer], window, grids[layer][1]
+                )
+                banks[layer] = banks[layer] + rows[None].cpu()
+        return InstantStyle(sums.moments, banks)
+
+    @torch.no_grad()
+    def paint(
+        self,
+        content: Tensor,
+        regions: Sequence[StyledRegion],
+        *,
+        strength: float = 1.0,
+        seed: int = 0,
+        tile: int | None = TILE,
+    ) -> Tensor:
+        """The content (1, 3, H, W), sRGB, [0, 1], in the styles of its regions.
+
+        Args:
+            regions: each is painted on its own, with the statistics of its part of the content; where soft
+                masks overlap the paintings are mixed. What lies in none stays as it is.
+            strength: from 0, the content as the decoder draws it, to 1, the style.
+            seed: of the noise.
+            tile: side of the tiles that a larger picture is painted in; None: at once.
+        """
+        size = (int(content.shape[-2]), int(content.shape[-1]))
+        padded = _padded(content)
+        masks = [None if region.mask is None else _padded(region.mask) for region in regions]
+        sums = [_MomentSums() for _ in regions]
+        whole: Mapping[str, Tensor] | None = None
+        for part, raw in self._tiles(padded, tile, geometry(LEVELS[-1]).radius):
+            for total, mask in zip(sums, masks, strict=True):
+                total.add(part, raw, mask)
+            whole = raw if part.is_whole else None
+        painters = [
+            _Painter(region.style, mask, total.maps(region.style, strength))
+            for region, mask, total in zip(regions, masks, sums, strict=True)
+            if not total.empty
+        ]
+        result = torch.empty_like(padded)
+        parts = self._tiles(padded, tile, geometry(LEVELS[-1]).radius + RADIUS)
+        if whole is not None:  # A picture of one tile is encoded once.
+            parts = iter([(tiles(_size(padded), None, STRIDE, 0)[0], whole)])
+        for part, raw in parts:
+            painted = self._paint_tile(part, part.cut(padded), raw, painters, strength, seed)
+            rows, columns = part.inner(1)
+            result[..., slice(*part.rows), slice(*part.columns)] = painted[..., rows, columns]
+        return result[..., : size[0], : size[1]]
+
+    def _tiles(
+        self, picture: Tensor, side: int | None, radius: int
+    ) -> Iterator[tuple[Tile, Mapping[str, Tensor]]]:
+        """Each tile with the raw features of its cut, halo included."""
+        for part in tiles(_size(picture), side, STRIDE, radius):
+            yield part, self.encoder(part.cut(picture), LEVELS).raw
+
+    def _paint_tile(
+        self,
+        tile: Tile,
+        content: Tensor,
+        raw: Mapping[str, Tensor],
+        painters: Sequence[_Painter],
+        strength: float,
+        seed: int,
+    ) -> Tensor:
+        """One tile with its halo: the paintings of all regions, mixed by their masks."""
+        noise = {layer: _noise_for(tile, raw[layer], layer, seed) for layer in BANK_LAYERS}
+        total, covered = torch.zeros_like(content), torch.zeros_like(content[:, :1])
+        for painter in painters:
+            mask = torch.ones_like(covered) if painter.mask is None else tile.cut(painter.mask)
+            if not mask.any():
+                continue
+            inputs = decoder_inputs(raw, painter.style, painter.maps, self.heads, noise, strength=strength)
+            inputs = {k: v.contiguous(memory_format=torch.channels_last) for k, v in inputs.items()}
+            with self._precision(content.device):
+                total += mask * self.decoder(inputs)
+            covered += mask
+        return torch.where(covered > 1e-4, total / covered.clamp_min(1e-4), content)
+
+    def _precision(self, device: torch.device) -> AbstractContextManager[object]:
+        """The decoder computes in the encoder's precision."""
+        if self.encoder.compute_dtype is torch.bfloat16:
+            return torch.autocast(device.type, torch.bfloat16)
+        return nullcontext()
+
+
+@dataclass(frozen=True)
+class _Painter:
+    """A region ready to be painted; ``mask`` as large as the padded picture."""
+
+    style: InstantStyle
+    mask: Tensor | None
+    maps: Mapping[str, Transport]
+
+
+class _MomentSums:
+    """Moments of a picture or a region of it, gathered tile by tile."""
+
+    def __init__(self) -> None:
+        self.moments: dict[str, Moments] = {}
+        self._weight = dict.fromkeys(LEVELS, 0.0)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no part of the region has been seen."""
+        return len(self.moments) < len(LEVELS)
+
+    def add(self, tile: Tile, raw: Mapping[str, Tensor], mask: Tensor | None) -> None:
+        """Count the features of a tile without its halo; ``mask`` is of the whole picture."""
+        for layer in LEVELS:
+            stride = geometry(layer).stride
+            rows, columns = tile.inner(stride)
+            features = raw[layer][..., rows, columns]
+            weights = None
+            if mask is not None:
+                here = mask[..., slice(*tile.rows), slice(*tile.columns)]
+                weights = layer_weights(here, stride)
+            weight = float(features[0, 0].numel() if weights is None else weights.double().sum())
+            if weight < 1e-6:
+                continue
+            part = feature_moments(features, weights)
+            self._weight[layer] += weight
+            before = self.moments.get(layer, part)
+            self.moments[layer] = before.blend(part, weight / self._weight[layer])
+
+    def maps(self, style: InstantStyle, strength: float) -> dict[str, Transport]:
+        """Transport from these moments to the style's."""
+        return {k: transport(self.moments[k], style.moments[k], strength) for k in LEVELS}
+
+
+def _noise_for(tile: Tile, features: Tensor, layer: str, seed: int) -> Tensor:
+    """The noise that belongs to a tile with its halo."""
+    stride = geometry(layer).stride
+    top, left = tile.outer_rows[0] // stride, tile.outer_columns[0] // stride
+    _, channels, height, width = features.shape
+    return noise_field(channels, height, width, top, left, seed=seed).to(features.device)
+
+
+def _size(picture: Tensor) -> Size:
+    return int(picture.shape[-2]), int(picture.shape[-1])
+
+
+def _grid(picture: Tensor, layer: str) -> Size:
+    """(height, width) of a layer's features."""
+    height, width = _size(picture)
+    return height // geometry(layer).stride, width // geometry(layer).stride
+
+
+def _padded(picture: Tensor) -> Tensor:
+    """The picture with sides that are multiples of ``STRIDE``, continued below and on the right."""
+    below, right = (max(MIN_SIDE, -(-side // STRIDE) * STRIDE) - side for side in _size(picture))
+    if not below and not right:
+        return picture
+    can_reflect = below < picture.shape[-2] and right < picture.shape[-1]
+    return F.pad(picture, (0, right, 0, below), mode="reflect" if can_reflect else "replicate")

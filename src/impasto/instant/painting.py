@@ -1,0 +1,108 @@
+"""Instant transfer of a scene: the recipe's settings of size, colours, regions and strength applied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from impasto.errors import RecipeError
+from impasto.instant.decoder import load_decoder
+from impasto.instant.network import TILE, InstantNetwork, StyledRegion
+from impasto.instant.style import InstantStyle
+from impasto.losses.terms import Term
+from impasto.networks.encoder import Encoder
+from impasto.painting.engine import MemoryLimits, Step
+from impasto.painting.schedule import output_size
+from impasto.pictures.geometry import resample
+from impasto.recipe import Recipe
+from impasto.scene import Scene
+from impasto.scene.checks import check_scene
+from impasto.scene.preparing import in_style_colours, postprocess, preprocess
+
+__all__ = ["check", "paint", "steps"]
+
+
+def steps(
+    scene: Scene,
+    recipe: Recipe,
+    encoder: Encoder,
+    *,
+    limits: MemoryLimits | None = None,
+    styles: Sequence[InstantStyle] = (),
+) -> Iterator[Step]:
+    """The picture as one :class:`~impasto.painting.engine.Step`, so that it is consumed as any other.
+
+    Args:
+        limits: its ``tile`` counts; None: tiles of 512 pixels.
+        styles: instead of the scene's style pictures.
+    """
+    picture = paint(scene, recipe, encoder, tile=(limits and limits.tile) or TILE, styles=styles)
+    size = (int(picture.shape[-2]), int(picture.shape[-1]))
+    yield Step(1, 1, size, 1, 1, 1, 1, 0.0, {}, 0.0, picture, None, last=True)
+
+
+def check(
+    scene: Scene, recipe: Recipe, styles: Sequence[InstantStyle] = (), terms: Sequence[Term] | None = None
+) -> None:
+    """Raise ``RecipeError`` for what instant transfer cannot do with these pictures."""
+    if terms is not None:
+        raise RecipeError("terms with method 'instant'", "it has no objective", "leave the terms out")
+    if scene.content is None:
+        raise RecipeError("no content picture with method 'instant'", "one", "make a texture by optimisation")
+    if not styles:
+        check_scene(scene, recipe)
+        return
+    if recipe.colours != "style" or recipe.style_rotation or recipe.style_crop or scene.regions:
+        raise RecipeError(
+            "colours, rotation, crop or masks with a saved style",
+            "these need the style's picture",
+            "give the picture instead",
+        )
+
+
+@torch.no_grad()
+def paint(
+    scene: Scene,
+    recipe: Recipe,
+    encoder: Encoder,
+    *,
+    tile: int | None = TILE,
+    styles: Sequence[InstantStyle] = (),
+) -> Tensor:
+    """The scene's content in its styles, (1, 3, H, W) at the recipe's size.
+
+    Args:
+        encoder: ``compact``.
+        tile: side of the tiles that larger pictures are painted in; None: at once.
+        styles: instead of the scene's style pictures, blended as the recipe says.
+    """
+    check(scene, recipe, styles)
+    size, device = output_size(recipe, *scene.size), next(encoder.buffers()).device
+    prepared = preprocess(scene, recipe)
+    if recipe.colours == "only":
+        return postprocess(in_style_colours(prepared, recipe, size), scene, recipe)
+    network = InstantNetwork(encoder, load_decoder(device=device))
+    if styles:
+        assert prepared.content is not None
+        content = resample(prepared.content, size).to(device)
+        regions = [StyledRegion(InstantStyle.blend(styles, recipe.style_blend))]
+    else:
+        at_size = prepared.at(size, 0, device)
+        assert at_size.content is not None
+        content = at_size.content
+        regions = [
+            StyledRegion(
+                InstantStyle.blend(
+                    [network.remember(style.pixels, style.mask, tile=tile) for style in region.styles],
+                    region.style_shares,
+                ),
+                region.mask,
+            )
+            for region in at_size.regions
+            if region.styles
+        ]
+    strength = 1.0 if recipe.strength is None else recipe.strength
+    picture = network.paint(content, regions, strength=strength, seed=recipe.seed, tile=tile)
+    return postprocess(picture, scene, recipe)

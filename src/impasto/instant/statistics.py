@@ -1,0 +1,87 @@
+"""What instant transfer remembers of a picture's features: mean, second moment and samples.
+
+Means and second raw moments of parts of a picture, or of several styles, average linearly. So a picture may
+be looked at in tiles, and styles may be blended, without an approximation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = [
+    "BANK_LAYERS",
+    "BANK_SIZE",
+    "LEVELS",
+    "Moments",
+    "feature_bank",
+    "feature_moments",
+    "layer_weights",
+]
+
+#: Layers whose features are moved, fine to coarse; in ``compact`` 16, 64, 96 and 80 channels before heads.
+LEVELS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+#: Layers at which the decoder is also given the nearest style features, and noise.
+BANK_LAYERS = ("relu3_1", "relu4_1")
+#: Style features kept for each layer of :data:`BANK_LAYERS`.
+BANK_SIZE = 1024
+
+
+@dataclass(frozen=True)
+class Moments:
+    """First and second raw moments of features over positions, for each picture of a batch.
+
+    Attributes:
+        mean: (N, C), float64, on the CPU.
+        second: (N, C, C), E[f fᵀ], float64, on the CPU.
+    """
+
+    mean: Tensor
+    second: Tensor
+
+    @property
+    def covariance(self) -> Tensor:
+        """(N, C, C)."""
+        return self.second - self.mean[:, :, None] * self.mean[:, None, :]
+
+    def blend(self, other: Moments, share: float) -> Moments:
+        """Moments of a mixture in which ``share`` of the positions are the other's."""
+        return Moments(torch.lerp(self.mean, other.mean, share), torch.lerp(self.second, other.second, share))
+
+
+def feature_moments(features: Tensor, weights: Tensor | None = None) -> Moments:
+    """Moments of features (N, C, H, W) of any float type.
+
+    Args:
+        weights: (1, 1, H, W) ≥ 0, how much each position counts; None: all alike.
+    """
+    f = features.detach().float().permute(0, 2, 3, 1).flatten(1, 2)  # (N, M, C)
+    if weights is None:
+        shares = f.new_full((1, f.shape[1], 1), 1.0 / f.shape[1])
+    else:
+        shares = (weights / weights.sum()).to(f).flatten()[None, :, None]
+    mean = (f * shares).sum(1)
+    # Features are centred before they are multiplied: float32 suffices for the products then.
+    centred = f - mean[:, None]
+    covariance = (centred.mT @ (centred * shares)).double().cpu()
+    mean = mean.double().cpu()
+    return Moments(mean, covariance + mean[:, :, None] * mean[:, None, :])
+
+
+def feature_bank(
+    features: Tensor, count: int = BANK_SIZE, generator: torch.Generator | None = None
+) -> Tensor:
+    """At most ``count`` features of (N, C, H, W) at random positions, the same for the batch: (N, K, C)."""
+    f = features.detach().float().permute(0, 2, 3, 1).flatten(1, 2)
+    if f.shape[1] <= count:
+        return f
+    generator = generator or torch.Generator().manual_seed(0)
+    return f[:, torch.randperm(f.shape[1], generator=generator)[:count]]
+
+
+def layer_weights(mask: Tensor | None, stride: int) -> Tensor | None:
+    """A mask (1, 1, H, W) on the grid of a layer: the mean of the pixels that a feature stands for."""
+    return None if mask is None else F.avg_pool2d(mask, stride)

@@ -1,0 +1,116 @@
+"""``InstantStyle``: what instant transfer knows of a style; computed once, saved as a small file, blended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto.errors import RecipeError, WeightsError
+from impasto.files import replacing
+from impasto.instant.statistics import BANK_LAYERS, LEVELS, Moments, feature_bank, feature_moments
+
+__all__ = ["InstantStyle", "remember"]
+
+FORMAT = "impasto instant style 1"
+
+
+@dataclass(frozen=True)
+class InstantStyle:
+    """Moments and samples of a style's features, before the encoder's heads.
+
+    Attributes:
+        moments: by layer of :data:`~impasto.instant.statistics.LEVELS`.
+        banks: layer of :data:`~impasto.instant.statistics.BANK_LAYERS` → (N, K, C), float32: features of the
+            style in random order.
+    """
+
+    moments: Mapping[str, Moments]
+    banks: Mapping[str, Tensor]
+
+    @staticmethod
+    def blend(styles: Sequence[InstantStyle], weights: Sequence[float] = ()) -> InstantStyle:
+        """A mixture of styles: moments average, and each gives its share of the samples.
+
+        Args:
+            weights: one for each style, relative to each other; empty: all alike.
+
+        Raises:
+            RecipeError: not one weight for each style, or none above 0.
+        """
+        weights = tuple(weights) or (1.0,) * len(styles)
+        if len(weights) != len(styles) or not styles or min(weights) < 0 or sum(weights) <= 0:
+            raise RecipeError(
+                f"{len(weights)} weights for {len(styles)} styles", "one for each, at least one above 0"
+            )
+        used = [(style, weight) for style, weight in zip(styles, weights, strict=True) if weight > 0]
+        if len(used) == 1:
+            return used[0][0]
+        moments, total = dict(used[0][0].moments), used[0][1]
+        for style, weight in used[1:]:
+            total += weight
+            moments = {k: moments[k].blend(style.moments[k], weight / total) for k in LEVELS}
+        banks = {
+            layer: torch.cat([_share(style.banks[layer], weight / total) for style, weight in used], 1)
+            for layer in BANK_LAYERS
+        }
+        return InstantStyle(moments, banks)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a safetensors file of about 0.7 MB; samples are rounded to float16.
+
+        Raises:
+            WeightsError: the file cannot be written.
+        """
+        from safetensors.torch import save_file
+
+        tensors = {f"{k}.mean": m.mean for k, m in self.moments.items()}
+        tensors |= {f"{k}.second": m.second for k, m in self.moments.items()}
+        tensors |= {f"{k}.bank": bank.half().contiguous() for k, bank in self.banks.items()}
+        try:
+            with replacing(path) as partial:
+                save_file(tensors, partial, metadata={"format": FORMAT})
+        except OSError as error:
+            raise WeightsError(f"{os.fspath(path)} cannot be written ({error.strerror or error})") from None
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> InstantStyle:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            WeightsError: the file is missing or of another kind.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "pt") as file:
+                kind = (file.metadata() or {}).get("format")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(f"the style {os.fspath(path)!r} cannot be read ({error})") from None
+        if kind != FORMAT:
+            raise WeightsError(
+                f"{os.fspath(path)!r} is not a saved style",
+                "a file that InstantStyle.save wrote",
+                "give a style picture instead",
+            )
+        return cls(
+            {k: Moments(tensors[f"{k}.mean"], tensors[f"{k}.second"]) for k in LEVELS},
+            {k: tensors[f"{k}.bank"].float() for k in BANK_LAYERS},
+        )
+
+
+def _share(bank: Tensor, share: float) -> Tensor:
+    """The first ``share`` of a bank (N, K, C), which is a fair sample because its order is random."""
+    return bank[:, : max(1, round(share * bank.shape[1]))]
+
+
+def remember(features: Mapping[str, Tensor], generator: torch.Generator | None = None) -> InstantStyle:
+    """The styles of a batch of whole pictures: raw features at ``LEVELS``, layer → (N, C, H, W)."""
+    return InstantStyle(
+        {layer: feature_moments(features[layer]) for layer in LEVELS},
+        {layer: feature_bank(features[layer], generator=generator) for layer in BANK_LAYERS},
+    )

@@ -1,0 +1,78 @@
+"""The optimal-transport map against a slow float64 twin, and the nearest features against a loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+import torch
+
+from impasto.instant.maps import CONTENT_FLOOR, nearest, transport
+from impasto.instant.statistics import feature_moments
+
+
+def features(seed: int, channels: int = 6, side: int = 24) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(channels, channels, generator=generator) + 4 * torch.eye(channels)
+    white = torch.randn(1, channels, side, side, generator=generator)
+    return torch.einsum("dc,nchw->ndhw", mixing, white) + torch.randn(1, channels, 1, 1, generator=generator)
+
+
+def oracle(content: np.ndarray, style: np.ndarray) -> np.ndarray:
+    """C^-½ (C^½ S C^½)^½ C^-½, the map's other textbook form, by general matrix square roots."""
+    c, s = np.cov(content, bias=True), np.cov(style, bias=True)
+    c = c + CONTENT_FLOOR * np.trace(c) * np.eye(len(c))
+    root = scipy.linalg.sqrtm(c).real
+    inverse = np.linalg.inv(root)
+    return inverse @ scipy.linalg.sqrtm(root @ s @ root).real @ inverse
+
+
+def test_transport_is_the_textbook_map():
+    content, style = features(1), features(2)
+    move = transport(feature_moments(content), feature_moments(style))
+    expected = oracle(content[0].flatten(1).double().numpy(), style[0].flatten(1).double().numpy())
+    np.testing.assert_allclose(move.matrix[0].numpy(), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(move.matrix[0], move.matrix[0].T, atol=1e-4)
+
+
+def test_moved_features_have_the_styles_moments():
+    content, style = features(3), features(4)
+    target = feature_moments(style)
+    moved = feature_moments(transport(feature_moments(content), target)(content))
+    torch.testing.assert_close(moved.mean, target.mean, rtol=1e-4, atol=1e-4)
+    assert (moved.covariance - target.covariance).norm() < 0.01 * target.covariance.norm()
+    assert (feature_moments(content).covariance - target.covariance).norm() > 0.3 * target.covariance.norm()
+
+
+def test_strength_goes_from_nothing_to_everything():
+    content, style = feature_moments(features(5)), feature_moments(features(6))
+    still = transport(content, style, 0.0)
+    torch.testing.assert_close(still.matrix[0], torch.eye(6))
+    torch.testing.assert_close(still.offset, torch.zeros(1, 6), atol=1e-6, rtol=0)
+    half, full = transport(content, style, 0.5), transport(content, style)
+    torch.testing.assert_close(half.matrix, (full.matrix + still.matrix) / 2)
+
+
+def test_directions_without_variation_are_not_amplified():
+    content = features(7)
+    content[:, 0] = 1e-4 * content[:, 0]
+    move = transport(feature_moments(content), feature_moments(features(8)))
+    assert float(move(content)[:, 0].std()) < float(features(8)[:, 0].std())
+
+
+def test_noise_takes_on_the_styles_covariance():
+    target = feature_moments(features(9))
+    noise = torch.randn(1, 6, 128, 128, generator=torch.Generator().manual_seed(0))
+    coloured = feature_moments(transport(feature_moments(features(10)), target).colour(noise))
+    assert (coloured.covariance - target.covariance).norm() < 0.05 * target.covariance.norm()
+
+
+def test_nearest_is_what_a_loop_finds():
+    generator = torch.Generator().manual_seed(0)
+    queries, bank = torch.randn(2, 30, 5, generator=generator), torch.randn(2, 20, 5, generator=generator)
+    mean, head = torch.randn(2, 5, generator=generator), torch.randn(4, 5, generator=generator)
+    index = nearest(queries, bank, mean, head)
+    for n in range(2):
+        q = (queries[n] - mean[n]).double().numpy() @ head.double().numpy().T
+        k = (bank[n] - mean[n]).double().numpy() @ head.double().numpy().T
+        cosine = (q @ k.T) / np.linalg.norm(q, axis=1)[:, None] / np.linalg.norm(k, axis=1)
+        assert index[n].tolist() == cosine.argmax(1).tolist()
