@@ -65,6 +65,7 @@ def test_the_own_loss_is_exact_in_tiles_and_knows_directions(monkeypatch):
     assert judged.evaluate(upright[..., :48])[0] < 1e-3 < 0.1 < judged.evaluate(lying)[0]
 
 
+@pytest.mark.slow
 def test_the_own_loss_paints(monkeypatch, tmp_path: Path, capsys):
     pictures.save(tmp_path / "content.png", picture(48, 64))
     pictures.save(tmp_path / "style.png", checks(48, 48))
@@ -74,6 +75,7 @@ def test_the_own_loss_paints(monkeypatch, tmp_path: Path, capsys):
     assert pictures.load(paths[2]).size == (96, 128)
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path, monkeypatch):
     notebook = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]

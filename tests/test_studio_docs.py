@@ -19,6 +19,7 @@ SERVER = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
 SECRET = "secret of the docs"
 
 
+@pytest.mark.slow
 def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of curl as a shell runs them, and the Python one; small, and against a studio with a token."""
     monkeypatch.setenv("IMPASTO_STUDIO_TOKEN", SECRET)

@@ -20,6 +20,7 @@ def speed(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     return speed
 
 
+@pytest.mark.slow
 def test_a_tiny_run(speed, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     found = speed.main(["--out", str(tmp_path), "--quick"])
     assert json.loads((tmp_path / "results.json").read_text()).keys() == found.keys()
@@ -51,6 +52,7 @@ def test_the_tutorial_minimises_what_we_minimise(speed) -> None:  # type: ignore
     assert float(ours(image)[0]) == pytest.approx(float(tutorial.loss(image)), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_style_losses_are_painted_measured_and_shown(monkeypatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import losses

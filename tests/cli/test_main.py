@@ -186,7 +186,7 @@ BAD: list[tuple[list[str], str]] = [
     (painting("--save-run", "run"), "the folder 'run' holds an earlier run"),
     (painting("--save-run", "."), "the folder '.' is not empty"),
     # presets, memory and time
-    (painting("--preset", "instant"), "--preset instant: draft, fast, fine or reference is expected"),
+    (painting("--preset", "slow"), "--preset slow: draft, fast, fine,"),
     (painting("--budget", "soon"), "soon"),
     (painting("--budget=-3s"), "-3s"),
     (painting("--budget", "0"), "'0'"),

@@ -147,6 +147,7 @@ def _any_recipe_paints_or_says_why(case: tuple[Scene, Recipe]) -> None:
     painted.append(steps[-1])
 
 
+@pytest.mark.slow
 def test_any_recipe_paints_a_finite_picture_or_says_why_not():
     _any_recipe_paints_or_says_why()
     assert len(painted) > max(200, len(refused))

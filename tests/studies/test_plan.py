@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from impasto.errors import ImpastoError, RecipeError
@@ -53,7 +53,9 @@ def test_a_plan_survives_its_file() -> None:
     assert again.cells() == plan.cells()
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
+@example(weights=[0.0], seeds=[0], title="\x85")
 @given(
     weights=st.lists(st.floats(0, 1e6), min_size=1, max_size=4, unique_by=lambda x: f"{x:g}"),
     seeds=st.lists(st.integers(0, 2**40), min_size=1, max_size=3, unique=True),

@@ -72,6 +72,7 @@ def test_a_wider_plan_keeps_the_cells_it_shares(copied: Path, plan) -> None:
     assert run_study(plan(seeds=[0, 1, 2]), copied, workers=1).painted == 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unreported")
 def test_another_judge_measures_without_painting(copied: Path, plan) -> None:
     before = cells_of(copied)

@@ -18,6 +18,7 @@ A cell is one combination: content × style × one value of each axis × seed. P
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,7 +234,9 @@ class StudyPlan(Validated):
         data["vary"] = {axis.name: [_as_yaml(value) for value in axis.values] for axis in self.vary}
         if not self.vary:
             del data["vary"]
-        return str(_yaml().safe_dump(data, sort_keys=False, allow_unicode=True, width=100))
+        # YAML would fold a line separator in a title into a space; escaped, every character survives.
+        readable = json.dumps(data, ensure_ascii=False).isprintable()
+        return str(_yaml().safe_dump(data, sort_keys=False, allow_unicode=readable, width=100))
 
     @classmethod
     def from_yaml(cls, text: str, *, folder: Path | None = None) -> StudyPlan:
