@@ -38,8 +38,18 @@ ROOMS: dict[str, set[str]] = {
     "losses": {"networks", "pictures", "recipe", "scene"},
     "masks": {"networks", "pictures", "progress", "recipe", "scene"},
     "painting": {"files", "losses", "machine", "networks", "pictures", "recipe", "scene"},
-    "instant": {"files", "losses", "networks", "painting", "pictures", "recipe", "scene"},
-    "api": {"losses", "machine", "masks", "networks", "painting", "pictures", "recipe", "scene"},
+    "feedforward": {"files", "losses", "networks", "painting", "pictures", "recipe", "scene"},
+    "api": {
+        "feedforward",
+        "losses",
+        "machine",
+        "masks",
+        "networks",
+        "painting",
+        "pictures",
+        "recipe",
+        "scene",
+    },
     "training": {
         "files",
         "losses",
@@ -297,6 +307,7 @@ def test_the_probe_sees_pytorch_when_it_is_loaded():
     assert {"torch", "numpy", "impasto"} <= loaded_by("import impasto; impasto.steps")
 
 
+@pytest.mark.slow
 def test_importing_everything_wakes_no_device_and_changes_no_threads():
     modules = [
         ".".join(["impasto", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")

@@ -11,8 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.api import Result, steps, stylize
+    from impasto.api import Result, instant, steps, stylize
     from impasto.errors import ImpastoError, PictureError, RecipeError, WeightsError
+    from impasto.feedforward.style import InstantStyle
     from impasto.losses.build import terms_of
     from impasto.losses.style import StyleLoss
     from impasto.losses.terms import Term
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ImpastoError",
+    "InstantStyle",
     "Part",
     "PictureError",
     "Recipe",
@@ -34,6 +36,7 @@ __all__ = [
     "Term",
     "WeightsError",
     "__version__",
+    "instant",
     "steps",
     "stylize",
     "terms_of",
@@ -46,6 +49,7 @@ _HOME = {
     "PictureError": "errors",
     "RecipeError": "errors",
     "WeightsError": "errors",
+    "InstantStyle": "feedforward.style",
     "Part": "losses.tiled",
     "Recipe": "recipe",
     "Result": "api",
@@ -53,6 +57,7 @@ _HOME = {
     "Step": "painting.engine",
     "StyleLoss": "losses.style",
     "Term": "losses.terms",
+    "instant": "api",
     "steps": "api",
     "stylize": "api",
     "terms_of": "losses.build",

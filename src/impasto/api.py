@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from impasto import pictures
+from impasto.errors import RecipeError
+from impasto.feedforward import painting as feedforward_painting
+from impasto.feedforward.network import TILE
+from impasto.feedforward.style import InstantStyle
 from impasto.losses.terms import Term
 from impasto.machine import available_memory, choose_device, describe, keep_memory
 from impasto.masks.regions import regions_from_masks
@@ -31,10 +36,26 @@ from impasto.pictures.geometry import Size, resample
 from impasto.recipe import DEFAULT_SIZE, Recipe, merged
 from impasto.scene import Scene, Style
 
-__all__ = ["Pictures", "PreparedRun", "Result", "prepare", "record", "run", "steps", "stylize"]
+__all__ = [
+    "Pictures",
+    "PreparedRun",
+    "Result",
+    "Styles",
+    "instant",
+    "prepare",
+    "record",
+    "run",
+    "steps",
+    "stylize",
+]
 
 PictureLike = str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor | Picture
 Pictures = PictureLike | Sequence[PictureLike]
+Styles = PictureLike | InstantStyle | Sequence[PictureLike | InstantStyle]
+
+
+#: Peak of the process for instant transfer in tiles of 512 pixels, without the picture itself.
+INSTANT_BYTES = 600e6
 
 
 @dataclass(frozen=True)
@@ -46,6 +67,7 @@ class PreparedRun:
         inputs: the files that the pictures came from, never to be overwritten.
         memory: what it will take, and the tiles that keep it there.
         terms: what the picture is judged by; None: what the recipe says.
+        saved_styles: with ``method="instant"``, instead of the scene's style pictures.
     """
 
     scene: Scene
@@ -56,6 +78,7 @@ class PreparedRun:
     inputs: tuple[Path, ...]
     memory: MemoryPlan
     terms: tuple[Term, ...] | None = None
+    saved_styles: tuple[InstantStyle, ...] = ()
 
     @property
     def size(self) -> Size:
@@ -65,7 +88,7 @@ class PreparedRun:
 
 def prepare(
     content: PictureLike | None,
-    style: Pictures,
+    style: Styles,
     recipe: Recipe | None = None,
     *,
     canvas: Size | None = None,
@@ -82,7 +105,8 @@ def prepare(
 
     Args:
         content: a path, Pillow image, array (H, W, 3) or tensor (1, 3, H, W); None: a texture.
-        style: one of these, or several; an empty list where the style weight is 0.
+        style: one of these, or several; an empty list where the style weight is 0. With
+            ``method="instant"`` also :class:`~impasto.feedforward.style.InstantStyle`.
         canvas: (height, width) whose aspect ratio a texture has; None: the first style's.
         init_image: the picture to start from; sets ``init="picture"``.
         mask, style_mask: regions of the content and of the styles, see :mod:`impasto.masks.regions`.
@@ -99,7 +123,8 @@ def prepare(
 
     chosen = choose_device(device)
     content_picture = None if content is None else load(content)
-    styles = [load(source) for source in _as_list(style)]
+    style_pictures, saved_styles = _styles(style, recipe)
+    styles = [load(source) for source in style_pictures]
     start = None if init_image is None else load(init_image)
     masks, style_masks = ([load(source) for source in _as_list(sources)] for sources in (mask, style_mask))
     if content_picture is not None:
@@ -117,8 +142,12 @@ def prepare(
     if masks or style_masks:
         scene = replace(scene, regions=regions_from_masks(scene, recipe, masks, style_masks))
     # Whether the picture fits the layers, and the layers the encoder, is said before memory is looked at.
-    engine.check(scene, recipe, encoder, terms)
+    if recipe.method == "instant":
+        feedforward_painting.check(scene, recipe, saved_styles, terms)
+    else:
+        engine.check(scene, recipe, encoder, terms)
     size = output_size(recipe, *scene.size)
+    budget = max_memory or 0.8 * available_memory(chosen)
     used = [picture for picture in (content_picture, *styles, start, *masks, *style_masks) if picture]
     return PreparedRun(
         scene=scene,
@@ -127,11 +156,26 @@ def prepare(
         device=chosen,
         alpha=None if scene.content_mask is None else resample(scene.content_mask, size),
         inputs=tuple(picture.source for picture in used if picture.source is not None),
-        memory=plan_memory(
-            recipe, encoder, size, max_memory or 0.8 * available_memory(chosen), tile=tile, terms=terms
+        memory=(
+            MemoryPlan(engine.MemoryLimits(tile or TILE), INSTANT_BYTES + 60.0 * size[0] * size[1])
+            if recipe.method == "instant"
+            else plan_memory(recipe, encoder, size, budget, tile=tile, terms=terms)
         ),
         terms=None if terms is None else tuple(terms),
+        saved_styles=saved_styles,
     )
+
+
+def _styles(sources: Styles, recipe: Recipe) -> tuple[Sequence[PictureLike], tuple[InstantStyle, ...]]:
+    """Style pictures, or saved styles; both together are refused."""
+    listed = list(sources) if isinstance(sources, (list, tuple)) else [cast("PictureLike", sources)]
+    saved = tuple(source for source in listed if isinstance(source, InstantStyle))
+    if saved and (recipe.method != "instant" or len(saved) < len(listed)):
+        raise RecipeError(
+            "a saved style among style pictures, or with method 'optimise'",
+            "saved styles alone, with method 'instant'",
+        )
+    return [source for source in listed if not isinstance(source, InstantStyle)], saved
 
 
 def _complete(recipe: Recipe, with_start: bool) -> Recipe:
@@ -166,7 +210,7 @@ def run(
     stop: Callable[[], bool] | None = None,
     budget: float | None = None,
     keep_on_interrupt: bool = False,
-    step_fn: Callable[..., Iterator[Step]] = engine.steps,
+    step_fn: Callable[..., Iterator[Step]] | None = None,
 ) -> Result:
     """Paint what was prepared.
 
@@ -176,13 +220,16 @@ def run(
         budget: seconds to spend, all of them: scales share them in the ratio of the recipe's iterations,
             which otherwise do not count.
         keep_on_interrupt: return the best picture so far on Ctrl-C instead of raising.
-        step_fn: what yields the steps, with the arguments of :func:`impasto.painting.engine.steps`; another
-            than that is for comparison.
+        step_fn: what yields the steps, with the arguments of :func:`impasto.painting.engine.steps`; None:
+            what the recipe's method says.
 
     Raises:
-        RecipeError: the budget is too short for the size.
+        RecipeError: the budget is too short for the size, or none is possible.
     """
+    if prepared.recipe.method == "instant" and budget is not None:
+        raise RecipeError("a time budget with method 'instant'", "it takes the time it takes", "leave it out")
     keep_memory()
+    step_fn = step_fn or _step_function(prepared)
     trace: list[dict[str, Any]] = []
     step: Step | None = None
     begin = time.perf_counter()
@@ -211,6 +258,13 @@ def run(
     )
 
 
+def _step_function(prepared: PreparedRun) -> Callable[..., Iterator[Step]]:
+    """What paints by the recipe's method."""
+    if prepared.recipe.method == "instant":
+        return partial(feedforward_painting.steps, styles=prepared.saved_styles)
+    return engine.steps
+
+
 def _timed(prepared: PreparedRun, budget: float | None) -> tuple[Recipe, dict[str, Any]]:
     """The recipe and the options of the loop; with a time budget the clock ends each scale, not the count."""
     options: dict[str, Any] = {"limits": prepared.memory.limits}
@@ -227,7 +281,7 @@ def _timed(prepared: PreparedRun, budget: float | None) -> tuple[Recipe, dict[st
 
 def stylize(
     content: PictureLike,
-    style: Pictures,
+    style: Styles,
     *,
     preset: str = "fast",
     recipe: Recipe | None = None,
@@ -249,7 +303,7 @@ def stylize(
     Args:
         content: path, Pillow image, array (H, W, 3) or tensor (3, H, W) or (1, 3, H, W) in [0, 1].
         style: one of these, or several (see ``style_blend``).
-        preset: settings to begin with: ``draft``, ``fast``, ``fine`` or ``reference``.
+        preset: settings to begin with, a key of :data:`impasto.recipe.PRESETS`.
         recipe: settings over the preset's.
         init_image: a picture to start from instead of ``init``.
         mask, style_mask: regions: one picture of coloured labels each, or grey masks; see docs/control.md.
@@ -285,7 +339,7 @@ def stylize(
 
 def steps(
     content: PictureLike,
-    style: Pictures,
+    style: Styles,
     *,
     preset: str = "fast",
     recipe: Recipe | None = None,
@@ -314,10 +368,48 @@ def steps(
         tile=tile,
     )
     keep_memory()
-    return engine.steps(
-        prepared.scene,
-        prepared.recipe,
-        prepared.encoder,
-        terms=prepared.terms,
-        limits=prepared.memory.limits,
+    options = _timed(prepared, None)[1]
+    return _step_function(prepared)(prepared.scene, prepared.recipe, prepared.encoder, **options)
+
+
+def instant(
+    content: PictureLike,
+    style: Styles,
+    *,
+    recipe: Recipe | None = None,
+    mask: Pictures = (),
+    style_mask: Pictures = (),
+    device: str = "auto",
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    tile: int | None = None,
+    **settings: Any,
+) -> Result:
+    """Paint ``content`` in the manner of ``style`` at once, by a trained network: :func:`stylize` with the
+    preset ``instant``.
+
+    Args:
+        style: as for :func:`stylize`, or :class:`~impasto.feedforward.style.InstantStyle`, one or several.
+        tile: side of the tiles that a large picture is painted in; None: 512 pixels.
+        settings: size, seed, strength, colours, style_blend, style_scale, style_rotation, style_crop,
+            region_weights, feather. ``strength=0`` gives the content as the network draws it, which is not
+            quite the content.
+
+    Raises:
+        PictureError, RecipeError, WeightsError: one line each, all of them ``ImpastoError``.
+
+    Example:
+        >>> import impasto
+        >>> impasto.instant("cat.jpg", "wave.jpg").save("cat-wave.png")  # doctest: +SKIP
+    """
+    return stylize(
+        content,
+        style,
+        preset="instant",
+        recipe=recipe,
+        mask=mask,
+        style_mask=style_mask,
+        device=device,
+        max_pixels=max_pixels,
+        tile=tile,
+        **settings,
     )

@@ -44,6 +44,22 @@ Weight = Annotated[float, Field(ge=0.0, le=1e12, allow_inf_nan=False)]
 #: Long side in pixels of a picture where nobody asks for a size.
 DEFAULT_SIZE = 512
 
+#: The settings that have a meaning with ``method="instant"``.
+INSTANT_SETTINGS = (
+    "method",
+    "size",
+    "seed",
+    "precision",
+    "strength",
+    "style_blend",
+    "style_scale",
+    "style_rotation",
+    "style_crop",
+    "colours",
+    "region_weights",
+    "feather",
+)
+
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
@@ -262,6 +278,13 @@ class Recipe(Validated):
     )
 
     # -- how it is found -----------------------------------------------------------------------------
+    method: Literal["optimise", "instant"] = Field(
+        "optimise",
+        description=(
+            "optimise: the picture is changed step by step; instant: a trained network paints it at once, "
+            "and settings of losses and iterations do not apply."
+        ),
+    )
     init: Literal["content", "noise", "style-colours", "picture"] = Field(
         "content",
         description=(
@@ -343,6 +366,7 @@ class Recipe(Validated):
                     f"set {kind}_weight to 0 to leave the {kind} out",
                 )
         self._check_style_losses()
+        self._check_method()
         defaults = tuple(type(self).model_fields[f"{kind}_weight"].default for kind in ("content", "style"))
         if self.strength is not None and (self.content_weight, self.style_weight) != defaults:
             raise RecipeError(
@@ -359,6 +383,18 @@ class Recipe(Validated):
         if not (self.content_weight or self.style_weight or self.tv_weight):
             raise RecipeError("content, style and tv weight are all 0", "at least one above 0")
         return self
+
+    def _check_method(self) -> None:
+        if self.method != "instant":
+            return
+        fields = type(self).model_fields
+        changed = [name for name in fields if getattr(self, name) != fields[name].default]
+        if useless := [name for name in changed if name not in INSTANT_SETTINGS]:
+            raise RecipeError(
+                f"{', '.join(useless)} with method 'instant'",
+                f"it has {', '.join(INSTANT_SETTINGS[1:])}",
+                "leave it out, or choose another preset",
+            )
 
     def _check_style_losses(self) -> None:
         names, weights = self.style_loss, self.style_loss_weights
@@ -453,6 +489,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             "rematch_every": 15,
         },
     ),
+    "instant": ("at once, by a trained network; the photograph shows through", {"method": "instant"}),
     "reference": (
         "as in Gatys et al. 2015: VGG-19 with average pooling, one scale, from noise, L-BFGS",
         {

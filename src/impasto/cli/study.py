@@ -54,6 +54,7 @@ def study_flags(
         init: the starts that are possible; there is no --init-image.
     """
     reasons = dict.fromkeys(MASK_SETTINGS, "there are no masks in a study")
+    reasons["method"] = "a study paints by optimisation"
     reasons |= {**dict.fromkeys(varied, "the study varies it"), **without}
     return recipe_flags(
         f"study {study}",

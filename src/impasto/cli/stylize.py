@@ -43,7 +43,9 @@ def stylize(
     style: list[Path],
     *,
     output: Output,
-    preset: Annotated[Literal["draft", "fast", "fine", "painterly", "reference"], Parameter(group=OUTPUT)] = "fast",
+    preset: Annotated[
+        Literal["draft", "fast", "fine", "painterly", "instant", "reference"], Parameter(group=OUTPUT)
+    ] = "fast",
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     budget: Annotated[str | None, Parameter(group=OUTPUT, metavar="TIME")] = None,
     max_memory: Annotated[str | None, Parameter(group=OUTPUT, metavar="SIZE")] = None,
@@ -73,7 +75,8 @@ def stylize(
         File to write: .png, .jpg, .webp, .avif or .tif.
     preset
         Settings to start from. draft: a quick look; fine: slower, keeps motifs of the style whole;
-        painterly: strokes instead of the photograph's detail; reference: as in the paper of 2015, with the full VGG-19.
+        painterly: strokes instead of the photograph's detail; instant: at once, by a trained network;
+        reference: as in the paper of 2015, with the full VGG-19.
     recipe
         Recipe file to use. It overrides the preset, and flags override it.
     budget
@@ -141,7 +144,8 @@ def stylize(
             tile=tile,
         )
         pictures.check_output(output, inputs=inputs, bit_depth=bit_depth, size=run.size)
-    announce(run, seconds, quiet)
+    if chosen.method == "optimise":
+        announce(run, seconds, quiet)
     preview = _preview(run, output, preview_every, {"quality": quality, "bit_depth": bit_depth})
     result = paint(run, quiet=quiet, on_step=preview, budget=seconds)
     path = result.save(output, bit_depth=bit_depth, quality=quality)

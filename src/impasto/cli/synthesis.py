@@ -39,7 +39,7 @@ TextureFlags = recipe_flags(
     defaults=TEXTURE_DEFAULTS,
     names={"style_layers": ["--style-layers", "--layers"]},
     choices={"init": Literal["noise", "style-colours"]},
-    without={"size": "a texture has a width and a height"}
+    without={"size": "a texture has a width and a height", "method": "a texture is made by optimisation"}
     | NO_MASKS
     | dict.fromkeys(CONTENT_SETTINGS, "a texture has no content"),
 )
@@ -48,7 +48,9 @@ ReconstructFlags = recipe_flags(
     defaults=RECONSTRUCT_DEFAULTS,
     names={"content_layers": ["--content-layers", "--layers"]},
     choices={"init": Literal["noise", "content"]},
-    without=NO_MASKS | dict.fromkeys(STYLE_SETTINGS, "a reconstruction has no style"),
+    without=NO_MASKS
+    | dict.fromkeys(STYLE_SETTINGS, "a reconstruction has no style")
+    | {"method": "a reconstruction is made by optimisation"},
 )
 
 

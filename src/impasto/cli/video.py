@@ -35,7 +35,8 @@ VideoFlags = recipe_flags(
         "init": Literal["content", "noise", "style-colours"],
         "colours": Literal["style", "content", "match"],
     },
-    without=dict.fromkeys(MASK_SETTINGS, "a clip has no regions"),
+    without=dict.fromkeys(MASK_SETTINGS, "a clip has no regions")
+    | {"method": "a clip is painted by optimisation"},
 )
 
 

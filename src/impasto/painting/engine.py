@@ -172,6 +172,12 @@ def steps(
 
 def check(scene: Scene, recipe: Recipe, encoder: Encoder, terms: Sequence[Term] | None = None) -> list[Size]:
     """Raise what :func:`steps` would before its first step; returns the sizes of the scales."""
+    if recipe.method != "optimise":
+        raise RecipeError(
+            f"method {recipe.method!r}",
+            "here pictures are painted by optimisation alone",
+            "choose another preset",
+        )
     plan = scale_sizes(recipe, *scene.size, terms=terms)
     encoder.require(layers_of(recipe, terms), *plan[0])
     if terms is not None and recipe.strength is not None:

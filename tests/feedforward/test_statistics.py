@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from impasto.instant.noise import PERIOD, noise_field
-from impasto.instant.statistics import feature_bank, feature_moments, layer_weights
+from impasto.feedforward.noise import PERIOD, noise_field
+from impasto.feedforward.statistics import feature_bank, feature_moments, layer_weights
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:

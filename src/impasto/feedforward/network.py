@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.instant.decoder import RADIUS, Decoder
-from impasto.instant.maps import Transport, nearest, transport
-from impasto.instant.noise import noise_field
-from impasto.instant.statistics import (
+from impasto.feedforward.decoder import RADIUS, Decoder
+from impasto.feedforward.maps import Transport, nearest, transport
+from impasto.feedforward.noise import noise_field
+from impasto.feedforward.statistics import (
     BANK_LAYERS,
     BANK_SIZE,
     LEVELS,
@@ -25,7 +25,7 @@ from impasto.instant.statistics import (
     feature_moments,
     layer_weights,
 )
-from impasto.instant.style import InstantStyle
+from impasto.feedforward.style import InstantStyle
 from impasto.losses.statistics import gather_positions, sample_positions
 from impasto.networks.encoder import Encoder
 from impasto.networks.layers import geometry

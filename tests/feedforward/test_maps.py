@@ -6,8 +6,8 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from impasto.instant.maps import CONTENT_FLOOR, nearest, transport
-from impasto.instant.statistics import feature_moments
+from impasto.feedforward.maps import CONTENT_FLOOR, nearest, transport
+from impasto.feedforward.statistics import feature_moments
 
 
 def features(seed: int, channels: int = 6, side: int = 24) -> torch.Tensor:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from impasto.errors import RecipeError, WeightsError
-from impasto.instant.statistics import BANK_LAYERS, LEVELS
-from impasto.instant.style import InstantStyle, remember
+from impasto.feedforward.statistics import BANK_LAYERS, LEVELS
+from impasto.feedforward.style import InstantStyle, remember
 
 
 def style(seed: int) -> InstantStyle:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.instant.statistics import Moments
+from impasto.feedforward.statistics import Moments
 
 __all__ = ["Transport", "nearest", "transport"]
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from impasto.errors import RecipeError
-from impasto.instant.decoder import load_decoder
-from impasto.instant.network import TILE, InstantNetwork, StyledRegion
-from impasto.instant.style import InstantStyle
+from impasto.feedforward.decoder import load_decoder
+from impasto.feedforward.network import TILE, InstantNetwork, StyledRegion
+from impasto.feedforward.style import InstantStyle
 from impasto.losses.terms import Term
 from impasto.networks.encoder import Encoder
 from impasto.painting.engine import MemoryLimits, Step

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.errors import WeightsError
-from impasto.instant.statistics import BANK_LAYERS, LEVELS
+from impasto.feedforward.statistics import BANK_LAYERS, LEVELS
 from impasto.networks.layers import geometry
 
 __all__ = ["CHANNELS", "RADIUS", "Block", "Decoder", "load_decoder", "reflect"]

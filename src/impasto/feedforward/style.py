@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from impasto.errors import RecipeError, WeightsError
+from impasto.feedforward.statistics import BANK_LAYERS, LEVELS, Moments, feature_bank, feature_moments
 from impasto.files import replacing
-from impasto.instant.statistics import BANK_LAYERS, LEVELS, Moments, feature_bank, feature_moments
 
 __all__ = ["InstantStyle", "remember"]
 
@@ -23,9 +23,9 @@ class InstantStyle:
     """Moments and samples of a style's features, before the encoder's heads.
 
     Attributes:
-        moments: by layer of :data:`~impasto.instant.statistics.LEVELS`.
-        banks: layer of :data:`~impasto.instant.statistics.BANK_LAYERS` → (N, K, C), float32: features of the
-            style in random order.
+        moments: by layer of :data:`~impasto.feedforward.statistics.LEVELS`.
+        banks: layer of :data:`~impasto.feedforward.statistics.BANK_LAYERS` → (N, K, C), float32: features of
+            the style in random order.
     """
 
     moments: Mapping[str, Moments]

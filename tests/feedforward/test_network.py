@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impasto.instant.decoder import Decoder, load_decoder, reflect
-from impasto.instant.network import InstantNetwork, StyledRegion
+from impasto.feedforward.decoder import Decoder, load_decoder, reflect
+from impasto.feedforward.network import InstantNetwork, StyledRegion
 from impasto.networks.registry import load_encoder
 
-#: Strongest spectral peak over its neighbourhood in an even sky. Measured for step 12,000 of the decoder, four
-#: styles: 3.5 to 5.6; noise alone gives 1.4, a regular grid of two grey levels in it 22.
+#: Strongest spectral peak over its neighbourhood in an even sky. Measured at step 12,000 of the training,
+#: four styles: 3.5 to 5.6; noise alone gives 1.4, a regular grid of two grey levels in it 22.
 GRID_BOUND = 8.0
 
 
@@ -53,7 +53,7 @@ def test_a_style_seen_in_tiles_is_the_same(network):
 
 
 def test_too_small_a_halo_would_be_seen(network, painted_style, monkeypatch):
-    monkeypatch.setattr("impasto.instant.network.RADIUS", -20)
+    monkeypatch.setattr("impasto.feedforward.network.RADIUS", -20)
     content = picture(130, 200)
     regions = [StyledRegion(painted_style)]
     gap = network.paint(content, regions, tile=64) - network.paint(content, regions, tile=None)
