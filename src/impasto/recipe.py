@@ -479,7 +479,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "painterly": (
-        "strokes instead of the photograph's detail, in the time of fast; small faces may lose their features",
+        "strokes instead of photographic detail, in the time of fast; small faces may lose features",
         {
             "iterations": (60, 60, 45),
             "style_loss": ("nearest", "gram"),
