@@ -51,6 +51,7 @@ ROOMS: dict[str, set[str]] = {
         "scene",
     },
     "training": {
+        "feedforward",
         "files",
         "losses",
         "machine",

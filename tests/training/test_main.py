@@ -20,6 +20,8 @@ from impasto.training.__main__ import main
             "widen conv2_1 by -3 channels; 1 or more",
         ),
         (["--teacher", "no.pth", "--data", "d", "--out", "o"], "no.pth"),
+        (["instant", "--data", "d", "--out", "missing/o"], "folder"),
+        (["instant", "--data", "d", "--out", "o", "--final", "2"], "final"),
     ],
 )
 def test_mistakes_are_one_line(

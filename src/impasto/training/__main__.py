@@ -1,4 +1,4 @@
-"""``python -m impasto.training``: distil the compact encoder, with reports, and resume a run."""
+"""``python -m impasto.training``: distil the compact encoder, or train instant transfer; resume either."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from rich.table import Table
 from torch import Tensor
 
 from impasto.errors import ImpastoError, RecipeError
-from impasto.machine import choose_device, keep_memory
+from impasto.machine import choose_device, fast_bfloat16, keep_memory
 from impasto.networks.encoder import CENTRED, Encoder
+from impasto.networks.registry import load_encoder
 from impasto.quantities import parse_seconds
 from impasto.recipe import Recipe
 from impasto.training.data import Crops
 from impasto.training.distil import Trainer, TrainingPlan
+from impasto.training.instant import DecoderPlan, DecoderTrainer
 from impasto.training.report import judge, paint
 from impasto.training.student import WIDTHS, export
 from impasto.training.teacher import TARGETS, Teacher
@@ -79,14 +81,8 @@ def distil(
             raise RecipeError(f"widen {name}", f"one of {', '.join(WIDTHS)}")
         if count < 1:
             raise RecipeError(f"widen {name} by {count} channels", "1 or more")
-    if not 0.0 <= final <= 1.0:
-        raise RecipeError(f"final {final}", "a share from 0 to 1")
-    try:
-        out.mkdir(exist_ok=True)
-    except OSError as error:
-        raise RecipeError(
-            f"no folder {str(out)!r}: {error.strerror}", "one in a folder that exists"
-        ) from None
+    _check_share(final)
+    _make_folder(out)
     keep_memory()
     network = Teacher.from_files(teacher, upper)
     photos, paintings = Crops(data / "photos"), Crops(data / "paintings")
@@ -108,6 +104,66 @@ def distil(
             trainer.save(out)
     _report(console, trainer, pairs, {})
     trainer.save(out)
+
+
+@app.command
+def instant(
+    *,
+    data: Path,
+    out: Path,
+    budget: str = "2h",
+    final: float = 0.3,
+    resume: bool = False,
+    save_every: int = 300,
+    plan: Annotated[DecoderPlan | None, Parameter(name="*")] = None,
+) -> None:
+    """Train the decoder of instant transfer on the CPU.
+
+    Parameters
+    ----------
+    data
+        Folder with the folders photos and paintings. 5 % of each is held out.
+    out
+        Folder for checkpoint.pt and instant.safetensors; made if its parent exists.
+    budget
+        Wall time of this call: 20m, 2h. With --resume, 0s only writes instant.safetensors anew.
+    final
+        Share of the budget over which the learning rate falls to zero.
+    resume
+        Continue from the checkpoint in OUT.
+    save_every
+        Steps between two checkpoints.
+    """
+    seconds = 0.0 if budget == "0s" else parse_seconds(budget)
+    _check_share(final)
+    _make_folder(out)
+    keep_memory()
+    encoder = load_encoder(dtype=torch.bfloat16 if fast_bfloat16(torch.device("cpu")) else torch.float32)
+    photos, paintings = Crops(data / "photos"), Crops(data / "paintings")
+    trainer = DecoderTrainer(encoder, photos, paintings, plan or DecoderPlan())
+    if resume:
+        trainer.resume(out)
+    for losses in trainer.run(seconds, final=final) if seconds else ():
+        if trainer.steps % 50 == 0:
+            values = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
+            print(f"step {trainer.steps}  {trainer.seconds:.0f} s  {values}", flush=True)
+        if trainer.steps % save_every == 0:
+            trainer.save(out)
+    trainer.save(out)
+
+
+def _check_share(final: float) -> None:
+    if not 0.0 <= final <= 1.0:
+        raise RecipeError(f"final {final}", "a share from 0 to 1")
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RecipeError(
+            f"no folder {str(out)!r}: {error.strerror}", "one in a folder that exists"
+        ) from None
 
 
 def _report(

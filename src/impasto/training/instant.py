@@ -1,0 +1,316 @@
+"""The training of the decoder for instant transfer: what it sees, what it is judged by, one step.
+
+The loss asks for the style's Gram matrices at five layers (bounded, relative), for features that resemble the
+nearest ones of the style (centred cosine, matched anew each step, as in Kolkin et al. 2022), for a little of
+the content, and for the picture itself where style and content are the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto.errors import WeightsError
+from impasto.feedforward.decoder import Decoder
+from impasto.feedforward.maps import transport
+from impasto.feedforward.network import decoder_inputs
+from impasto.feedforward.noise import PERIOD, noise_field
+from impasto.feedforward.statistics import BANK_LAYERS, LEVELS, feature_moments
+from impasto.feedforward.style import remember
+from impasto.files import replacing
+from impasto.networks.encoder import Encoder
+from impasto.training.data import Crops
+
+__all__ = ["DecoderPlan", "DecoderTrainer", "export_decoder", "recoloured", "turned"]
+
+GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+NEAREST_LAYERS = ("relu2_1", "relu3_1", "relu4_1")
+CONTENT_LAYER = "relu3_2"
+
+
+@dataclass(frozen=True)
+class DecoderPlan:
+    """Batches, weights of the losses and augmentation.
+
+    Attributes:
+        batch: pairs of a content and a style for each step.
+        size: side of the content's crops in pixels.
+        style_size: side of the styles' crops in pixels.
+        lr: learning rate of Adam.
+        gram: weight of the relative distance of Gram matrices.
+        gram_shares: of the five layers relu1_1 to relu5_1 in it.
+        nearest: weight of the cosine distance to the nearest style features.
+        content: weight of the relative distance of relu3_2 to the content's.
+        identity: weight of the mean absolute difference where style and content are the same.
+        identity_share: share of the steps with such pairs.
+        variation: weight of fine variation where the content is even.
+        recolour: share of the styles with permuted or inverted colours.
+        rotate: share of the styles turned by quarters.
+        seed: of everything random.
+    """
+
+    batch: int = 2
+    size: int = 160
+    style_size: int = 192
+    lr: float = 1.5e-3
+    gram: float = 1.0
+    gram_shares: tuple[float, float, float, float, float] = (0.15, 0.15, 0.2, 0.3, 0.3)
+    nearest: float = 1.0
+    content: float = 0.015
+    identity: float = 5.0
+    identity_share: float = 0.1
+    variation: float = 0.3
+    recolour: float = 0.2
+    rotate: float = 0.5
+    seed: int = 0
+
+
+class DecoderTrainer:
+    """Decoder, its running mean, optimiser and random state; :meth:`step` moves it once.
+
+    Args:
+        encoder: ``compact``; it is not changed.
+        photos, paintings: contents and styles.
+    """
+
+    def __init__(self, encoder: Encoder, photos: Crops, paintings: Crops, plan: DecoderPlan) -> None:
+        torch.manual_seed(plan.seed)
+        self.encoder, self.photos, self.paintings, self.plan = encoder, photos, paintings, plan
+        self.rng = np.random.default_rng(plan.seed)
+        self.generator = torch.Generator().manual_seed(plan.seed)
+        self.decoder = Decoder()
+        self.optimiser = torch.optim.Adam(self.decoder.parameters(), plan.lr, betas=(0.9, 0.99))
+        self.heads = {layer: encoder.head(layer) for layer in (*GRAM_LAYERS, CONTENT_LAYER)}
+        self.steps, self.seconds = 0, 0.0
+        self._calibrate()
+        self.mean_state = {k: v.detach().clone() for k, v in self.decoder.state_dict().items()}
+
+    def run(self, seconds: float, *, final: float = 0.3) -> Iterator[dict[str, float]]:
+        """Train for some time; yields the losses of every step.
+
+        Args:
+            final: share of the time over which the learning rate falls to zero.
+        """
+        begin, before = time.perf_counter(), self.seconds
+        while (done := (time.perf_counter() - begin) / seconds) < 1.0:
+            share = min(1.0, (1.0 - done) / final) if final else 1.0
+            losses = self.step(self.plan.lr * share * min(1.0, (self.steps + 1) / 100))
+            self.seconds = before + time.perf_counter() - begin
+            yield losses
+
+    def step(self, lr: float) -> dict[str, float]:
+        """One step of Adam; returns the weighted losses by name."""
+        content, style, same = self._draw()
+        inputs, of_content, of_style = self._inputs(content, style)
+        inputs = {k: v.contiguous(memory_format=torch.channels_last) for k, v in inputs.items()}
+        with torch.autocast(content.device.type, torch.bfloat16):
+            painted = self.decoder(inputs)
+        losses = self._losses(painted, of_content, of_style)
+        if self.plan.variation:
+            losses["variation"] = self.plan.variation * variation(painted, content)
+        if same:
+            losses["identity"] = self.plan.identity * (painted - content).abs().mean()
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), 1.0)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        self.steps += 1
+        self._average()
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(0.999, (1 + self.steps) / (10 + self.steps))
+        for name, value in self.decoder.state_dict().items():
+            self.mean_state[name].lerp_(value, 1 - decay)
+
+    def _draw(self) -> tuple[Tensor, Tensor, bool]:
+        """Contents, styles, and whether they are the same pictures."""
+        plan, rng = self.plan, self.rng
+        style = self.paintings.draw(plan.batch, plan.style_size, rng)
+        style = turned(recoloured(style, plan.recolour, rng), plan.rotate, rng)
+        if rng.random() < plan.identity_share:
+            style[: plan.batch // 2] = self.photos.draw(plan.batch // 2, plan.style_size, rng)
+            return style, style, True
+        return self.photos.draw(plan.batch, plan.size, rng), style, False
+
+    @torch.no_grad()
+    def _inputs(
+        self, content: Tensor, style: Tensor
+    ) -> tuple[dict[str, Tensor], Mapping[str, Tensor], Mapping[str, Tensor]]:
+        """The decoder's inputs, raw features of the content and of the style."""
+        layers = tuple(dict.fromkeys((*LEVELS, *GRAM_LAYERS, *NEAREST_LAYERS, CONTENT_LAYER)))
+        of_content = self.encoder(content, layers).raw
+        of_style = of_content if style is content else self.encoder(style, layers).raw
+        styles = remember(of_style, self.generator)
+        maps = {k: transport(feature_moments(of_content[k]), styles.moments[k]) for k in LEVELS}
+        noise = {layer: self._noise(of_content[layer]) for layer in BANK_LAYERS}
+        return decoder_inputs(of_content, styles, maps, self.heads, noise), of_content, of_style
+
+    def _noise(self, features: Tensor) -> Tensor:
+        """Another part of the fixed noise for each picture, with other signs."""
+        n, c, h, w = features.shape
+        parts = []
+        for _ in range(n):
+            top, left = (int(x) for x in self.rng.integers(PERIOD, size=2))
+            signs = torch.from_numpy(self.rng.integers(2, size=(1, c, 1, 1)) * 2.0 - 1.0).float()
+            parts.append(noise_field(c, h, w, top, left) * signs)
+        return torch.cat(parts)
+
+    def _calibrate(self) -> None:
+        """Scale each level's inputs to an RMS of 1."""
+        totals = dict.fromkeys(LEVELS, 0.0)
+        for _ in range(8):
+            content, style, _ = self._draw()
+            inputs, _, _ = self._inputs(content, style)
+            for layer in LEVELS:
+                totals[layer] += float(inputs[layer].square().mean()) / 8
+        for layer in LEVELS:
+            self.decoder.get_buffer(f"scale_{layer}").fill_(totals[layer] ** -0.5)
+
+    def _losses(
+        self, painted: Tensor, of_content: Mapping[str, Tensor], of_style: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Losses of features, weighted."""
+        layers = tuple(dict.fromkeys((*GRAM_LAYERS, *NEAREST_LAYERS, CONTENT_LAYER)))
+        features = self.encoder(painted, layers).raw
+        grams = [
+            share * gram_distance(features[k], of_style[k].detach(), self.heads[k]).mean()
+            for k, share in zip(GRAM_LAYERS, self.plan.gram_shares, strict=True)
+        ]
+        matches = [
+            nearest_distance(features[k], of_style[k], self.heads[k], self.generator).mean()
+            for k in NEAREST_LAYERS
+        ]
+        gap = content_distance(features[CONTENT_LAYER], of_content[CONTENT_LAYER], self.heads[CONTENT_LAYER])
+        return {
+            "gram": self.plan.gram * torch.stack(grams).sum(),
+            "nearest": self.plan.nearest * torch.stack(matches).mean(),
+            "content": self.plan.content * gap.mean(),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write checkpoint.pt, from which :meth:`resume` goes on, and instant.safetensors."""
+        state = {
+            "decoder": self.decoder.state_dict(),
+            "mean": self.mean_state,
+            "optimiser": self.optimiser.state_dict(),
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "rng": self.rng.bit_generator.state,
+            "generator": self.generator.get_state(),
+            "plan": dataclasses.asdict(self.plan),
+        }
+        with replacing(folder / "checkpoint.pt") as partial:
+            torch.save(state, partial)
+        export_decoder(self.mean_state, folder / "instant.safetensors", steps=self.steps)
+
+    def resume(self, folder: Path) -> None:
+        """Go on from the checkpoint in ``folder``.
+
+        Raises:
+            WeightsError: there is none, or it is damaged.
+        """
+        path = folder / "checkpoint.pt"
+        try:
+            state: dict[str, Any] = torch.load(path, weights_only=True)
+            self.decoder.load_state_dict(state["decoder"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise WeightsError(
+                f"no checkpoint of a decoder in '{folder}' ({str(error).splitlines()[0]})",
+                remedy="leave --resume out to begin anew",
+            ) from None
+        self.mean_state, self.steps, self.seconds = state["mean"], state["steps"], state["seconds"]
+        self.rng.bit_generator.state = state["rng"]
+        self.generator.set_state(state["generator"])
+
+
+def export_decoder(state: Mapping[str, Tensor], path: Path, *, steps: int) -> None:
+    """Write a decoder's weights as float16, for :func:`impasto.feedforward.decoder.load_decoder`."""
+    from safetensors.torch import save_file
+
+    with replacing(path) as partial:
+        tensors = {name: value.half().contiguous() for name, value in state.items()}
+        save_file(tensors, partial, metadata={"encoder": "compact", "steps": str(steps)})
+
+
+def recoloured(pictures: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """Some pictures of a batch (N, 3, H, W) with their channels permuted, and some of these inverted."""
+    changed = pictures.clone()
+    for i in range(len(changed)):
+        if rng.random() < share:
+            changed[i] = changed[i][torch.from_numpy(rng.permutation(3))]
+            if rng.random() < 0.3:
+                changed[i] = 1.0 - changed[i]
+    return changed
+
+
+def turned(pictures: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """Some square pictures of a batch (N, 3, H, H) turned by one to three quarters."""
+    changed = pictures.clone()
+    for i in range(len(changed)):
+        if rng.random() < share:
+            changed[i] = torch.rot90(changed[i], int(rng.integers(1, 4)), (1, 2))
+    return changed
+
+
+def gram_distance(features: Tensor, style: Tensor, head: Tensor | None) -> Tensor:
+    """2 ‖A − B‖² / (‖A‖² + ‖B‖²) of the Gram matrices behind the head: (N,), from 0 to 2."""
+    a, b = (_gram(x, head) for x in (features, style))
+    return 2 * (a - b).square().sum((1, 2)) / (a.square() + b.square()).sum((1, 2))
+
+
+def _gram(features: Tensor, head: Tensor | None) -> Tensor:
+    f = features.permute(0, 2, 3, 1).flatten(1, 2)
+    gram = (f.mT @ f).float() / f.shape[1]
+    return gram if head is None else head @ gram @ head.T
+
+
+def content_distance(features: Tensor, content: Tensor, head: Tensor | None) -> Tensor:
+    """‖F − C‖² / ‖C‖² behind the head: (N,)."""
+    gap, target = features.float() - content.float(), content.float()
+    if head is not None:
+        gap, target = (F.conv2d(x, head[:, :, None, None]) for x in (gap, target))
+    return gap.square().sum((1, 2, 3)) / target.square().sum((1, 2, 3))
+
+
+def nearest_distance(features: Tensor, style: Tensor, head: Tensor | None, rng: torch.Generator) -> Tensor:
+    """1 − cosine to the nearest style feature, both centred by the style's mean: (N,), over 512 places."""
+    q, k = _sample(features, 512, rng), _sample(style, 1024, rng)
+    if head is not None:
+        q, k = q @ head.T, k @ head.T
+    mean = k.mean(1, keepdim=True)
+    q, k = F.normalize(q - mean, dim=-1), F.normalize(k - mean, dim=-1)
+    with torch.no_grad():
+        index = (q @ k.mT).argmax(-1)
+    matches = torch.gather(k, 1, index[..., None].expand(-1, -1, k.shape[-1]))
+    return 1 - (q * matches).sum(-1).mean(1)
+
+
+def _sample(features: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    f = features.permute(0, 2, 3, 1).flatten(1, 2)
+    if f.shape[1] > count:
+        f = f[:, torch.randperm(f.shape[1], generator=rng)[:count]]
+    return f.float()
+
+
+def variation(painted: Tensor, content: Tensor) -> Tensor:
+    """RMS of the finest details where the content is even: dots and grids."""
+    grey = content.mean(1, keepdim=True)
+    busy = F.avg_pool2d((grey - F.avg_pool2d(grey, 5, 1, 2)).square(), 9, 1, 4).sqrt()
+    even = torch.exp(-busy / 0.01)
+    fine = painted - F.avg_pool2d(F.pad(painted, (1, 1, 1, 1), mode="reflect"), 3, 1)
+    return (even * fine.square()).mean().sqrt()

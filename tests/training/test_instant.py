@@ -1,0 +1,88 @@
+"""The training of the decoder: it learns, it is seeded, it goes on where it stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from impasto.errors import WeightsError
+from impasto.feedforward.decoder import load_decoder
+from impasto.networks.registry import load_encoder
+from impasto.training.data import Crops
+from impasto.training.instant import (
+    DecoderPlan,
+    DecoderTrainer,
+    content_distance,
+    gram_distance,
+    nearest_distance,
+    recoloured,
+    turned,
+)
+
+PLAN = DecoderPlan(batch=2, size=32, style_size=32, lr=3e-3)
+
+
+def make_trainer(folders: Path) -> DecoderTrainer:
+    crops = [Crops(folders / name) for name in ("photos", "paintings")]
+    return DecoderTrainer(load_encoder(), *crops, PLAN)
+
+
+def weights(trainer: DecoderTrainer) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in trainer.decoder.state_dict().values()])
+
+
+def test_the_loss_falls(folders: Path):
+    trainer = make_trainer(folders)
+    losses = [trainer.step(3e-3)["gram"] for _ in range(30)]
+    assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
+
+
+def test_a_resumed_run_is_the_same_run(folders: Path, tmp_path: Path):
+    whole = make_trainer(folders)
+    for _ in range(2):
+        whole.step(1e-3)
+    whole.save(tmp_path)
+    whole.step(1e-3)
+    resumed = make_trainer(folders)
+    resumed.resume(tmp_path)
+    resumed.step(1e-3)
+    assert resumed.steps == whole.steps == 3
+    assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_what_is_written_is_a_decoder(folders: Path, tmp_path: Path):
+    trainer = make_trainer(folders)
+    trainer.step(1e-3)
+    trainer.save(tmp_path)
+    decoder = load_decoder(tmp_path / "instant.safetensors")
+    for name, value in decoder.state_dict().items():
+        torch.testing.assert_close(value, trainer.mean_state[name], rtol=1e-3, atol=1e-4)
+
+
+def test_no_checkpoint_is_one_line(folders: Path, tmp_path: Path):
+    with pytest.raises(WeightsError, match="no checkpoint"):
+        make_trainer(folders).resume(tmp_path)
+
+
+def test_distances_are_zero_for_the_same_and_large_for_others():
+    generator = torch.Generator().manual_seed(0)
+    f, other = (torch.randn(2, 4, 8, 8, generator=generator) for _ in range(2))
+    head = torch.randn(4, 4, generator=generator)
+    for distance in (gram_distance, content_distance):
+        assert float(distance(f, f, head).abs().max()) < 1e-6
+        assert float(distance(f, other, head).min()) > 1e-2
+    assert float(nearest_distance(f, f, head, generator).abs().max()) < 1e-5
+    assert float(nearest_distance(f, other, head, generator).min()) > 1e-2
+
+
+def test_augmentation_keeps_the_values():
+    pictures, rng = torch.rand(6, 3, 8, 8), np.random.default_rng(0)
+    assert torch.equal(turned(pictures, 0.0, rng), pictures)
+    changed = turned(pictures, 1.0, rng)
+    assert not torch.equal(changed, pictures)
+    torch.testing.assert_close(changed.flatten(2).sort(-1).values, pictures.flatten(2).sort(-1).values)
+    assert torch.equal(recoloured(pictures, 0.0, rng), pictures)
+    assert not torch.equal(recoloured(pictures, 1.0, rng), pictures)
