@@ -1,4 +1,4 @@
-"""Seconds and peak memory of instant transfer: ``python benchmarks/instant.py [SIZE]``; nothing is asserted."""
+"""Seconds and peak memory of instant transfer: ``python benchmarks/instant.py [SIZE]``; asserts nothing."""
 
 from __future__ import annotations
 
