@@ -6,6 +6,7 @@ import json
 import math
 import typing
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -408,3 +409,81 @@ def test_a_start_that_is_transparent_shows_the_content_there():
     texture = Recipe(size=32, content_weight=0)
     shown = api.prepare(None, checks(24, 24), texture, init_image=start).scene.start
     torch.testing.assert_close(shown, red, atol=0.01, rtol=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brightness(impasto.Term):
+    """A mean of 0.8: a term of one's own."""
+
+    name: str = "brightness"
+
+    def prepare(self, scene, encoder):
+        return 3 * scene.size[0] * scene.size[1]
+
+    def gather(self, part, memory):
+        return part.without_halo(part.image).sum().reshape(1)
+
+    def judge(self, gathered, memory):
+        return (gathered[0] / memory - 0.8).square()
+
+
+def test_terms_of_ones_own_are_painted_with_and_named_in_the_trace():
+    small = {"size": 48, "coarsest": 48, "iterations": (15,), "margin": 0}
+    result = impasto.stylize(picture(36, 48), picture(48, 48, 2), terms=[Brightness(weight=5)], **small)
+    assert set(result.losses) == {"total", "brightness"}
+    assert float(result.pixels.mean()) == pytest.approx(0.8, abs=0.02)
+    steps = impasto.steps(picture(36, 48), picture(48, 48, 2), terms=[Brightness()], **small)
+    assert set(next(steps).terms) == {"brightness"}
+    with pytest.raises(RecipeError, match=r"strength 0\.5 with terms"):
+        impasto.stylize(picture(36, 48), picture(48, 48, 2), terms=[Brightness()], strength=0.5)
+    with pytest.raises(RecipeError, match="two terms called 'brightness'"):
+        impasto.stylize(picture(36, 48), picture(48, 48, 2), terms=[Brightness(), Brightness()], **small)
+
+
+def test_a_loss_registered_by_name_is_known_everywhere(monkeypatch):
+    from impasto.losses.style import GRAM
+    from impasto.recipe import STYLE_LOSSES
+    from impasto.studies.plan import StudyPlan
+
+    with pytest.raises(RecipeError, match="possible are gram"):
+        Recipe(style_loss="mine")
+    monkeypatch.setitem(STYLE_LOSSES, "mine", GRAM)
+    assert Recipe(style_loss="gram,mine").style_loss == ("gram", "mine")
+    assert "mine" in Recipe.model_json_schema()["properties"]["style_loss"]["items"]["enum"]
+    plan = StudyPlan(
+        name="s", styles="painting:wave", contents="a.png", vary={"style_loss": ["gram", "mine"]}
+    )
+    assert [cell.recipe.style_loss for cell in plan.cells()] == [("gram",), ("mine",)]
+    small = {"size": 48, "coarsest": 48, "iterations": (3,)}
+    mine, gram = (
+        impasto.stylize(picture(36, 48), picture(48, 48, 2), style_loss=name, **small)
+        for name in ("mine", "gram")
+    )
+    assert torch.equal(mine.pixels, gram.pixels)
+    assert "style/relu1_1/mine" in mine.losses
+
+
+def test_a_preset_then_a_recipe_then_settings():
+    from impasto.recipe import merged
+
+    fine = merged("fine", Recipe(iterations=(7,)), {"seed": 3})
+    assert (fine.style_loss, fine.iterations, fine.seed) == (("gram", "nearest"), (7,), 3)
+    assert merged("fast", None, {}) == Recipe()
+    with pytest.raises(RecipeError, match="unknown preset 'fats'"):
+        impasto.stylize(picture(36, 48), picture(48, 48, 2), preset="fats")
+    assert Recipe(seed=2).replace(size=64).model_fields_set == {"seed", "size"}
+
+
+def test_steps_keeps_freed_memory_too(monkeypatch):
+    calls = []
+    monkeypatch.setattr("impasto.api.keep_memory", lambda: calls.append(1))
+    next(impasto.steps(picture(36, 48), picture(48, 48, 2), size=48, iterations=(1,)))
+    assert calls == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "style", "role"), [((1, 1), (48, 48), "content"), ((48, 48), (4, 48), "style")]
+)
+def test_a_picture_with_nothing_in_it_is_refused(content, style, role):
+    with pytest.raises(PictureError, match=f"the {role} picture is"):
+        impasto.stylize(picture(*content), picture(*style), size=48)

@@ -14,11 +14,10 @@ from impasto.losses.build import objective_of
 from impasto.losses.objective import Objective
 from impasto.masks import regions
 from impasto.networks.layers import geometry
-from impasto.painting import engine, schedule
+from impasto.painting import engine
 from impasto.pictures.alpha import mask_on_grid
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
-from impasto.scene.preparing import preprocess
 
 WHITE = (1.0, 1.0, 1.0)
 RED, BLUE, BLACK = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0)
@@ -146,42 +145,3 @@ def test_inside_counts_only_features_that_see_nothing_else():
 
 
 # ----------------------------------------------------------------------------------------- parts of the style
-
-
-def test_a_crop_is_that_part_and_one_outside_is_refused():
-    sources = Scene(picture(48, 64), (style(1), style(2)))
-    found = preprocess(sources, Recipe(style_crop="4,6,20,30")).styles
-    torch.testing.assert_close(found[1].pixels, sources.styles[1].pixels[..., 6:36, 4:24])
-    each = preprocess(sources, Recipe(style_crop=(0, 0, 8, 8, 1, 2, 16, 16))).styles
-    assert [one.pixels.shape[-1] for one in each] == [8, 16]
-    with pytest.raises(RecipeError, match="style picture of 48×48"):
-        preprocess(sources, Recipe(style_crop="40,0,20,20"))
-    with pytest.raises(RecipeError, match="four"):
-        Recipe(style_crop="1,2,3")
-
-
-def test_quarter_turns_are_exact_and_others_leave_corners_out():
-    sources = Scene(None, (style(1),))
-    (quarter,) = preprocess(sources, Recipe(style_rotation=90)).styles
-    assert torch.equal(quarter.pixels, sources.styles[0].pixels.rot90(1, (-2, -1)))
-    (turned,) = preprocess(sources, Recipe(style_rotation=30)).styles
-    height = turned.pixels.shape[-1]
-    assert float(turned.mask[0, 0, 0, 0]) == 0.0
-    assert float(turned.mask.sum()) == pytest.approx(48 * 48, rel=0.03)
-    # Turned on by 60 more, the middle is what a quarter turn has there.
-    (on,) = preprocess(Scene(None, (turned,)), Recipe(style_rotation=60)).styles
-    middle = slice((on.pixels.shape[-1] - 16) // 2, (on.pixels.shape[-1] + 16) // 2)
-    assert height > 60
-    difference = on.pixels[..., middle, middle] - quarter.pixels[..., 16:32, 16:32]
-    assert float(difference.abs().mean()) < 0.03
-
-
-def test_a_coarse_style_then_a_fine_one():
-    recipe = Recipe(size=256, coarsest=64, style_order="coarse-to-fine")
-    scene = Scene(picture(192, 256), (style(1), style(2)), style_order="coarse-to-fine")
-    plan, device = schedule.scale_sizes(recipe, 192, 256), torch.device("cpu")
-    regions = [scene.at(size, 0, device, fineness=index / 2).regions[0] for index, size in enumerate(plan)]
-    assert [region.style_shares for region in regions] == [(1.0,), (0.5, 0.5), (1.0,)]
-    assert [[one.position for one in region.styles] for region in regions] == [[0], [0, 1], [1]]
-    with pytest.raises(RecipeError, match="two or more"):
-        list(engine.steps(Scene(picture(64, 64), (style(1),)), recipe, tiny_encoder()))

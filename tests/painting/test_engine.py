@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from itertools import islice, pairwise
+from itertools import islice
 
 import numpy as np
 import pytest
 import scipy.optimize
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from conftest import ROOT
@@ -22,10 +20,8 @@ from impasto.errors import RecipeError
 from impasto.networks.encoder import Encoder
 from impasto.painting import engine, schedule
 from impasto.painting.engine import Step
-from impasto.painting.optimisers import LBFGS, OPTIMISERS, Adam, Guarded, Pairs
-from impasto.pictures.alpha import fill
-from impasto.pictures.geometry import fit, resample, resample_signed
-from impasto.pictures.geometry import schedule as sizes_of_scales
+from impasto.painting.optimisers import OPTIMISERS, Guarded
+from impasto.pictures.geometry import fit, resample
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
 
@@ -51,66 +47,12 @@ def paint(chosen: Recipe, given_: Scene | None = None, encoder: Encoder | None =
 # ---------------------------------------------------------------------------------------------------- scales
 
 
-def test_sizes_of_well_known_schedules():
-    assert sizes_of_scales(384, 512, 128, 16) == [(96, 128), (192, 256), (384, 512)]
-    assert sizes_of_scales(512, 512, 512, 16) == [(512, 512)]
-    assert sizes_of_scales(341, 512, 128, 16) == [(85, 128), (170, 256), (341, 512)]
-    assert sizes_of_scales(100, 100, 128, 16) == [(100, 100)]
-    assert sizes_of_scales(1024, 128, 128, 16) == [(128, 16), (256, 32), (512, 64), (1024, 128)]
-    assert sizes_of_scales(1024, 100, 128, 16) == [
-        (256, 25),
-        (512, 50),
-        (1024, 100),
-    ]  # half of 25 is too narrow
-
-
-@given(st.integers(16, 4000), st.integers(16, 4000), st.integers(1, 2000), st.integers(1, 16))
-def test_every_schedule_ends_at_the_picture_and_doubles(height, width, coarsest, shortest):
-    sizes = sizes_of_scales(height, width, coarsest, shortest)
-    assert sizes[-1] == (height, width)
-    longs = [max(size) for size in sizes]
-    for before, after in pairwise(longs):
-        assert 2 * before - 1 <= after <= 2 * before + 1
-    for size in sizes[:-1]:
-        assert min(size) >= shortest
-        assert size == fit(height, width, max(size))
-        assert max(size) >= coarsest / 2**0.5 - 0.5
-    enough = longs[0] <= coarsest * 2**0.5 + 1
-    assert enough or min(fit(height, width, max(1, round(longs[0] / 2)))) <= shortest
-
-
-@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 5000))
-def test_the_aspect_ratio_is_as_exact_as_whole_pixels_allow(height, width, long_side):
-    found = fit(height, width, long_side)
-    assert max(found) == long_side
-    short = min(height, width) * long_side / max(height, width)
-    assert abs(min(found) - max(1.0, short)) <= 0.5 + 1e-9
-    assert (found[0] >= found[1]) == (height >= width) or found[0] == found[1]
-
-
 @pytest.mark.parametrize(("height", "width"), [(48, 64), (64, 48), (50, 50), (33, 64)])
 def test_the_result_has_the_contents_aspect_ratio(height, width):
     last = paint(recipe(), sources(height, width))[-1]
     assert last.size == tuple(last.picture.shape[-2:]) == fit(height, width, 64)
     own = paint(recipe(size="original", iterations=1), sources(height, width))[-1]
     assert own.size == (height, width)
-
-
-def test_resampling_keeps_range_mean_and_what_fits():
-    image = picture(64, 48)
-    assert resample(image, (64, 48)) is image
-    small = resample(image, (20, 15))
-    assert small.shape == (1, 3, 20, 15)
-    assert float(small.min()) >= 0.0
-    assert float(small.max()) <= 1.0
-    torch.testing.assert_close(small.mean((2, 3)), image.mean((2, 3)), atol=5e-3, rtol=0)
-    # Antialiased: a checkerboard of single pixels becomes grey, not moiré.
-    stripes = checks(64, 64, 1)
-    assert float(resample(stripes, (15, 27))[..., 2:-2, 2:-2].std((2, 3)).max()) < 0.05
-    moments = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    grown = resample_signed(moments, (16, 16))
-    assert float(grown.abs().max()) <= float(moments.abs().max())
-    assert float(grown.min()) < 0
 
 
 # ----------------------------------------------------------------------------------------------------- steps
@@ -478,22 +420,6 @@ def test_colours_under_full_transparency_have_no_influence(init, padding):
     assert opaque[-1].loss != results[0][-1].loss
 
 
-def test_filling_changes_nothing_visible_and_continues_smoothly():
-    mask, pixels = disc(48, 64), picture(48, 64)
-    filled = fill(hidden(pixels, mask, 1.0), mask)
-    assert torch.equal(
-        torch.where(mask > 0, filled, torch.zeros(())), torch.where(mask > 0, pixels, torch.zeros(()))
-    )
-    seen = pixels[mask.expand_as(pixels) > 0]
-    assert float(seen.min()) - 1e-5 <= float(filled.min())
-    assert float(filled.max()) <= float(seen.max()) + 1e-5
-    assert fill(pixels, torch.ones(1, 1, 48, 64)) is pixels
-    one = torch.zeros(1, 1, 5, 7)
-    one[..., 3, 2] = 0.01
-    spot = picture(5, 7)
-    torch.testing.assert_close(fill(spot, one), spot[..., 3:4, 2:3].expand_as(spot))
-
-
 def test_a_half_transparent_style_weighs_its_opaque_half():
     mask = torch.zeros(1, 1, 48, 48)
     mask[..., :24] = 1.0
@@ -508,138 +434,6 @@ def test_a_half_transparent_style_weighs_its_opaque_half():
 # ------------------------------------------------------------------------------------------------ optimisers
 
 Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
-
-
-def evaluations(function: Function, x0: np.ndarray, goal: float, most: int = 500) -> int:
-    """How many evaluations our L-BFGS takes to come to a loss of ``goal`` within [0, 1]."""
-    optimiser = LBFGS()
-    x = torch.from_numpy(x0).view(1, 1, 1, -1)
-    for count in range(1, most + 1):
-        assert float(x.min()) >= 0.0
-        assert float(x.max()) <= 1.0
-        loss, gradient = function(x.flatten().numpy())
-        if loss <= goal:
-            return count
-        x = optimiser.propose(x, float(loss), torch.from_numpy(gradient).view_as(x))
-    return most + 1
-
-
-def scipys(function: Function, x0: np.ndarray, goal: float) -> tuple[int, float]:
-    """The same for SciPy's L-BFGS-B with as long a memory, and the minimum it finds."""
-    seen: list[float] = []
-
-    def watched(x: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, gradient = function(x)
-        seen.append(loss)
-        return loss, gradient
-
-    options = {"maxcor": 20, "maxiter": 5000, "maxfun": 5000, "ftol": 1e-16, "gtol": 1e-12}
-    done = scipy.optimize.minimize(
-        watched, x0, jac=True, method="L-BFGS-B", bounds=[(0, 1)] * len(x0), options=options
-    )
-    return next((k for k, loss in enumerate(seen, 1) if loss <= goal), len(seen)), float(done.fun)
-
-
-def quadratic(count: int, condition: float, *, inside: bool) -> Function:
-    """½(u−c)ᵀA(u−c) of a condition number; its minimum in the box, or with coordinates outside it."""
-    random = np.random.RandomState(count)
-    q = np.linalg.qr(random.standard_normal((count, count)))[0]
-    a = q @ np.diag(np.geomspace(1 / condition, 1, count)) @ q.T
-    c = random.uniform(0.2, 0.8, count) if inside else random.uniform(-0.3, 1.3, count)
-    return lambda u: (0.5 * (u - c) @ a @ (u - c), a @ (u - c))
-
-
-@pytest.mark.parametrize(("count", "condition"), [(20, 10.0), (50, 100.0), (100, 1e3), (200, 1e4)])
-@pytest.mark.parametrize("inside", [True, False])
-def test_lbfgs_minimises_quadratics_about_as_fast_as_scipy(count, condition, inside):
-    function, x0 = quadratic(count, condition, inside=inside), np.full(count, 0.5)
-    lowest = scipys(function, x0, -1.0)[1]
-    goal = lowest + 1e-4 * (function(x0)[0] - lowest)
-    theirs = scipys(function, x0, goal)[0]
-    assert evaluations(function, x0, goal) <= (1.5 if inside else 2.5) * theirs + 5
-
-
-@pytest.mark.parametrize("x0", [(0.3, 0.75), (0.05, 0.9), (0.3,) * 10])
-def test_lbfgs_minimises_rosenbrocks_valley(x0):
-    def valley(u: np.ndarray) -> tuple[float, np.ndarray]:
-        x = 4 * u - 2  # its minimum, all ones, at 0.75
-        return scipy.optimize.rosen(x) / 100, scipy.optimize.rosen_der(x) * 4 / 100
-
-    theirs = scipys(valley, np.array(x0), 1e-6)[0]
-    assert evaluations(valley, np.array(x0), 1e-6) <= 3 * theirs
-
-
-def test_lbfgs_stands_still_at_a_bound_and_in_a_flat_place():
-    optimiser = LBFGS()
-    x = torch.tensor([0.0, 1.0, 0.5]).view(1, 1, 1, 3)
-    outwards = torch.tensor([1.0, -1.0, 0.0]).view_as(x)
-    assert torch.equal(optimiser.propose(x, 1.0, outwards), x)
-    assert torch.equal(LBFGS().propose(x, 1.0, torch.zeros_like(x)), x)
-    inwards = LBFGS().propose(x, 1.0, -outwards)
-    assert float(inwards[0, 0, 0, 0]) == pytest.approx(LBFGS().max_first_move)
-
-
-def test_lbfgs_retreats_along_its_line_and_then_starts_afresh():
-    optimiser, function = LBFGS(), quadratic(20, 10.0, inside=True)
-    x = torch.full((1, 1, 1, 20), 0.5, dtype=torch.float64)
-    for _ in range(4):
-        loss, gradient = function(x.flatten().numpy())
-        base, x = x, optimiser.propose(x, float(loss), torch.from_numpy(gradient).view_as(x))
-    known, whole = len(optimiser.pairs), x - base
-    assert known == 3
-    for share in (0.25, 0.0625, 0.015625):  # what is known of the curvature is kept
-        shorter = optimiser.retreat(base)
-        assert shorter is not None
-        torch.testing.assert_close(shorter - base, share * whole)
-        assert len(optimiser.pairs) == known
-    assert optimiser.retreat(base) is base
-    assert not optimiser.pairs
-    for _ in range(10):
-        last = optimiser.retreat(base)
-    assert last is None
-
-
-def test_adam_is_pytorchs_adam_within_the_box():
-    torch.manual_seed(0)
-    goal = torch.rand(1, 3, 4, 4)
-    ours, theirs = torch.full_like(goal, 0.5), torch.full_like(goal, 0.5).requires_grad_()
-    mine, reference = Adam(0.02), torch.optim.Adam([theirs], lr=0.02, betas=(0.9, 0.99), eps=1e-12)
-    for _ in range(30):
-        gradient = 2 * (ours - goal)
-        ours = mine.propose(ours, 0.0, gradient)
-        theirs.grad = 2 * (theirs.detach() - goal)
-        reference.step()
-        with torch.no_grad():
-            theirs.clamp_(0.0, 1.0)
-    torch.testing.assert_close(ours, theirs.detach(), atol=1e-5, rtol=0)
-
-
-def test_adams_moments_travel_to_the_next_scale():
-    adam, image = Adam(0.02), picture(8, 8)
-    adam.propose(image, 1.0, torch.ones_like(image))
-    adam.carry((16, 12))
-    assert adam.mean is not None
-    assert adam.square is not None
-    assert adam.mean.shape == adam.square.shape == (1, 3, 16, 12)
-    torch.testing.assert_close(adam.mean, torch.full((1, 3, 16, 12), 0.1))
-    # Its momentum alone moves a picture whose gradient is zero now.
-    bigger = picture(16, 12)
-    assert float((adam.propose(bigger, 1.0, torch.zeros_like(bigger)) - bigger).abs().max()) > 1e-3
-
-
-def test_the_guard_goes_back_then_changes_hands_then_gives_up():
-    guard = Guarded(LBFGS(), 0.02)
-    best = picture(8, 8)
-    nan, events = torch.full_like(best, float("nan")), []
-    for _ in range(40):
-        assert torch.equal(guard.propose(best, float("nan"), nan, best), best)
-        events.append(guard.last_event)
-        if guard.finished:
-            break
-    assert guard.finished
-    assert events[0] == "not finite: back to the best picture"
-    assert "not finite: Adam takes over" in events
-    assert events[-1] == "not finite: given up"
 
 
 # ---------------------------------------------------------------------------------------- the golden picture
@@ -704,29 +498,3 @@ def test_a_style_that_is_all_but_black_does_not_stop_the_picture():
     descent = engine._descend(Cliff(), picture, guard, lambda count, _: count >= 30)
     last = list(descent)[-1].best
     assert float((last - 0.7).abs().max()) < 0.01
-
-
-@pytest.mark.parametrize(("capacity", "added"), [(1, 1), (3, 2), (3, 3), (3, 8), (5, 12)])
-def test_pairs_apply_the_inverse_hessian_of_the_textbook(capacity, added):
-    """Against the two loops of Nocedal & Wright, algorithm 7.4, written over vectors in NumPy."""
-    generator = np.random.default_rng(added)
-    curvature = generator.normal(size=(6, 6))
-    curvature = curvature @ curvature.T + np.eye(6)
-    steps_ = generator.normal(size=(added, 6))
-    pairs = Pairs(capacity)
-    for s in steps_:
-        pairs.add(torch.from_numpy(s).view(2, 3), torch.from_numpy(curvature @ s).view(2, 3))
-    q = start = generator.normal(size=6)
-    kept, stack = [(s, curvature @ s) for s in steps_[-capacity:]], []
-    for s, y in reversed(kept):
-        stack.append(s @ q / (s @ y))
-        q = q - stack[-1] * y
-    s, y = kept[-1]
-    r = (s @ y) / (y @ y) * q
-    for (s, y), a in zip(kept, reversed(stack), strict=True):
-        r = r + (a - y @ r / (s @ y)) * s
-    found = pairs.apply(torch.from_numpy(start).view(2, 3))
-    np.testing.assert_allclose(found.flatten().numpy(), r, rtol=1e-9, atol=1e-12)
-    pairs.clear()
-    assert len(pairs) == 0
-    assert torch.equal(pairs.apply(torch.ones(2, 3)), torch.ones(2, 3))

@@ -9,7 +9,6 @@ from fakes import tiny_encoder
 from impasto.errors import RecipeError
 from impasto.losses.build import objective_of
 from impasto.painting import engine, schedule
-from impasto.pictures.geometry import resample, resample_wrapped
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
 
@@ -73,12 +72,3 @@ def test_a_tile_has_sides_that_every_pooling_divides() -> None:
         for size in schedule.scale_sizes(texture(size=208, padding="circular"), 112, 208)
         for side in size
     )
-
-
-def test_a_wrapped_resize_knows_what_lies_beyond_the_edge() -> None:
-    waves = torch.arange(32) / 32 * 2 * torch.pi
-    picture = (0.5 + 0.4 * torch.sin(waves)).expand(1, 3, 32, 32).contiguous()
-    exact = 0.5 + 0.4 * torch.sin((torch.arange(64) + 0.5) / 64 * 2 * torch.pi - torch.pi / 32)
-    wrapped, plain = resample_wrapped(picture, (64, 64))[0, 0, 0], resample(picture, (64, 64))[0, 0, 0]
-    assert float((wrapped - exact).abs().max()) < 2e-3
-    assert float((plain - exact).abs().max()) > 5e-3

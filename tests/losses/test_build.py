@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import pytest
@@ -10,12 +9,10 @@ import torch
 
 from fakes import checks, picture, tiny_encoder
 from fakes import objective as make_objective
-from impasto import pictures
-from impasto.errors import PictureError, RecipeError
+from impasto.errors import RecipeError
 from impasto.losses.build import BALANCE
 from impasto.losses.objective import Objective
 from impasto.painting import engine
-from impasto.pictures import blend, colour
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
 
@@ -87,42 +84,3 @@ def test_strength_and_weights_are_one_or_the_other():
 
 
 # ------------------------------------------------------------------------------------------- after the fact
-
-
-def test_a_mixture_in_oklab_between_both_ends(tmp_path):
-    below, above = picture(24, 32), checks(24, 32)
-    assert torch.equal(blend.blend(above, 1.0, below).pixels, above)
-    assert torch.equal(blend.blend(above, 0.0, below).pixels, below)
-    lab = colour.to_oklab(blend.blend(above, 0.5, below).pixels)
-    wanted = (colour.to_oklab(above) + colour.to_oklab(below)) / 2
-    torch.testing.assert_close(lab, wanted, atol=2e-2, rtol=0)
-
-
-def test_a_run_knows_its_content(tmp_path):
-    pictures.save(tmp_path / "content.png", picture(24, 32))
-    run = tmp_path / "run"
-    run.mkdir()
-    pictures.save(run / "picture.png", checks(24, 32))
-    (run / "environment.json").write_text(
-        json.dumps({"inputs": [str(tmp_path / "content.png"), "style.png"]})
-    )
-    found = blend.blend(run, 0.5)
-    torch.testing.assert_close(
-        found.pixels, blend.blend(run / "picture.png", 0.5, tmp_path / "content.png").pixels
-    )
-
-
-@pytest.mark.parametrize(
-    ("strength", "content", "what"),
-    [
-        (1.5, checks(24, 32), "strength 1.5"),
-        (0.5, None, "what it was painted from"),
-        (0.5, checks(32, 32), "32×24 pixels and a content of 32×32"),
-    ],
-)
-def test_senseless_mixtures_are_refused(strength, content, what, tmp_path):
-    path = pictures.save(tmp_path / "painted.png", picture(24, 32))
-    with pytest.raises((PictureError, RecipeError), match=what):
-        blend.blend(path, strength, content)
-    with pytest.raises(PictureError, match="is not a run"):
-        blend.blend(tmp_path, 0.5)

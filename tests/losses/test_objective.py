@@ -110,19 +110,3 @@ def test_a_halo_too_small_is_noticed() -> None:
     tiled.encoder.tiles = lambda size, layers, wrap: tiles(size, 48, stride, radius // 3, wrap=wrap)  # type: ignore[method-assign]
     short = tiled.evaluate(image)[1]
     assert float((short - whole).abs().max()) > 1e-6 * float(whole.abs().max())
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.integers(1, 120), st.integers(1, 120), st.integers(4, 90), st.sampled_from([1, 2, 16]), st.booleans()
-)
-def test_tiles_cover_each_pixel_once(height: int, width: int, side: int, stride: int, wrap: bool) -> None:
-    seen = torch.zeros(height, width, dtype=torch.int)
-    for tile in tiles((height, width), side, stride, 20, wrap=wrap):
-        seen[slice(*tile.rows), slice(*tile.columns)] += 1
-        assert tile.rows[0] % stride == tile.columns[0] % stride == 0
-        image = torch.arange(height * width).view(1, 1, height, width)
-        rows, columns = tile.inner(1)
-        own = tile.cut(image)[0, 0, rows, columns]
-        assert torch.equal(own, image[0, 0, slice(*tile.rows), slice(*tile.columns)])
-    assert bool((seen == 1).all())

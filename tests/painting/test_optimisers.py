@@ -1,0 +1,173 @@
+"""The optimisers alone: how fast they fall, what a bound is to them, and what the guard does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import scipy.optimize
+import torch
+
+from fakes import picture
+from impasto.painting.optimisers import LBFGS, Adam, Guarded, Pairs
+
+Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
+
+
+def evaluations(function: Function, x0: np.ndarray, goal: float, most: int = 500) -> int:
+    """How many evaluations our L-BFGS takes to come to a loss of ``goal`` within [0, 1]."""
+    optimiser = LBFGS()
+    x = torch.from_numpy(x0).view(1, 1, 1, -1)
+    for count in range(1, most + 1):
+        assert float(x.min()) >= 0.0
+        assert float(x.max()) <= 1.0
+        loss, gradient = function(x.flatten().numpy())
+        if loss <= goal:
+            return count
+        x = optimiser.propose(x, float(loss), torch.from_numpy(gradient).view_as(x))
+    return most + 1
+
+
+def scipys(function: Function, x0: np.ndarray, goal: float) -> tuple[int, float]:
+    """The same for SciPy's L-BFGS-B with as long a memory, and the minimum it finds."""
+    seen: list[float] = []
+
+    def watched(x: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, gradient = function(x)
+        seen.append(loss)
+        return loss, gradient
+
+    options = {"maxcor": 20, "maxiter": 5000, "maxfun": 5000, "ftol": 1e-16, "gtol": 1e-12}
+    done = scipy.optimize.minimize(
+        watched, x0, jac=True, method="L-BFGS-B", bounds=[(0, 1)] * len(x0), options=options
+    )
+    return next((k for k, loss in enumerate(seen, 1) if loss <= goal), len(seen)), float(done.fun)
+
+
+def quadratic(count: int, condition: float, *, inside: bool) -> Function:
+    """½(u−c)ᵀA(u−c) of a condition number; its minimum in the box, or with coordinates outside it."""
+    random = np.random.RandomState(count)
+    q = np.linalg.qr(random.standard_normal((count, count)))[0]
+    a = q @ np.diag(np.geomspace(1 / condition, 1, count)) @ q.T
+    c = random.uniform(0.2, 0.8, count) if inside else random.uniform(-0.3, 1.3, count)
+    return lambda u: (0.5 * (u - c) @ a @ (u - c), a @ (u - c))
+
+
+@pytest.mark.parametrize(("count", "condition"), [(20, 10.0), (50, 100.0), (100, 1e3), (200, 1e4)])
+@pytest.mark.parametrize("inside", [True, False])
+def test_lbfgs_minimises_quadratics_about_as_fast_as_scipy(count, condition, inside):
+    function, x0 = quadratic(count, condition, inside=inside), np.full(count, 0.5)
+    lowest = scipys(function, x0, -1.0)[1]
+    goal = lowest + 1e-4 * (function(x0)[0] - lowest)
+    theirs = scipys(function, x0, goal)[0]
+    assert evaluations(function, x0, goal) <= (1.5 if inside else 2.5) * theirs + 5
+
+
+@pytest.mark.parametrize("x0", [(0.3, 0.75), (0.05, 0.9), (0.3,) * 10])
+def test_lbfgs_minimises_rosenbrocks_valley(x0):
+    def valley(u: np.ndarray) -> tuple[float, np.ndarray]:
+        x = 4 * u - 2  # its minimum, all ones, at 0.75
+        return scipy.optimize.rosen(x) / 100, scipy.optimize.rosen_der(x) * 4 / 100
+
+    theirs = scipys(valley, np.array(x0), 1e-6)[0]
+    assert evaluations(valley, np.array(x0), 1e-6) <= 3 * theirs
+
+
+def test_lbfgs_stands_still_at_a_bound_and_in_a_flat_place():
+    optimiser = LBFGS()
+    x = torch.tensor([0.0, 1.0, 0.5]).view(1, 1, 1, 3)
+    outwards = torch.tensor([1.0, -1.0, 0.0]).view_as(x)
+    assert torch.equal(optimiser.propose(x, 1.0, outwards), x)
+    assert torch.equal(LBFGS().propose(x, 1.0, torch.zeros_like(x)), x)
+    inwards = LBFGS().propose(x, 1.0, -outwards)
+    assert float(inwards[0, 0, 0, 0]) == pytest.approx(LBFGS().max_first_move)
+
+
+def test_lbfgs_retreats_along_its_line_and_then_starts_afresh():
+    optimiser, function = LBFGS(), quadratic(20, 10.0, inside=True)
+    x = torch.full((1, 1, 1, 20), 0.5, dtype=torch.float64)
+    for _ in range(4):
+        loss, gradient = function(x.flatten().numpy())
+        base, x = x, optimiser.propose(x, float(loss), torch.from_numpy(gradient).view_as(x))
+    known, whole = len(optimiser.pairs), x - base
+    assert known == 3
+    for share in (0.25, 0.0625, 0.015625):  # what is known of the curvature is kept
+        shorter = optimiser.retreat(base)
+        assert shorter is not None
+        torch.testing.assert_close(shorter - base, share * whole)
+        assert len(optimiser.pairs) == known
+    assert optimiser.retreat(base) is base
+    assert not optimiser.pairs
+    for _ in range(10):
+        last = optimiser.retreat(base)
+    assert last is None
+
+
+def test_adam_is_pytorchs_adam_within_the_box():
+    torch.manual_seed(0)
+    goal = torch.rand(1, 3, 4, 4)
+    ours, theirs = torch.full_like(goal, 0.5), torch.full_like(goal, 0.5).requires_grad_()
+    mine, reference = Adam(0.02), torch.optim.Adam([theirs], lr=0.02, betas=(0.9, 0.99), eps=1e-12)
+    for _ in range(30):
+        gradient = 2 * (ours - goal)
+        ours = mine.propose(ours, 0.0, gradient)
+        theirs.grad = 2 * (theirs.detach() - goal)
+        reference.step()
+        with torch.no_grad():
+            theirs.clamp_(0.0, 1.0)
+    torch.testing.assert_close(ours, theirs.detach(), atol=1e-5, rtol=0)
+
+
+def test_adams_moments_travel_to_the_next_scale():
+    adam, image = Adam(0.02), picture(8, 8)
+    adam.propose(image, 1.0, torch.ones_like(image))
+    adam.carry((16, 12))
+    assert adam.mean is not None
+    assert adam.square is not None
+    assert adam.mean.shape == adam.square.shape == (1, 3, 16, 12)
+    torch.testing.assert_close(adam.mean, torch.full((1, 3, 16, 12), 0.1))
+    # Its momentum alone moves a picture whose gradient is zero now.
+    bigger = picture(16, 12)
+    assert float((adam.propose(bigger, 1.0, torch.zeros_like(bigger)) - bigger).abs().max()) > 1e-3
+
+
+def test_the_guard_goes_back_then_changes_hands_then_gives_up():
+    guard = Guarded(LBFGS(), 0.02)
+    best = picture(8, 8)
+    nan, events = torch.full_like(best, float("nan")), []
+    for _ in range(40):
+        assert torch.equal(guard.propose(best, float("nan"), nan, best), best)
+        events.append(guard.last_event)
+        if guard.finished:
+            break
+    assert guard.finished
+    assert events[0] == "not finite: back to the best picture"
+    assert "not finite: Adam takes over" in events
+    assert events[-1] == "not finite: given up"
+
+
+@pytest.mark.parametrize(("capacity", "added"), [(1, 1), (3, 2), (3, 3), (3, 8), (5, 12)])
+def test_pairs_apply_the_inverse_hessian_of_the_textbook(capacity, added):
+    """Against the two loops of Nocedal & Wright, algorithm 7.4, written over vectors in NumPy."""
+    generator = np.random.default_rng(added)
+    curvature = generator.normal(size=(6, 6))
+    curvature = curvature @ curvature.T + np.eye(6)
+    steps_ = generator.normal(size=(added, 6))
+    pairs = Pairs(capacity)
+    for s in steps_:
+        pairs.add(torch.from_numpy(s).view(2, 3), torch.from_numpy(curvature @ s).view(2, 3))
+    q = start = generator.normal(size=6)
+    kept, stack = [(s, curvature @ s) for s in steps_[-capacity:]], []
+    for s, y in reversed(kept):
+        stack.append(s @ q / (s @ y))
+        q = q - stack[-1] * y
+    s, y = kept[-1]
+    r = (s @ y) / (y @ y) * q
+    for (s, y), a in zip(kept, reversed(stack), strict=True):
+        r = r + (a - y @ r / (s @ y)) * s
+    found = pairs.apply(torch.from_numpy(start).view(2, 3))
+    np.testing.assert_allclose(found.flatten().numpy(), r, rtol=1e-9, atol=1e-12)
+    pairs.clear()
+    assert len(pairs) == 0
+    assert torch.equal(pairs.apply(torch.ones(2, 3)), torch.ones(2, 3))
