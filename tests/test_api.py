@@ -440,6 +440,14 @@ def test_terms_of_ones_own_are_painted_with_and_named_in_the_trace():
         impasto.stylize(picture(36, 48), picture(48, 48, 2), terms=[Brightness(), Brightness()], **small)
 
 
+def test_terms_alone_decide_what_pictures_are_needed():
+    small = {"size": 48, "coarsest": 48, "iterations": (2,)}
+    alone = impasto.stylize(picture(36, 48), [], terms=[Brightness()], **small)
+    assert set(alone.losses) == {"total", "brightness"}
+    with pytest.raises(RecipeError, match="no term applies"):
+        impasto.stylize(picture(36, 48), picture(48, 48, 2), terms=[], **small)
+
+
 def test_a_loss_registered_by_name_is_known_everywhere(monkeypatch):
     from impasto.losses.style import GRAM
     from impasto.recipe import STYLE_LOSSES

@@ -186,7 +186,7 @@ def check(scene: Scene, recipe: Recipe, encoder: Encoder, terms: Sequence[Term] 
             "strength sets the weights of the recipe's terms",
             "give the terms their weights",
         )
-    check_scene(scene, recipe)
+    check_scene(scene, recipe, own_terms=terms is not None)
     return plan
 
 

@@ -1,4 +1,4 @@
-"""What one painting is made from: content, styles, regions, and earlier frames of a film."""
+"""What one painting is made from: content, styles, regions, and earlier frames of a video."""
 
 from impasto.scene.scene import Past, Region, Scene, Style, overlay_past
 

@@ -9,17 +9,23 @@ from impasto.scene.scene import Scene
 __all__ = ["check_scene"]
 
 
-def check_scene(scene: Scene, recipe: Recipe) -> None:
-    """Raise ``RecipeError`` for settings that these pictures cannot serve."""
+def check_scene(scene: Scene, recipe: Recipe, *, own_terms: bool = False) -> None:
+    """Raise ``RecipeError`` for settings that these pictures cannot serve.
+
+    Args:
+        own_terms: whether the picture is judged by terms that the caller gave, so that the recipe's weights ask
+            for no picture.
+    """
     if recipe.style_blend and len(recipe.style_blend) != len(scene.styles):
         raise RecipeError(
             f"{len(recipe.style_blend)} style weights for {len(scene.styles)} style pictures",
             "one weight per style picture, or none for all alike",
             f"give {len(scene.styles)}",
         )
-    if recipe.wants_style and not scene.styles:
+    if recipe.wants_style and not own_terms and not scene.styles:
         raise RecipeError("no style picture", "at least one", "give one or set style_weight to 0")
-    if scene.content is None and (recipe.wants_content or recipe.init == "content"):
+    wants_content = recipe.wants_content and not own_terms
+    if scene.content is None and (wants_content or recipe.init == "content"):
         raise RecipeError(
             "no content picture",
             "one, as its weight or the start asks for it",
