@@ -1,13 +1,11 @@
-"""``impasto blend``: strength after the fact."""
+"""``impasto blend``: change the strength of a finished picture."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from impasto.cli.checks import check_inputs, check_output
+from impasto.cli.flags import Output
 from impasto.cli.progress import working
 from impasto.errors import RecipeError
 
@@ -17,11 +15,11 @@ __all__ = ["blend"]
 def blend(
     painted: Path,
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    output: Output,
     strength: float,
     content: Path | None = None,
 ) -> int:
-    """Weaken a finished picture towards its content, at once: nothing is painted again.
+    """Blend a finished picture with its content, at once and without painting it again.
 
     Parameters
     ----------
@@ -30,9 +28,9 @@ def blend(
     output
         File to write.
     strength
-        0: the content; 1: the picture as painted.
+        Share of the painted picture, from 0 (the content) to 1 (the picture as painted).
     content
-        The content picture. It may be left out where PAINTED is a run's folder, which names it.
+        Content picture. Not needed if PAINTED is the folder of a run, which names it.
 
     Examples
     --------
@@ -49,7 +47,7 @@ def blend(
         from impasto.pictures.blend import blend as blend_pictures
 
         pictures.check_output(output, inputs=inputs)
-        mixed = blend_pictures(painted, strength, content)
-    sources = [*inputs, *([mixed.source] if mixed.source else [])]
-    print(pictures.save(output, mixed.pixels, alpha=mixed.alpha, inputs=sources))
+        blended = blend_pictures(painted, strength, content)
+    sources = [*inputs, *([blended.source] if blended.source else [])]
+    print(pictures.save(output, blended.pixels, alpha=blended.alpha, inputs=sources))
     return 0

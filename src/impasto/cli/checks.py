@@ -1,7 +1,8 @@
-"""What can be known to be wrong from paths alone, before PyTorch is loaded, which takes seconds.
+"""Checks of paths that run before PyTorch is loaded, because loading it takes seconds.
 
-These are the mistakes that are made most: a missing file, a mistyped folder, an output over an input. What it
-takes the file's content to know (its format, its size) is left to ``impasto.pictures``, which checks again.
+They catch the most common mistakes: a missing file, a mistyped folder, an output over an input. Whatever
+depends on a file's content (its format, its size) is left to ``impasto.pictures``, which checks the paths
+again.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from impasto.errors import PictureError
 
 __all__ = ["check_inputs", "check_output", "check_run_folder"]
 
-#: The endings that a picture can be written with.
+#: The file name extensions of the formats that can be written.
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff")
 #: What ``--save-run`` writes.
 RUN_FILES = ("picture.png", "recipe.json", "trace.jsonl", "environment.json")
 
 
 def check_inputs(paths: Iterable[Path]) -> None:
-    """Refuse paths that lead nowhere.
+    """Check that all inputs exist; folders pass.
 
     Raises:
-        PictureError: there is no such file.
+        PictureError: there is no such file, it cannot be read, or the path is a web address.
     """
     for path in paths:
         if str(path).startswith(("http:/", "https:/")):
@@ -37,10 +38,10 @@ def check_inputs(paths: Iterable[Path]) -> None:
 
 
 def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
-    """Refuse an output that can never be written.
+    """Check that a picture can be written to ``path``.
 
     Raises:
-        PictureError: an ending that no format has, no such folder, or one of the inputs.
+        PictureError: unknown file name extension, missing folder, or the path is one of the inputs.
     """
     if path.suffix.lower() not in ENDINGS:
         raise PictureError(
@@ -58,10 +59,10 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
 
 
 def check_run_folder(folder: Path, inputs: Iterable[Path], *, overwrite: bool) -> None:
-    """Refuse a folder for ``--save-run`` that would lose an earlier run or an input.
+    """Check that ``--save-run`` would replace neither an input nor, without ``--overwrite``, an earlier run.
 
     Raises:
-        PictureError: no folder, a folder with something in it, or with one of the inputs.
+        PictureError: the folder cannot be created, is not empty, or contains an input that would be replaced.
     """
     parent = folder.absolute().parent
     if not parent.is_dir() or (folder.exists() and not folder.is_dir()):
@@ -87,7 +88,7 @@ def check_run_folder(folder: Path, inputs: Iterable[Path], *, overwrite: bool) -
 
 
 def _is_one_of(path: Path, others: Iterable[Path]) -> bool:
-    """The same file, also through a link."""
+    """Whether ``path`` is the same file as one of the others, links included."""
     try:
         return path.exists() and any(path.samefile(other) for other in others if other.exists())
     except OSError:

@@ -18,39 +18,42 @@ from impasto.cli.lists import bare_type
 
 __all__ = ["CommandLine", "HelpPages"]
 
-#: What a parser calls a value → what a help page calls it.
-KINDS = {"INT": "NUMBER", "FLOAT": "NUMBER", "STR": "TEXT"}
+#: A parameter's type as cyclopts shows it → the placeholder on a help page.
+PLACEHOLDERS = {"INT": "NUMBER", "FLOAT": "NUMBER", "STR": "TEXT"}
 
 
 class CommandLine(App):
     """The root of all commands.
 
     Attributes:
-        epilogue: text below its own help page.
+        epilogue: text below the help page of ``impasto`` itself.
     """
 
     epilogue: str = ""
 
     def parse_args(self, tokens: Any = None, **options: Any) -> Any:
-        """As cyclopts does it, after the values of list flags have been put together."""
+        """Parse as cyclopts does, after joining the values of each list flag."""
         words = _words(tokens)
         chain, apps, _ = self.parse_commands(words)
         command = apps[-1]
-        if command.default_command is not None and not chain[-1].startswith("-"):  # no --help
+        asks_for_help = bool(chain) and chain[-1].startswith("-")
+        if command.default_command is not None and not asks_for_help:
             words = lists.join(words, lists.list_flags(command.assemble_argument_collection()))
         return super().parse_args(words, **options)
 
     def help_print(self, tokens: Any = None, **options: Any) -> None:
-        """As cyclopts does it, with a usage line in the order of typing and the docstring's examples."""
+        """Print the page as cyclopts does, with a usage line in the order of typing and the examples."""
         words = _words(tokens)
         chain, apps, _ = self.parse_commands(words)
         command = apps[-1]
         if command.default_command is not None and command.usage is None:
             command.usage = usage_line(command, ["impasto", *chain])
-        command.resolved_commands()  # those that are loaded on demand have their help line only then
+        # A command that is loaded on demand has no summary for the list of commands until it is loaded.
+        command.resolved_commands()
         super().help_print(words, **options)
         epilogue = self.epilogue if command is self else examples(command)
-        if epilogue:  # never broken into lines: an example is there to be copied
+        if epilogue:
+            # Printed without line breaks of the terminal's width, so that examples can be copied.
             print(f"\n{epilogue}")
 
 
@@ -62,24 +65,26 @@ def _words(tokens: str | Sequence[str] | None) -> list[str]:
 
 def usage_line(command: App, program: list[str]) -> str:
     """``impasto stylize CONTENT STYLE... --output PATH [OPTIONS]``: positional arguments first."""
-    positional, required = [], []
+    positional, required, has_options = [], [], False
     for argument in command.assemble_argument_collection():
         if argument.index is not None:
             several = get_origin(bare_type(argument.hint)) in (list, tuple)
             word = argument.name.lstrip("-").upper() + ("..." if several else "")
             positional.append(word if argument.required else f"[{word}]")
         elif argument.required:
-            required.append(f"{argument.name} {_kind_of(argument.hint)}")
-    return " ".join([*program, *positional, *required, "[OPTIONS]"])
+            required.append(f"{argument.name} {_placeholder(argument.hint)}")
+        else:
+            has_options = True
+    return " ".join([*program, *positional, *required, *(["[OPTIONS]"] if has_options else [])])
 
 
-def _kind_of(hint: Any) -> str:
+def _placeholder(hint: Any) -> str:
     name = str(getattr(bare_type(hint), "__name__", "value")).upper()
-    return KINDS.get(name, name)
+    return PLACEHOLDERS.get(name, name)
 
 
 def examples(command: App) -> str:
-    """The ``Examples`` in a command's docstring; of a group of commands, the first of each."""
+    """The examples in a command's docstring; for a group of commands, the first one of each command."""
     if command.default_command is None:
         commands = [app for app in command.resolved_commands().values() if app.default_command is not None]
         lines = [line for app in commands for line in _documented_examples(app)[:1]]
@@ -95,11 +100,11 @@ def _documented_examples(command: App) -> list[str]:
 
 
 class HelpPages(DefaultFormatter):
-    """Help panels without the names that Python has for things."""
+    """Help panels that name types for users: NUMBER and TEXT rather than INT, FLOAT and STR."""
 
     def render_description(self, console: Any, options: Any, description: Any) -> None:
-        """Print what a command does."""
-        _rejoin(description)
+        """Print a command's description."""
+        _unwrap(description)
         super().render_description(console, options, description)
 
     def __call__(self, console: Any, options: Any, panel: HelpPanel) -> None:
@@ -108,19 +113,20 @@ class HelpPages(DefaultFormatter):
 
 
 def _readable(entry: HelpEntry) -> HelpEntry:
-    _rejoin(entry.description)
-    if entry.positional_label:  # it may be given by name too, but one way is enough to read
+    _unwrap(entry.description)
+    if entry.positional_label:
+        # A positional argument may be given by name too, but the page shows one way only.
         return entry.copy(positive_names=(), positive_shorts=())
     if entry.metavar is None:
         return entry
-    words = re.sub(r"[A-Z]+", lambda match: KINDS.get(match[0], match[0]), entry.metavar)
-    if words.startswith("NUMBER|CHOICE") and entry.choices:
+    metavar = re.sub(r"[A-Z]+", lambda match: PLACEHOLDERS.get(match[0], match[0]), entry.metavar)
+    if metavar.startswith("NUMBER|CHOICE") and entry.choices:
         return entry.copy(metavar="|".join(["NUMBER", *entry.choices]), choices=None)
-    return entry.copy(metavar=words)
+    return entry.copy(metavar=metavar)
 
 
-def _rejoin(description: Any) -> None:
-    """Let the terminal break the lines of a text, not the source that it was written in."""
+def _unwrap(description: Any) -> None:
+    """Remove a docstring's line breaks within paragraphs: the terminal breaks lines at its own width."""
     text = getattr(description, "primary_renderable", None)
     if isinstance(text, Text):
         paragraphs = [" ".join(part.split()) for part in text.plain.split("\n\n")]

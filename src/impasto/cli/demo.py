@@ -1,4 +1,4 @@
-"""``impasto demo``: what Impasto does, with pictures that it brings along."""
+"""``impasto demo``: paint a sample photograph in sample styles."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from impasto.cli.exit_codes import INTERRUPTED
+from impasto.cli.flags import OUTPUT, Output, Quiet
 from impasto.cli.messages import duration
 from impasto.cli.painting import paint, say, summary
 from impasto.cli.progress import working
@@ -17,25 +18,25 @@ from impasto.recipe import Recipe
 
 __all__ = ["DEMO_STYLES", "demo"]
 
-#: As many of the samples as are painted in a minute on two cores.
+#: Three of the built-in paintings, which take about a minute on two cores.
 DEMO_STYLES = ("wave", "swirl", "mosaic")
 
 
 def demo(
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("demo-out"),
-    photograph: Annotated[str, Parameter(metavar="NAME")] = "chelsea",
-    size: int = 512,
-    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"])] = False,
+    output: Output = Path("demo-out"),
+    photograph: Annotated[str, Parameter(group=OUTPUT, metavar="NAME")] = "chelsea",
+    size: Annotated[int, Parameter(group=OUTPUT)] = 512,
+    quiet: Quiet = False,
 ) -> int:
     """Paint a sample photograph in three sample styles: wave, swirl and mosaic.
 
     Parameters
     ----------
     output
-        Folder for the pictures. It is made if the folder around it exists.
+        Folder for the pictures; created if its parent exists.
     photograph
-        Sample photograph of scikit-image: astronaut, chelsea (a cat), coffee, hubble or rocket.
+        Sample photograph, from scikit-image: astronaut, chelsea (a cat), coffee, hubble or rocket.
     size
         Long side of the pictures in pixels.
     quiet
@@ -46,13 +47,14 @@ def demo(
     impasto demo
     impasto demo --photograph coffee --size 256 -o coffee-out
     """
-    begin = time.perf_counter()
+    start = time.perf_counter()
     recipe = Recipe(size=size)
     with working("loading", quiet):
         from impasto import api, pictures, samples
         from impasto.painting import schedule
     content = samples.photograph(photograph)
-    schedule.scale_sizes(recipe, content.shape[-2], content.shape[-1])  # refused before anything is written
+    # Refuses an unsuitable --size before anything is written.
+    schedule.scale_sizes(recipe, *content.shape[-2:])
     _make_folder(output)
     pictures.save(output / f"{photograph}.png", content)
     for name in DEMO_STYLES:
@@ -62,8 +64,8 @@ def demo(
         say(quiet, summary(result, result.save(output / f"{photograph}-{name}.png")))
         if not result.finished:
             return INTERRUPTED
-    gone = duration(time.perf_counter() - begin)
-    say(quiet, f"{len(DEMO_STYLES)} pictures in {output.resolve()}, {gone} in all")
+    elapsed = duration(time.perf_counter() - start)
+    say(quiet, f"{len(DEMO_STYLES)} pictures in {output.resolve()}, {elapsed} in all")
     return 0
 
 

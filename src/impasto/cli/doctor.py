@@ -1,4 +1,4 @@
-"""``impasto doctor``: what this machine offers and whether Impasto works on it."""
+"""``impasto doctor``: devices, memory, extras and weights of this machine, and a self-test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from impasto.recipe import Recipe
 
 __all__ = ["doctor", "installed_extras", "memory_here", "weights_here"]
 
-#: Optional extra → the modules that it installs, by the names they are imported by.
+#: Optional extra → the modules that it installs, by the names under which they are imported.
 EXTRAS = {
     "video": ("av", "cv2"),
     "studio": ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "av", "cv2"),
@@ -26,13 +26,13 @@ EXTRAS = {
 
 
 def doctor() -> int:
-    """Say what this machine offers, which extras are installed, and whether Impasto works here.
+    """Show versions, devices, memory, installed extras and weights, and paint a short self-test.
 
     Examples
     --------
     impasto doctor
     """
-    with working("looking around", quiet=False):
+    with working("inspecting this machine", quiet=False):
         from impasto.machine import choose_device, describe
 
         facts = describe(choose_device())
@@ -44,6 +44,7 @@ def doctor() -> int:
 
 
 def memory_here() -> Iterator[tuple[str, str]]:
+    """(name, value) of each line about memory."""
     import psutil
 
     from impasto.machine import available_memory, choose_device
@@ -56,12 +57,14 @@ def memory_here() -> Iterator[tuple[str, str]]:
 
 
 def installed_extras() -> Iterator[tuple[str, str]]:
+    """(name, value) of a line for each extra: whether it is installed, and the remedy if not."""
     for extra, modules in EXTRAS.items():
         missing = [module for module in modules if find_spec(module) is None]
         yield f"extra {extra}", f"missing: pip install 'impasto[{extra}]'" if missing else "installed"
 
 
 def weights_here() -> Iterator[tuple[str, str]]:
+    """(name, value) of each line about weights: those of the encoders and of the face detector."""
     from impasto.masks.faces import model_file
     from impasto.networks import weights
 
@@ -78,7 +81,7 @@ def weights_here() -> Iterator[tuple[str, str]]:
 
 
 def _self_test() -> str:
-    """Paints for three seconds."""
+    """One line about a picture that is painted for three seconds."""
     from impasto import api, samples
 
     run = api.prepare(samples.photograph("chelsea"), samples.painting("wave", size=192), Recipe(size=192))

@@ -1,5 +1,5 @@
-"""What the process returns: 0 for success, else one of these."""
+"""Exit codes of the process other than 0 for success."""
 
-FAILED_CELLS = 1
+FAILED_CELLS = 1  # Some cells of a study failed; the others are finished.
 BAD_INPUT = 2
-INTERRUPTED = 130
+INTERRUPTED = 130  # Ctrl-C, as shells report it: 128 + SIGINT.

@@ -1,6 +1,6 @@
-"""Flags that several commands share, and the flags that come from ``Recipe``.
+"""Flags that several commands share, and the flags that are derived from ``Recipe``.
 
-A command shows the settings that have a meaning for it, with the defaults that it really has: its flags are a
+A command has a flag for each setting that applies to it, with the default that it uses: these flags are a
 model derived from ``Recipe`` by :func:`recipe_flags`.
 """
 
@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
-from pydantic import create_model
+from pydantic import BaseModel, create_model
 
 from impasto.cli.lists import PATH_LIST
 from impasto.errors import RecipeError
@@ -21,6 +21,7 @@ from impasto.recipe import Recipe, merged
 
 __all__ = [
     "CONTENT_SETTINGS",
+    "EMPTY",
     "MASK_SETTINGS",
     "NOT_APPLICABLE",
     "OUTPUT",
@@ -36,14 +37,14 @@ __all__ = [
 ]
 
 OUTPUT = Group("Output", sort_key=0)
-RECIPE = Group("Recipe", help="Every setting of the picture; the same names in a recipe file.", sort_key=2)
+RECIPE = Group("Recipe", help="Settings of the picture, as in a recipe file.", sort_key=2)
 
 Output = Annotated[Path, Parameter(name=["--output", "-o"], group=OUTPUT)]
 Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], group=OUTPUT)]
 Device = Annotated[str, Parameter(group=OUTPUT)]
 Paths = Annotated[list[Path] | None, Parameter(group=OUTPUT), PATH_LIST]
 
-#: Settings that mean nothing where there is no content, no style, or no mask.
+#: Settings that do not apply where there is no content, no style, or no mask.
 CONTENT_SETTINGS = (
     "content_weight", "content_loss", "content_layers", "content_layer_weights", "match_content", "strength",
     "colours",
@@ -54,9 +55,9 @@ STYLE_SETTINGS = (
 )  # fmt: skip
 MASK_SETTINGS = ("region_weights", "feather", "mask_spread")
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 
-#: Command → setting → why it is none of the command's flags.
+#: Command → setting → why the command has no flag for it; filled by :func:`recipe_flags`.
 NOT_APPLICABLE: dict[str, dict[str, str]] = {}
 
 
@@ -68,20 +69,20 @@ def flag(setting: str) -> str:
 def recipe_flags(
     command: str,
     *,
-    defaults: Mapping[str, Any] = NOTHING,
-    shown: Mapping[str, str] = NOTHING,
-    names: Mapping[str, list[str]] = NOTHING,
-    without: Mapping[str, str] = NOTHING,
-    choices: Mapping[str, Any] = NOTHING,
+    defaults: Mapping[str, Any] = EMPTY,
+    shown: Mapping[str, str] = EMPTY,
+    names: Mapping[str, list[str]] = EMPTY,
+    without: Mapping[str, str] = EMPTY,
+    choices: Mapping[str, Any] = EMPTY,
 ) -> type[Recipe]:
-    """The flags of a command.
+    """A model with a command's flags, and a note in ``NOT_APPLICABLE`` for each setting that has none.
 
     Args:
-        command: as it is typed, ``study layers``.
-        defaults: the command's own, where they differ from the recipe's.
-        shown: setting → what the help page calls its default, where that is no fixed value.
-        names: setting → the flag's names, where it has another than its own.
-        without: setting → why the command has no such flag.
+        command: as it is typed, such as ``study layers``.
+        defaults: setting → default, where it differs from the recipe's.
+        shown: setting → its default in words for the help page, where it is not a fixed value.
+        names: setting → all names of its flag, where it has more than one.
+        without: setting → why the command has no flag for it.
         choices: setting → its type, where the command allows fewer values than the recipe.
     """
     NOT_APPLICABLE[command] = dict(without)
@@ -97,17 +98,21 @@ def recipe_flags(
     return create_model("RecipeFlags", __base__=Recipe, **fields)
 
 
-def typed(settings: Recipe | None) -> dict[str, Any]:
-    """The settings that were typed, and only these."""
+def typed(settings: BaseModel | None) -> dict[str, Any]:
+    """Only those settings that were typed on the command line."""
     return {} if settings is None else settings.model_dump(exclude_unset=True)
 
 
 def merge(preset: str, file: Path | None, settings: Recipe | None) -> Recipe:
-    """A preset's settings, over them a recipe file's, over both those typed on the command line."""
-    return merged(preset, None if file is None else _stored(file), typed(settings))
+    """The preset's settings, overridden by the recipe file's, overridden by those typed.
+
+    Raises:
+        RecipeError: the file cannot be read, or the settings do not fit each other.
+    """
+    return merged(preset, None if file is None else _read_recipe(file), typed(settings))
 
 
-def _stored(file: Path) -> Recipe:
+def _read_recipe(file: Path) -> Recipe:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

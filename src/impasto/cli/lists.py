@@ -1,8 +1,8 @@
-"""One rule for every flag that takes a list: commas, spaces, or the flag once more.
+"""How flags take lists: values after commas, after spaces, or after the repeated flag.
 
 ``--style-blend 2,1``, ``--style-blend 2 1`` and ``--style-blend 2 --style-blend 1`` are the same. Words after
 spaces belong to the list as long as they look like its values (numbers, layers, the possible names), so that
-a picture's path may still follow. Lists of paths end at the next flag only.
+a picture's path may still follow. A list of paths ends only at the next flag.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = [
     "list_flags",
 ]
 
-#: Whether a word looks like a value of a list.
-Fits = Callable[[str], bool]
+#: Tells whether a word looks like a value of a list.
+ValueTest = Callable[[str], bool]
 
 
 def bare_type(hint: Any) -> Any:
@@ -74,20 +74,20 @@ VALUE_LIST = Parameter(converter=split_values)
 PATH_LIST = Parameter(converter=split_paths, consume_multiple=True)
 
 
-def list_flags(arguments: ArgumentCollection) -> dict[str, Fits]:
-    """Flag → what its values look like, for the flags of a command that take a list of values."""
-    flags: dict[str, Fits] = {}
+def list_flags(arguments: ArgumentCollection) -> dict[str, ValueTest]:
+    """Flag → test of its values, for the flags of a command that take a list of values."""
+    flags: dict[str, ValueTest] = {}
     for argument in arguments:
         if argument.index is not None or argument.parameter.consume_multiple is not None:
             continue
-        fits = _values_of(argument.hint, argument.names)
-        if fits is not None:
-            flags |= dict.fromkeys((name for name in argument.names if name.startswith("-")), fits)
+        is_value = _value_test(argument.hint, argument.names)
+        if is_value is not None:
+            flags |= dict.fromkeys((name for name in argument.names if name.startswith("-")), is_value)
     return flags
 
 
-def _values_of(hint: Any, names: Iterable[str]) -> Fits | None:
-    """What values of a flag's type look like; None where it is no list, or a list of paths."""
+def _value_test(hint: Any, names: Iterable[str]) -> ValueTest | None:
+    """The test for values of a flag's type; None if it is not a list, or a list of paths."""
     hint = bare_type(hint)
     if get_origin(hint) not in (tuple, list):
         return None
@@ -102,10 +102,12 @@ def _values_of(hint: Any, names: Iterable[str]) -> Fits | None:
 
 
 def is_number(word: str) -> bool:
+    """Whether a word is a decimal number, with an exponent or without."""
     return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", word, re.IGNORECASE) is not None
 
 
 def is_layer(word: str) -> bool:
+    """Whether a word is a layer's name, or several joined by +."""
     try:
         return all(bool(canonical_layer(name)) for name in word.split("+"))
     except RecipeError:
@@ -113,33 +115,39 @@ def is_layer(word: str) -> bool:
 
 
 def is_setting(word: str) -> bool:
-    """A number, a layer, or another plain name that is no file's."""
+    """Whether a word is a number, a layer, or a plain name that is not the name of a file."""
     plain = re.fullmatch(r"[a-z][a-z0-9_-]*", word) is not None and not Path(word).exists()
     return plain or is_number(word) or is_layer(word)
 
 
-def join(tokens: Sequence[str], flags: Mapping[str, Fits]) -> list[str]:
-    """Put the values of each list flag into one word: ``--style-blend 2 1`` → ``--style-blend 2,1``."""
+def join(tokens: Sequence[str], flags: Mapping[str, ValueTest]) -> list[str]:
+    """Join the values of each list flag into one word: ``--style-blend 2 1`` → ``--style-blend 2,1``.
+
+    Args:
+        tokens: the words of a command line.
+        flags: flag → test of its values; other flags stay as they are.
+    """
     joined: list[str] = []
-    fits: Fits | None = None
+    is_value: ValueTest | None = None
     has_value = False
     for position, token in enumerate(tokens):
         if token == "--":
             return joined + list(tokens[position:])
         name, equals, value = token.partition("=")
         if name.startswith("-") and not is_number(token):
-            fits, has_value = flags.get(name), bool(equals and value)
+            is_value, has_value = flags.get(name), bool(equals and value)
             joined.append(token)
-        elif fits is not None and has_value and _all_fit(token, fits):
+        elif is_value is not None and has_value and _all_values(token, is_value):
             joined[-1] += f",{token.strip(',')}"
         else:
-            # The first word after a flag is its value whatever it is. A word that does not fit ends the list.
-            fits = fits if not has_value else None
+            # The first word after a flag is its value whatever it looks like. Later, a word that does not
+            # look like a value ends the list.
+            is_value = is_value if not has_value else None
             has_value = True
             joined.append(token)
     return joined
 
 
-def _all_fit(token: str, fits: Fits) -> bool:
+def _all_values(token: str, is_value: ValueTest) -> bool:
     parts = [part.strip() for part in token.split(",") if part.strip()]
-    return bool(parts) and all(fits(part) for part in parts)
+    return bool(parts) and all(is_value(part) for part in parts)

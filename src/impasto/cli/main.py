@@ -1,4 +1,4 @@
-"""The command line: its commands, and what becomes of errors: one line on stderr and an exit code."""
+"""The table of commands, and the entry point, which turns errors into one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError, Parameter
 
 from impasto import __version__
-from impasto.cli import studio
-from impasto.cli import video as videos
 from impasto.cli.command_line import CommandLine, HelpPages
 from impasto.cli.exit_codes import BAD_INPUT, INTERRUPTED
 from impasto.cli.messages import as_typed, explain
@@ -25,7 +23,7 @@ app = CommandLine(
     default_parameter=Parameter(negative=(), show_default=as_typed),
     help_formatter=HelpPages(),
     help_format="plaintext",
-    suppress_keyboard_interrupt=False,  # `main` says what became of the picture
+    suppress_keyboard_interrupt=False,  # `main` reports Ctrl-C itself.
 )
 
 app.epilogue = """\
@@ -36,7 +34,7 @@ Examples:
 
 A list is written with commas or with spaces: --style-blend 2,1 or --style-blend 2 1."""
 
-#: Imported on demand, so that a command does not wait for the flags of the others.
+#: Command → module and function. Imported on demand, so that no command waits for the flags of another.
 COMMANDS = {
     "stylize": "stylize:stylize",
     "demo": "demo:demo",
@@ -45,19 +43,24 @@ COMMANDS = {
     "blend": "blend:blend",
     "mask": "mask:mask",
     "study": "study:study_app",
+    "video": "video:video",
+    "video-report": "video:video_report",
+    "studio": "studio:studio",
     "doctor": "doctor:doctor",
     "weights": "weights:weights_app",
 }
-for _name, _place in COMMANDS.items():
-    app.command(f"impasto.cli.{_place}", name=_name)
-videos.register(app)
-studio.register(app)
+for _name, _function in COMMANDS.items():
+    app.command(f"impasto.cli.{_function}", name=_name)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: runs a command and ends the process with its exit code."""
-    # Read by OpenMP when PyTorch is loaded. Threads that wait actively for one that the system has put aside
-    # burn its processor time: on a busy machine a picture took 4 to 14 times as long (LOG.md, 2026-11-20).
+    """Run a command and exit the process with its exit code.
+
+    Args:
+        arguments: the words after ``impasto``; default: those of this process.
+    """
+    # OpenMP reads these when PyTorch is loaded. Threads that wait by spinning take processor time from the
+    # thread they wait for: on a busy machine a picture took 4 to 14 times as long (LOG.md, 2026-11-20).
     # A short spin before they sleep keeps an idle machine as fast as with active waiting.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -70,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = _fail("stopped before there was a picture", INTERRUPTED)
     except BrokenPipeError:
-        code = 0
+        code = 0  # The program that reads the output, such as `head`, has closed it.
     sys.exit(code if isinstance(code, int) else 0)
 
 

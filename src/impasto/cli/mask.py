@@ -1,13 +1,12 @@
-"""``impasto mask``: grey masks for ``stylize --mask``."""
+"""``impasto mask``: make a grey mask for ``impasto stylize --mask``."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
-
 from impasto.cli.checks import check_inputs, check_output
+from impasto.cli.flags import Output, Quiet
 from impasto.cli.lists import VALUE_LIST
 from impasto.cli.progress import working
 from impasto.errors import RecipeError
@@ -21,29 +20,30 @@ __all__ = ["mask"]
 def mask(
     picture: Path,
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    output: Output,
     box: Annotated[list[int] | None, VALUE_LIST] = None,
     faces: bool = False,
     model: Path | None = None,
     invert: bool = False,
-    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"])] = False,
+    quiet: Quiet = False,
 ) -> int:
-    """Make a grey mask for `impasto stylize --mask`: the object in a box, cut out, or the faces.
+    """Make a grey mask for `impasto stylize --mask`: of the object in a box, or of faces.
 
     Parameters
     ----------
     picture
         Photograph or painting.
     output
-        File to write, best a .png.
+        File to write; .png is best, as it keeps the mask exactly.
     box
-        The object and a little around it: left, top, width and height in pixels.
+        Cut out the object in this box: left, top, width and height in pixels. Leave a little room around it.
     faces
-        A soft ellipse around each face that OpenCV's detector YuNet finds.
+        Find faces with OpenCV's detector YuNet, and mask a soft ellipse around each.
     model
-        The detector's file, face_detection_yunet_2023mar.onnx. Default: the one in the folder of weights.
+        File of the face detector, face_detection_yunet_2023mar.onnx. Default: the one in the folder of
+        weights.
     invert
-        Mask everything else instead.
+        Mask everything except the object or the faces.
     quiet
         Print nothing unless something goes wrong.
 
@@ -64,16 +64,16 @@ def mask(
         from impasto import pictures
 
         pictures.check_output(output, inputs=[picture])
-        white = _faces(picture, model) if box is None else _object(picture, box)
-    white = 1.0 - white if invert else white
-    path = pictures.save(output, white.expand(1, 3, -1, -1), inputs=[picture])
+        pixels = _faces(picture, model) if box is None else _object(picture, box)
+    pixels = 1.0 - pixels if invert else pixels
+    path = pictures.save(output, pixels.expand(1, 3, -1, -1), inputs=[picture])
     if not quiet:
         print(path)
     return 0
 
 
 def _object(picture: Path, box: list[int]) -> Tensor:
-    """(1, 1, H, W): what stands in the box."""
+    """Mask (1, 1, H, W) in [0, 1] of the object in a box; 1 is the object."""
     from impasto import pictures
     from impasto.masks import cutouts
 
@@ -82,7 +82,7 @@ def _object(picture: Path, box: list[int]) -> Tensor:
 
 
 def _faces(picture: Path, model: Path | None) -> Tensor:
-    """(1, 1, H, W): ellipses around the faces."""
+    """Mask (1, 1, H, W) in [0, 1] of ellipses around the faces; 1 is a face."""
     from impasto import pictures
     from impasto.masks import faces
 

@@ -1,4 +1,4 @@
-"""Words for people: values as they are typed, counts, times, and one line for each mistake."""
+"""Text for people: values as they are typed, counts, times, and one line for each usage error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["alternatives", "as_typed", "count", "duration", "explain"]
 
 
 def as_typed(value: Any) -> str | None:
-    """A setting's value as it would be typed: ``relu1_1,relu2_1``. None where nothing would be typed."""
+    """A setting's value as it would be typed: ``relu1_1,relu2_1``; None for None, False and empty lists."""
     if value is None or value is False or value == () or value == []:
         return None
     if isinstance(value, (list, tuple)):
@@ -42,23 +42,23 @@ def count(number: int, noun: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time to come, in words: ``12 s``, ``3 min``, ``1.5 h``."""
+    """A duration in words: ``12 s``, ``3 min``, ``1.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def explain(error: CycloptsError) -> str:
-    """One line for a command line that cannot be understood."""
-    page = f"see `{' '.join(['impasto', *(error.command_chain or ())])} --help`"
+    """One line for a command line that cannot be parsed."""
+    see_help = f"see `{' '.join(['impasto', *(error.command_chain or ())])} --help`"
     if isinstance(error, CoercionError) and error.token is not None and error.msg is None:
         return f"{_name_of(error)} {error.token.value}: {_described_type(error.target_type)} is expected"
     if isinstance(error, MissingArgumentError) and error.argument is not None:
-        return f"{_name_of(error)} is missing{' a value' if error.keyword else ''}; {page}"
+        return f"{_name_of(error)} is missing{' a value' if error.keyword else ''}; {see_help}"
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
-        return f"{' '.join(error.unused_tokens)!r} is not expected here; {page}"
+        return f"{' '.join(error.unused_tokens)!r} is not expected here; {see_help}"
     if isinstance(error, UnknownOptionError) and (reason := _why_not_applicable(error)):
-        return f"{reason}; {page}"
+        return f"{reason}; {see_help}"
     if isinstance(error, UnknownCommandError) and error.app is not None and error.unused_tokens:
         commands = [name for name in error.app if not name.startswith("-")]
         close = difflib.get_close_matches(error.unused_tokens[0], commands, n=1)
@@ -79,15 +79,15 @@ def _name_of(error: CoercionError | MissingArgumentError) -> str:
     return name if error.argument.index is None else name.lstrip("-").upper()
 
 
-def _described_type(kind: Any) -> str:
-    kind = bare_type(kind)
-    if get_origin(kind) is Literal:
-        return alternatives([str(choice) for choice in get_args(kind)])
-    return {int: "a whole number", float: "a number"}.get(kind, "another kind of value")
+def _described_type(hint: Any) -> str:
+    hint = bare_type(hint)
+    if get_origin(hint) is Literal:
+        return alternatives([str(choice) for choice in get_args(hint)])
+    return {int: "a whole number", float: "a number"}.get(hint, "another kind of value")
 
 
 def _why_not_applicable(error: UnknownOptionError) -> str | None:
-    """Why a setting of the recipe is no flag of this command, where its flags say so."""
+    """Why the command has no flag for a setting of the recipe; None if the name is not such a setting."""
     from impasto.cli.flags import NOT_APPLICABLE
 
     name = (error.token.keyword or error.token.value).partition("=")[0]

@@ -1,4 +1,4 @@
-"""Painting behind a progress bar, and what is said about it: for all commands that paint one picture."""
+"""Painting with a progress bar, and the lines printed before and after it, for all commands that paint."""
 
 from __future__ import annotations
 
@@ -20,29 +20,36 @@ __all__ = ["announce", "note", "paint", "say", "summary"]
 
 
 def say(quiet: bool, line: str) -> None:
-    """The command's answer, on stdout."""
+    """Print a line of the command's result on stdout unless ``quiet``."""
     if not quiet:
         print(line, flush=True)
 
 
 def note(quiet: bool, line: str) -> None:
-    """Something to know that is no mistake, on stderr."""
+    """Print a hint, which is not an error, on stderr unless ``quiet``."""
     if not quiet:
         print(f"impasto: {line}", file=sys.stderr, flush=True)
 
 
 def announce(run: PreparedRun, budget: float | None, quiet: bool) -> None:
-    """Say before the start what it will take, if that is more than a moment."""
+    """Print the expected time and memory unless the picture is quick and small.
+
+    Args:
+        budget: seconds to paint for; None: until the iterations are done.
+    """
     from impasto.painting.planning import expected_seconds
 
     if quiet:
         return
     (height, width), tile = run.size, run.memory.limits.tile
     seconds = budget or expected_seconds(run.recipe, run.encoder, run.scene, tile=tile, terms=run.terms)
+    if tile is None and seconds < 2:
+        return
     tiles = "" if tile is None else f" in tiles of {tile} pixels"
     memory = readable_size(int(run.memory.bytes))
-    about = f"painting {width}×{height}{tiles}: about {duration(seconds)}, at most {memory} of memory"
-    say(tile is None and seconds < 2, about)
+    print(
+        f"painting {width}×{height}{tiles}: about {duration(seconds)}, at most {memory} of memory", flush=True
+    )
 
 
 def paint(
@@ -52,7 +59,12 @@ def paint(
     on_step: Callable[[Step], None] | None = None,
     budget: float | None = None,
 ) -> Result:
-    """Paint behind a progress bar: size and scale, losses, time left. Ctrl-C keeps the best picture."""
+    """Paint with a progress bar that shows scale, losses and time left. Ctrl-C keeps the best picture.
+
+    Args:
+        on_step: called after the bar is updated.
+        budget: seconds to paint for; None: until the iterations are done.
+    """
     from impasto import api
 
     share_of = _share_of_time(budget) if budget is not None else _share_of_work(run)
@@ -78,15 +90,15 @@ def _share_of_time(budget: float) -> Callable[[Step], float]:
 
 
 def _share_of_work(run: PreparedRun) -> Callable[[Step], float]:
-    """How much of the work is done after a step.
+    """A function that gives the share of the work in [0, 1] that is done after a step.
 
-    Coarse scales are cheap: iterations are counted in pixels, so that the bar moves evenly.
+    An iteration counts as many units of work as its scale has pixels, so that the bar moves evenly.
     """
     from impasto.painting import schedule
 
     sizes = schedule.scale_sizes(run.recipe, *run.scene.size)
     pixels = [height * width for height, width in sizes]
-    work = [schedule.max_evaluations(run.recipe, scale) * each for scale, each in enumerate(pixels)]
+    work = [schedule.max_evaluations(run.recipe, scale) * area for scale, area in enumerate(pixels)]
     total = max(1, sum(work))
 
     def share(step: Step) -> float:
@@ -97,17 +109,18 @@ def _share_of_work(run: PreparedRun) -> Callable[[Step], float]:
 
 
 def _describe(step: Step) -> str:
-    groups: dict[str, float] = {}
+    """``256×192 (2/3)  content 0.02 style 0.1``: the losses of all layers are summed up."""
+    sums: dict[str, float] = {}
     for name, value in step.terms.items():
-        group = name.split("/", maxsplit=1)[0]
-        groups[group] = groups.get(group, 0.0) + value
-    losses = " ".join(f"{name} {value:.3g}" for name, value in groups.items())
+        loss = name.split("/", maxsplit=1)[0]
+        sums[loss] = sums.get(loss, 0.0) + value
+    losses = " ".join(f"{name} {value:.3g}" for name, value in sums.items())
     height, width = step.size
     return f"{width}×{height} ({step.scale}/{step.scales})  {losses}"
 
 
 def summary(result: Result, path: Path) -> str:
-    """What was painted, in a line."""
+    """One line about a finished or stopped picture."""
     height, width = result.pixels.shape[-2:]
     done = "painted" if result.finished else "stopped: the best picture so far"
     iterations = count(len(result.trace), "iteration")

@@ -1,4 +1,4 @@
-"""What the command line shows of work under way, on stderr: bars and spinners."""
+"""Progress bars and spinners, on stderr."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-__all__ = ["ProgressBar", "duration", "working"]
+__all__ = ["ProgressBar", "working"]
 
 
 class ProgressBar:
-    """A bar on stderr with the time that is left; where stderr is no terminal, a line at every tenth.
+    """A context manager that shows a bar with the time left; if stderr is no terminal, a line at every tenth.
 
     Args:
         quiet: show nothing.
-        title: what is under way, where a command does several things.
+        title: what is being done, for a command that does several things.
     """
 
     def __init__(self, quiet: bool, title: str = "") -> None:
         self.quiet, self.title = quiet, title
-        self._begin, self._tenth = time.perf_counter(), -1
+        self._begin, self._last_tenth = time.perf_counter(), -1
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
 
@@ -49,12 +49,15 @@ class ProgressBar:
         share = min(1.0, max(0.0, share))
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=share, description=self._titled(text))
-        elif not self.quiet and self._tenth < int(10 * share + 1e-9) < 10:  # the last line is for `finish`
-            self._tenth = int(10 * share + 1e-9)
+            return
+        tenth = int(10 * share + 1e-9)
+        # `finish` prints the line of the last tenth.
+        if not self.quiet and self._last_tenth < tenth < 10:
+            self._last_tenth = tenth
             self._print(share, text)
 
     def finish(self, text: str) -> None:
-        """Show that the work is done; some of it may have turned out not to be needed."""
+        """Show that the work is done, even if ``update`` never reached 1: scales may end early."""
         self.update(1.0, text)
         if not self.quiet and self._bar is None:
             self._print(1.0, text)
@@ -63,16 +66,19 @@ class ProgressBar:
         return f"{self.title}: {text}" if self.title else text
 
     def _print(self, share: float, text: str) -> None:
-        gone = time.perf_counter() - self._begin
-        left = f", about {duration(gone / share - gone)} left" if 0.05 < share < 1.0 and gone > 2.0 else ""
+        elapsed = time.perf_counter() - self._begin
+        left = ""
+        if 0.05 < share < 1.0 and elapsed > 2.0:
+            left = f", about {duration(elapsed / share - elapsed)} left"
         print(f"impasto: {100 * share:.0f}% {self._titled(text)}{left}", file=sys.stderr, flush=True)
 
 
 def _rich_bar() -> RichProgress:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
 
-    return Progress(
+    return RichProgress(
         TextColumn("{task.percentage:>3.0f}%"),
         BarColumn(24),
         TimeElapsedColumn(),
@@ -86,9 +92,13 @@ def _rich_bar() -> RichProgress:
 
 @contextmanager
 def working(what: str, quiet: bool) -> Iterator[None]:
-    """A spinner while something takes its time, with what is reported of it (:mod:`impasto.progress`).
+    """Show a spinner while the block runs, and the progress that is reported by :mod:`impasto.progress`.
 
-    Where stderr is no terminal, only reports are shown: a line at every tenth.
+    If stderr is no terminal, only reported progress is shown: a line at every tenth.
+
+    Args:
+        what: text beside the spinner until progress is reported.
+        quiet: show nothing.
     """
     if quiet:
         yield

@@ -1,4 +1,4 @@
-"""``impasto studio``: flags from ``StudioSettings``; prints its address and serves until it is stopped."""
+"""``impasto studio``: start the server, print its address and serve until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ import sys
 import tempfile
 from typing import Annotated
 
-from cyclopts import App, Group, Parameter
+from cyclopts import Group, Parameter
 
+from impasto.cli.flags import typed
 from impasto.errors import RecipeError, require_extra
 from impasto.studio.settings import StudioSettings
 
-__all__ = ["register", "studio"]
+__all__ = ["studio"]
 
 _REQUIRED_MODULES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "av", "cv2")
-SERVER = Group("Server", help="Where it listens, what it accepts, what it keeps.", sort_key=1)
-
-
-def register(app: App) -> None:
-    """Add the command to the program."""
-    app.command(studio)
+SERVER = Group("Server", help="Address, limits, and how long results are kept.", sort_key=1)
 
 
 def studio(
@@ -31,18 +27,22 @@ def studio(
     verbose: bool = False,
     settings: Annotated[StudioSettings | None, Parameter(name="*", group=SERVER)] = None,
 ) -> int:
-    """Open the studio: a page for pictures and clips, and an HTTP API behind it.
+    """Start the studio: a web page for painting pictures and clips, and its HTTP API.
 
-    It listens on 127.0.0.1 only, unless told otherwise. Accepted jobs are painted even if the studio is
-    stopped
-    or killed in between: they resume at the next start with the same --data.
+    The studio listens on 127.0.0.1 only, unless --host is given. Jobs survive a stop or a crash of the
+    studio: they are resumed at the next start with the same --data.
 
     Parameters
     ----------
     open_page
-        Open the page in the browser; default: only on a desktop.
+        Open the page in a browser. Default: only on a desktop.
     verbose
-        Log one line per request to stderr; never what was sent.
+        Log one line per request to stderr, without the contents of requests.
+
+    Examples
+    --------
+    impasto studio
+    impasto studio --port 8080 --no-open --data jobs
     """
     require_extra("studio", _REQUIRED_MODULES, "the studio", RecipeError)
     options = _with_token_from_environment(settings)
@@ -59,8 +59,8 @@ def studio(
 
     application = create_app(options)
     application.state.studio.supervisor.lock_data_folder()
-    # The fork server's socket needs a short path, so it has to start before the folder for temporary files
-    # is changed. Uploads are spooled in that folder; the usual one, /tmp, may be kept in memory.
+    # Uploads are spooled in the folder for temporary files, and the usual one, /tmp, may be kept in memory.
+    # The fork server has to start before that folder is changed, because its socket needs a short path.
     start_forkserver()
     tempfile.tempdir = str(options.data / "incoming")
     config = uvicorn.Config(
@@ -80,11 +80,12 @@ def studio(
 
 
 def _with_token_from_environment(settings: StudioSettings | None) -> StudioSettings:
-    """The flags, and the token from the environment: a command line is seen by every user of the machine.
+    """The settings, with the token from the environment unless there is a flag for it.
 
-    The variable is removed, so that no child process inherits the secret.
+    Every user of the machine can see a command line, but not the environment. The variable is removed, so
+    that no child process inherits the secret.
     """
-    flags = settings.model_dump(exclude_unset=True) if settings else {}
+    flags = typed(settings)
     token = os.environ.pop("IMPASTO_STUDIO_TOKEN", "")
     if token and not flags.get("token"):
         flags["token"] = token
@@ -92,12 +93,13 @@ def _with_token_from_environment(settings: StudioSettings | None) -> StudioSetti
 
 
 def _has_desktop() -> bool:
-    """Whether a browser window can be opened: this is no service, and no terminal without a desktop."""
-    windows = sys.platform != "linux" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
-    return sys.stdout.isatty() and windows
+    """Whether a browser window can be opened: not by a service, nor in a terminal without a desktop."""
+    has_display = sys.platform != "linux" or "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+    return sys.stdout.isatty() and has_display
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket; raises ``RecipeError`` if the address cannot be used."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
@@ -111,5 +113,6 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _address(listener: socket.socket, host: str) -> str:
+    """The URL to open; the port is the socket's, as ``--port 0`` lets the system choose one."""
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{listener.getsockname()[1]}/"

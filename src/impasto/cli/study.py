@@ -1,4 +1,4 @@
-"""``impasto study …``: each command turns its flags into a plan, which :mod:`study_run` carries out."""
+"""``impasto study …``: each command turns its flags into a plan, which :mod:`impasto.cli.study_run` runs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cyclopts import App, Parameter
 from impasto.cli.exit_codes import INTERRUPTED
 from impasto.cli.flags import (
     CONTENT_SETTINGS,
+    EMPTY,
     MASK_SETTINGS,
-    NOTHING,
     RECIPE,
     STYLE_SETTINGS,
     flag,
@@ -29,7 +29,7 @@ __all__ = ["study_app"]
 
 study_app = App(
     name="study",
-    help="Paint many pictures that differ in a setting, measure them and lay them side by side.",
+    help="Compare settings: paint many pictures, measure them, and write a report with all of them.",
     default_parameter=Parameter(negative=()),
 )
 
@@ -38,20 +38,23 @@ Numbers = Annotated[tuple[float, ...], Parameter(group=STUDY), VALUE_LIST]
 Words = Annotated[tuple[str, ...], Parameter(group=STUDY), VALUE_LIST]
 Pictures = Annotated[tuple[str, ...], Parameter(group=STUDY), PATH_LIST]
 
-SEEDS = {"seed": "the study varies it, see --seeds"}
+NO_SEED = {"seed": "the study varies it, see --seeds"}
 
 
 def study_flags(
     study: str,
     *,
-    without: Mapping[str, str] = NOTHING,
+    without: Mapping[str, str] = EMPTY,
     varied: Iterable[str] = (),
     init: Any = Literal["content", "noise", "style-colours"],
 ) -> type[Recipe]:
-    """The recipe's flags for a study: its own defaults, without what does not apply and what it varies.
+    """The flags of a study for the recipe's settings, with the study's defaults.
 
     Args:
-        init: the starts that are possible; there is no --init-image.
+        study: its name, as typed.
+        without: setting → why the study has no flag for it.
+        varied: settings that have no flag because the study varies them.
+        init: type of ``--init``, without ``picture``, as studies have no ``--init-image``.
     """
     reasons = dict.fromkeys(MASK_SETTINGS, "there are no masks in a study")
     reasons["method"] = "a study paints by optimisation"
@@ -68,10 +71,10 @@ def study_flags(
 LayersFlags = study_flags(
     "layers",
     varied=("content_layers", "style_layers", "content_layer_weights", "style_layer_weights"),
-    without=SEEDS | dict.fromkeys(("strength", "colours", "match_content"), "there is one picture alone"),
+    without=NO_SEED | dict.fromkeys(("strength", "colours", "match_content"), "there is only one picture"),
     init=Literal["noise", "style-colours"],
 )
-InitsFlags = study_flags("inits", varied=("init",), without=SEEDS)
+InitsFlags = study_flags("inits", varied=("init",), without=NO_SEED)
 WeightsFlags = study_flags("weights")
 ContentLayersFlags = study_flags(
     "content-layers",
@@ -88,7 +91,7 @@ StyleOfFlags = study_flags(
 OptimisersFlags = study_flags(
     "optimisers",
     varied=("optimiser", "history", "learning_rate"),
-    without=SEEDS | {"init": "see --start"},
+    without=NO_SEED | {"init": "see --start"},
 )
 
 
@@ -102,18 +105,18 @@ def layers(
     options: StudyOptions | None = None,
     settings: Annotated[LayersFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """Reconstruct a picture, or make textures of it, from each layer alone and from several together.
+    """Reconstruct a picture, or make textures of it, from single layers and from several together.
 
     Parameters
     ----------
     picture
-        A path, photograph:chelsea or painting:wave.
+        A path, photograph:NAME or painting:NAME.
     of
-        content: the picture is reconstructed; style: textures are made of it.
+        content: reconstruct the picture; style: make textures of it.
     layers
-        Columns of the study; + joins the layers of one column.
+        Layers to compare, one column each; + joins several layers in one column.
     seeds
-        Noise to start from; one row each.
+        Seeds of the noise to start from, one row each.
 
     Examples
     --------
@@ -121,10 +124,10 @@ def layers(
     impasto study layers painting.jpg --of style --layers relu1_1,relu3_1,relu1_1+relu3_1 --seeds 0,1
     """
     chosen = typed(settings)
-    useless = set(STYLE_SETTINGS if of == "content" else CONTENT_SETTINGS) & set(chosen)
-    if useless:
+    without_effect = set(STYLE_SETTINGS if of == "content" else CONTENT_SETTINGS) & set(chosen)
+    if without_effect:
         raise RecipeError(
-            f"{flag(min(useless))} with --of {of}", f"only the {of} loss is used there", "leave it out"
+            f"{flag(min(without_effect))} with --of {of}", f"only the {of} loss is used there", "leave it out"
         )
     return run(named.layers(picture, of=of, names=layers, seeds=seeds, settings=chosen), options)
 
@@ -138,7 +141,7 @@ def inits(
     options: StudyOptions | None = None,
     settings: Annotated[InitsFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """Compare a start from the content with starts from noise, after the same number of iterations.
+    """Compare starting from the content with starting from noise.
 
     Parameters
     ----------
@@ -147,7 +150,7 @@ def inits(
     style
         A path, or painting:NAME.
     seeds
-        Noise to start from.
+        Seeds of the noise to start from, one column each.
 
     Examples
     --------
@@ -167,7 +170,7 @@ def weights(
     options: StudyOptions | None = None,
     settings: Annotated[WeightsFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """Vary content weight and style weight, or any two settings, on a grid.
+    """Vary two settings on a grid, by default content weight and style weight.
 
     Parameters
     ----------
@@ -176,9 +179,9 @@ def weights(
     style
         A path, or painting:NAME.
     x
-        Setting along the columns and its values. Layers of one value are joined by +.
+        Setting that differs between the columns, and its values; + joins several layers in one value.
     y
-        Setting down the rows and its values.
+        Setting that differs between the rows, and its values.
 
     Examples
     --------
@@ -206,7 +209,7 @@ def content_layers(
     options: StudyOptions | None = None,
     settings: Annotated[ContentLayersFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """Compare content layers: block3_conv2 with 0.1 against block4_conv2 with 1, and so on.
+    """Compare content layers, each at several content weights.
 
     Parameters
     ----------
@@ -217,7 +220,7 @@ def content_layers(
     layers
         Content layers, one column each.
     factors
-        What the content weight is multiplied by, one row each.
+        Factors to multiply the content weight by, one row each.
 
     Examples
     --------
@@ -241,7 +244,7 @@ def styles(
     options: StudyOptions | None = None,
     settings: Annotated[StylesFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """Paint every content in every style, and count which styles need fewer iterations.
+    """Paint every content in every style, and compare how many iterations the styles need.
 
     Parameters
     ----------
@@ -250,7 +253,7 @@ def styles(
     styles
         Style pictures, one column each.
     starts
-        Starts to compare.
+        What to start from, one row each.
 
     Examples
     --------
@@ -269,7 +272,7 @@ def style_of(
     options: StudyOptions | None = None,
     settings: Annotated[StyleOfFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """Take a style apart: its texture from each layer alone, and from all layers down to a depth.
+    """Make textures of a style from each layer alone, and from all layers down to a depth.
 
     Parameters
     ----------
@@ -295,7 +298,7 @@ def optimisers(
     options: StudyOptions | None = None,
     settings: Annotated[OptimisersFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """Compare L-BFGS, Adam and PyTorch's L-BFGS as its tutorial uses it: loss, seconds, failures.
+    """Compare optimisers by loss, time and failures: L-BFGS, Adam, and PyTorch's L-BFGS as in its tutorial.
 
     Parameters
     ----------
@@ -304,9 +307,9 @@ def optimisers(
     style
         A path, or painting:NAME.
     start
-        The picture to start from.
+        What to start from.
     seeds
-        Noise to start from; one row each.
+        Seeds, one row each; they matter for a start from noise.
 
     Examples
     --------
@@ -319,12 +322,12 @@ def optimisers(
 
 @study_app.command
 def custom(plan: Path, *, options: StudyOptions | None = None) -> int:
-    """Run any other study, from a file.
+    """Run a study that is described in a YAML file.
 
     Parameters
     ----------
     plan
-        A YAML file: base recipe, what is varied, pictures, seeds; see docs/studies.md.
+        YAML file with the pictures, the settings, what is varied and the seeds; see docs/studies.md.
 
     Examples
     --------
@@ -337,12 +340,12 @@ def custom(plan: Path, *, options: StudyOptions | None = None) -> int:
 
 @study_app.command
 def claims(*, only: Words = (), options: StudyOptions | None = None) -> int:
-    """Run every study behind docs/studies.md, with sample pictures; under an hour on two cores.
+    """Run the studies of docs/studies.md with sample pictures, in less than an hour on two cores.
 
     Parameters
     ----------
     only
-        Names of the studies to run. Default: all of them.
+        Names of the studies to run. Default: all.
 
     Examples
     --------
@@ -367,7 +370,11 @@ def claims(*, only: Words = (), options: StudyOptions | None = None) -> int:
 
 
 def setting_and_values(words: Sequence[str]) -> tuple[str, list[Any]]:
-    """``content_weight=0.1``, ``1`` → ("content_weight", [0.1, 1]); layers of one value are joined by +."""
+    """``content_weight=0.1``, ``1`` → ("content_weight", [0.1, 1]); + joins several layers in one value.
+
+    Raises:
+        RecipeError: the words are not a setting and its values, or there is no such setting.
+    """
     name, equals, first = words[0].partition("=") if words else ("", "", "")
     if not (name and equals and first):
         raise RecipeError(f"{','.join(words)!r}", "a setting and its values, as content_weight=0.1,1")
@@ -378,9 +385,10 @@ def setting_and_values(words: Sequence[str]) -> tuple[str, list[Any]]:
 
 
 def _value(word: str) -> Any:
-    for kind in (int, float):
+    """A number, a list of layers, or the word itself."""
+    for number in (int, float):
         try:
-            return kind(word)
+            return number(word)
         except ValueError:
             continue
     return word.split("+") if "+" in word else word

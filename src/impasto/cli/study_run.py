@@ -1,4 +1,4 @@
-"""Carries out a study's plan behind a progress bar and says what came of it."""
+"""Runs a study's plan with a progress bar and prints a summary."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class StudyOptions:
     Attributes
     ----------
     output
-        The study's folder. Run again, the command does only what is missing. Default: the study's name.
+        Folder of the study; an interrupted study is resumed there. Default: the study's name.
     judge
         Network that measures the results, which must not be the one that painted them: random, compact,
         vgg19, vgg19-original. auto: compact for pictures painted with a VGG-19, otherwise random.
     judge_weights
-        File to take the judge's weights from.
+        File to load the judge's weights from.
     workers
-        Pictures painted at a time; 0: as many as there are cores.
+        Number of pictures to paint at the same time; 0: one per core, or one on a GPU.
     device
         auto, cpu, cuda, cuda:1 or mps.
     quiet
@@ -58,10 +58,10 @@ class StudyOptions:
 
 
 def run(plan: StudyPlan, options: StudyOptions | None, folder: Path | None = None) -> int:
-    """Do what is missing of a study; returns the exit code.
+    """Run or resume a study and print a summary; returns the exit code.
 
     Args:
-        folder: default: the options' output, else one of the study's name.
+        folder: of the study. Default: ``options.output``, or else a folder with the plan's name.
     """
     options = options or StudyOptions()
     folder = folder or options.output or Path(plan.name)

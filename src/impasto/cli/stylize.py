@@ -1,4 +1,4 @@
-"""``impasto stylize``: a photograph painted in the manner of a picture."""
+"""``impasto stylize``: paint a photograph in the manner of a picture."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["stylize"]
 
-DEFAULT_MEGAPIXELS = 178
+DEFAULT_MEGAPIXELS = 178  # Where Pillow, too, begins to suspect a decompression bomb.
 
 StylizeFlags = recipe_flags("stylize", shown={"size": "512"})
 
@@ -80,30 +80,30 @@ def stylize(
     recipe
         Recipe file to use. It overrides the preset, and flags override it.
     budget
-        Time to spend, as 20s or 5m. It replaces the number of iterations.
+        Time to paint for, such as 20s or 5m, instead of a number of iterations.
     max_memory
-        Memory that the process may use, as 4GB. Default: four fifths of what is free.
+        Memory that the process may use, such as 4GB. Default: four fifths of the free memory.
     tile
-        Side in pixels of the tiles that a large picture is computed in, to save memory. Default: chosen by
-        the memory.
+        Side in pixels of the tiles that a large picture is computed in, to save memory. Default: chosen to
+        fit the memory.
     init_image
-        Picture to start from.
+        Picture to start from instead of the content or noise.
     mask
         Regions of CONTENT: one picture of coloured labels, or one grey mask per style. Black is not painted.
     style_mask
         Regions of STYLE: per style, labels in the same colours; or one grey mask per mask.
     save_run
-        New folder for the run: picture, recipe, trace of the losses, versions.
+        Save the run in a new folder: picture, recipe, losses of each iteration, versions.
     overwrite
         Allow --save-run to replace an earlier run.
     preview_every
-        Write the best picture so far to OUTPUT every so many iterations; 0: only the finished picture.
+        Write the best picture so far to OUTPUT every N iterations; 0: only the finished picture.
     bit_depth
         Bits per channel; 16 needs .tif.
     quality
         Quality of .jpg, .webp and .avif, 1 to 100.
     max_pixels
-        Refuse larger input files before they are decoded.
+        Refuse input files with more pixels, before they are decoded.
     device
         auto, cpu, cuda, cuda:1 or mps.
     quiet
@@ -169,7 +169,7 @@ def _check_values(tile: int | None, quality: int, preview_every: int, max_pixels
 def _note_unused(
     budget: float | None, settings: dict[str, Any], save_run: Path | None, overwrite: bool, quiet: bool
 ) -> None:
-    """Say which flags have no effect beside the others."""
+    """Print a note for each flag that has no effect because of the other flags."""
     if budget is not None and "iterations" in settings:
         iterations = settings["iterations"]
         effect = "is ignored" if len(iterations) == 1 else "only divides the time among the scales"
@@ -183,7 +183,7 @@ def _note_unused(
 def _preview(
     run: PreparedRun, output: Path, every: int, options: dict[str, Any]
 ) -> Callable[[Step], None] | None:
-    """What writes the best picture so far, every so many iterations; None for never."""
+    """A callback that writes the best picture so far every ``every`` iterations; None if ``every`` is 0."""
     if not every:
         return None
     from impasto import pictures

@@ -1,4 +1,4 @@
-"""``impasto texture`` and ``impasto reconstruct``: the style loss alone, and the content loss alone."""
+"""``impasto texture`` and ``impasto reconstruct``: paint with the style loss or the content loss alone."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def texture(
     quiet: Quiet = False,
     settings: Annotated[TextureFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """Make a texture from STYLE, of any size: the style loss alone, starting from noise.
+    """Make a texture of any size from STYLE, with the style loss alone, starting from noise.
 
     Parameters
     ----------
@@ -74,10 +74,10 @@ def texture(
     output
         File to write: .png, .jpg, .webp, .avif or .tif.
     size
-        Width and height in pixels, as 800x600; one number for a square.
+        Width and height in pixels, such as 800x600; one number for a square.
     seamless
-        Make a texture that repeats without a seam. Both sides must be multiples of 16, or of less with
-        shallow layers.
+        Make a texture that repeats without a seam. Both sides must be multiples of 16; a smaller number is
+        enough with shallower layers.
     tile
         The old name of --seamless.
     device
@@ -92,10 +92,7 @@ def texture(
     impasto texture painting.jpg -o strokes.png --layers relu1_1,relu2_1
     """
     if tile:
-        note(
-            quiet,
-            "--tile of `impasto texture` is now called --seamless; the old name will be removed",
-        )
+        note(quiet, "--tile of `impasto texture` is now called --seamless; the old name will be removed")
     width, height = _width_and_height(size)
     fixed: dict[str, Any] = {"content_weight": 0.0, "size": max(width, height)}
     fixed |= {"padding": "circular"} if seamless or tile else {}
@@ -111,7 +108,7 @@ def reconstruct(
     quiet: Quiet = False,
     settings: Annotated[ReconstructFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """Reconstruct CONTENT from its features at some layers: the content loss alone, starting from noise.
+    """Reconstruct CONTENT from its features, with the content loss alone, starting from noise.
 
     Parameters
     ----------
@@ -142,12 +139,12 @@ def _paint(
     device: str,
     quiet: bool,
 ) -> int:
-    """From the files to the file; returns the exit code.
+    """Check the paths, paint and save; returns the exit code.
 
     Args:
         content: None for a texture.
         styles: empty for a reconstruction.
-        canvas: (height, width) of a texture.
+        canvas: (height, width) of a texture in pixels; None for a reconstruction.
     """
     inputs = [*([content] if content else []), *styles]
     check_inputs(inputs)

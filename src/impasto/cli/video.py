@@ -1,14 +1,14 @@
-"""``impasto video`` and ``impasto video-report``: flags from the recipes, progress on stderr."""
+"""``impasto video`` and ``impasto video-report``: paint a clip, and measure how steady it is."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, Group, Parameter
+from cyclopts import Group, Parameter
 
 from impasto.cli.checks import check_inputs
-from impasto.cli.flags import MASK_SETTINGS, OUTPUT, Device, Output, Quiet, flag, merge, recipe_flags
+from impasto.cli.flags import MASK_SETTINGS, OUTPUT, Device, Output, Quiet, flag, merge, recipe_flags, typed
 from impasto.cli.lists import VALUE_LIST
 from impasto.cli.messages import count, duration
 from impasto.cli.painting import note, say
@@ -20,13 +20,12 @@ from impasto.video.settings import OLD_NAMES, VideoRecipe, VideoSettings
 if TYPE_CHECKING:
     from impasto.video.stages import VideoEstimate, VideoProgress, VideoResult
 
-__all__ = ["register", "video", "video_report"]
+__all__ = ["video", "video_report"]
 
 VIDEO_MODULES = ("av", "cv2")
 REPORT_MODULES = ("jinja2", "matplotlib")
-MOTION = Group("Video", help="Every setting that only a video has.", sort_key=1)
-RECIPE = Group("Recipe", help="Every setting of each frame as a picture.", sort_key=2)
-DEFAULT_CRF = 16
+VIDEO = Group("Video", help="Settings that only a video has.", sort_key=1)
+RECIPE = Group("Recipe", help="Settings of each frame as a picture.", sort_key=2)
 
 VideoFlags = recipe_flags(
     "video",
@@ -40,12 +39,6 @@ VideoFlags = recipe_flags(
 )
 
 
-def register(app: App) -> None:
-    """Add the commands for video to the program."""
-    app.command(video)
-    app.command(video_report)
-
-
 def video(
     clip: Path,
     style: list[Path],
@@ -56,7 +49,7 @@ def video(
     codec: Annotated[
         Literal["h264", "hevc", "vp9", "prores", "ffv1", "png"] | None, Parameter(group=OUTPUT)
     ] = None,
-    crf: Annotated[int, Parameter(group=OUTPUT)] = DEFAULT_CRF,
+    crf: Annotated[int, Parameter(group=OUTPUT)] = 16,
     quality: Annotated[int | None, Parameter(show=False)] = None,
     copy: Annotated[Literal["all", "audio", "nothing"], Parameter(group=OUTPUT)] = "all",
     fps: Annotated[float, Parameter(group=OUTPUT)] = 25.0,
@@ -70,47 +63,48 @@ def video(
     quiet: Quiet = False,
     evaluations: Annotated[int | None, Parameter(show=False)] = None,
     fill_evaluations: Annotated[list[int] | None, Parameter(show=False), VALUE_LIST] = None,
-    motion: Annotated[VideoSettings | None, Parameter(name="*", group=MOTION)] = None,
+    video_settings: Annotated[VideoSettings | None, Parameter(name="*", group=VIDEO)] = None,
     settings: Annotated[VideoFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]
 ) -> int:
-    """Paint CLIP in the manner of STYLE, so that each frame continues the previous one.
+    """Paint CLIP in the manner of STYLE, with each frame following on from the previous one.
 
-    A run that was stopped or killed continues when the same command is given again.
+    A run that was stopped or killed is resumed by the same command.
 
     Parameters
     ----------
     clip
-        Video of any kind that FFmpeg reads, or a folder of pictures.
+        Video in any format that FFmpeg reads, or a folder of pictures.
     style
         Picture whose strokes, colours and patterns are used. Several pictures are blended.
     output
-        File to write: .mp4, .mov, .mkv, .webm or .avi. A name without ending makes a folder of pictures.
+        File to write: .mp4, .mov, .mkv, .webm or .avi; a folder of pictures if the name has no extension.
     preset
         Settings of each frame to start from, as in `impasto stylize`.
     recipe
         Recipe file of a picture to use. It overrides the preset, and flags override it.
     codec
-        Default: h264, and vp9 in .webm. prores, ffv1 and png are for editors.
+        Codec of the video; prores, ffv1 and png are for further editing. Default: vp9 in .webm, otherwise
+        h264.
     crf
         Constant rate factor of h264, hevc and vp9: 0 (lossless) to 51 (smallest file).
     quality
         The old name of --crf.
     copy
-        Streams to copy from CLIP; all: sound and subtitles.
+        What to copy from CLIP; all: sound and subtitles.
     fps
-        Frames a second of a folder of pictures.
+        Frames per second of a folder of pictures.
     mask
         Picture, folder or clip: white is painted, black stays as filmed.
     limit
-        Paint only the first frames, this many.
+        Paint only the first N frames.
     processes
         Number of shots to paint at the same time.
     preview
-        A .png file that always shows the newest frame.
+        Keep writing the newest frame to this .png file.
     restart
-        Delete what an earlier run left.
+        Start again from the first frame instead of resuming an earlier run.
     keep_frames
-        Keep the folder OUTPUT.work with all frames.
+        Keep the folder OUTPUT.work, which has all frames.
     device
         auto, cpu, cuda, cuda:1 or mps.
     quiet
@@ -130,20 +124,21 @@ def video(
     check_inputs([clip, *style, *([mask] if mask else [])])
     old_settings = {"evaluations": evaluations, "fill_evaluations": fill_evaluations}
     renamed = {name: value for name, value in old_settings.items() if value is not None}
+    for name in renamed:
+        _note_new_name(quiet, flag(name), flag(OLD_NAMES[name]))
     if quality is not None:
         _note_new_name(quiet, "--quality", "--crf")
         crf = quality
-    for name in renamed:
-        _note_new_name(quiet, flag(name), flag(OLD_NAMES[name]))
     with working("loading", quiet):
         from impasto.video.job import prepare_video
         from impasto.video.stages import run_video
 
-        typed = {} if motion is None else motion.model_dump(exclude_unset=True)
-        full = VideoRecipe(**typed, **renamed, picture=merge(preset, recipe, settings))
-        kinds = {"all": ("audio", "subtitle"), "audio": ("audio",), "nothing": ()}[copy]
+        video_recipe = VideoRecipe(
+            **typed(video_settings), **renamed, picture=merge(preset, recipe, settings)
+        )
+        streams = {"all": ("audio", "subtitle"), "audio": ("audio",), "nothing": ()}[copy]
         job = prepare_video(
-            clip, style, output, full, rate=fps, codec=codec, quality=crf, copy=kinds, mask=mask,
+            clip, style, output, video_recipe, rate=fps, codec=codec, quality=crf, copy=streams, mask=mask,
             limit=limit, processes=processes, preview=preview, device=device, restart=restart,
         )  # fmt: skip
     with _StageBars(quiet) as bars:
@@ -161,14 +156,14 @@ def _note_new_name(quiet: bool, old: str, new: str) -> None:
 
 def _summarise(result: VideoResult, quiet: bool) -> None:
     if result.corrupt:
-        shown = ", ".join(str(index + 1) for index in result.corrupt[:8])
+        numbers = ", ".join(str(index + 1) for index in result.corrupt[:8])
         more = "" if len(result.corrupt) <= 8 else f" and {len(result.corrupt) - 8} more"
-        frames = "frame" if len(result.corrupt) == 1 else "frames"
-        # Shown also where nothing else is: something did go wrong.
-        note(False, f"{frames} {shown}{more} could not be decoded and repeat their neighbour")
-    pace = result.seconds / max(result.frames, 1)
+        noun = "frame" if len(result.corrupt) == 1 else "frames"
+        # Printed even with --quiet, because something did go wrong.
+        note(False, f"{noun} {numbers}{more} could not be decoded and repeat their neighbour")
+    seconds_per_frame = result.seconds / max(result.frames, 1)
     frames, shots = count(result.frames, "frame"), count(result.shots, "shot")
-    say(quiet, f"painted {result.path} ({frames}, {shots}, {pace:.2f} s a frame)")
+    say(quiet, f"painted {result.path} ({frames}, {shots}, {seconds_per_frame:.2f} s a frame)")
 
 
 class _StageBars:
@@ -187,7 +182,7 @@ class _StageBars:
         self._close()
 
     def announce(self, expected: VideoEstimate) -> None:
-        """Say before the painting what it will take."""
+        """Print the expected time and disk space before painting starts."""
         self._close()
         note(
             self.quiet,
@@ -196,7 +191,7 @@ class _StageBars:
         )
 
     def show(self, progress: VideoProgress) -> None:
-        """Show how far a stage is; time left is that of the frames which an earlier run has not done."""
+        """Update the stage's bar, whose time left counts only the frames that an earlier run has not done."""
         if self._bar is None or progress.stage != self.stage:
             self._close()
             self.stage = progress.stage
@@ -220,14 +215,14 @@ def video_report(
     clip: Path,
     result: Path,
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])],
-    baseline: list[Path] | None = None,
-    flow: Literal["dis", "farneback", "raft"] = "dis",
-    fps: float = 25.0,
-    limit: int | None = None,
-    column: float = 0.5,
+    output: Output,
+    baseline: Annotated[list[Path] | None, Parameter(group=OUTPUT)] = None,
+    flow: Annotated[Literal["dis", "farneback", "raft"], Parameter(group=OUTPUT)] = "dis",
+    fps: Annotated[float, Parameter(group=OUTPUT)] = 25.0,
+    limit: Annotated[int | None, Parameter(group=OUTPUT)] = None,
+    column: Annotated[float, Parameter(group=OUTPUT)] = 0.5,
 ) -> int:
-    """Measure how steady RESULT is, compared with CLIP and with baselines, and write a page about it.
+    """Measure how steady a painted clip is, and write a report.
 
     Parameters
     ----------
@@ -236,17 +231,17 @@ def video_report(
     result
         The painted clip.
     output
-        Folder for the page and its pictures; it is made if its parent exists.
+        Folder for the report and its pictures; created if its parent exists.
     baseline
-        Other paintings of the same clip to compare with, as one made with --independent.
+        Other paintings of the same clip to compare with, such as one made with --independent.
     flow
-        Method of the optical flow.
+        Method of the optical flow; raft needs torchvision.
     fps
-        Frames a second of folders of pictures.
+        Frames per second of folders of pictures.
     limit
-        Measure only the first frames, this many.
+        Measure only the first N frames.
     column
-        The column that is shown over time, from 0 (left) to 1 (right).
+        Position of the pixel column that the report shows over time, from 0 (left) to 1 (right).
 
     Examples
     --------

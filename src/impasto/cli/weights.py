@@ -1,4 +1,4 @@
-"""``impasto weights``: the encoders' weights."""
+"""``impasto weights``: list, fetch and verify the encoders' weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ weights_app = App(
 
 
 def weights_line(status: WeightsStatus) -> str:
-    """What is known of an encoder's weights, in a line."""
+    """One line about an encoder's weights: name, path or how to fetch them, licence."""
     where = str(status.path)
     if status.path is None:
         size = "" if status.bytes is None else f"{readable_size(status.bytes)}, "
@@ -32,7 +32,7 @@ def weights_line(status: WeightsStatus) -> str:
 
 @weights_app.command(name="list")
 def list_weights() -> int:
-    """List which weights are on this machine, and where.
+    """List the encoders' weights, and where they are on this machine.
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Losses: what is remembered of features, how it is compared, and the objective made of such terms."""
+"""Losses: statistics of features, the functions that compare them, and the objective made of such terms."""

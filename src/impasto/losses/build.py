@@ -1,4 +1,4 @@
-"""A recipe's settings as terms: the one place that knows both."""
+"""Builds the terms and the objective that a recipe asks for."""
 
 from __future__ import annotations
 
@@ -19,23 +19,26 @@ from impasto.scene import Scene
 
 __all__ = ["balanced", "objective_of", "terms_of"]
 
-#: Content against style at a strength of one half, each on its own scale: about what the defaults give.
+#: Weight of the content against the style's at a strength of one half, with both losses scaled as in
+#: :func:`balanced`. The result is then close to that of the default weights.
 BALANCE = 1 / 20
 
 
 def terms_of(recipe: Recipe) -> tuple[Term, ...]:
     """The terms that a recipe asks for; those of weight 0 are left out.
 
-    With ``strength`` set, content and style have weight 1: see :func:`balanced`.
+    With ``strength`` set, content and style have weight 1, and :func:`balanced` sets their weights once the
+    pictures are known. The term for earlier video frames is always there: it applies only to scenes that have
+    such frames.
     """
-    balance = recipe.strength is not None
+    has_strength = recipe.strength is not None
     terms: list[Term] = []
     if recipe.wants_content:
-        weight = 1.0 if balance else recipe.content_weight
-        build = _resolved(CONTENT_LOSSES[recipe.content_loss])
-        terms.append(build(recipe.content_shares(), weight, recipe))
+        weight = 1.0 if has_strength else recipe.content_weight
+        build_term = _resolved(CONTENT_LOSSES[recipe.content_loss])
+        terms.append(build_term(recipe.content_shares(), weight, recipe))
     if recipe.wants_style:
-        weight = 1.0 if balance else recipe.style_weight
+        weight = 1.0 if has_strength else recipe.style_weight
         for name, share in recipe.style_loss_shares().items():
             terms.append(_style_term(name, recipe.style_shares(), weight * share, recipe))
     if recipe.tv_weight:
@@ -45,6 +48,7 @@ def terms_of(recipe: Recipe) -> tuple[Term, ...]:
 
 
 def _style_term(name: str, layer_weights: Mapping[str, float], weight: float, recipe: Recipe) -> Term:
+    """The term of a style loss; ``name`` is a key of :data:`impasto.recipe.STYLE_LOSSES`."""
     loss = _resolved(STYLE_LOSSES[name])
     if not isinstance(loss, StyleLoss):
         term: Term = loss(layer_weights, weight, recipe)
@@ -53,7 +57,7 @@ def _style_term(name: str, layer_weights: Mapping[str, float], weight: float, re
         weight=weight,
         layers=tuple(layer_weights),
         loss=loss,
-        # Recipes and traces have always called the Gram term by its layer alone.
+        # Traces of earlier versions name the Gram losses by their layers alone.
         loss_name="" if name == "gram" else name,
         layer_weights=layer_weights,
         normalisation=recipe.normalisation,
@@ -62,7 +66,7 @@ def _style_term(name: str, layer_weights: Mapping[str, float], weight: float, re
 
 
 def _resolved(entry: Any) -> Any:
-    """What an entry of a registry stands for: itself, or what "module:name" names."""
+    """The object that a registry entry "module:name" refers to; an entry that is no string is returned."""
     if not isinstance(entry, str):
         return entry
     module, _, name = entry.partition(":")
@@ -81,10 +85,11 @@ def objective_of(
     """The objective that a recipe asks for, in a scene at one scale.
 
     Args:
-        terms: what the picture is judged by instead.
+        scene: at the scale (``Scene.at``), its ``start`` being the canvas as it is now.
+        terms: used instead of the recipe's terms.
         tile: see :class:`Objective`.
-        content_share: what the content's weight is multiplied by at this scale; not with ``terms``. The less
-            ``strength`` is below one half, the more of the content counts at every scale.
+        content_share: factor in [0, 1] on the content's weight at this scale; ignored if ``terms`` are given.
+            A ``strength`` below one half moves it towards 1, which it reaches at strength 0.
     """
     if terms is not None:
         return Objective(encoder, scene, terms, tile=tile)
@@ -97,18 +102,20 @@ def objective_of(
 
 
 def balanced(objective: Objective, content: Tensor, strength: float) -> Objective:
-    """The objective with its weights set so that ``strength`` means the same in every unit, loss and encoder.
+    """The objective with weights such that a ``strength`` means the same for every loss and encoder.
 
-    Each side is measured on its own scale: the style's is its loss for the content as it is; the content's,
-    its loss for the content turned upside down, which has the same features, all elsewhere. Layers count by
-    their geometric mean: one of them may be a thousand times off, which is soon mended.
+    The style losses are divided by their value for the content picture, the content losses by their value
+    for the content picture turned by 180°, which has about the same features, all at wrong places. That
+    value is computed from the geometric mean over layers, because at the start a single layer's loss may be
+    a thousand times the others', and such a loss falls within the first steps. The content's weight is then
+    ``BALANCE`` ((1 − strength) / strength)³, the style's is 1.
 
     Args:
         content: (1, 3, H, W) at the objective's size.
-        strength: in (0, 1); at 0 and 1 only one side is left and there is nothing to balance.
+        strength: in [0, 1]. At 0 and at 1 the objective has only one of the two and is returned unchanged.
     """
-    content_losses = _starting_with("content", objective.losses(content.flip((-2, -1))))
-    style_losses = _starting_with("style", objective.losses(content))
+    content_losses = _losses_of("content", objective.losses(content.flip((-2, -1))))
+    style_losses = _losses_of("style", objective.losses(content))
     if not content_losses or not style_losses:
         return objective
     balance = BALANCE * ((1.0 - strength) / strength) ** 3
@@ -118,10 +125,11 @@ def balanced(objective: Objective, content: Tensor, strength: float) -> Objectiv
     })  # fmt: skip
 
 
-def _starting_with(kind: str, losses: Mapping[str, float]) -> list[float]:
-    return [value for name, value in losses.items() if name.startswith(f"{kind}/")]
+def _losses_of(term: str, losses: Mapping[str, float]) -> list[float]:
+    """The losses of the terms named ``term``, one for each layer and region."""
+    return [loss for name, loss in losses.items() if name.startswith(f"{term}/")]
 
 
 def _scale(losses: list[float]) -> float:
-    """The sum that equal losses of the same geometric mean would have."""
-    return len(losses) * math.exp(math.fsum(math.log(max(value, 1e-9)) for value in losses) / len(losses))
+    """The number of losses times their geometric mean: their sum if all were equal to that mean."""
+    return len(losses) * math.exp(math.fsum(math.log(max(loss, 1e-9)) for loss in losses) / len(losses))

@@ -1,4 +1,4 @@
-"""Content: the picture keeps what the content picture shows."""
+"""Content terms: they hold the painted picture to what the content picture shows."""
 
 from __future__ import annotations
 
@@ -26,15 +26,23 @@ __all__ = [
     "self_similarity",
 ]
 
-#: Up to so many bytes a pixel the content's features are kept; beyond, they are computed anew for each tile.
+#: The content's features are kept in memory if they take at most so many bytes per pixel of the picture;
+#: otherwise they are computed again for each tile.
 CONTENT_CACHE_BYTES_PER_PIXEL = 64
-#: Positions whose mutual distances are compared: the cost grows with their square.
+#: Positions whose mutual distances are compared; the cost grows with the square of their number.
 SIMILARITY_SAMPLES = 1024
 
 
 @dataclass(frozen=True)
 class ContentMemory:
-    """What :class:`ContentTerm` remembers: the content, its features where they are kept, and the grids."""
+    """What :class:`ContentTerm` remembers of a scene.
+
+    Attributes:
+        content: (1, 3, H, W).
+        encoder: computes the content's features of a tile if they are not kept.
+        features: of the whole content, by layer; None: not kept.
+        grids: layer → its grid on the content.
+    """
 
     content: Tensor
     encoder: TiledEncoder
@@ -44,7 +52,8 @@ class ContentMemory:
     def features_in(self, part: Part) -> Mapping[str, Tensor]:
         """Layer → features of the content in a part of the picture."""
         if self.features is not None:
-            return self.features.cut({k: part.tile.grid(geometry(k).stride) for k in self.features})
+            places = {layer: part.tile.grid(geometry(layer).stride) for layer in self.features}
+            return self.features.cut(places)
         with torch.no_grad():
             return self.encoder.part(part.tile, self.content, tuple(self.grids)).features
 
@@ -66,13 +75,13 @@ class ContentTerm(Term):
         return scene.content is not None
 
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> ContentMemory:
-        assert scene.content is not None, "asked for only where there is one"
+        assert scene.content is not None, "a term is prepared only if it applies"
         size = size_of(scene.content)
-        kept = encoder.encoder.bytes_per_pixel(self.layers) <= CONTENT_CACHE_BYTES_PER_PIXEL
+        keep_features = encoder.encoder.bytes_per_pixel(self.layers) <= CONTENT_CACHE_BYTES_PER_PIXEL
         return ContentMemory(
             scene.content,
             encoder,
-            encoder.features(scene.content, self.layers) if kept else None,
+            encoder.features(scene.content, self.layers) if keep_features else None,
             {layer: layer_grid(layer, size, scene.content_mask) for layer in self.layers},
         )
 
@@ -92,7 +101,10 @@ class ContentTerm(Term):
 
 @dataclass(frozen=True, kw_only=True)
 class SelfSimilarityTerm(Term):
-    """What is alike in the content stays alike, whatever it is painted with (Kolkin et al. 2019, eq. 8).
+    """Distances between the features of a picture are those of the content (Kolkin et al. 2019, eq. 8).
+
+    Places that look alike in the content look alike in the painting, whatever they are painted with. See
+    :func:`impasto.losses.functions.self_similarity_loss`.
 
     Attributes:
         layer_weights: layer → its share of the loss.
@@ -105,14 +117,14 @@ class SelfSimilarityTerm(Term):
         return scene.content is not None
 
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> tuple[Mapping[str, Grid], Gathered]:
-        assert scene.content is not None, "asked for only where there is one"
+        assert scene.content is not None, "a term is prepared only if it applies"
         size = size_of(scene.content)
         grids = {layer: layer_grid(layer, size, scene.content_mask) for layer in self.layers}
         parts = encoder.parts(scene.content, self.layers)
         return grids, add_up(parts, lambda part: self._samples(part, grids))
 
     def _samples(self, part: Part, grids: Mapping[str, Grid]) -> Gathered:
-        """Layer → (n, C), features at the same positions in every picture."""
+        """Layer → (n, C), the features at sampled positions; zero for positions outside the part."""
         return {
             layer: gather_positions(
                 part.features[layer],

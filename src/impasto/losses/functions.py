@@ -1,13 +1,16 @@
-"""One flat function per comparison: features or descriptors in, a non-negative scalar out.
+"""Loss functions: features, statistics or pixels in, a non-negative scalar out.
 
-Every comparison exists in three normalisations, because weights of one program mean nothing in another
-without them (`normalisation` below):
+The losses of features (:func:`content_loss`) and of Gram matrices (:func:`gram_loss`) exist in three
+normalisations, so that weights chosen for other programs can be used:
 
-- ``relative`` (Impasto's own): the squared distance over the squared norm of the target. Without units:
+- ``relative`` (Impasto's own): the squared distance over the squared norm of the target. It has no unit:
   the same weight means the same for every encoder, layer and picture size.
 - ``gatys``: as printed in Gatys et al. 2015 (with Gram matrices averaged over positions, see
   ``statistics.gram``).
 - ``neural-style``: as in Johnson's neural-style, means over all elements, Gram matrices over C·M.
+
+All other losses of features have no unit either. In the formulas C is the number of channels and M = H·W the
+number of positions.
 """
 
 from __future__ import annotations
@@ -39,8 +42,8 @@ __all__ = [
 
 NORMALISATIONS = ("relative", "gatys", "neural-style")
 
-#: Keeps relative losses finite where the target is zero (a black picture, a dead layer): a thousandth of
-#: a unit, far below the energy of any live layer of any encoder here.
+#: Mean square added to a target's, so that relative losses stay finite where the target is zero (a black
+#: picture, a layer without activations). It is far below the mean square of any layer that is not zero.
 FLOOR = 1e-6
 
 
@@ -52,22 +55,30 @@ def content_loss(
     Args:
         features, target: (1, C, H, W).
         normalisation: ``relative`` Σ(F−P)²/ΣP², ``gatys`` ½Σ(F−P)², ``neural-style`` mean (F−P)².
-        weights: (1, 1, h, w) in [0, 1], which parts of the picture count; None: all.
+        weights: (1, 1, h, w) in [0, 1] of any size, how much each part of the picture counts; averaged on
+            the features' grid. None: all equally. In ``neural-style`` the mean is over all elements, also
+            those of weight 0.
+
+    Raises:
+        RecipeError: an unknown normalisation.
     """
     return content_from_sums(content_sums(features, target, weights), normalisation)
 
 
 def content_sums(features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-    """What :func:`content_loss` needs of a part of a picture, additive: (3,), Σ(F−P)², ΣP², elements."""
+    """What :func:`content_loss` needs of a part of a picture: (3,), Σ(F−P)², ΣP² and the number of elements.
+
+    The sums of all parts add up to those of the whole picture. Arguments as :func:`content_loss`.
+    """
     error, energy = (features - target).square(), target.square()
     if weights is not None:
-        t = mask_on_grid(weights, (target.shape[-2], target.shape[-1]))
-        error, energy = error * t, energy * t
+        on_grid = mask_on_grid(weights, (target.shape[-2], target.shape[-1]))
+        error, energy = error * on_grid, energy * on_grid
     return torch.stack([error.sum(), energy.sum(), error.new_tensor(float(target.numel()))])
 
 
 def content_from_sums(sums: Tensor, normalisation: str = "relative") -> Tensor:
-    """:func:`content_loss` from the added :func:`content_sums` of all parts."""
+    """:func:`content_loss` from the sum (3,) of the :func:`content_sums` of all parts."""
     error, energy, count = sums.unbind()
     if normalisation == "relative":
         return error / (energy + FLOOR * count)
@@ -79,10 +90,17 @@ def content_from_sums(sums: Tensor, normalisation: str = "relative") -> Tensor:
 
 
 def gram_loss(gram: Tensor, target: Tensor, normalisation: str = "relative") -> Tensor:
-    """Squared distance of Gram matrices averaged over positions, (C, C) each.
+    """Squared distance of Gram matrices averaged over positions.
 
     ``relative`` ‖G−A‖²/‖A‖²; ``gatys`` ‖G−A‖²/(4C²) (eq. 4; Gatys' Gram is M times ours); ``neural-style``
-    mean (G−A)²/C². The last is 4/C² times ``gatys``: "equal weights" there favour shallow layers.
+    mean (G−A)²/C², which is 4/C² times ``gatys``: with equal layer weights, shallow layers, which have fewer
+    channels, count more there.
+
+    Args:
+        gram, target: (C, C), of the picture and of the style (``statistics.gram``).
+
+    Raises:
+        RecipeError: an unknown normalisation.
     """
     error, channels = (gram - target).square().sum(), gram.shape[0]
     if normalisation == "relative":
@@ -95,21 +113,23 @@ def gram_loss(gram: Tensor, target: Tensor, normalisation: str = "relative") -> 
 
 
 def wasserstein_loss(moments: Tensor, target: Tensor) -> Tensor:
-    """Squared Wasserstein-2 distance of two Gaussians over the target's energy, tr E[f fᵀ].
+    """Squared Wasserstein-2 distance of two Gaussians over the target's mean square norm, tr E[f fᵀ].
 
     ‖μ−μₜ‖² + tr(C + Cₜ − 2(Cₜ^½ C Cₜ^½)^½) (Olkin & Pukelsheim 1982; as a style loss: Li et al. 2017,
-    Crowson's style-transfer-pytorch). Differs from Crowson: relative to the target; the trace of the root
-    from exact eigenvalues, whose gradient is finite where eigenvalues meet, not by Newton's iteration.
+    Crowson's style-transfer-pytorch). Differs from Crowson: it is relative to the target, and the trace of
+    the root is computed from eigenvalues, not by Newton's iteration; the gradient of their sum stays finite
+    where eigenvalues coincide.
 
     Args:
         moments, target: (C, C + 1), second raw moment and, as the last column, mean
             (``statistics.moment_sum`` over the number of positions).
     """
-    (mean, cov), (mean_t, cov_t) = (_mean_and_covariance(packed) for packed in (moments, target))
+    mean, cov = _mean_and_covariance(moments)
+    mean_t, cov_t = _mean_and_covariance(target)
     energy = target[:, :-1].diagonal().sum() + FLOOR * len(target)
     ridge = 1e-4 * energy / len(target) * torch.eye(len(target), dtype=target.dtype, device=target.device)
     values, vectors = torch.linalg.eigh(cov_t + ridge)
-    root = (vectors * values.clamp_min(0.0).sqrt()) @ vectors.T  # constant: no gradient runs through it
+    root = (vectors * values.clamp_min(0.0).sqrt()) @ vectors.T  # depends on the target alone: no gradient
     middle = root @ (cov + ridge) @ root
     roots = torch.linalg.eigvalsh((middle + middle.T) / 2).clamp_min(float(ridge[0, 0]) ** 2).sqrt()
     spread = (cov + ridge).diagonal().sum() + (cov_t + ridge).diagonal().sum() - 2.0 * roots.sum()
@@ -117,52 +137,56 @@ def wasserstein_loss(moments: Tensor, target: Tensor) -> Tensor:
     return distance
 
 
-def _mean_and_covariance(packed: Tensor) -> tuple[Tensor, Tensor]:
-    mean = packed[:, -1]
-    return mean, packed[:, :-1] - torch.outer(mean, mean)
+def _mean_and_covariance(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (C,) and covariance (C, C) from the second raw moment and the mean in one tensor (C, C + 1)."""
+    mean = moments[:, -1]
+    return mean, moments[:, :-1] - torch.outer(mean, mean)
 
 
 def sliced_loss(features: Tensor, target: Tensor) -> Tensor:
-    """Sliced Wasserstein-2 distance of two clouds of features over the target's energy (Heitz et al. 2021).
+    """Sliced Wasserstein-2 distance of two sets of features over the target's mean square norm.
 
-    Differs from Heitz: the directions are one fixed random orthogonal frame, so that L-BFGS sees the same
-    function at each evaluation.
+    After Heitz et al. 2021. Differs from Heitz: the directions are the columns of one fixed random orthogonal
+    matrix, so that L-BFGS sees the same function at each evaluation.
 
     Args:
-        features: (n, C), a sample of the picture's. target: (m, C), of the style's.
+        features: (n, C), the picture's features at sampled positions.
+        target: (m, C), the style's.
     """
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(features.shape[1], features.shape[1], generator=generator, dtype=torch.float64)
-    frame = torch.linalg.qr(noise)[0].to(features)
-    return _sorted_gap(features @ frame, target @ frame)
+    projections = torch.linalg.qr(noise)[0].to(features)  # (C, C), a direction in each column
+    return _sorted_distance(features @ projections, target @ projections)
 
 
 def histogram_loss(features: Tensor, target: Tensor) -> Tensor:
     """Squared distance to the features with each channel's histogram matched (Risser et al. 2017, eq. 7).
 
-    In one dimension matching histograms is pairing sorted values, so no bins are needed. Arguments and
-    unit as :func:`sliced_loss`.
+    To match histograms in one dimension is to pair sorted values, so no bins are needed. Arguments and scale
+    as :func:`sliced_loss`.
     """
-    return _sorted_gap(features, target)
+    return _sorted_distance(features, target)
 
 
-def _sorted_gap(features: Tensor, target: Tensor) -> Tensor:
-    """Σ over columns of the mean squared distance of paired quantiles, over Σ of the target's squares."""
+def _sorted_distance(features: Tensor, target: Tensor) -> Tensor:
+    """Mean squared distance of sorted columns of (n, C) and (m, C), over the target's mean square norm."""
     energy = target.square().sum(1).mean() + FLOOR * target.shape[1]
     a, b = features.sort(0).values, target.sort(0).values
-    if len(a) != len(b):  # the target's quantiles at the ranks of the features
-        at = ((torch.arange(len(a), device=b.device) + 0.5) * (len(b) / len(a)) - 0.5).clamp(0, len(b) - 1)
-        low = at.long()
-        b = torch.lerp(b[low], b[(low + 1).clamp_max(len(b) - 1)], (at - low).to(b)[:, None])
+    if len(a) != len(b):  # interpolate the sorted targets at the n quantiles of the features
+        ranks = ((torch.arange(len(a), device=b.device) + 0.5) * (len(b) / len(a)) - 0.5).clamp(0, len(b) - 1)
+        low = ranks.long()
+        b = torch.lerp(b[low], b[(low + 1).clamp_max(len(b) - 1)], (ranks - low).to(b)[:, None])
     return (a - b).square().sum(1).mean() / energy
 
 
 def relaxed_emd_loss(features: Tensor, target: Tensor) -> Tensor:
     """Relaxed earth mover's distance, in cosine distance (Kolkin et al. 2019, STROTSS, eq. 5 to 7).
 
-    The larger of: each feature's mean distance to its nearest target, and the reverse. Unlike nearest
-    neighbours alone it asks that all of the style be used. Differs from Kolkin: centred on the target's
-    mean, since rectified features all point the same way. Arguments as :func:`sliced_loss`; in [0, 2].
+    The mean distance of the features to their nearest targets, or that of the targets to their nearest
+    features, whichever is larger; in [0, 2]. The second makes the picture use all of the style, which nearest
+    neighbours alone do not. Differs from Kolkin: both are centred on the target's mean, because the cosine
+    distances between rectified features, which are all non-negative, are small. Arguments as
+    :func:`sliced_loss`.
     """
     centre = target.mean(0)
     distance = 1.0 - _unit(features - centre) @ _unit(target - centre).T  # (n, m)
@@ -170,42 +194,52 @@ def relaxed_emd_loss(features: Tensor, target: Tensor) -> Tensor:
 
 
 def self_similarity_loss(features: Tensor, target: Tensor) -> Tensor:
-    """Mean difference of the features' mutual distances, as shares of a row (Kolkin et al. 2019, eq. 8).
+    """Distance of two matrices of mutual cosine distances (Kolkin et al. 2019, eq. 8); in [0, 2].
 
-    A content loss: what is alike stays alike, whatever it is painted with.
+    Each column of a matrix is divided by its sum. The absolute differences are summed over a column and
+    averaged over the columns. It serves as a content loss: places that look alike stay alike, whatever they
+    are painted with.
 
     Args:
         features, target: (n, C), of both pictures at the same positions.
     """
-    distances, distances_t = (1.0 - _unit(rows) @ _unit(rows).T for rows in (features, target))
-    shares, shares_t = (rows / rows.sum(0, keepdim=True).clamp_min(1e-8) for rows in (distances, distances_t))
+    shares, shares_t = (_distance_shares(rows) for rows in (features, target))
     return (shares - shares_t).abs().sum(0).mean()
 
 
-def nearest_loss(features: Tensor, target: Tensor, centre: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Σ over positions of the centred cosine distance to the matched style feature, (1,): additive.
+def _distance_shares(features: Tensor) -> Tensor:
+    """Cosine distances (n, n) between the rows of (n, C), each column divided by its sum."""
+    distances = 1.0 - _unit(features) @ _unit(features).T
+    return distances / distances.sum(0, keepdim=True).clamp_min(1e-8)
 
-    The matches are given (Kolkin et al. 2022, "Neural Neighbor Style Transfer"; Li & Wand 2016 with patches).
+
+def nearest_loss(features: Tensor, target: Tensor, centre: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Sum over positions of the cosine distance to the matched style feature, both centred; (1,).
+
+    The sums of all parts add up to that of the whole picture. The matches have been found beforehand (Kolkin
+    et al. 2022, "Neural Neighbor Style Transfer"; Li & Wand 2016 with patches).
 
     Args:
         features: (1, C, H, W).
-        target: (1, C, H, W), the matched features less the centre, each of length 1: :func:`directions`.
-        centre: (C,), the style's mean.
-        weights: (1, 1, H, W), how much each position counts; None: all alike.
+        target: (1, C, H, W), the :func:`directions` of the matched features.
+        centre: (C,), the style's mean, on which the target is centred.
+        weights: (1, 1, H, W), how much each position counts; None: all equally.
     """
-    c = centre.view(1, -1, 1, 1)
-    distance: Tensor = _Cosine.apply(features, target, c, weights)  # type: ignore[no-untyped-call]
+    channel_centre = centre.view(1, -1, 1, 1)
+    distance: Tensor = _Cosine.apply(features, target, channel_centre, weights)  # type: ignore[no-untyped-call]
     return distance
 
 
 def directions(features: Tensor, centre: Tensor) -> Tensor:
-    """Features (1, C, H, W) less ``centre`` (C,), each of length 1; next to nothing stays next to nothing."""
+    """Features (1, C, H, W) less ``centre`` (C,), scaled to length 1; those shorter than 1e-6 stay near 0."""
     centred = features - centre.view(1, -1, 1, 1)
     return centred / (centred.square().sum(1, keepdim=True) + FLOOR * FLOOR).sqrt()
 
 
 class _Cosine(torch.autograd.Function):
-    """Σ t (1 − u·w / |u|) for u = f − c: few passes over the features, where autograd takes many."""
+    """Σ t (1 − u·w / |u|) for u = f − c, (1,), with a derivative that passes over the features less often
+    than autograd's: f (1, C, H, W) features, w target directions, c (1, C, 1, 1) centre, t weights.
+    """
 
     @staticmethod
     def forward(ctx: Any, f: Tensor, w: Tensor, c: Tensor, t: Tensor | None) -> Tensor:
@@ -224,16 +258,19 @@ class _Cosine(torch.autograd.Function):
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    """(n, C), each of length 1; next to nothing stays next to nothing, with a finite gradient."""
+    """Rows of (n, C) scaled to length 1; those shorter than 1e-6 stay near 0, with a finite gradient."""
     return vectors / (vectors.square().sum(1, keepdim=True) + FLOOR * FLOOR).sqrt()
 
 
 def total_variation(image: Tensor, *, wrap: bool = False) -> Tensor:
-    """Mean squared difference of neighbouring pixels, both directions (Mahendran & Vedaldi 2015, β = 2).
+    """Squared differences of horizontal and vertical neighbours, summed and divided by the number of values.
+
+    Mahendran & Vedaldi 2015 with β = 2.
 
     Args:
         image: (1, 3, H, W), [0, 1].
-        wrap: the neighbour beyond an edge is the opposite pixel, as in a picture that tiles.
+        wrap: whether a pixel at an edge has the pixel at the opposite edge as its neighbour, as in a picture
+            that repeats.
     """
     if wrap:
         right, below = image.roll(-1, -1), image.roll(-1, -2)
@@ -244,14 +281,15 @@ def total_variation(image: Tensor, *, wrap: bool = False) -> Tensor:
 
 
 def temporal_loss(image: Tensor, past: Tensor, certainty: Tensor) -> Tensor:
-    """Mean squared departure from what the past says, where it says anything (Ruder et al. 2016, eq. 7).
+    """Mean squared difference from an earlier frame, weighted by its certainty (Ruder et al. 2016, eq. 7).
 
-    Pixels in [0, 1], where Ruder's are in 0–255: the same weight counts 65 025 times less here.
+    Pixels are in [0, 1], Ruder's in 0–255: the loss, and with it the effect of a weight, is 255² times
+    smaller here.
 
     Args:
         image: (1, 3, H, W), [0, 1].
         past: (1, 3, H, W), an earlier stylised frame warped to this one.
-        certainty: (1, 1, H, W) in [0, 1], 0 where the past saw something else.
+        certainty: (1, 1, H, W) in [0, 1], 0 where the earlier frame shows something else.
     """
     return (certainty * (image - past).square()).sum() / image.numel()
 

@@ -14,18 +14,18 @@ from impasto.pictures.geometry import Size, Tile
 
 __all__ = ["MAX_SAMPLES", "Grid", "layer_grid"]
 
-#: Positions that losses which need the features themselves, not a sum over them, look at most.
+#: The largest number of positions at which losses compare features themselves instead of sums over them.
 MAX_SAMPLES = 4096
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A layer's whole grid on a picture.
+    """The grid of a layer's positions on a whole picture.
 
     Attributes:
-        stride: pixels between two positions.
-        height, width: positions.
-        weights: (1, 1, height, width) ≥ 0, how much each position counts; None: all alike.
+        stride: pixels between two neighbouring positions.
+        height, width: number of positions.
+        weights: (1, 1, height, width) ≥ 0, how much each position counts; None: all equally.
     """
 
     stride: int
@@ -35,9 +35,12 @@ class Grid:
 
     @classmethod
     def on(cls, size: Size, stride: int, mask: Tensor | None, radius: int = 0) -> Grid:
-        """The grid of a layer on a picture of ``size`` with a mask (1, 1, H, W) in [0, 1].
+        """The grid of a layer on a picture.
 
         Args:
+            size: (height, width) of the picture.
+            stride: the layer's.
+            mask: (1, 1, H, W) in [0, 1], from which the weights are made; None: every position counts.
             radius: see :func:`impasto.pictures.alpha.mask_on_grid`.
         """
         height, width = size[0] // stride, size[1] // stride
@@ -46,19 +49,18 @@ class Grid:
 
     @cached_property
     def total_weight(self) -> float:
-        """The sum of the weights; above 0."""
+        """The sum of the weights, or the number of positions; at least 1e-12."""
         if self.weights is None:
             return float(self.height * self.width)
         return max(float(self.weights.sum()), 1e-12)
 
     @cached_property
     def sample_indices(self) -> Tensor:
-        """(n,) flat indices of positions that stand for all, drawn by weight; any first part of them does
-        as well."""
+        """(n,) flat indices of at most ``MAX_SAMPLES`` positions, see :func:`sample_positions`."""
         return sample_positions(MAX_SAMPLES, self.height, self.width, self.weights)
 
     def weights_in(self, tile: Tile) -> Tensor | None:
-        """The weights of a tile's own positions, (1, 1, h, w); None: all alike."""
+        """The weights in a tile without its halo, (1, 1, h, w); None: all equal."""
         return None if self.weights is None else self.weights[(..., *tile.grid(self.stride))]
 
 

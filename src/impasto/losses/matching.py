@@ -1,14 +1,17 @@
-"""Matching: every cell of the canvas is told which cell of the style to look like.
+"""Matching: every cell of the canvas is assigned the cell of the style that it should look like.
 
-After Neural Neighbor Style Transfer (Kolkin et al. 2022). A *cell* is a square of a few pixels, with the
-features of every style layer in it: those of shallow layers as a patch, those of deep ones as they lie
-there. A *bank* holds sampled cells of the style. Cells are matched by all layers together (a hypercolumn,
-centred, cosine), once per scale, by the content's features and the canvas' own at the scale's start; then
-every layer is pulled towards the features of its matched cells. Fixed matches make the term a sum over
-positions: cheap, smooth for L-BFGS, exact in tiles.
+After Neural Neighbor Style Transfer (Kolkin et al. 2022). A *cell* is a square of a picture, usually 4 pixels
+wide. Its features at a layer are those at the k×k positions in it, k = width / stride, or, at a layer with a
+larger stride, those of the one position that it lies in. A *bank* holds sampled cells of the style. The
+*hypercolumn* of a cell is its mean feature at every layer, concatenated.
+
+Cells are matched by the cosine distance of their centred hypercolumns, once for each round of iterations. The
+canvas' hypercolumns are a blend of the content's and of those of the canvas at the start of the round. Each
+layer is then pulled towards the features of its matched cells. Because the matches stay fixed during a round,
+the loss is a sum over positions: cheap, smooth for L-BFGS, and exact in tiles.
 
 Differs from Kolkin: layers are pulled to patches of the style at full resolution, not to features averaged
-over 4×4 pixels, so that fine strokes come along; no last pass that matches anew at each step.
+over 4×4 pixels, so that fine strokes are transferred; there is no last pass that matches anew at each step.
 """
 
 from __future__ import annotations
@@ -27,9 +30,10 @@ from impasto.pictures.geometry import Size, Tile
 
 __all__ = ["CELL_PIXELS", "Matcher", "Pull", "assign", "bank_rows", "cell_side", "hypercolumn"]
 
-#: Pixels a side of a cell, unless the deepest layer is finer.
+#: Side of a cell in pixels, unless the deepest layer has a smaller stride.
 CELL_PIXELS = 4
-#: A match is drawn among at most so many cells, which lie at most this share farther than the nearest.
+#: A match is drawn among at most so many cells, none of which is farther away than the nearest by more than
+#: this share of its distance.
 MAX_CANDIDATES, CANDIDATE_TOLERANCE = 16, 0.2
 
 
@@ -39,11 +43,14 @@ def cell_side(layers: Iterable[str]) -> int:
 
 
 def bank_rows(features: Tensor, layer: str, cells: Grid, tile: Tile, size: Size) -> Tensor:
-    """A layer's part of the bank, (m, C·k²), additive over tiles; k² positions of the layer lie in a cell.
+    """A layer's features in the sampled cells of a style picture, (m, C·k²); zero for cells outside the tile.
+
+    The rows of all tiles therefore add up to those of the whole picture.
 
     Args:
-        features: (1, C, h, w) of a tile of the style picture.
-        cells: the grid of cells on the whole style picture, whose size is ``size``.
+        features: (1, C, h, w) of a tile of the style picture, without its halo.
+        cells: the grid of cells on the whole style picture.
+        size: (height, width) of the style picture.
     """
     stride, indices = geometry(layer).stride, cells.sample_indices
     if stride <= cells.stride:
@@ -56,13 +63,19 @@ def bank_rows(features: Tensor, layer: str, cells: Grid, tile: Tile, size: Size)
 
 
 def _patches(features: Tensor, k: int) -> Tensor:
-    """(1, C, h, w) → (1, C·k², h/k, w/k); a remainder at the end is dropped."""
+    """(1, C, h, w) → (1, C·k², h/k, w/k); rows and columns that do not fill a patch are dropped."""
     height, width = (side // k * k for side in features.shape[-2:])
     return F.pixel_unshuffle(features[..., :height, :width], k)
 
 
 def hypercolumn(features: Mapping[str, Tensor], cell: int, shape: Size) -> dict[str, Tensor]:
-    """Layer → (n, C), one row for each of the ``shape`` cells of a part of the picture."""
+    """The mean feature of each cell in a part of a picture, layer → (n, C), cells in row-major order.
+
+    Args:
+        features: layer → (1, C, h, w) of the part.
+        cell: side of a cell in pixels.
+        shape: (rows, columns) of cells in the part; n is their product.
+    """
     columns = {}
     for layer, value in features.items():
         stride = geometry(layer).stride
@@ -71,7 +84,7 @@ def hypercolumn(features: Mapping[str, Tensor], cell: int, shape: Size) -> dict[
             value = F.avg_pool2d(value, k) if k > 1 else value
         else:
             value = F.interpolate(value, scale_factor=stride // cell, mode="nearest")
-        # A picture's last cells may have no deep feature of their own: the last one's stands in.
+        # Poolings drop an odd last row or column, so a deep feature may be missing there: repeat the last.
         value = F.pad(
             value, (0, max(0, shape[1] - value.shape[-1]), 0, max(0, shape[0] - value.shape[-2])), "replicate"
         )
@@ -80,14 +93,18 @@ def hypercolumn(features: Mapping[str, Tensor], cell: int, shape: Size) -> dict[
 
 
 class Matcher:
-    """Finds for hypercolumns of the canvas the nearest cells of the bank.
+    """Finds, for hypercolumns of the canvas, cells of the bank that are among the nearest.
+
+    Hypercolumns of the canvas are centred on the canvas' mean and those of the style on the style's. With a
+    common centre, a content with other colours than the style would be nearest to the same few cells
+    everywhere.
 
     Args:
         bank: layer → (m, C·k²), of all style layers; a row is the same cell in every layer.
         channels: layer → C.
-        layer_weights: layer → its share of the likeness.
-        mean, energy: layer → the canvas' mean (C,) and mean square distance from it. Both sides are centred
-            on their own means: otherwise all of an unlike content is nearest to the same few cells.
+        layer_weights: layer → its share of the squared length of a hypercolumn.
+        mean: layer → mean (C,) of the canvas' hypercolumns.
+        energy: layer → their mean square distance from it, a scalar.
     """
 
     def __init__(
@@ -99,30 +116,36 @@ class Matcher:
         energy: Mapping[str, Tensor],
     ) -> None:
         self.mean, self.energy, self.layer_weights = mean, energy, layer_weights
-        flat = {layer: rows.unflatten(1, (channels[layer], -1)).mean(2) for layer, rows in bank.items()}
-        centred = {layer: rows - rows.mean(0) for layer, rows in flat.items()}
-        parts = [self._scaled(layer, rows, rows.square().sum(1).mean()) for layer, rows in centred.items()]
-        self.keys = F.normalize(torch.cat(parts, 1), dim=1)  # (m, Σ C)
+        columns = {layer: rows.unflatten(1, (channels[layer], -1)).mean(2) for layer, rows in bank.items()}
+        centred = {layer: rows - rows.mean(0) for layer, rows in columns.items()}
+        scaled = [self._scaled(layer, rows, rows.square().sum(1).mean()) for layer, rows in centred.items()]
+        self.keys = F.normalize(torch.cat(scaled, 1), dim=1)  # (m, Σ C)
 
     def _scaled(self, layer: str, rows: Tensor, energy: Tensor) -> Tensor:
+        """Centred rows (n, C) whose mean square length becomes the layer's weight."""
         return rows * (self.layer_weights[layer] / (energy + 1e-12)) ** 0.5
 
     def __call__(self, columns: Mapping[str, Tensor], uniform_draws: Tensor, chunk: int = 2048) -> Tensor:
-        """(n,) index of a row of the bank for each row of the columns: one of the most similar.
+        """The row of the bank that matches each hypercolumn, (n,).
 
-        Where the content is even, all cells would be given the same cell of the style, and its 4×4 pixels
-        would show as a grid. So a match is drawn among those nearly as near as the nearest.
+        A match is drawn at random among the cells that are nearly as near as the nearest. Otherwise a flat
+        area would be matched to one cell of the style throughout, and its few pixels would show as a grid.
 
         Args:
-            uniform_draws: (n,) in [0, 1), one for each row; a cell has the same in whichever tile it lies.
+            columns: layer → (n, C), see :func:`hypercolumn`.
+            uniform_draws: (n,) in [0, 1), one for each cell of the canvas, the same however it is tiled.
+            chunk: hypercolumns compared at once; bounds the memory and does not change the result.
         """
-        parts = [self._scaled(k, rows - self.mean[k], self.energy[k]) for k, rows in columns.items()]
-        queries = F.normalize(torch.cat(parts, 1), dim=1)
+        scaled = [
+            self._scaled(layer, rows - self.mean[layer], self.energy[layer])
+            for layer, rows in columns.items()
+        ]
+        queries = F.normalize(torch.cat(scaled, 1), dim=1)
         matches = []
         for query, draws in zip(queries.split(chunk), uniform_draws.split(chunk), strict=True):
-            likeness, rows = (query @ self.keys.T).topk(min(MAX_CANDIDATES, len(self.keys)), dim=1)
-            limit = (1.0 + CANDIDATE_TOLERANCE) * (1.0 - likeness[:, :1])
-            candidates = (1.0 - likeness <= limit).sum(1)
+            similarity, rows = (query @ self.keys.T).topk(min(MAX_CANDIDATES, len(self.keys)), dim=1)
+            limit = (1.0 + CANDIDATE_TOLERANCE) * (1.0 - similarity[:, :1])
+            candidates = (1.0 - similarity <= limit).sum(1)
             matches.append(rows.gather(1, (draws * candidates).long()[:, None])[:, 0])
         return torch.cat(matches)
 
@@ -135,16 +158,17 @@ def assign(
     columns: Callable[[Tile], Mapping[str, Tensor]],
     seed: int,
 ) -> Tensor:
-    """(a, b), for each of a picture's cells the row of the bank that it shall look like.
+    """The row of the bank that matches each cell of the canvas, (rows, columns) of cells.
 
     Args:
-        parts: the picture's tiles.
-        cells: the grid of cells, with the weights of a region: their mean is what all are centred on.
+        parts: the canvas' tiles.
+        cells: the grid of cells on the canvas, weighted by a region's mask: hypercolumns are centred on the
+            region's mean.
         bank, layer_weights: see :class:`Matcher`.
-        columns: hypercolumns of a tile's cells.
-        seed: of the draw among equally good matches.
+        columns: tile → hypercolumns of its cells; called twice for each tile if there are several.
+        seed: of the draw among matches that are nearly as good.
     """
-    if len(parts) == 1:  # both rounds below look at the same single tile
+    if len(parts) == 1:  # both loops below need the same hypercolumns
         whole = columns(parts[0])
         columns = lambda tile: whole  # noqa: E731
     mean, energy = _mean_and_energy(parts, cells, columns)
@@ -162,30 +186,36 @@ def assign(
 def _mean_and_energy(
     parts: Sequence[Tile], cells: Grid, columns: Callable[[Tile], Mapping[str, Tensor]]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Layer → mean (C,) of a picture's hypercolumns, and mean square distance from it."""
-    sums: dict[str, Tensor] = {}
+    """Mean (C,) of a canvas' hypercolumns, and their mean square distance from it, by layer."""
+    sums: dict[str, Tensor] = {}  # layer → (C + 1,), the sum of the hypercolumns and that of their squares
     for tile in parts:
         weights = cells.weights_in(tile)
-        t = 1.0 if weights is None else weights.flatten()[:, None]
-        for layer, x in columns(tile).items():
-            part = torch.cat([(x * t).sum(0), (x.square() * t).sum().reshape(1)])
+        cell_weights = 1.0 if weights is None else weights.flatten()[:, None]
+        for layer, rows in columns(tile).items():
+            part = torch.cat([(rows * cell_weights).sum(0), (rows.square() * cell_weights).sum().reshape(1)])
             sums[layer] = sums[layer] + part if layer in sums else part
-    mean = {layer: value[:-1] / cells.total_weight for layer, value in sums.items()}
-    energy = {layer: _energy(float(v[-1]) / cells.total_weight, mean[layer]) for layer, v in sums.items()}
+    mean = {layer: total[:-1] / cells.total_weight for layer, total in sums.items()}
+    energy = {
+        layer: _energy(float(total[-1]) / cells.total_weight, mean[layer]) for layer, total in sums.items()
+    }
     return mean, energy
 
 
 def _energy(square: float, mean: Tensor) -> Tensor:
-    """Mean square distance from the mean. Of a flat picture only rounding is left, and may be negative."""
+    """Mean square distance from ``mean`` (C,), a scalar, for a mean square length ``square``.
+
+    It is at least a millionth of ``square``, because the difference of two equal numbers, as in a flat
+    picture, is only their rounding error and may be negative.
+    """
     return (square - mean.square().sum()).clamp_min(1e-6 * square)
 
 
 class Pull:
-    """One layer's pull towards the features of the matched cells.
+    """The loss of one layer: the distance of its features to those of the matched cells.
 
     Args:
         bank: (m, C·k²) of the layer.
-        matches: (a, b) of the picture's cells, indices into the bank.
+        matches: (rows, columns) of the canvas' cells, indices into the bank.
         cell: side of a cell in pixels.
     """
 
@@ -196,21 +226,27 @@ class Pull:
         self._whole: Tensor | None = None
 
     def __call__(self, features: Tensor, tile: Tile, weights: Tensor | None) -> Tensor:
-        """Σ of the distances of a tile's features (1, C, h, w) to those of their matched cells, (1,).
+        """Sum of the distances of a tile's features to those of their matched cells, (1,).
 
         Args:
-            weights: (1, 1, h, w); None: all alike.
+            features: (1, C, h, w) of the tile without its halo.
+            weights: (1, 1, h, w), how much each position counts; None: all equally.
         """
         target = self._target(tile, (int(features.shape[-2]), int(features.shape[-1])))
         height, width = target.shape[-2:]
-        if (height, width) != features.shape[-2:]:  # a remainder smaller than a cell has no match
+        if (height, width) != features.shape[-2:]:  # rows and columns that do not fill a cell have no match
             features = features[..., :height, :width]
             weights = None if weights is None else weights[..., :height, :width]
         return nearest_loss(features, target, self.centre, weights)
 
     def _target(self, tile: Tile, size: Size) -> Tensor:
-        """The directions that a tile's features of ``size`` should have; a whole picture's are kept, as they
-        are asked for again at each evaluation."""
+        """The directions that a tile's features should have, (1, C, h, w).
+
+        Those of a whole picture are kept, because every evaluation needs them again.
+
+        Args:
+            size: (h, w) of the tile's features; the result is smaller by what does not fill a cell.
+        """
         if self._whole is not None:
             return self._whole
         matches = self.matches[tile.grid(self.cell)]
@@ -220,7 +256,7 @@ class Pull:
         patches = self.bank[matches].movedim(-1, 0)[None]  # (1, C·k², a, b)
         k = max(1, self.cell // self.stride)
         features = (F.pixel_shuffle(patches, k) if k > 1 else patches)[..., : size[0], : size[1]]
-        # In the layout of the encoder's features, the channels last.
+        # The memory layout of the encoder's features, which are compared with it at every evaluation.
         target = directions(features, self.centre).contiguous(memory_format=torch.channels_last)
         if tile.is_whole:
             self._whole = target

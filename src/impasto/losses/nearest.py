@@ -1,4 +1,4 @@
-"""Nearest features as a style loss: each place looks like the part of the style that is most alike."""
+"""Nearest features as a style loss: each place is made to look like the part of the style most like it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ __all__ = ["NearestTerm", "nearest"]
 
 @dataclass(frozen=True)
 class Pulled:
-    """One layer in one region: its share of the loss, its grid, and the pull towards the matched features."""
+    """One layer in one region.
+
+    Attributes:
+        layer: its name.
+        share: the region's share of the loss.
+        grid: the layer's grid, weighted by the region's mask.
+        pull: the loss for matches that are found.
+    """
 
     layer: str
     share: float
@@ -31,14 +38,14 @@ class Pulled:
 
 @dataclass(frozen=True, kw_only=True)
 class NearestTerm(Term):
-    """Features are pulled to those of the style that were matched to them (Kolkin et al. 2022).
+    """Distance of the canvas' features to those of the style that were matched to them (Kolkin et al. 2022).
 
-    All layers are matched together, once for each scale; see :mod:`impasto.losses.matching`.
+    All layers are matched together in :meth:`prepare`; see :mod:`impasto.losses.matching`.
 
     Attributes:
-        layer_weights: layer → its share of the loss, and of the likeness by which is matched.
-        match_content: share of the content, against the canvas, in what is matched.
-        seed: of the draw among equally good matches.
+        layer_weights: layer → its share of the loss and of the similarity by which cells are matched.
+        match_content: by what cells are matched, from 0 (the canvas) to 1 (the content).
+        seed: of the draw among matches that are nearly as good.
     """
 
     name: str = "style"
@@ -55,14 +62,15 @@ class NearestTerm(Term):
         return scene.has_styles
 
     def _key(self, layer: str, region: Region) -> str:
+        """``relu3_1/nearest``, ``relu1_1/nearest/sky``."""
         return "/".join(filter(None, (layer, "nearest", region.name)))
 
     def style_statistics(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Tensor]:
         banks: dict[str, Tensor] = {}
         for region in scene.regions:
-            of_each = [self._bank(style, encoder) for style in region.styles]
+            style_banks = [self._bank(style, encoder) for style in region.styles]
             for layer in self.layers:
-                rows = [bank[layer] for bank in of_each]
+                rows = [bank[layer] for bank in style_banks]
                 banks[self._key(layer, region)] = blend_rows(rows, region.style_shares)
         return banks
 
@@ -95,7 +103,7 @@ class NearestTerm(Term):
     def _match(
         self, scene: Scene, region: Region, bank: Mapping[str, Tensor], encoder: TiledEncoder
     ) -> Tensor:
-        """(a, b), for each of the picture's cells the row of the bank that it shall look like."""
+        """The row of the bank that matches each cell of the canvas, (rows, columns) of cells."""
         pictures = self._matched_pictures(scene)
         return assign(
             encoder.tiles(scene.size, self.layers, wrap=encoder.repeats),
@@ -107,9 +115,12 @@ class NearestTerm(Term):
         )
 
     def _matched_pictures(self, scene: Scene) -> list[tuple[Tensor, float]]:
-        """What is matched to the style, (picture, share): the content, and the canvas as the scale begins."""
+        """The pictures whose features are matched to the style's, with their shares: content and canvas.
+
+        The shares need not sum to 1, because matching does not depend on the scale of the features.
+        """
         if scene.content is None:
-            assert scene.start is not None, "a scale begins with a canvas"
+            assert scene.start is not None, "without content, an objective is built for a canvas"
             return [(scene.start, 1.0)]
         if scene.start is None:
             return [(scene.content, self.match_content)]
@@ -118,7 +129,7 @@ class NearestTerm(Term):
     def _hypercolumns(
         self, tile: Tile, pictures: Sequence[tuple[Tensor, float]], encoder: TiledEncoder
     ) -> Gathered:
-        """Layer → (n, C), one row for each of a tile's cells, blended from several pictures."""
+        """Layer → (n, C), hypercolumns of a tile's cells, summed over the pictures times their shares."""
         rows, columns = tile.grid(self.cell)
         shape: Size = (rows.stop - rows.start, columns.stop - columns.start)
         blended: Gathered = {}

@@ -1,4 +1,4 @@
-"""The objective at one scale: an encoder, a scene, and the terms that a picture is judged by."""
+"""The objective at one scale: the weighted sum of terms, with its gradient, whole or in tiles."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ __all__ = ["Objective"]
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A term with what it remembers of the scene."""
+    """A term with its memory of the scene and the weight that is used instead of the term's own."""
 
     term: Term
     memory: Any
     weight: float
 
     def gather(self, part: Part) -> Mapping[str, Tensor]:
+        """What the term gathers of a part, by name; a single tensor has the empty name."""
         return as_mapping(self.term.gather(part, self.memory))
 
     def judge(self, gathered: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Name → loss, weight included."""
+        """Name → loss, weight included; a term is given a single tensor as it returned it."""
         single = set(gathered) == {""}
         losses = as_mapping(self.term.judge(gathered[""] if single else gathered, self.memory))
         return {
@@ -42,22 +43,23 @@ class _Prepared:
 
 
 class Objective:
-    """What a picture of one size is judged by.
+    """The function of a picture of one size that is minimised.
 
-    Every term gathers numbers that add up over the parts of the picture. So the picture can be judged whole,
-    or exactly the same in tiles: the first pass adds up without gradients, the second runs over the tiles
-    again and sends back through each the derivative of the total with respect to the *global* sums. Memory
-    then does not grow with the picture (beyond the picture itself), and there are no seams, which Gram
-    matrices of single tiles leave.
+    Every term gathers numbers that add up over the parts of the picture, so a picture can be evaluated whole
+    or, with the same result, in tiles. In tiles there are two passes. The first adds up the numbers without
+    gradients. The second visits the tiles again and, in each, propagates the derivative of the total with
+    respect to the sums of the *whole* picture back to the pixels. The memory for features does not grow with
+    the picture, and there are no seams, as there would be with a Gram matrix for each tile.
 
     Args:
         encoder: computes the features.
         scene: at the size of the picture (``Scene.at``), its ``start`` being the canvas as it is now.
-        terms: those that have nothing to compare with in this scene are left out.
+        terms: their weighted losses are summed; those of weight 0, and those that do not apply to the scene,
+            are left out.
         tile: side of the tiles in pixels; None: the whole picture at once.
 
     Raises:
-        RecipeError: two losses of the same name.
+        RecipeError: at the first evaluation, if two losses have the same name.
     """
 
     def __init__(
@@ -65,14 +67,17 @@ class Objective:
     ) -> None:
         self.encoder = TiledEncoder(encoder, tile)
         used = [term for term in terms if term.weight and term.applies(scene)]
+        if not used:
+            raise RecipeError("no term applies to these pictures", "at least one of weight above 0")
         self.layers = tuple(dict.fromkeys(layer for term in used for layer in term.layers))
         with torch.no_grad():
-            self._terms = [_Prepared(t, t.prepare(scene, self.encoder), t.weight) for t in used]
+            self._terms = [_Prepared(term, term.prepare(scene, self.encoder), term.weight) for term in used]
 
     def reweighted(self, weights: Mapping[str, float]) -> Objective:
-        """The same with other weights: term's name → what its weight is multiplied by; the others stay.
+        """A copy with other weights; what the terms remember is shared. Terms of weight 0 are left out.
 
-        Terms of weight 0 are left out.
+        Args:
+            weights: name of a term → the factor on its weight; the other terms keep theirs.
         """
         other = copy.copy(self)
         scaled = [_Prepared(p.term, p.memory, p.weight * weights.get(p.term.name, 1.0)) for p in self._terms]
@@ -81,21 +86,21 @@ class Objective:
         return other
 
     def __call__(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Judge a picture at once, differentiably.
+        """Evaluate a whole picture without tiles, differentiably.
 
         Args:
             image: (1, 3, H, W), [0, 1].
 
         Returns:
-            The total, and its losses by name, weights included: they sum to the total.
+            The total, and its losses by name. They include their weights and sum to the total.
         """
         (whole,) = tiles(size_of(image), None, 1, 0)
         return self._judge(self._gather(self.encoder.part(whole, image, self.layers)))
 
     def evaluate(self, image: Tensor) -> tuple[float, Tensor, dict[str, float]]:
-        """Total, gradient (1, 3, H, W) and losses by name of (1, 3, H, W), in tiles if it is large."""
+        """Total, gradient (1, 3, H, W) and losses by name of a picture (1, 3, H, W), in tiles if needed."""
         parts = self._tiles(size_of(image))
-        total, gradient, losses = (self._whole if len(parts) == 1 else self._tiled)(image, parts)
+        total, gradient, losses = self._whole(image) if len(parts) == 1 else self._tiled(image, parts)
         return (
             float(total.detach()),
             gradient,
@@ -103,12 +108,13 @@ class Objective:
         )
 
     def losses(self, image: Tensor) -> dict[str, float]:
-        """The losses by name, without gradients."""
+        """The losses of a picture (1, 3, H, W) by name, weights included, without a gradient."""
         with torch.no_grad():
             gathered = self._add_up(image, self._tiles(size_of(image)))
             return {name: float(loss) for name, loss in self._judge(gathered)[1].items()}
 
-    def _whole(self, image: Tensor, parts: list[Tile]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    # Both return the total, its gradient (1, 3, H, W) and the losses by name.
+    def _whole(self, image: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         leaf = image.detach().requires_grad_(True)
         total, losses = self(leaf)
         (gradient,) = torch.autograd.grad(total, leaf)
@@ -119,12 +125,14 @@ class Objective:
             sums = self._add_up(image, parts)
         leaves = {key: value.requires_grad_(True) for key, value in sums.items()}
         total, losses = self._judge(leaves)
-        slopes = torch.autograd.grad(total, list(leaves.values()))
+        slopes = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+        # What a term gathered but did not judge has no slope.
+        used = {key: slope for key, slope in zip(leaves, slopes, strict=True) if slope is not None}
         gradient = torch.zeros_like(image)
         for tile in parts:
             leaf = tile.cut(image).detach().requires_grad_(True)
             gathered = self._gather(self.encoder.part_of_cut(tile, leaf, self.layers))
-            products = [(gathered[key] * slope).sum() for key, slope in zip(leaves, slopes, strict=True)]
+            products = [(gathered[key] * slope).sum() for key, slope in used.items()]
             (in_tile,) = torch.autograd.grad(torch.stack(products).sum(), leaf)
             tile.add(gradient, in_tile)
         return total, gradient, losses
@@ -136,7 +144,7 @@ class Objective:
         return add_up((self.encoder.part(tile, image, self.layers) for tile in parts), self._gather)
 
     def _gather(self, part: Part) -> Gathered:
-        """What all terms gather of a part, each term's names behind its number."""
+        """What all terms gather of a part, named ``<index of the term>:<name>``."""
         return {
             f"{index}:{key}": value
             for index, prepared in enumerate(self._terms)
@@ -144,11 +152,14 @@ class Objective:
         }
 
     def _judge(self, gathered: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The total and the losses by name, from the sums of :meth:`_gather` over all parts."""
         losses: dict[str, Tensor] = {}
         for index, prepared in enumerate(self._terms):
             prefix = f"{index}:"
-            of_term = {k.removeprefix(prefix): v for k, v in gathered.items() if k.startswith(prefix)}
-            for name, loss in prepared.judge(of_term).items():
+            term_sums = {
+                key.removeprefix(prefix): value for key, value in gathered.items() if key.startswith(prefix)
+            }
+            for name, loss in prepared.judge(term_sums).items():
                 if name in losses:
                     raise RecipeError(f"two terms called {name!r}", "each name once", "rename one of them")
                 losses[name] = loss

@@ -1,4 +1,4 @@
-"""Terms on pixels: smoothness, and agreement with earlier frames of a film."""
+"""Terms on pixels: smoothness, and agreement with earlier frames of a video."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ __all__ = ["TemporalTerm", "TotalVariationTerm"]
 
 @dataclass(frozen=True, kw_only=True)
 class TotalVariationTerm(Term):
-    """Mean squared difference of neighbouring pixels (Mahendran & Vedaldi 2015, β = 2)."""
+    """Squared differences of neighbouring pixels, see :func:`impasto.losses.functions.total_variation`."""
 
     name: str = "tv"
 
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> tuple[int, bool]:
-        """(samples of the picture, whether it repeats beyond its edges)."""
+        """(number of the picture's values, whether it repeats beyond its edges)."""
         return 3 * scene.size[0] * scene.size[1], encoder.repeats
 
     def gather(self, part: Part, memory: tuple[int, bool]) -> Tensor:
-        samples, repeats = memory
+        count, repeats = memory
         if part.tile.is_whole:
-            return (total_variation(part.image, wrap=repeats) * samples).reshape(1)
+            return (total_variation(part.image, wrap=repeats) * count).reshape(1)
         rows, columns = part.tile.inner(1)
-        # A difference belongs to the pixel on its left or above it: with one pixel more, none counts twice.
+        # A difference belongs to the tile of its left or upper pixel, so the tile needs one pixel more on the
+        # right and below, and no difference is counted twice.
         image = part.without_halo(part.image, beyond=1)
         in_rows = image[..., : rows.stop - rows.start, :]
         in_columns = image[..., : columns.stop - columns.start]
@@ -44,9 +45,9 @@ class TotalVariationTerm(Term):
 
 @dataclass(frozen=True, kw_only=True)
 class TemporalTerm(Term):
-    """Mean squared departure from earlier frames, where they say anything (Ruder et al. 2016, eq. 7).
+    """Squared difference from earlier frames, see :func:`impasto.losses.functions.temporal_loss`.
 
-    Every earlier frame brings its own weight, see :class:`impasto.scene.Past`.
+    Every earlier frame has a weight of its own, see :class:`impasto.scene.Past`.
     """
 
     name: str = "temporal"
@@ -55,7 +56,7 @@ class TemporalTerm(Term):
         return bool(scene.past)
 
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> tuple[tuple[Past, ...], int]:
-        """(the earlier frames, samples of the picture)."""
+        """(the earlier frames, number of the picture's values)."""
         return scene.past, 3 * scene.size[0] * scene.size[1]
 
     def gather(self, part: Part, memory: tuple[tuple[Past, ...], int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Features to what is remembered of them: pure functions, with shapes, and with what averages linearly."""
+"""Statistics of features: Gram matrices, moments, and samples of positions; pure functions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def gram(features: Tensor, weights: Tensor | None = None) -> Tensor:
 
     Args:
         features: (1, C, H, W).
-        weights: (1, 1, H, W), ≥ 0, how much each position counts; None: all alike.
+        weights: (1, 1, H, W), ≥ 0, how much each position counts; None: all equally.
 
     Returns:
         (C, C), symmetric positive semi-definite.
@@ -40,20 +40,21 @@ def gram(features: Tensor, weights: Tensor | None = None) -> Tensor:
 def gram_sum(features: Tensor, weights: Tensor | None = None) -> Tensor:
     """Σ_p t_p f_p f_pᵀ, (C, C): :func:`gram` before the division, so that parts of a picture add up.
 
-    Features in bfloat16 stay so, and the result is float32: summed in sixteen parts, whose roundings even
-    out to 0.05 %.
+    Features in bfloat16 are multiplied in bfloat16, and the result is float32. Sixteen partial products are
+    rounded separately and summed in float32, which leaves an error of about 0.05 %. Arguments as
+    :func:`gram`.
     """
-    f = features.permute(0, 2, 3, 1).flatten(0, 2)  # (M, C), a view where the channels lie last
+    f = features.permute(0, 2, 3, 1).flatten(0, 2)  # (M, C), a view if the memory format is channels_last
     t = None if weights is None else weights[0, 0].flatten()[:, None]
     total: Tensor = _GramSum.apply(f, t)  # type: ignore[no-untyped-call]
     return total
 
 
 def layer_gram_sum(features: Features, layer: str, weights: Tensor | None = None) -> Tensor:
-    """:func:`gram_sum` of a layer behind its head R, (C, C), as R G Rᵀ: a product of small matrices.
+    """:func:`gram_sum` of a layer after its head R, (C, C), as R G Rᵀ: a product of small matrices.
 
-    Where the features behind the head are there already, because another term reads them, they are used, so
-    that one gradient runs through the head instead of two.
+    If another term has read the layer, its features after the head exist and are used, so that the gradient
+    passes through the head once instead of twice. ``weights`` as in :func:`gram`.
     """
     head = features.head(layer)
     if head is None or features.is_projected(layer):
@@ -63,8 +64,10 @@ def layer_gram_sum(features: Features, layer: str, weights: Tensor | None = None
 
 
 class _GramSum(torch.autograd.Function):
-    """Fᵀ diag(t) F for F (M, C). The derivative is one product, where autograd, not knowing that the matrix
-    is symmetric, takes two."""
+    """Fᵀ diag(t) F for F (M, C) and t (M, 1) or None.
+
+    The derivative is one matrix product; autograd does not know that the result is symmetric and takes two.
+    """
 
     @staticmethod
     def forward(ctx: Any, f: Tensor, t: Tensor | None) -> Tensor:
@@ -87,7 +90,10 @@ class _GramSum(torch.autograd.Function):
 
 
 def moments(features: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Mean (C,) and second raw moment (C, C) over positions; both average linearly across styles."""
+    """Mean (C,) and second raw moment (C, C) over positions; both average linearly across styles.
+
+    Arguments as :func:`gram`.
+    """
     f = features[0].flatten(1)
     if weights is None:
         return f.mean(1), gram(features)
@@ -96,20 +102,25 @@ def moments(features: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Te
 
 
 def moment_sum(features: Tensor, weights: Tensor | None = None) -> Tensor:
-    """[Σ_p t_p f_p f_pᵀ | Σ_p t_p f_p], (C, C + 1): :func:`moments` before the division, in one tensor."""
+    """[Σ_p t_p f_p f_pᵀ | Σ_p t_p f_p], (C, C + 1): :func:`moments` before the division, in one tensor.
+
+    Arguments as :func:`gram`.
+    """
     f = features[0].flatten(1)
     first = f.sum(1) if weights is None else (f * weights[0, 0].flatten()).sum(1)
     return torch.cat([gram_sum(features, weights), first[:, None]], 1)
 
 
 def sample_positions(count: int, height: int, width: int, weights: Tensor | None = None) -> Tensor:
-    """A fixed sample of a grid's positions as flat indices (n,), in random order, each at most once.
+    """A random sample of a grid's positions, without replacement, as flat indices (n,).
 
-    Any first part of it is a fair sample too. The same arguments give the same positions.
+    The same arguments give the same positions. The first k of them are a fair sample of k positions.
 
     Args:
-        count: how many at most.
-        weights: (1, 1, H, W) ≥ 0: positions are drawn in proportion, those of 0 never. None: all alike.
+        count: the largest number of positions.
+        height, width: number of positions of the grid.
+        weights: (1, 1, height, width) ≥ 0; positions are drawn in proportion, those of weight 0 never. None:
+            all are equally likely.
     """
     generator = torch.Generator().manual_seed(0)
     if weights is None:
@@ -125,12 +136,13 @@ def gather_positions(
 ) -> Tensor:
     """The features at sampled positions, (n, C); zero where a position lies outside this part.
 
-    So the rows gathered from a picture's parts add up to those of the whole.
+    The rows gathered from all parts of a picture therefore add up to those of the whole picture.
 
     Args:
-        features: (1, C, h, w), the part of the whole grid that ``window`` says.
-        indices: (n,) flat indices in the whole grid, whose width is ``grid_width``.
-        window: rows and columns of the whole grid.
+        features: (1, C, h, w), the features in ``window``.
+        indices: (n,) flat indices in the whole grid.
+        window: rows and columns of the whole grid that the part covers.
+        grid_width: columns of the whole grid.
     """
     y, x = indices // grid_width - window[0].start, indices % grid_width - window[1].start
     height, width = features.shape[-2:]

@@ -1,8 +1,9 @@
-"""Style: statistics of the picture's features agree with those of the style pictures.
+"""Style terms: they compare statistics of the painted picture's features with those of the style pictures.
 
-A way to compare styles is a :class:`StyleLoss`: what is gathered of a picture at one layer, and how two such
-statistics are judged. What is gathered adds up over the parts of a picture, so every loss works in tiles,
-exactly: sums do by themselves, and a sample of positions does because each part fills in its own rows.
+A :class:`StyleLoss` is one way to compare styles: which statistic is gathered of a picture at one layer, and
+which loss two such statistics give. Statistics add up over the parts of a picture, so that every loss gives
+the same result in tiles: sums do so anyway, and a sample of positions does because each part fills in the
+rows of its own positions and leaves the others zero.
 
 To add a loss, write a ``StyleLoss`` and name it in ``impasto.recipe.STYLE_LOSSES``; nothing else is needed
 for the command line, the API, studies and tiles.
@@ -45,8 +46,8 @@ __all__ = [
     "region_shares",
 ]
 
-#: Features at sampled positions that the sorting losses compare; the cost of relaxed_emd_loss grows with the
-#: square of the sample, and Kolkin et al. take 1000 too.
+#: Positions at which the sorting losses (sliced, histogram) and the relaxed earth mover's distance compare
+#: features. The cost of the latter grows with the square of their number; Kolkin et al. 2019 take 1000.
 SORTED_SAMPLES, EMD_SAMPLES = 4096, 1024
 
 
@@ -55,12 +56,12 @@ class StyleLoss:
     """One way to compare the styles of two pictures at a layer.
 
     Attributes:
-        gather: (features of a part, layer, the layer's whole grid, the part's tile) → a statistic that adds
-            up over the parts.
-        judge: (the picture's statistic, the style's, normalisation) → a scalar without unit, about 1 for
-            unlike pictures.
-        averages: whether the statistics of several styles average linearly; otherwise they are rows, of which
-            some are taken from each style.
+        gather: (features of a part, layer, the layer's grid on the whole picture, the part's tile) → a
+            statistic that adds up over the parts.
+        judge: (the picture's statistic, the style's, normalisation) → a scalar; in the normalisation
+            ``relative`` about 1 for pictures that have nothing in common.
+        averages: whether the statistics of several styles are combined by their weighted mean. Otherwise
+            they are rows (m, …), and some rows are taken from each style.
     """
 
     gather: Callable[[Features, str, Grid, Tile], Tensor]
@@ -77,6 +78,8 @@ def _moments(features: Features, layer: str, grid: Grid, tile: Tile) -> Tensor:
 
 
 def _samples(count: int) -> Callable[[Features, str, Grid, Tile], Tensor]:
+    """Gathers the features at ``count`` sampled positions, (n, C)."""
+
     def gather(features: Features, layer: str, grid: Grid, tile: Tile) -> Tensor:
         indices = grid.sample_indices[:count]
         return gather_positions(features[layer], indices, tile.grid(grid.stride), grid.width)
@@ -85,7 +88,7 @@ def _samples(count: int) -> Callable[[Features, str, Grid, Tile], Tensor]:
 
 
 def _without_units(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor, str], Tensor]:
-    """A loss that exists in the relative normalisation alone."""
+    """A ``judge`` from a loss that has one normalisation only; its third argument is ignored."""
     return lambda statistic, target, normalisation: loss(statistic, target)
 
 
@@ -98,7 +101,11 @@ REMD = StyleLoss(_samples(EMD_SAMPLES), _without_units(relaxed_emd_loss), averag
 
 @dataclass(frozen=True)
 class StyleMemory:
-    """What :class:`StyleTerm` remembers: for each key its region's share, grid and target, by layer."""
+    """What :class:`StyleTerm` remembers of a scene.
+
+    Attributes:
+        entries: name of a loss → (layer, the region's share, the layer's grid, the style's statistic).
+    """
 
     entries: Mapping[str, tuple[str, float, Grid, Tensor]]
 
@@ -108,11 +115,11 @@ class StyleTerm(Term):
     """A :class:`StyleLoss` at several layers, in every region of the scene.
 
     Attributes:
-        loss: how statistics are gathered and judged.
-        loss_name: names its entries in the trace; empty: the layer's name alone.
+        loss: how statistics are gathered and compared.
+        loss_name: part of the losses' names, as in ``relu3_1/sliced``; empty: left out.
         layer_weights: layer → its share of the loss.
         normalisation: see :mod:`impasto.losses.functions`.
-        inside: whether features that see something beyond a region's mask are left out.
+        inside: whether features that depend on pixels outside of a region's mask are left out.
     """
 
     name: str = "style"
@@ -132,16 +139,16 @@ class StyleTerm(Term):
     def style_statistics(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Tensor]:
         statistics: dict[str, Tensor] = {}
         for region in scene.regions:
-            of_each = [self._of_style(style.pixels, style.mask, encoder) for style in region.styles]
+            by_style = [self._statistics_of(style.pixels, style.mask, encoder) for style in region.styles]
             for layer in self.layers:
-                values = [statistics_of_style[layer] for statistics_of_style in of_each]
+                values = [of_layers[layer] for of_layers in by_style]
                 statistics[self._key(layer, region)] = blend_statistics(
                     values, region.style_shares, averages=self.loss.averages
                 )
         return statistics
 
-    def _of_style(self, pixels: Tensor, mask: Tensor | None, encoder: TiledEncoder) -> Gathered:
-        """Layer → statistic of one style picture."""
+    def _statistics_of(self, pixels: Tensor, mask: Tensor | None, encoder: TiledEncoder) -> Gathered:
+        """Layer → statistic of one style picture (1, 3, H, W) with its mask (1, 1, H, W)."""
         grids = {layer: layer_grid(layer, size_of(pixels), mask) for layer in self.layers}
         return add_up(encoder.style_parts(pixels, self.layers), lambda part: self._gather(part, grids))
 
@@ -179,28 +186,43 @@ class StyleTerm(Term):
 
 
 def known_statistics(term: Term, scene: Scene, encoder: TiledEncoder) -> Mapping[str, Tensor]:
-    """The styles' statistics as the scene knows them already, or worked out now."""
+    """What ``term`` remembers of the styles, by name: as stored in the scene, or computed now.
+
+    The scene stores the statistics of all terms together, so the result may hold those of others too.
+    """
     known = scene.known_statistics
     return term.style_statistics(scene, encoder) if known is None else known
 
 
 def region_shares(scene: Scene) -> Iterator[tuple[Region, float]]:
-    """Each region with its share of a style loss: by area, so that the pixels of a small region are moved as
-    strongly as those of a large one."""
-    covered = sum(region.area for region in scene.regions) or 1.0
+    """Each region with its share of a style loss: its weight times its part of the area of all regions.
+
+    A region's loss is a mean over its area, so its gradient at a pixel is the smaller the larger the region
+    is. Shares in proportion to the area give the pixels of all regions about the same gradient.
+    """
+    total_area = sum(region.area for region in scene.regions) or 1.0
     for region in scene.regions:
-        yield region, region.weight * region.area / covered
+        yield region, region.weight * region.area / total_area
 
 
 def blend_statistics(values: Sequence[Tensor], shares: Sequence[float], *, averages: bool) -> Tensor:
-    """The statistics of several styles as one, by shares that sum to 1."""
+    """The statistics of several styles combined into one.
+
+    Args:
+        values: one statistic per style.
+        shares: one number per style; they sum to 1.
+        averages: as in :class:`StyleLoss`.
+    """
     if not averages:
         return blend_rows(values, shares)
     return torch.stack([value * share for value, share in zip(values, shares, strict=True)]).sum(0)
 
 
 def blend_rows(rows_of_each: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
-    """Rows (m, …) of each style by its share, as many as there are of the one that runs out first."""
+    """The first rows of each style's (m, …), in the ratio of the shares and as many as that ratio allows.
+
+    A style with a share above 0 has at least one row in the result.
+    """
     used = [(rows, share) for rows, share in zip(rows_of_each, shares, strict=True) if share > 0]
-    total = min(len(rows) / share for rows, share in used)
+    total = min(len(rows) / share for rows, share in used)  # then one style gives all of its rows
     return torch.cat([rows[: max(1, int(share * total + 1e-6))] for rows, share in used])

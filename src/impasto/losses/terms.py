@@ -1,8 +1,8 @@
-"""Terms: what a picture is judged by. A loss of your own is a subclass of :class:`Term`.
+"""Terms: the losses whose weighted sum is minimised. A loss of your own is a subclass of :class:`Term`.
 
-A picture may be too large to be judged at once. So every term says what it *gathers* from a part of the
-picture, as numbers that add up over the parts, and how it *judges* their sum. The objective takes care of the
-rest: of tiles with halos, of gradients through the sums, and of weights.
+A picture may be too large to be evaluated at once. Every term therefore *gathers* numbers from a part of the
+picture, which add up over the parts, and *judges* their sum: it computes the loss from it. The objective
+takes care of the rest: tiles with halos, gradients through the sums, and weights.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ __all__ = ["Part", "Term"]
 
 @dataclass(frozen=True, kw_only=True)
 class Term(ABC):
-    """One thing that a picture is judged by, times its weight.
+    """One loss, or several losses with a common weight, of the painted picture.
 
-    A term holds settings only. What it needs to know of the scene it works out in :meth:`prepare`, once for
-    each scale, and is handed back as ``memory``.
+    A term holds settings only. :meth:`prepare` computes what it needs to know of the scene; the result is
+    passed to :meth:`gather` and :meth:`judge` as ``memory``.
 
     Attributes:
-        name: shown in traces and progress; unique in an objective, unless :meth:`judge` returns several
-            losses by name.
-        weight: what its loss is multiplied by.
+        name: shown in traces and progress. The losses of an objective must have different names: ``name``, or
+            ``name/key`` for each key that :meth:`judge` returns.
+        weight: factor on its losses.
         layers: the encoder's layers that :meth:`gather` reads; none for a term on pixels.
 
-    Example, which asks for a mean colour:
+    Example, which asks that the mean colour be grey:
         >>> @dataclass(frozen=True, kw_only=True)
         ... class Grey(Term):
         ...     name: str = "grey"
@@ -48,34 +48,41 @@ class Term(ABC):
     layers: tuple[str, ...] = ()
 
     def applies(self, scene: Scene) -> bool:
-        """Whether the scene has what this term compares with; the objective leaves it out otherwise."""
+        """Whether the scene has what this term compares with; otherwise the objective leaves the term out."""
         return True
 
     def style_statistics(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Tensor]:
-        """What the term remembers of the styles alone, by name.
+        """What the term needs to know of the styles alone, by name; computed once for all frames of a video.
 
-        The frames of a clip share it: see ``Scene.style_statistics``.
+        Arguments as :meth:`prepare`. A term that returns something here finds it in
+        ``Scene.known_statistics`` of later scenes.
         """
         return {}
 
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> Any:
-        """What the term remembers of a scene; asked once for each scale, without gradients.
+        """Compute what the term needs to know of a scene; called once for each objective, without gradients.
 
         Args:
             scene: at the size, and with the margin, at which the picture is painted (``Scene.at``).
-            encoder: looks at pictures through the network, in tiles where they are large.
+            encoder: computes features of pictures, in tiles if they are large.
+
+        Returns:
+            Anything; passed to :meth:`gather` and :meth:`judge` as ``memory``.
         """
         return None
 
     @abstractmethod
     def gather(self, part: Part, memory: Any) -> Tensor | Mapping[str, Tensor]:
-        """What the term needs to know of a part: a differentiable tensor, or several by name, such that
-        the values of all parts add up to the value of the whole picture."""
+        """What the term needs to know of a part of the picture: a differentiable tensor, or several by name.
+
+        The tensors of all parts must add up to those of the whole picture.
+        """
 
     @abstractmethod
     def judge(self, gathered: Any, memory: Any) -> Tensor | Mapping[str, Tensor]:
         """The loss: a scalar without the weight, or several by name.
 
         Args:
-            gathered: the sum over all parts of what :meth:`gather` returned.
+            gathered: the sum over all parts of what :meth:`gather` returned, a tensor or a mapping as there.
+            memory: what :meth:`prepare` returned.
         """

@@ -1,4 +1,4 @@
-"""Pictures in parts: an encoder that looks at them in tiles, with the features of the whole picture."""
+"""Features of pictures in tiles, equal to those that the encoder would give for the whole picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from impasto.pictures.geometry import Size, Tile, tiles
 
 __all__ = ["Gathered", "Part", "TiledEncoder", "add_up", "as_mapping", "size_of"]
 
-#: What terms gather, by name; additive over the parts of a picture.
+#: What terms gather of a part, by name; the tensors of all parts add up to those of the whole picture.
 Gathered = dict[str, Tensor]
 
 
@@ -23,18 +23,19 @@ def size_of(image: Tensor) -> Size:
 
 
 def as_mapping(values: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """A single tensor under the empty name, several as they are."""
+    """Several tensors unchanged; a single one as the only entry, with an empty name."""
     return {"": values} if isinstance(values, Tensor) else values
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a picture, or all of it, as a term sees it.
+    """A part of a picture, or all of it, as it is passed to terms.
 
     Attributes:
         tile: where it lies in the picture.
-        image: (1, 3, h, w), sRGB, [0, 1]: the tile with its halo.
-        features: layer → (1, C, h / stride, w / stride), of the tile itself, without the halo.
+        image: (1, 3, h, w), sRGB, [0, 1], the tile with its halo.
+        features: layer → (1, C, rows / stride, columns / stride), of the tile's rows and columns without the
+            halo.
     """
 
     tile: Tile
@@ -42,17 +43,18 @@ class Part:
     features: Features
 
     def without_halo(self, image: Tensor, *, beyond: int = 0) -> Tensor:
-        """The tile's own pixels of ``image``, which was cut with the halo.
+        """The pixels of the tile without its halo.
 
         Args:
-            beyond: pixels to keep to the right and below, where the halo has them.
+            image: (1, C, h, w), of the size of ``self.image``.
+            beyond: rows below and columns to the right of the tile to keep as well, as far as the halo goes.
         """
         rows, columns = self.tile.inner(1)
         return image[..., rows.start : rows.stop + beyond, columns.start : columns.stop + beyond]
 
 
 class TiledEncoder:
-    """Looks at pictures through an encoder, in tiles where they are large.
+    """Computes features of pictures with an encoder, in tiles if they are large.
 
     Args:
         encoder: computes the features.
@@ -64,42 +66,51 @@ class TiledEncoder:
 
     @property
     def repeats(self) -> bool:
-        """Whether the painted picture repeats beyond its edges."""
+        """Whether the painted picture repeats beyond its edges (the encoder's padding is ``circular``)."""
         return self.encoder.padding == "circular"
 
     def tiles(self, size: Size, layers: Iterable[str], *, wrap: bool) -> list[Tile]:
-        """Tiles for a picture of ``size``, with halos wide enough for the deepest of ``layers``."""
-        shapes = [geometry(layer) for layer in layers] or [Geometry(1, 1)]
-        stride, radius = max(s.stride for s in shapes), max(s.radius for s in shapes)
+        """Tiles for a picture of ``size``, with halos wide enough for the deepest of ``layers``.
+
+        Args:
+            layers: if there are none, halos are one pixel wide.
+            wrap: whether the picture repeats beyond its edges.
+        """
+        geometries = [geometry(layer) for layer in layers] or [Geometry(1, 1)]
+        stride, radius = max(g.stride for g in geometries), max(g.radius for g in geometries)
         return tiles(size, self.tile, stride, radius, wrap=wrap)
 
     def part(self, tile: Tile, image: Tensor, layers: Iterable[str], *, padding: str | None = None) -> Part:
-        """One tile of a picture (1, 3, H, W) with its features."""
+        """One tile of a picture (1, 3, H, W) with its features.
+
+        Args:
+            padding: used instead of the encoder's padding.
+        """
         return self.part_of_cut(tile, tile.cut(image), layers, padding=padding)
 
     def part_of_cut(
         self, tile: Tile, cut: Tensor, layers: Iterable[str], *, padding: str | None = None
     ) -> Part:
-        """As :meth:`part` for a tile that has been cut out with its halo already."""
+        """As :meth:`part`, from the tile's pixels with its halo, (1, 3, h, w): ``tile.cut(image)``."""
         options = {} if padding is None else {"padding": padding}
         features = self.encoder(cut, tuple(layers), **options)
-        inner = {layer: tile.inner(geometry(layer).stride) for layer in features}
-        return Part(tile, cut, features.cut(inner))
+        without_halo = {layer: tile.inner(geometry(layer).stride) for layer in features}
+        return Part(tile, cut, features.cut(without_halo))
 
     def parts(self, image: Tensor, layers: Iterable[str]) -> Iterator[Part]:
-        """The parts of the content or of the canvas (1, 3, H, W), one after the other."""
+        """Yield the parts of the content or of the canvas (1, 3, H, W)."""
         layers = tuple(layers)
         for tile in self.tiles(size_of(image), layers, wrap=self.repeats):
             yield self.part(tile, image, layers)
 
     def style_parts(self, image: Tensor, layers: Iterable[str]) -> Iterator[Part]:
-        """The parts of a style picture: it never repeats, though the painted picture may."""
+        """Yield the parts of a style picture (1, 3, H, W), which never repeats, though the canvas may."""
         layers, padding = tuple(layers), "reflect" if self.repeats else None
         for tile in self.tiles(size_of(image), layers, wrap=False):
             yield self.part(tile, image, layers, padding=padding)
 
     def features(self, image: Tensor, layers: Iterable[str]) -> Features:
-        """Features of a whole picture (1, 3, H, W), put together from its tiles, before the heads."""
+        """Features of a whole picture (1, 3, H, W), assembled from its tiles."""
         size, whole = size_of(image), dict[str, Tensor]()
         for part in self.parts(image, layers):
             if part.tile.is_whole:
@@ -113,7 +124,7 @@ class TiledEncoder:
 
 
 def add_up(parts: Iterable[Part], gather: Callable[[Part], Mapping[str, Tensor]]) -> Gathered:
-    """The sum over parts of what ``gather`` returns of each."""
+    """The sum over ``parts`` of what ``gather`` returns for each, by name."""
     sums: Gathered = {}
     for part in parts:
         for name, value in gather(part).items():

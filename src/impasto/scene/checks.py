@@ -1,4 +1,4 @@
-"""Whether a recipe and the pictures it is to work on fit each other; asked before anything is painted."""
+"""Checks that a recipe and the pictures of a scene fit each other, made before anything is painted."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ __all__ = ["check_scene"]
 
 
 def check_scene(scene: Scene, recipe: Recipe, *, own_terms: bool = False) -> None:
-    """Raise ``RecipeError`` for settings that these pictures cannot serve.
+    """Raise ``RecipeError`` if a setting needs pictures that the scene lacks, or another number of them.
 
     Args:
-        own_terms: whether the picture is judged by terms that the caller gave, so that the recipe's weights ask
-            for no picture.
+        scene: as loaded, before :func:`impasto.scene.preparing.preprocess`.
+        own_terms: whether the objective has terms given by the caller, so that the recipe's weights do not
+            require pictures.
     """
     if recipe.style_blend and len(recipe.style_blend) != len(scene.styles):
         raise RecipeError(
@@ -39,6 +40,8 @@ def check_scene(scene: Scene, recipe: Recipe, *, own_terms: bool = False) -> Non
             "leave colours at 'style'",
         )
     _check_lists(scene, recipe)
+    if scene.regions and scene.content is None:
+        raise RecipeError("masks without a content picture", "a picture for them to lie on")
     if recipe.init == "style-colours" and not scene.styles:
         raise RecipeError("a start with the style's colours, but no style picture", "at least one")
     if recipe.init == "picture" and scene.start is None:
@@ -46,10 +49,10 @@ def check_scene(scene: Scene, recipe: Recipe, *, own_terms: bool = False) -> Non
 
 
 def _check_lists(scene: Scene, recipe: Recipe) -> None:
-    """Settings with one entry per style picture."""
+    """Check settings with one entry per style picture, and the number of pictures that an order needs."""
     count = len(scene.styles)
-    for name, each in (("style_rotation", 1), ("style_crop", 4)):
-        entries = len(getattr(recipe, name)) // each
+    for name, numbers_per_entry in (("style_rotation", 1), ("style_crop", 4)):
+        entries = len(getattr(recipe, name)) // numbers_per_entry
         if entries > 1 and entries != count:
             raise RecipeError(
                 f"{name} for {entries} of {count} style pictures", "one for all, or one per style picture"
@@ -58,5 +61,3 @@ def _check_lists(scene: Scene, recipe: Recipe) -> None:
         raise RecipeError(
             f"style_order 'coarse-to-fine' with {count} style picture", "two or more, the coarse one first"
         )
-    if scene.regions and scene.content is None:
-        raise RecipeError("masks without a content picture", "a picture for them to lie on")

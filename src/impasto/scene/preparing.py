@@ -1,4 +1,4 @@
-"""The pictures of a scene as the networks are to see them, and the painting as it is to be shown."""
+"""What is done to the pictures of a scene before painting (preprocess) and to the result (postprocess)."""
 
 from __future__ import annotations
 
@@ -28,12 +28,16 @@ __all__ = ["in_style_colours", "keep_outside_regions", "postprocess", "preproces
 
 
 def preprocess(scene: Scene, recipe: Recipe, *, min_style_side: int = 1) -> Scene:
-    """The scene as the networks are to see it, with the recipe's settings that concern its pictures.
+    """The scene with the recipe's settings for its pictures applied, ready to be painted.
 
-    Styles are cropped and turned, what transparency hides is filled in, and colours are as asked for.
+    Styles are cropped and rotated, fully transparent areas are filled in, and colours are changed as
+    ``recipe.colours`` says. The settings that :meth:`Scene.at` needs are copied into the scene.
 
     Args:
         min_style_side: see :class:`Scene`.
+
+    Raises:
+        RecipeError: a crop that is not a part of its style picture.
     """
     scene = _each_style(scene, lambda style: _crop_and_turn(style, recipe))
     return replace(
@@ -46,7 +50,9 @@ def preprocess(scene: Scene, recipe: Recipe, *, min_style_side: int = 1) -> Scen
 
 
 def postprocess(picture: Tensor, scene: Scene, recipe: Recipe) -> Tensor:
-    """The picture to show for a canvas (1, 3, H, W).
+    """The result for a painted ``picture``, both (1, 3, H, W), sRGB, [0, 1].
+
+    With ``colours="content"`` hue and chroma are the content's. Outside of all regions the content is shown.
 
     Args:
         scene: as it was before :func:`preprocess`.
@@ -60,7 +66,10 @@ def postprocess(picture: Tensor, scene: Scene, recipe: Recipe) -> Tensor:
 
 
 def keep_outside_regions(picture: Tensor, content: Tensor, scene: Scene) -> Tensor:
-    """``content`` where no region is, ``picture`` elsewhere; both (1, 3, H, W)."""
+    """``picture`` in the scene's regions, ``content`` outside of all of them; both (1, 3, H, W).
+
+    If there is no region, or one without a mask, ``picture`` is returned.
+    """
     masks = [region.mask for region in scene.regions if region.mask is not None]
     if not masks or len(masks) < len(scene.regions):
         return picture
@@ -69,12 +78,16 @@ def keep_outside_regions(picture: Tensor, content: Tensor, scene: Scene) -> Tens
 
 
 def in_style_colours(scene: Scene, recipe: Recipe, size: Size) -> Tensor:
-    """The content (1, 3, H, W) in the styles' colours and nothing else of theirs."""
-    assert scene.content is not None, "checked with the plan"
-    mean, second = _palette(scene.styles, recipe)
+    """The content (1, 3, H, W) at ``size`` in the styles' colours, without their strokes.
+
+    Args:
+        scene: with content and styles, after :func:`preprocess`.
+    """
+    assert scene.content is not None, "check_scene requires a content picture for this"
+    mean, second_moment = _palette(scene.styles, recipe)
     content = resample(scene.content, size)
     mask = None if scene.content_mask is None else resample(scene.content_mask, size)
-    return match_palette(content, mean, second, weights=mask)
+    return match_palette(content, mean, second_moment, weights=mask)
 
 
 def _size(picture: Tensor) -> Size:
@@ -82,7 +95,7 @@ def _size(picture: Tensor) -> Size:
 
 
 def _each_style(scene: Scene, change: Callable[[Style], Style]) -> Scene:
-    """The same with every style changed, those of the regions too."""
+    """The scene with ``change`` applied to all its styles, regions' included; positions are set first."""
     styles = tuple(change(replace(style, position=i)) for i, style in enumerate(scene.styles))
     regions = tuple(
         replace(region, styles=tuple(change(style) for style in region.styles)) for region in scene.regions
@@ -91,26 +104,34 @@ def _each_style(scene: Scene, change: Callable[[Style], Style]) -> Scene:
 
 
 def _filled(scene: Scene) -> Scene:
-    """The same, with nothing left of the colours under full transparency."""
+    """The scene with fully transparent pixels of content and styles replaced by the colours around them."""
     content, mask = scene.content, scene.content_mask
     if content is not None and mask is not None:
         content = fill(content, mask)
-    # A region's style mask is the user's choice, not transparency: what lies beside it was really there.
-    styles = tuple(s if s.mask is None else replace(s, pixels=fill(s.pixels, s.mask)) for s in scene.styles)
+    # The styles of regions are left as they are: their masks select a part of an opaque picture, and what
+    # lies beside that part has colours that mean something.
+    styles = tuple(
+        style if style.mask is None else replace(style, pixels=fill(style.pixels, style.mask))
+        for style in scene.styles
+    )
     return replace(scene, content=content, styles=styles)
 
 
 def _coloured(scene: Scene, recipe: Recipe) -> Scene:
-    """The styles in the content's palette (``match``), or everything in greys (``content``)."""
+    """The scene with colours changed for ``recipe.colours``; unchanged for ``style`` and ``only``.
+
+    ``match``: the styles get the content's palette. ``content``: all pictures become grey, and the styles get
+    the content's distribution of lightness.
+    """
     if recipe.colours not in ("match", "content") or scene.content is None:
         return scene
     palette = colour_moments(to_oklab(scene.content), scene.content_mask)
     change = match_palette if recipe.colours == "match" else match_lightness
 
-    def brought_to_palette(style: Style) -> Style:
+    def in_palette(style: Style) -> Style:
         return replace(style, pixels=change(style.pixels, *(style.palette or palette), weights=style.mask))
 
-    changed = _each_style(scene, brought_to_palette)
+    changed = _each_style(scene, in_palette)
     if recipe.colours == "match":
         return changed
     return replace(
@@ -122,7 +143,7 @@ def _coloured(scene: Scene, recipe: Recipe) -> Scene:
 
 
 def _crop_and_turn(style: Style, recipe: Recipe) -> Style:
-    """The wanted part of a style picture, turned as wanted."""
+    """A style picture cropped and then rotated as the recipe says for its position."""
     crops, angles, index = recipe.style_crop, recipe.style_rotation, style.position
     if crops:
         style = _cropped(style, crops[4 * index : 4 * index + 4] if len(crops) > 4 else crops)
@@ -131,6 +152,7 @@ def _crop_and_turn(style: Style, recipe: Recipe) -> Style:
 
 
 def _cropped(style: Style, box: tuple[int, ...]) -> Style:
+    """The part of a style picture in ``box``: left, top, width and height in pixels."""
     x, y, width, height = box
     rows, columns = style.pixels.shape[-2:]
     if x + width > columns or y + height > rows or not (width and height):
@@ -143,7 +165,11 @@ def _cropped(style: Style, box: tuple[int, ...]) -> Style:
 
 
 def _turned(style: Style, degrees: float) -> Style:
-    """Counter-clockwise; beyond quarter turns the corners that come in count for nothing."""
+    """A style picture rotated counter-clockwise by 0 to 360 degrees.
+
+    Except at multiples of 90 degrees the result is larger than the picture, and in the corners that do not
+    show it the mask is 0.
+    """
     quarters, rest = divmod(degrees, 90.0)
     pixels = style.pixels.rot90(int(quarters), (-2, -1))
     mask = None if style.mask is None else style.mask.rot90(int(quarters), (-2, -1))
@@ -152,7 +178,7 @@ def _turned(style: Style, degrees: float) -> Style:
     height, width = pixels.shape[-2:]
     cos, sin = math.cos(math.radians(rest)), math.sin(math.radians(rest))
     size = (round(height * cos + width * sin), round(width * cos + height * sin))
-    # `affine_grid` maps the result's coordinates in [-1, 1] to the picture's.
+    # affine_grid maps coordinates of the result, in [-1, 1], to those of the picture.
     theta = torch.tensor([
         [cos * size[1] / width, -sin * size[0] / width, 0.0],
         [sin * size[1] / height, cos * size[0] / height, 0.0],
@@ -168,9 +194,9 @@ def _turned(style: Style, degrees: float) -> Style:
 
 
 def _palette(styles: tuple[Style, ...], recipe: Recipe) -> tuple[Tensor, Tensor]:
-    """Mean and second moment of the styles' colours in OKLab, blended as the recipe says."""
+    """Mean (3,) and second moment (3, 3) of the styles' colours in OKLab, averaged by ``style_blend``."""
     shares = torch.tensor(recipe.style_blend or (1.0,) * len(styles), dtype=torch.float64)
     shares = shares / shares.sum()
     moments = [colour_moments(to_oklab(style.pixels.cpu()), style.mask) for style in styles]
-    means, seconds = (torch.stack(parts) for parts in zip(*moments, strict=True))
-    return torch.einsum("s,si->i", shares, means), torch.einsum("s,sij->ij", shares, seconds)
+    means, second_moments = (torch.stack(values) for values in zip(*moments, strict=True))
+    return torch.einsum("s,si->i", shares, means), torch.einsum("s,sij->ij", shares, second_moments)

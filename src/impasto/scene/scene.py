@@ -1,4 +1,4 @@
-"""``Scene``: what one painting is made from, and the same at a scale."""
+"""``Scene``: the pictures that one painting is made from, at their own sizes or at one scale of painting."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ class Style:
 
     Attributes:
         pixels: (1, 3, H, W), sRGB, [0, 1].
-        mask: (1, 1, H, W) in [0, 1], how much each pixel counts (its alpha); None: all alike.
-        palette: mean (3,) and second moment (3, 3) in OKLab of the colours that it is brought to where
-            colours are asked for so; None: those of the content it is painted with.
-        position: which of the scene's style pictures it is, from 0.
+        mask: (1, 1, H, W) in [0, 1], how much each pixel counts: the picture's alpha, or a style mask, or
+            both multiplied. None: all equally.
+        palette: mean (3,) and second raw moment (3, 3) in OKLab of the colours that the style is given with
+            ``colours`` ``match`` or ``content``; None: those of the scene's content.
+        position: index of the picture among the scene's styles, by which settings with one entry per style
+            picture are found.
     """
 
     pixels: Tensor
@@ -33,24 +35,24 @@ class Style:
     position: int = 0
 
     def resized(self, size: Size) -> Style:
-        """The same at another size, (height, width)."""
+        """The style at another size, (height, width)."""
         mask = None if self.mask is None else resample(self.mask, size)
         return replace(self, pixels=resample(self.pixels, size), mask=mask)
 
     def to(self, device: torch.device) -> Style:
-        """The same on ``device``."""
+        """The style on ``device``."""
         mask = None if self.mask is None else self.mask.to(device)
         return replace(self, pixels=self.pixels.to(device), mask=mask)
 
 
 @dataclass(frozen=True)
 class Past:
-    """An earlier stylised frame, warped to where its parts are now: what a frame of a video should look like.
+    """An earlier painted frame of a video, warped along the motion to the frame that is painted now.
 
     Attributes:
         pixels: (1, 3, H, W), sRGB, [0, 1].
-        certainty: (1, 1, H, W) in [0, 1], 0 where the past saw something else.
-        weight: of its term in the total.
+        certainty: (1, 1, H, W) in [0, 1], 0 where the earlier frame shows something else.
+        weight: factor on its part of the temporal loss, ≥ 0.
     """
 
     pixels: Tensor
@@ -58,21 +60,21 @@ class Past:
     weight: float
 
     def at(self, size: Size, margin: int, device: torch.device) -> Past:
-        """The same at a scale; nothing is certain in the margin."""
-        pixels, certainty = (resample(x, size).to(device) for x in (self.pixels, self.certainty))
+        """The frame at one scale and on ``device``; in the margin of ``margin`` pixels the certainty is 0."""
+        pixels, certainty = (resample(values, size).to(device) for values in (self.pixels, self.certainty))
         return Past(add_margin(pixels, margin), add_margin(certainty, margin, empty=True), self.weight)
 
 
 @dataclass(frozen=True)
 class Region:
-    """A part of the picture with styles of its own; :mod:`impasto.masks.regions` makes regions of masks.
+    """A part of the picture with its styles; :mod:`impasto.masks.regions` makes regions from masks.
 
     Attributes:
-        name: shown in the terms' names; empty for the only one.
+        name: part of the names of losses; empty if the region is the whole picture.
         mask: (1, 1, H, W) in [0, 1], at the content's size; None: all of the picture.
         styles: its style pictures.
-        weight: of its style against the other regions'.
-        blend: one weight per style; empty: all alike.
+        weight: weight of its style loss relative to the other regions', ≥ 0.
+        blend: one weight per style, relative to each other; empty: all equal.
     """
 
     name: str
@@ -83,39 +85,40 @@ class Region:
 
     @property
     def area(self) -> float:
-        """Its share of the picture."""
+        """The share of the picture that it covers, in [0, 1]."""
         return 1.0 if self.mask is None else float(self.mask.mean())
 
     @property
     def style_shares(self) -> tuple[float, ...]:
-        """One share per style; they sum to 1."""
+        """One share per style, from ``blend``; they sum to 1."""
         weights = self.blend or (1.0,) * len(self.styles)
         return tuple(weight / sum(weights) for weight in weights)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a painting is made from.
+    """The pictures that a painting is made from, with the settings that :meth:`at` needs.
 
     Attributes:
-        content: (1, 3, H, W), sRGB, [0, 1]; None: a texture, of the style alone.
+        content: (1, 3, H, W), sRGB, [0, 1]; None: a texture is made from the style alone.
         styles: the style pictures, at their own sizes.
         content_mask: (1, 1, H, W), the content's alpha; None: opaque. Where it is 0, the painting neither
             keeps content nor takes part in the comparison of styles.
-        start: (1, 3, h, w), the picture to start from with ``init="picture"``; at a scale, the canvas as the
-            scale begins.
-        aspect: (height, width) that a result without content has the aspect ratio of.
-        past: earlier frames of a video, at the result's size, nearest first: the result is held to them, and
-            each finer scale starts from them where they are certain.
-        regions: parts with styles of their own; empty: one, all of the picture. What lies in none of them
-            stays as it is.
-        blend: one weight per style picture, where there are no regions; empty: all alike.
-        style_scale: size of the style pictures against the painting's.
+        start: (1, 3, h, w), the picture to start from with ``init="picture"``. In the scene of an objective,
+            the canvas as it is when the objective is built.
+        aspect: without content, (height, width) of which the result has the aspect ratio; at a scale, its
+            size.
+        past: earlier frames of a video, at the result's size, nearest first. The temporal loss compares
+            with them, and each finer scale starts from them where they are certain.
+        regions: parts with their styles; empty: the whole picture has ``styles``. What lies in none of them
+            stays as in the content.
+        blend: one weight per style picture, used if there are no regions; empty: all equal.
+        style_scale: size of the style pictures relative to the painting's, > 0.
         style_order: how several styles share the scales, as in :class:`impasto.recipe.Recipe`.
-        min_style_side: pixels that a style picture must keep on its shorter side, for the deepest layer to
-            see anything.
-        style_statistics: size → what :func:`impasto.painting.engine.style_statistics` returned for it, so
-            that the styles need not be looked at again for each frame of a clip.
+        min_style_side: the fewest pixels on a style picture's shorter side with which the deepest layer has
+            a feature.
+        style_statistics: size of a scale → :func:`impasto.painting.engine.style_statistics` at it. Where it
+            is set, the style pictures are not used; for the frames of a video it is computed once.
     """
 
     content: Tensor | None
@@ -133,19 +136,19 @@ class Scene:
 
     @property
     def size(self) -> Size:
-        """(height, width) of the content; without one, the aspect ratio asked for."""
+        """(height, width) of the content; without content, ``aspect``."""
         if self.content is None:
             return self.aspect
         return int(self.content.shape[-2]), int(self.content.shape[-1])
 
     @property
     def has_styles(self) -> bool:
-        """Whether there is a style to compare with."""
+        """Whether there are style pictures, or statistics of them, to compare with."""
         return bool(self.styles or self.style_statistics or any(region.styles for region in self.regions))
 
     @property
     def known_statistics(self) -> Mapping[str, Tensor] | None:
-        """What is known of the styles at the scene's size already; None: nothing."""
+        """The entry of ``style_statistics`` for the scene's size; None: there is none."""
         return self.style_statistics.get(self.size)
 
     def at(self, size: Size, margin: int, device: torch.device, *, fineness: float = 1.0) -> Scene:
@@ -154,29 +157,32 @@ class Scene:
         Args:
             size: (height, width) of the scale.
             margin: pixels painted beyond each edge: content, masks and past continue there by reflection.
-            fineness: where the scale stands between the coarsest (0) and the finest (1); with
-                ``style_order="coarse-to-fine"`` it says which styles count.
+            fineness: position of the scale between the coarsest (0) and the finest (1); with
+                ``style_order="coarse-to-fine"`` it decides which styles count.
 
         Returns:
-            A scene whose ``size`` includes the margin, and which has at least one region.
+            A scene whose ``size`` includes the margin, which has at least one region and no ``start``.
+
+        Raises:
+            RecipeError: a style picture that is smaller than ``min_style_side``.
         """
 
-        def placed(image: Tensor | None) -> Tensor | None:
+        def resized(image: Tensor | None) -> Tensor | None:
             return None if image is None else add_margin(resample(image, size).to(device), margin)
 
         with_margin = (size[0] + 2 * margin, size[1] + 2 * margin)
         known = self.style_statistics.get(size)
-        content_mask = placed(self.content_mask)
+        content_mask = resized(self.content_mask)
         whole = Region("", None, self.styles, 1.0, self.blend)
         return replace(
             self,
-            content=placed(self.content),
+            content=resized(self.content),
             content_mask=content_mask,
             start=None,
             aspect=with_margin,
             past=tuple(past.at(size, margin, device) for past in self.past),
             regions=tuple(
-                self._region_at(region, _both(placed(region.mask), content_mask), size, device, fineness)
+                self._region_at(region, _both(resized(region.mask), content_mask), size, device, fineness)
                 for region in self.regions or (whole,)
             ),
             style_statistics={} if known is None else {with_margin: known},
@@ -190,7 +196,12 @@ class Scene:
         device: torch.device,
         fineness: float,
     ) -> Region:
-        """A region at a scale with the styles that count there; none where their statistics are known."""
+        """A region at a scale with the styles that count there, or with none if statistics are stored.
+
+        Args:
+            mask: the region's, at the scale.
+            size: (height, width) of the scale, without the margin.
+        """
         if size in self.style_statistics:
             return replace(region, mask=mask, styles=(), blend=())
         shares = self._shares_at(region, fineness)
@@ -203,18 +214,18 @@ class Scene:
         )
 
     def _shares_at(self, region: Region, fineness: float) -> tuple[float, ...]:
-        """How much each style of a region counts at a scale."""
+        """The weight of each style of a region at a scale."""
         weights = region.blend or (1.0,) * len(region.styles)
         if self.style_order == "together" or len(weights) < 2:
             return weights
-        # From one style to the next in turn: a triangle around each, so at most two count at once.
-        place = fineness * (len(weights) - 1)
-        triangles = [max(0.0, 1.0 - abs(place - index)) for index in range(len(weights))]
+        # Linear interpolation from each style to the next, so that at most two count at a scale.
+        position = fineness * (len(weights) - 1)
+        triangles = [max(0.0, 1.0 - abs(position - index)) for index in range(len(weights))]
         shares = tuple(weight * share for weight, share in zip(weights, triangles, strict=True))
         return shares if sum(shares) > 0 else weights
 
     def _style_at(self, style: Style, long_side: int) -> Style:
-        """A style at a scale: as large as the picture times ``style_scale``, never larger than it is."""
+        """A style at a scale: its long side is the picture's times ``style_scale``, or at most its own."""
         height, width = style.pixels.shape[-2:]
         shortest, longest = sorted((height, width))
         if shortest < self.min_style_side:
@@ -223,7 +234,8 @@ class Scene:
                 f"the deepest style layer needs at least {self.min_style_side} on the shorter side",
                 "use a larger style picture or shallower --style-layers",
             )
-        # A long thin style picture at a coarse scale stays as large as the deepest layer needs it.
+        # The shorter side must not fall below what the deepest layer needs, as in a narrow style picture at a
+        # coarse scale.
         wanted = max(
             1, round(long_side * self.style_scale), math.ceil(self.min_style_side * longest / shortest)
         )
@@ -231,17 +243,18 @@ class Scene:
 
 
 def _both(mask: Tensor | None, other: Tensor | None) -> Tensor | None:
-    """Where both masks are; None: everywhere."""
+    """The product of two masks (1, 1, H, W); None stands for a mask of ones."""
     if mask is None or other is None:
         return other if mask is None else mask
     return mask * other
 
 
 def overlay_past(picture: Tensor, past: Sequence[Past]) -> Tensor:
-    """The past where it is certain, ``picture`` elsewhere; the first of ``past`` has the last word.
+    """Earlier frames where they are certain, ``picture`` elsewhere, (1, 3, H, W).
 
     Args:
-        picture: (1, 3, H, W), as large as the past.
+        picture: (1, 3, H, W), as large as the earlier frames.
+        past: where several are certain, the first one is taken.
     """
     for earlier in reversed(past):
         picture = torch.lerp(picture, earlier.pixels, earlier.certainty)
