@@ -11,11 +11,11 @@ demo: $(VENV)/.installed
 	$(BIN)/impasto demo --output demo-out
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # What a developer runs at each change.
 quick: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -m "not slow and not browser"
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not browser"
 
 check: $(VENV)/.installed-dev js
 	$(BIN)/ruff format --check .

@@ -36,6 +36,7 @@ def eight_bit(tensor: torch.Tensor) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------- pictures
 
 
+@pytest.mark.slow
 def test_a_path_a_pil_picture_an_array_and_a_tensor_give_the_same_picture(tmp_path):
     arrays = eight_bit(picture(48, 64)), eight_bit(checks(48, 48))
     paths = [tmp_path / "content.png", tmp_path / "style.png"]
@@ -262,6 +263,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
     return Recipe(**drawn)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(recipes())
 def test_a_recipe_survives_json(recipe):

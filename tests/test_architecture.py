@@ -207,6 +207,7 @@ def test_a_wrong_arrow_would_be_found():
     assert not rooms_used("from .terms import Term", "impasto.losses")
 
 
+@pytest.mark.slow
 def test_modules_do_not_import_each_other_in_a_circle():
     needs: dict[str, set[str]] = {}
     names = {module_of(path) for path in SOURCES}
@@ -304,6 +305,7 @@ def test_the_package_and_its_command_line_wait_for_pytorch(statement):
     assert not loaded_by(statement) & heavy
 
 
+@pytest.mark.slow
 def test_the_probe_sees_pytorch_when_it_is_loaded():
     assert {"torch", "numpy", "impasto"} <= loaded_by("import impasto; impasto.steps")
 

@@ -122,6 +122,7 @@ def test_reasons_to_skip_are_used() -> None:
     assert [words for words in SKIPPED if not any(command.startswith(words) for command in every)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_parse(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those that are not run are commands that the command line takes."""
@@ -131,6 +132,7 @@ def test_commands_parse(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
             app.parse_args(shlex.split(command)[1:], exit_on_error=False, print_error=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in PAGES if p.name != "api.md"], ids=lambda page: page.name)
 def test_python_on_the_page_runs(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("means", "orientations"):  # what a page registers is forgotten again

@@ -75,11 +75,13 @@ def test_the_inputs_are_those_of_the_golden_pictures(inputs):
         np.testing.assert_allclose(thumbnails[name], levels, atol=1, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", marked(list(CASES)))
 def test_paints_the_picture_of_the_version_before(repaint, name):
     assert repaint(name) <= TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "flags", "measured"),
     [

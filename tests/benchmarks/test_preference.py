@@ -95,6 +95,7 @@ def test_agreement_tells_a_measure_that_follows_people_from_one_that_does_not(pr
     assert preference.agreement(rankings, dict.fromkeys(follows, 1.0)) == (0.5, 0)
 
 
+@pytest.mark.slow
 def test_the_commands_run(preference, folders, tmp_path, capsys):
     programs = [text for name, folder in folders.items() for text in ("--program", f"{name}={folder}")]
     out, table = tmp_path / "out", tmp_path / "measures.csv"

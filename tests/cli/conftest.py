@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from fakes import checks, picture
 from impasto import pictures
@@ -31,6 +32,7 @@ def impasto(folder: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tu
 
     def run(*arguments: object) -> tuple[int, str, str]:
         capfd.readouterr()
+        main.app.console = Console()  # A console keeps the width that it first saw in the environment.
         with pytest.raises(SystemExit) as ended:
             main.main([str(argument) for argument in arguments])
         out, err = capfd.readouterr()

@@ -8,6 +8,7 @@ import torch
 from impasto import pictures
 
 
+@pytest.mark.slow
 def test_a_run_is_weakened_towards_its_content(stylize, impasto):
     assert stylize("--save-run", "run", "--size", "64", "--coarsest", "64")[0] == 0
     painted, content = (pictures.load(name).pixels for name in ("out.png", "content.png"))

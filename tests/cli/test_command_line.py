@@ -37,6 +37,7 @@ def test_there_are_commands():
     assert {"stylize", "study weights", "weights fetch", "doctor"} <= set(COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OWN_PAGES)
 def test_every_page_has_an_example_that_the_command_line_takes(impasto, name):
     examples = page(impasto, name).split("Examples:")[1].strip().splitlines()
@@ -52,6 +53,7 @@ def test_groups_of_commands_have_examples_too(impasto, name):
     assert "impasto " in page(impasto, name).split("Examples:")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_page_speaks_of_python(impasto, name):
     out = page(impasto, name)
@@ -60,6 +62,7 @@ def test_no_page_speaks_of_python(impasto, name):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "usage"),
     [

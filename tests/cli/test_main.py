@@ -245,6 +245,7 @@ def shortly(arguments: list[str]) -> str:
     return " ".join(part for part in arguments if part not in usual) or " ".join(arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("arguments", "says"), BAD, ids=[shortly(arguments) for arguments, _ in BAD])
 def test_bad_input_gives_one_line_and_leaves_nothing(impasto, folder, arguments, says):
     make_bad_files()
@@ -261,6 +262,7 @@ def test_bad_input_gives_one_line_and_leaves_nothing(impasto, folder, arguments,
     assert listing(folder) == before
 
 
+@pytest.mark.slow
 def test_good_input_would_not_pass_for_bad(impasto, folder):
     before = listing(folder)
     assert impasto(*painting())[0] == 0
@@ -318,6 +320,7 @@ def run_program(*arguments: str, **options: object) -> subprocess.CompletedProce
     return subprocess.run(command, text=True, timeout=60, check=False, **options)  # type: ignore[call-overload]
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_error(folder):
     reader, writer = os.pipe()
     os.close(reader)
@@ -333,6 +336,7 @@ def test_the_version(impasto):
     assert (code, out.strip()) == (0, version("impasto"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -363,6 +367,7 @@ def test_paths_and_values_are_checked_and_help_is_printed_before_pytorch_is_load
     assert done.stderr.splitlines()[-1] == "False"
 
 
+@pytest.mark.slow
 def test_every_command_is_found_where_the_table_says(impasto):
     assert {*COMMANDS, "video", "video-report", "studio"} <= {name for name in app if name[0] != "-"}
     for name in COMMANDS:

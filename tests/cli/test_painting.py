@@ -19,6 +19,7 @@ def run():
     return api.prepare(picture(64, 64), checks(48, 48), recipe)
 
 
+@pytest.mark.slow
 def test_coarse_iterations_count_by_their_pixels(run, capsys):
     result = paint(run, quiet=False)
     lines = capsys.readouterr().err.splitlines()
@@ -29,6 +30,7 @@ def test_coarse_iterations_count_by_their_pixels(run, capsys):
     assert len(result.trace) == 20
 
 
+@pytest.mark.slow
 def test_a_budget_counts_by_the_clock(run, capsys):
     paint(run, quiet=False, budget=0.5)
     lines = capsys.readouterr().err.splitlines()
@@ -49,6 +51,7 @@ def test_long_paintings_are_announced_with_time_and_memory(run, capsys, budget, 
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_the_summary_says_whether_it_was_stopped(run, tmp_path):
     result = api.run(run, stop=lambda: True)
     assert re.fullmatch(

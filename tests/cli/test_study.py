@@ -37,6 +37,7 @@ CALLS = {name: [name] for name in STUDIES} | {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_defaults_on_a_page_are_those_of_the_study(impasto, plans, monkeypatch, name):
     """Every default that the help page shows is what the first cell is painted with."""
@@ -59,6 +60,7 @@ def test_the_defaults_on_a_page_are_those_of_the_study(impasto, plans, monkeypat
     assert recipe.coarsest == recipe.size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
 def test_what_a_study_varies_is_no_flag_of_it(impasto, plans, name):
     assert impasto("study", *CALLS[name])[0] == 0
@@ -68,6 +70,7 @@ def test_what_a_study_varies_is_no_flag_of_it(impasto, plans, name):
     assert not [setting for setting in varied if f"--{setting.replace('_', '-')} " in out]
 
 
+@pytest.mark.slow
 def test_flags_reach_the_plan(impasto, plans):
     impasto("study", "inits", "--seeds", "4", "7", "--size", "64", "--iterations", "9")
     impasto("study", "weights", "--x", "tv_weight=0.1", "1", "--y", "style_scale=0.5,1", "--seed", "3")
@@ -87,6 +90,7 @@ def test_flags_reach_the_plan(impasto, plans):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -31,6 +31,7 @@ def recipe_in(path: str) -> Recipe:
     return Recipe.from_json(pictures.read_metadata(path) or "")
 
 
+@pytest.mark.slow
 def test_it_writes_a_picture_with_its_recipe_inside(stylize, folder):
     code, out, err = stylize("--seed", "5", "--content-weight", "0.25")
     assert code == 0
@@ -52,6 +53,7 @@ def test_one_iteration_is_one_iteration(stylize):
     assert "1 iteration, " in stylize("--iterations", "1")[1]
 
 
+@pytest.mark.slow
 def test_progress_in_a_pipe_ends_at_a_hundred(stylize):
     err = stylize("--iterations", "40", "--tolerance", "0")[2]
     shares = [int(line.split("%")[0].removeprefix("impasto: ")) for line in err.splitlines()]
@@ -61,6 +63,7 @@ def test_progress_in_a_pipe_ends_at_a_hundred(stylize):
 # -- runs that are kept --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_saved_run_is_complete_and_can_be_painted_again(stylize, impasto):
     assert stylize("--save-run", "run", "--iterations", "4", "--seed", "3", "--init", "noise")[0] == 0
     run = Path("run")
@@ -86,6 +89,7 @@ def test_a_saved_run_is_complete_and_can_be_painted_again(stylize, impasto):
     assert Path("again.png").read_bytes() == Path("out.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_saved_run_is_replaced_only_with_overwrite(stylize):
     assert stylize("--save-run", "run", "--seed", "1")[0] == 0
     before = {path: path.read_bytes() for path in Path("run").iterdir()}
@@ -125,6 +129,7 @@ def test_a_run_that_cannot_be_recorded_says_so_and_keeps_the_picture(stylize):
 # -- recipes -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_flags_go_over_the_recipe_file_and_defaults_do_not(impasto, folder):
     full = Recipe(size=36, coarsest=36, iterations=(3,), tv_weight=0.5, style_layers=("relu1_1", "relu2_1"))
     Path("r.json").write_text(full.to_json())
@@ -136,6 +141,7 @@ def test_flags_go_over_the_recipe_file_and_defaults_do_not(impasto, folder):
     assert recipe_in("out.png") == full.replace(tv_weight=0.0)
 
 
+@pytest.mark.slow
 def test_a_recipe_file_goes_over_a_preset_and_flags_over_both(impasto, folder):
     Path("r.json").write_text(json.dumps({"style_weight": 7.0, "tv_weight": 0.5}))
     flags = ["--preset", "draft", "--recipe", "r.json", "--tv-weight", "0.25"]
@@ -157,6 +163,7 @@ def test_every_default_is_the_recipes_own():
 # -- flags that go together ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
@@ -177,6 +184,7 @@ def test_overwrite_alone_says_that_it_does_nothing(stylize):
     assert "--overwrite is ignored without --save-run" in stylize("--overwrite")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("masks", [["left.png,right.png"], ["left.png", "right.png"]])
 def test_masks_are_written_with_commas_or_spaces(impasto, folder, masks):
     left = torch.zeros(1, 3, 48, 64)
@@ -192,6 +200,7 @@ def test_masks_are_written_with_commas_or_spaces(impasto, folder, masks):
     assert torch.equal(pictures.load("out.png").pixels, expected)
 
 
+@pytest.mark.slow
 def test_two_styles_are_blended(impasto, folder):
     pictures.save("other.png", picture(48, 48, 7))
     quick = ["--size", "40", "--coarsest", "40", "--iterations", "6"]
@@ -216,6 +225,7 @@ def test_two_styles_are_blended(impasto, folder):
 # -- pictures in and out -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_alpha_in_alpha_out(stylize):
     alpha = torch.zeros(1, 1, 48, 64)
     alpha[..., 8:40, 8:56] = 1.0
@@ -230,6 +240,7 @@ def test_alpha_in_alpha_out(stylize):
         assert loaded.alpha.shape == (1, 1, 30, 40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "flags", "kind"),
     [("o.jpg", ["--quality", "80"], "JPEG"), ("o.webp", [], "WEBP"), ("o.tif", ["--bit-depth", "16"], "TIFF"),
@@ -246,6 +257,7 @@ def test_other_formats(stylize, name, flags, kind):
             assert written.format == kind
 
 
+@pytest.mark.slow
 def test_previews_are_whole_pictures_of_the_work_so_far(stylize, monkeypatch):
     sizes: list[tuple[int, int]] = []
     save = pictures.save
@@ -262,12 +274,14 @@ def test_previews_are_whole_pictures_of_the_work_so_far(stylize, monkeypatch):
     assert sizes == [(40, 30)] * 3  # after 3 and 6, and the finished one
 
 
+@pytest.mark.slow
 def test_size_original_and_another_start(stylize):
     assert stylize("--size", "original", "--init-image", "style.png")[0] == 0
     assert pictures.load("out.png").size == (48, 64)
     assert recipe_in("out.png").init == "picture"
 
 
+@pytest.mark.slow
 def test_an_odd_name_is_a_name(impasto, folder):
     name = "Grüße an\u2009alle – 🎨 'x' %s.png"
     Path("content.png").rename(name)
@@ -310,6 +324,7 @@ def test_ctrl_c_saves_the_best_picture_so_far(folder):
     assert not list(folder.rglob("*.partial*"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_of_an_evaluation(stylize, monkeypatch):
     evaluate, calls = Objective.evaluate, []
 

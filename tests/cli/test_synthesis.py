@@ -35,6 +35,7 @@ def test_texture_of_any_size(impasto):
     assert recipe_in("t.png").style_layer_weights == (1.0, 2.0)
 
 
+@pytest.mark.slow
 def test_the_layers_have_their_long_names_too(impasto):
     assert impasto("texture", "style.png", "-o", "t.png", "--style-layers", "relu1_1", *SMALL)[0] == 0
     assert recipe_in("t.png").style_layers == ("relu1_1",)
@@ -60,6 +61,7 @@ def test_a_seamless_texture_has_no_seam(impasto):
     assert steps[1] > 2.0 * steps[0]
 
 
+@pytest.mark.slow
 def test_the_old_name_of_seamless_works_with_a_note(impasto):
     small = ["--size", "32", "--iterations", "2", "--coarsest", "32"]
     code, _, err = impasto("texture", "style.png", "-o", "old.png", "--tile", *small)
@@ -111,6 +113,7 @@ def test_only_settings_that_apply_are_listed(impasto, command, listed, left_out)
     assert not any(f"--{name} " in out for name in left_out)
 
 
+@pytest.mark.slow
 def test_the_defaults_on_the_page_are_the_commands_own(impasto, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert "[default: noise]" in impasto("texture", "--help")[1]

@@ -33,6 +33,7 @@ def paint(impasto: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_it_says_what_it_will_take_and_what_it_has_painted(paint: Run, folder: Path) -> None:
     code, out, err = paint()
     assert code == 0
@@ -47,6 +48,7 @@ def test_one_frame_is_one_frame(paint: Run) -> None:
     assert "(1 frame, 1 shot, " in paint("--limit", "1")[1]
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing(paint: Run) -> None:
     assert paint("--quiet") == (0, "", "")
 
@@ -70,6 +72,7 @@ def test_the_rate_factor_has_a_name_of_its_own(
     assert ("--quality of `impasto video` is now called --crf" in err) == (flag == "--quality")
 
 
+@pytest.mark.slow
 def test_old_names_of_iterations_work_with_a_note(paint: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     recipes = []
     original = job.prepare_video
@@ -87,6 +90,7 @@ def test_old_names_of_iterations_work_with_a_note(paint: Run, monkeypatch: pytes
     assert "--fill-evaluations of `impasto video` is now called --fill-iterations" in err
 
 
+@pytest.mark.slow
 def test_help_shows_no_old_names_and_the_right_defaults(impasto: Run) -> None:
     page = " ".join(impasto("video", "--help")[1].replace("│", " ").split())
     assert "--crf" in page
@@ -130,6 +134,7 @@ def test_a_missing_extra_is_one_line(impasto: Run, folder: Path, monkeypatch: py
     assert "pip install 'impasto[studies]'" in err
 
 
+@pytest.mark.slow
 def test_the_report_ends_with_a_verdict_and_the_page(impasto: Run, folder: Path) -> None:
     write_clip(folder / "clip.mkv", moving_square(3))
     code, out, _ = impasto("video-report", "clip.mkv", "clip.mkv", "-o", "report")

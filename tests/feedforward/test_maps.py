@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import scipy.linalg
 import torch
 
@@ -34,6 +35,7 @@ def test_transport_is_the_textbook_map():
     np.testing.assert_allclose(move.matrix[0], move.matrix[0].T, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_moved_features_have_the_styles_moments():
     content, style = features(3), features(4)
     target = feature_moments(style)

@@ -32,6 +32,7 @@ def painted_style(network: InstantNetwork):
     return network.remember(picture(96, 128, 5, cells=30))
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(height=st.integers(20, 210), width=st.integers(200, 300), tile=st.sampled_from([64, 96, 130]))
 def test_tiles_make_the_same_picture(network, painted_style, height, width, tile):
@@ -52,6 +53,7 @@ def test_a_style_seen_in_tiles_is_the_same(network):
         torch.testing.assert_close(parts.banks[layer], bank, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_too_small_a_halo_would_be_seen(network, painted_style, monkeypatch):
     monkeypatch.setattr("impasto.feedforward.network.RADIUS", -20)
     content = picture(130, 200)
@@ -120,6 +122,7 @@ def even_sky() -> torch.Tensor:
     return line * torch.tensor([0.6, 0.8, 1.0]).view(1, 3, 1, 1)
 
 
+@pytest.mark.slow
 def test_no_grid_over_an_even_sky(network):
     style = network.remember(picture(256, 256, 5, cells=60))
     assert grid_strength(network.paint(even_sky(), [StyledRegion(style)])) < GRID_BOUND

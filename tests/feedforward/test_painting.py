@@ -33,6 +33,7 @@ def paint(style: object = STYLES[0], content: object = CONTENT, **settings: obje
     return impasto.instant(content, style, **({"size": 128, "precision": "float32"} | settings))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_picture_is_painted_with_one_step():
     result = paint()
     assert result.pixels.shape == (1, 3, 96, 128)
@@ -44,6 +45,7 @@ def test_a_picture_is_painted_with_one_step():
     assert [step.last for step in impasto.steps(CONTENT, STYLES[0], preset="instant", size=128)] == [True]
 
 
+@pytest.mark.slow
 def test_tiles_make_the_same_picture_and_the_original_size_is_kept():
     whole, parts = paint(size="original"), paint(size="original", tile=64)
     assert whole.pixels.shape[-2:] == (120, 160)
@@ -60,6 +62,7 @@ def test_a_saved_style_paints_the_same_picture(tmp_path: Path):
     assert float(gap.abs().mean()) < 2e-3
 
 
+@pytest.mark.slow
 def test_two_styles_are_blended_by_their_weights():
     first, both, second = (paint(STYLES, style_blend=w).pixels for w in ((1, 0), (1, 1), (0, 1)))
     torch.testing.assert_close(first, paint().pixels)

@@ -62,6 +62,7 @@ def test_tiles_agree_about_the_calibration():
     assert tiled == pytest.approx(whole, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_the_ends_are_content_and_style_and_between_them_it_rises():
     sources = Scene(picture(48, 64), (Style(checks(48, 48)),))
 

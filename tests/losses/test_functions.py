@@ -161,6 +161,7 @@ def test_a_mask_that_hides_everything_is_refused():
 # ---------------------------------------------------------------------------------------- the encoder's twin
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
 @pytest.mark.parametrize("pooling", ["max", "average", "l2"])
 @pytest.mark.parametrize("padding", list(PADDINGS))
@@ -225,6 +226,7 @@ def twin_of(recipe: Recipe, image: np.ndarray, *, masked: bool) -> dict[str, flo
     return terms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-3)])
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("masked", [False, True])
@@ -289,6 +291,7 @@ def test_l2_pooling_has_a_gradient_where_nothing_is():
     assert bool(torch.isfinite(gradient).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 def test_gradient_of_the_whole_objective(normalisation):
     recipe = Recipe(content_weight=0.3, tv_weight=0.5, normalisation=normalisation)

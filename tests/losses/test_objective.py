@@ -63,6 +63,7 @@ RECIPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("tile", [48, 96])
 def test_tiled_equals_whole(name: str, tile: int) -> None:
@@ -80,6 +81,7 @@ def _assert_alike(whole: Any, tiled: Any) -> None:
     torch.testing.assert_close(gradient2, gradient, rtol=0, atol=1e-11 * scale)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["all terms", "deep content", "self-similarity", "circular"])
 def test_tiled_equals_whole_where_the_content_is_not_held(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content_losses, "CONTENT_CACHE_BYTES_PER_PIXEL", 0)
@@ -92,6 +94,7 @@ def test_tiled_equals_whole_with_the_past() -> None:
     torch.testing.assert_close(gradient2, gradient, rtol=0, atol=1e-11 * float(gradient.abs().max()))
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.integers(33, 150), st.integers(33, 150), st.integers(16, 120))
 def test_odd_sizes(height: int, width: int, tile: int) -> None:

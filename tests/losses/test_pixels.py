@@ -37,6 +37,7 @@ def test_temporal_gradient_is_right() -> None:
     assert torch.autograd.gradcheck(lambda x: temporal_loss(x, past, trust), image.requires_grad_(True))
 
 
+@pytest.mark.slow
 def test_gram_targets_handed_in_change_nothing() -> None:
     encoder, content = tiny_encoder(), from_pixels(texture(64, 96))
     fresh = Scene(content, STYLES)

@@ -145,6 +145,7 @@ def test_moved_cells_are_found_again():
     )
 
 
+@pytest.mark.slow
 def test_a_picture_becomes_like_its_style_by_every_loss():
     scene = Scene(picture(40, 48), (Style(checks(48, 48)),))
     for name in NAMES:

@@ -92,6 +92,7 @@ def painted(parts, *, content: Tensor | None = None, **settings: object) -> Tens
     return list(engine.steps(sources, recipe, tiny_encoder()))[-1].picture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["gram", "nearest", "sliced"])
 @pytest.mark.parametrize("spread", ["simple", "inside"])
 def test_what_no_region_covers_stays_and_the_rest_changes(loss, spread):
@@ -114,6 +115,7 @@ def test_each_region_has_its_own_style():
     assert {"style/relu1_1/1", "style/relu1_1/2"} <= set(step.terms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["gram", "nearest", "remd"])
 def test_regions_are_exact_in_tiles(loss):
     parts = regions.regions_of((112, 176), [style(1), style(2)], [flags(WHITE, BLACK, height=112, width=176),

@@ -113,6 +113,7 @@ def test_keras_hdf5(tmp_path: Path, layout: str) -> None:
     assert same(read_state(path), state)
 
 
+@pytest.mark.slow
 def test_all_sixteen_layers_arrive_at_their_names(tmp_path: Path) -> None:
     state = {}
     for index, (layer, (out, inp)) in enumerate(SHAPES.items()):

@@ -138,6 +138,7 @@ def fitted(x: Tensor, y: Tensor, train: int) -> float:
     return 1.0 - float(left.square().sum() / spread.square().sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layer", "least"), [("relu1_1", 0.9), ("relu2_1", 0.75), ("relu3_1", 0.65)])
 def test_compact_explains_the_original(original, compact, shared, layer, least):
     from impasto.pictures import load

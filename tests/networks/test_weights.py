@@ -158,6 +158,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", list(BAD))
 def test_the_next_source_is_tried(
     server: Server, publish: Publish, home: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
@@ -256,6 +257,7 @@ def test_a_wrong_local_copy_is_named(publish: Publish, home: Path) -> None:
 # -- two at once
 
 
+@pytest.mark.slow
 def test_two_at_once_download_once(server: Server, publish: Publish) -> None:
     server.pages["/a.pth"] = Page(delay=0.4)
     publish(Source(server.url("/a.pth"), sha256=SHA))

@@ -136,6 +136,7 @@ def test_the_global_random_state_is_neither_used_nor_changed():
     assert torch.equal(paint(recipe(init="noise"))[-1].picture, first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimiser", list(OPTIMISERS))
 def test_the_same_seed_gives_the_same_bytes(optimiser):
     noise = recipe(init="noise", optimiser=optimiser)
@@ -146,6 +147,7 @@ def test_the_same_seed_gives_the_same_bytes(optimiser):
     assert torch.equal(paint(content)[-1].picture, paint(content.replace(seed=1))[-1].picture)
 
 
+@pytest.mark.slow
 def test_tolerance_ends_a_scale_that_no_longer_changes_and_zero_does_not():
     chosen = recipe(iterations=(40,), optimiser="adam", learning_rate=1e-4)
     assert len(paint(chosen.replace(tolerance=0.0))) == 120
@@ -247,6 +249,7 @@ def test_content_alone_brings_the_content_back_from_noise():
     assert after < 0.005
 
 
+@pytest.mark.slow
 def test_style_alone_forgets_the_content():
     steps = paint(recipe(content_weight=0.0, init="noise", iterations=40))
     assert steps[-1].best_loss < 0.05 * steps[0].loss
@@ -265,6 +268,7 @@ def test_total_variation_alone_flattens():
     assert float(steps[-1].picture.std((2, 3)).max()) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("optimiser", "factor"), [("lbfgs", 100), ("adam", 40)])
 def test_the_loss_falls_on_an_easy_case(optimiser, factor):
     # Style alone: content and style contradict each other, and have no common zero.
@@ -273,6 +277,7 @@ def test_the_loss_falls_on_an_easy_case(optimiser, factor):
     assert steps[-1].best_loss < steps[0].loss / factor
 
 
+@pytest.mark.slow
 def test_lbfgs_keeps_up_with_scipy_on_a_picture():
     chosen = recipe(init="noise", coarsest=64, iterations=60)
     given_ = sources()
@@ -347,6 +352,7 @@ class Sizes(Encoder):
         return super().forward(image, layers, **options)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.1, 0.5, 1.0, 3.0, 8.0])
 @pytest.mark.parametrize("size", [(16, 3200), (40, 48), (100, 90), (17, 613), (200, 16)])
 def test_the_style_is_never_enlarged_and_keeps_its_shape(size, scale):
@@ -400,6 +406,7 @@ def hidden(pixels: Tensor, mask: Tensor, colour: float | Tensor) -> Tensor:
     return torch.where(mask > 0, pixels, torch.as_tensor(colour, dtype=pixels.dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", ["reflect", "zeros"])
 @pytest.mark.parametrize("init", ["content", "style-colours"])
 def test_colours_under_full_transparency_have_no_influence(init, padding):
@@ -464,6 +471,7 @@ def test_the_golden_picture():
     assert apart(found) < 0.005
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

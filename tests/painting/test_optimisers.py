@@ -104,6 +104,7 @@ def test_lbfgs_retreats_along_its_line_and_then_starts_afresh():
     assert last is None
 
 
+@pytest.mark.slow
 def test_adam_is_pytorchs_adam_within_the_box():
     torch.manual_seed(0)
     goal = torch.rand(1, 3, 4, 4)

@@ -154,6 +154,7 @@ def test_any_recipe_paints_a_finite_picture_or_says_why_not():
     assert all("pixels" in why for why in refused), "only what is too small, or no tile, is refused"
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(recipes(1), st.booleans(), st.integers(1, 300))
 def test_a_strip_one_pixel_wide_is_refused(recipe, upright, length):
@@ -202,6 +203,7 @@ def healthy_loss(step: Step) -> float:
 NONSENSE = [(math.nan, False), (math.inf, False), (1e25, False), (math.nan, True), (math.inf, True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimiser", list(OPTIMISERS))
 @pytest.mark.parametrize(("value", "backwards"), NONSENSE)
 @pytest.mark.parametrize("when", [1, 2, 7, 30])
@@ -215,6 +217,7 @@ def test_one_fault_is_stepped_over(optimiser, value, backwards, when):
     assert steps[-1].best_loss < 2.0 * sound[-1].best_loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimiser", list(OPTIMISERS))
 @pytest.mark.parametrize(("value", "backwards"), NONSENSE)
 def test_faults_now_and_then_cost_steps_and_nothing_else(optimiser, value, backwards):
@@ -226,6 +229,7 @@ def test_faults_now_and_then_cost_steps_and_nothing_else(optimiser, value, backw
     assert healthy_loss(steps[-1]) == pytest.approx(steps[-1].best_loss, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("value", "backwards"), NONSENSE)
 @pytest.mark.parametrize("after", [0, 1, 5, 12])
 def test_when_nothing_works_any_more_the_best_picture_is_the_result(value, backwards, after):

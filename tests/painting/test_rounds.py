@@ -28,6 +28,7 @@ def kinds(step: engine.Step) -> set[str]:
     return {name.partition("/")[0] for name in step.terms}
 
 
+@pytest.mark.slow
 def test_content_counts_up_to_the_size_and_not_beyond():
     steps = painted()
     assert [kinds(step) for step in steps if step.scale == 1] == [{"content", "style"}] * 8
@@ -42,11 +43,13 @@ def test_content_counts_up_to_the_size_and_not_beyond():
     )
 
 
+@pytest.mark.slow
 def test_a_low_strength_keeps_the_content_at_every_scale():
     assert kinds(painted(strength=0.3)[-1]) == {"content", "style"}
     assert kinds(painted(strength=0.6)[-1]) == {"style"}
 
 
+@pytest.mark.slow
 def test_matches_are_renewed_each_round_and_follow_the_canvas(monkeypatch):
     calls = []
     original = matching.assign

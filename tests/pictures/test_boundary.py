@@ -98,6 +98,7 @@ def test_pillows_warnings_stay_inside_and_the_filters_are_restored(tmp_path, rec
     assert not recwarn.list
 
 
+@pytest.mark.slow
 def test_many_threads(tmp_path):
     arrays = [np.roll(scene(), i, axis=1) for i in range(8)]
     paths = [write(tmp_path / f"{i}.png", Image.fromarray(a), "PNG") for i, a in enumerate(arrays)]

@@ -125,12 +125,14 @@ def round_trip(path: Path, array: np.ndarray, bits: int) -> None:
     assert np.array_equal(alpha, array[..., 3] if array.shape[2] == 4 else np.full(array.shape[:2], top))
 
 
+@pytest.mark.slow
 @quick
 @given(array=arrays8)
 def test_any_picture_survives_png(tmp_path, array):
     round_trip(tmp_path / "a.png", array, 8)
 
 
+@pytest.mark.slow
 @quick
 @given(array=arrays16)
 def test_any_picture_survives_deep_tiff(tmp_path, array):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -71,6 +72,7 @@ def test_a_wrapped_resize_knows_what_lies_beyond_the_edge() -> None:
     assert float((plain - exact).abs().max()) > 5e-3
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 120), st.integers(1, 120), st.integers(4, 90), st.sampled_from([1, 2, 16]), st.booleans()

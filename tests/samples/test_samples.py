@@ -61,6 +61,7 @@ def keeps_palette(picture: np.ndarray, colours: dict[str, float]) -> dict[str, b
     return present
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAINTINGS)
 def test_a_painting_is_a_picture(name: str) -> None:
     picture = painted(name)
@@ -74,6 +75,7 @@ def test_a_painting_is_a_picture(name: str) -> None:
     assert picture.max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAINTINGS)
 def test_same_seed_same_bytes_and_other_seed_differs(name: str) -> None:
     torch.manual_seed(5)
@@ -82,6 +84,7 @@ def test_same_seed_same_bytes_and_other_seed_differs(name: str) -> None:
     assert (painted(name) - painting(name, size=SIZE, seed=1)).abs().mean() > 0.005
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAINTINGS)
 def test_the_composition_is_the_same_at_another_size(name: str) -> None:
     large = as_array(painted(name))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from impasto.studies.results import gather
 from impasto.studies.sheet import arrange
 
 
+@pytest.mark.slow
 def test_the_sheet_has_room_for_every_cell(study) -> None:
     sheet = Image.open(study.folder / "sheet.png")
     assert sheet.width > 2 * 200

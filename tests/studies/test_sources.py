@@ -19,6 +19,7 @@ def test_an_inset_covers_its_share(share: float) -> None:
     assert float((whole != ground).any(1).float().mean()) == pytest.approx(share, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "spec", ["inset:mosaic:wave", "inset:mosaic:wave:2", "inset:x:wave:0.5", "painting:x"]
 )

@@ -13,6 +13,7 @@ from impasto.studio.http.responses import PAGE_FOLDER
 from serving import TINY, Studio, encoded, without_workers
 
 
+@pytest.mark.slow
 def test_the_page_is_served_and_fastapis_pages_are_not(tmp_path: Path) -> None:
     studio = without_workers(tmp_path)
     index = studio.get("/")

@@ -56,6 +56,7 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], str, str | None]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD_SETTINGS)
 def test_bad_settings_are_refused(studio: TestClient, folder: Path, name: str) -> None:
     parts, word, field = BAD_SETTINGS[name]
@@ -67,6 +68,7 @@ def test_bad_settings_are_refused(studio: TestClient, folder: Path, name: str) -
     assert_nothing_left(folder)
 
 
+@pytest.mark.slow
 def test_clip_settings_by_their_old_names_override_those_of_the_earlier_job(tmp_path: Path) -> None:
     pytest.importorskip("av", reason="no PyAV: pip install '.[video]'")
     studio = without_workers(tmp_path / "data", **SMALL_LIMITS)

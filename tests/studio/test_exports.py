@@ -10,6 +10,7 @@ from bad_uploads import BAD_UPLOADS, SMALL_LIMITS, assert_refused
 from serving import clip_bytes, without_workers
 
 
+@pytest.mark.slow
 def test_a_view_has_the_checks_of_a_job_and_leaves_nothing(tmp_path: Path) -> None:
     studio = without_workers(tmp_path / "data", **SMALL_LIMITS)
     for name in ("nothing", "bomb PNG", "truncated JPEG", "SVG", "a clip too long"):
@@ -19,6 +20,7 @@ def test_a_view_has_the_checks_of_a_job_and_leaves_nothing(tmp_path: Path) -> No
     assert list((tmp_path / "data" / "incoming").glob("????????????????")) == []
 
 
+@pytest.mark.slow
 def test_the_view_of_a_clip_is_its_first_frame(tmp_path: Path) -> None:
     pytest.importorskip("av", reason="no PyAV: pip install '.[video]'")
     studio = without_workers(tmp_path / "data", **SMALL_LIMITS)

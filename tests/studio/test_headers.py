@@ -21,6 +21,7 @@ def studio(folder: Path) -> TestClient:
     return without_workers(folder, **SMALL_LIMITS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD_UPLOADS)
 def test_a_bad_content_is_refused(studio: TestClient, folder: Path, tmp_path: Path, name: str) -> None:
     build, status, word = BAD_UPLOADS[name]
@@ -29,6 +30,7 @@ def test_a_bad_content_is_refused(studio: TestClient, folder: Path, tmp_path: Pa
     assert_nothing_left(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nothing", "bomb PNG", "truncated JPEG", "SVG", "polyglot of JPEG and ZIP"])
 @pytest.mark.parametrize("part", ["style", "mask", "style_mask"])
 def test_a_bad_style_or_mask_is_refused(

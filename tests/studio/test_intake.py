@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 
 from serving import encoded, post, without_workers
@@ -14,6 +15,7 @@ def as_client(studio: TestClient, address: str) -> TestClient:
     return TestClient(studio.app, base_url="http://127.0.0.1:7860", client=(address, 1))
 
 
+@pytest.mark.slow
 def test_a_full_queue_and_a_client_with_too_many_jobs_are_told_to_wait(tmp_path: Path) -> None:
     studio = without_workers(tmp_path, queue=3, client_jobs=2)
     assert [post(studio, encoded(seed=n)).status_code for n in range(2)] == [202, 202]
@@ -26,6 +28,7 @@ def test_a_full_queue_and_a_client_with_too_many_jobs_are_told_to_wait(tmp_path:
     assert other.get("/v1/jobs/none").status_code == 404  # only new jobs are refused
 
 
+@pytest.mark.slow
 def test_ipv6_clients_are_counted_by_network(tmp_path: Path) -> None:
     studio = without_workers(tmp_path, client_jobs=1)
     addresses = ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"]

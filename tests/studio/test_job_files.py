@@ -31,6 +31,7 @@ def studio(folder: Path) -> TestClient:
     return without_workers(folder, **SMALL_LIMITS)
 
 
+@pytest.mark.slow
 def test_masks_and_styles_that_do_not_fit_are_refused(studio: TestClient, folder: Path) -> None:
     mask, colours = encoded("PNG", (20, 90)), encoded("PNG", (64, 48))
     assert_refused(post(studio, files=[("mask", ("x", mask))]), 422, "")
@@ -40,6 +41,7 @@ def test_masks_and_styles_that_do_not_fit_are_refused(studio: TestClient, folder
     assert_nothing_left(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -63,6 +65,7 @@ def test_file_names_of_clients_are_never_used(studio: TestClient, folder: Path, 
     assert_nothing_left(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "HEIF", "PNG16", "alpha"]
 )
@@ -95,6 +98,7 @@ def test_a_picture_is_returned_as_it_was_written(tmp_path: Path) -> None:
     assert written.alpha.equal(read.alpha)
 
 
+@pytest.mark.slow
 def test_only_a_cropped_style_keeps_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crop is given in the upload's pixels; other styles are stored no larger than they are used."""
     monkeypatch.chdir(tmp_path)

@@ -60,6 +60,7 @@ def _claim_all(path: Path, slot: str, claimed_ids: Any) -> None:
     claimed_ids.put(None)
 
 
+@pytest.mark.slow
 def test_two_workers_never_get_the_same_job(store: JobStore) -> None:
     ids = [add_job(store).id for _ in range(60)]
     context = multiprocessing.get_context("spawn")

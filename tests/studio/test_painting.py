@@ -82,6 +82,7 @@ def paint_next(store: JobStore, settings: StudioSettings) -> StudioJob:
     return painted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", [4, 6, 9])
 def test_a_picture_is_resumed_from_its_last_state(
     store: RecordingStore, settings: StudioSettings, last: int
@@ -137,6 +138,7 @@ def test_files_that_are_missing_become_the_jobs_error(
     assert str(settings.data) not in job.error
 
 
+@pytest.mark.slow
 def test_a_job_equal_to_a_finished_one_takes_over_its_result(
     store: RecordingStore, settings: StudioSettings
 ) -> None:

@@ -127,6 +127,7 @@ def test_a_worker_that_hangs_is_ended(tmp_path: Path) -> None:
     worker.stop()
 
 
+@pytest.mark.slow
 def test_a_worker_that_keeps_ending_is_started_less_and_less_often(tmp_path: Path) -> None:
     worker = WorkerProcess("w", "cpu", StudioSettings(data=tmp_path), JobStore(tmp_path / "studio.db"))
     worker.command = [sys.executable, "-c", ""]

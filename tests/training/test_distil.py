@@ -13,6 +13,7 @@ from impasto.training.teacher import STYLE_TARGETS, TARGETS, Teacher
 from small_training import PLAN, make_trainer
 
 
+@pytest.mark.slow
 def test_the_loss_is_that_of_the_wide_features(folders: Path, teacher: Teacher) -> None:
     """`_distance` never forms a wide map; a plain computation that does must agree."""
     trainer = make_trainer(folders, teacher)
@@ -35,6 +36,7 @@ def test_the_loss_is_that_of_the_wide_features(folders: Path, teacher: Teacher) 
     assert float(total.detach()) == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_reshaped_student_is_trained_on_and_resumed(
     folders: Path, teacher: Teacher, tmp_path: Path
 ) -> None:
@@ -49,6 +51,7 @@ def test_a_reshaped_student_is_trained_on_and_resumed(
     again.step(1e-3)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_resumes(folders: Path, teacher: Teacher, tmp_path: Path) -> None:
     trainer = make_trainer(
         folders, teacher, fit=False

@@ -34,12 +34,14 @@ def weights(trainer: DecoderTrainer) -> torch.Tensor:
     return torch.cat([value.flatten() for value in trainer.decoder.state_dict().values()])
 
 
+@pytest.mark.slow
 def test_the_loss_falls(folders: Path):
     trainer = make_trainer(folders)
     losses = [trainer.step(3e-3)["gram"] for _ in range(30)]
     assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_same_run(folders: Path, tmp_path: Path):
     whole = make_trainer(folders)
     for _ in range(2):
@@ -53,6 +55,7 @@ def test_a_resumed_run_is_the_same_run(folders: Path, tmp_path: Path):
     assert torch.equal(weights(resumed), weights(whole))
 
 
+@pytest.mark.slow
 def test_what_is_written_is_a_decoder(folders: Path, tmp_path: Path):
     trainer = make_trainer(folders)
     trainer.step(1e-3)
@@ -62,6 +65,7 @@ def test_what_is_written_is_a_decoder(folders: Path, tmp_path: Path):
         torch.testing.assert_close(value, trainer.mean_state[name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_no_checkpoint_is_one_line(folders: Path, tmp_path: Path):
     with pytest.raises(WeightsError, match="no checkpoint"):
         make_trainer(folders).resume(tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from impasto.training.policy import Canvases, folded_gram_distance, inner
@@ -24,6 +25,7 @@ def test_folded_distances_are_those_of_the_wide_matrices() -> None:
     np.testing.assert_allclose(distances.numpy(), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_canvases_come_closer_to_what_they_are_painted_for(folders: Path, teacher: Teacher) -> None:
     trainer = make_trainer(folders, teacher)
     canvases = Canvases(trainer.photos, trainer.paintings, 3, 32, seed=3)

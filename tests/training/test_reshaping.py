@@ -20,6 +20,7 @@ def _explained(student: Student, teacher: Teacher, crops: torch.Tensor, layer: s
     return 1.0 - float(error / (target - target.mean((0, 2, 3), keepdim=True)).square().sum())
 
 
+@pytest.mark.slow
 def test_silent_channels_can_be_cut_out(folders: Path, teacher: Teacher) -> None:
     """One that never fires and one of enormous filters go; what the heads say stays as it was."""
     trainer = make_trainer(folders, teacher)
@@ -38,6 +39,7 @@ def test_silent_channels_can_be_cut_out(folders: Path, teacher: Teacher) -> None
             assert torch.allclose(reshaped.heads[t](x), before[t], atol=1e-4), t
 
 
+@pytest.mark.slow
 def test_channels_can_be_added_where_they_explain_most(folders: Path, teacher: Teacher) -> None:
     trainer = make_trainer(folders, teacher)
     crops = trainer.draw_crops(24)

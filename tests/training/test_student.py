@@ -17,6 +17,7 @@ from impasto.training.teacher import TARGETS, Teacher
 from small_training import FULL, NARROW, make_trainer
 
 
+@pytest.mark.slow
 def test_a_student_as_wide_as_its_teacher_starts_perfect(folders: Path, teacher: Teacher) -> None:
     """The closed-form start is a least-squares fit: with room for everything it loses next to nothing."""
     taught = copy.deepcopy(teacher)
@@ -28,6 +29,7 @@ def test_a_student_as_wide_as_its_teacher_starts_perfect(folders: Path, teacher:
     assert narrow["relu5_1"] < explained["relu5_1"]
 
 
+@pytest.mark.slow
 def test_silent_channels_of_the_teacher_are_not_amplified(folders: Path, teacher: Teacher) -> None:
     """Half of a layer that never fires: the student's filters there are ordinary ones, and none is silent."""
     taught = copy.deepcopy(teacher)
@@ -41,6 +43,7 @@ def test_silent_channels_of_the_teacher_are_not_amplified(folders: Path, teacher
     assert float(power.min()) > 0.01 * float(power.median())
 
 
+@pytest.mark.slow
 def test_the_exported_encoder_is_the_student(folders: Path, teacher: Teacher, tmp_path: Path) -> None:
     """Distances between exported features are those between the student's in the teacher's space."""
     trainer = make_trainer(folders, teacher)

@@ -50,6 +50,7 @@ def test_a_slow_fade_is_followed() -> None:
     assert float((painted[-1].reference - frames[-1]).abs().mean()) < 0.04
 
 
+@pytest.mark.slow
 def test_what_stands_still_beside_motion_is_copied_bit_by_bit() -> None:
     frames = [from_pixels(frame) for frame in moving_square(4)]
     painted = paint_in_order(frames, tiny_context())
@@ -66,6 +67,7 @@ def test_a_frame_that_shares_nothing_is_painted_as_a_picture() -> None:
     assert painted.iterations > 8
 
 
+@pytest.mark.slow
 def test_later_passes_start_from_a_blend() -> None:
     frames = [from_pixels(frame) for frame in moving_square(2)]
     context = tiny_context()
@@ -86,6 +88,7 @@ def test_a_mask_leaves_the_film() -> None:
     assert apply_mask(painted, filmed, None) is painted
 
 
+@pytest.mark.slow
 def test_a_large_frame_is_judged_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles change a frame by rounding alone."""
     frames = [from_pixels(frame) for frame in moving_square(2)]

@@ -37,6 +37,7 @@ def test_what_moves_with_the_film_has_no_error() -> None:
     assert report.warp_error(before, after, flow, covered) < 1e-8
 
 
+@pytest.mark.slow
 def test_a_flickering_clip_is_worse_than_the_film(tmp_path: Path) -> None:
     frames = moving_square(5)
     film = write_clip(tmp_path / "film.mkv", frames)

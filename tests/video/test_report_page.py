@@ -19,6 +19,7 @@ def film(tmp_path: Path) -> Path:
     return write_clip(tmp_path / "film.mkv", moving_square(4, 128, 192))
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone(tmp_path: Path, film: Path) -> None:
     steadiness = report.measure(film, film, [film])
     page = report_page.write_page(steadiness, tmp_path / "report")
@@ -34,6 +35,7 @@ def test_the_page_stands_alone(tmp_path: Path, film: Path) -> None:
     assert set(numbers) == {"film", "result", "film #2"}
 
 
+@pytest.mark.slow
 def test_all_strips_have_the_height_of_the_result(tmp_path: Path, film: Path) -> None:
     result = write_clip(tmp_path / "result.mkv", [texture(40, 60, k) for k in range(4)])
     report_page.write_page(report.measure(film, result), tmp_path / "report")

@@ -30,6 +30,7 @@ def filmed(folder: Path, count: int, passes: int) -> Store:
     return frames
 
 
+@pytest.mark.slow
 def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, a frame read its input twice and eleven files in all."""
     frames, reads = filmed(tmp_path, 6, 1), Counter[str]()
@@ -45,6 +46,7 @@ def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert {name.split("/")[0] for name in reads} == {"input", "mask"}, "painted frames stay in memory"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", [1, 2])
 def test_a_resumed_shot_ends_in_the_same_frames(tmp_path: Path, passes: int) -> None:
     context, results = tiny_context(QUICK.replace(passes=passes)), []

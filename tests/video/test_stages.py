@@ -51,6 +51,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_clip_keeps_its_frames_times_and_sound(tmp_path: Path, clip: Path, style: Path) -> None:
     told: list[VideoProgress] = []
     estimates: list[VideoEstimate] = []
@@ -77,6 +78,7 @@ def test_a_clip_keeps_its_frames_times_and_sound(tmp_path: Path, clip: Path, sty
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "now.png", "out.mp4", "style.png"]
 
 
+@pytest.mark.slow
 def test_freed_memory_is_kept_once_for_the_whole_painting(
     tmp_path: Path, clip: Path, style: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +93,7 @@ class Killed(BaseException):
     """What a signal would do, at a chosen moment."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", [1, 2])
 def test_stopped_anywhere_it_goes_on_with_the_same_bytes(
     tmp_path: Path, clip: Path, style: Path, passes: int
@@ -139,6 +142,7 @@ def test_a_killed_process_leaves_whole_files_and_goes_on(tmp_path: Path, clip: P
     assert digest(output) == digest(tmp_path / "whole.mp4")
 
 
+@pytest.mark.slow
 def test_other_settings_do_not_go_on_with_these_frames(tmp_path: Path, clip: Path, style: Path) -> None:
     output = tmp_path / "out.mp4"
 
@@ -158,6 +162,7 @@ def cut_clip(tmp_path: Path) -> Path:
     return write_clip(tmp_path / "cut.mkv", scenes)
 
 
+@pytest.mark.slow
 def test_nothing_is_carried_over_a_cut(tmp_path: Path, style: Path) -> None:
     """The first frame after a cut is what it would be without the shot before."""
     result = paint(cut_clip(tmp_path), style, tmp_path / "out.mkv", codec="ffv1")
@@ -183,6 +188,7 @@ def test_shots_in_processes_of_their_own(tmp_path: Path, style: Path) -> None:
     assert len(list(read(open_clip(result.path)))) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["picture", "folder"])
 def test_a_mask_leaves_the_film_where_it_is_black(tmp_path: Path, clip: Path, style: Path, kind: str) -> None:
     black = np.zeros((64, 96), np.uint8)
@@ -216,6 +222,7 @@ def test_a_folder_becomes_a_folder(tmp_path: Path, style: Path) -> None:
     assert sorted(path.name for path in result.path.iterdir()) == [f"scene_{k}.png" for k in range(3)]
 
 
+@pytest.mark.slow
 def test_a_corrupt_frame_costs_nothing_and_is_told(tmp_path: Path, style: Path) -> None:
     film = write_clip(tmp_path / "in.mkv", moving_square(5), codec="mjpeg", pix_fmt="yuvj420p")
     body = packets(film, "video")[2][1]
@@ -227,6 +234,7 @@ def test_a_corrupt_frame_costs_nothing_and_is_told(tmp_path: Path, style: Path) 
     assert np.array_equal(frames[1], frames[2])
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(
     tmp_path: Path, clip: Path, style: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ def test_drift_is_taken_back_a_little_at_a_time() -> None:
     assert (pale - first).abs().max() < 1e-3
 
 
+@pytest.mark.slow
 def test_long_term_reaches_back_over_what_covered() -> None:
     """The square passes over the ground; with J = 1, 4 the ground comes back as it was."""
     frames = [from_pixels(frame) for frame in moving_square(6, 64, 96, 16, step=10)]
