@@ -158,3 +158,40 @@ def test_half_of_the_pattern_is_missing_but_none_is_foreign():
 
 def test_an_even_style_has_no_pattern_to_miss():
     assert metrics.pattern_distances(picture(64, 64), torch.full((1, 3, 64, 64), 0.5))[0] == 0.0
+
+
+# -- grain -------------------------------------------------------------------------------------------------
+
+
+def noise(amount: float, height: int = 64, width: int = 64) -> torch.Tensor:
+    g = torch.Generator().manual_seed(0)
+    return 0.5 + amount * torch.randn(1, 3, height, width, generator=g)
+
+
+def test_grain_of_the_style_itself_is_one_and_noise_adds_to_it():
+    style = picture(64, 64)
+    assert metrics.grain(style, style) == pytest.approx(1.0)
+    assert metrics.grain(style + (noise(0.1) - 0.5), style) > 5.0
+    assert metrics.grain(torch.full((1, 3, 64, 64), 0.5), style) < 1e-9
+    assert metrics.grain(checks(64, 64, 1), style) > metrics.grain(checks(64, 64, 8), style)
+
+
+def test_a_large_style_is_looked_at_as_large_as_the_picture():
+    fine = checks(256, 256, 1)  # its squares are gone at a quarter of the size
+    assert metrics.grain(checks(64, 64, 1), fine) > 100.0
+
+
+def test_only_the_smooth_part_of_the_content_counts():
+    content = noise(0.2)
+    content[..., 32:] = 0.5
+    loud, quiet = content.clone(), content.clone()
+    loud[..., 32:] = noise(0.1)[..., 32:]
+    quiet[..., :28] = noise(0.3)[..., :28]
+    assert metrics.grain_where_smooth(content, content) < 0.01
+    assert metrics.grain_where_smooth(quiet, content) < 0.01
+    assert 0.03 < metrics.grain_where_smooth(loud, content) < 0.1
+
+
+def test_small_pictures_are_measured_too():
+    assert metrics.grain_where_smooth(noise(0.1, 4, 5), noise(0.1, 4, 5)) > 0
+    assert metrics.grain(noise(0.1, 2, 2), noise(0.1, 3, 3)) > 0
