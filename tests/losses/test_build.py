@@ -1,4 +1,4 @@
-"""Strength: before painting, calibrated on the terms' own scale, and after it, as a mixture."""
+"""Terms from a recipe, and the strength that balances them on their own scales."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 
 from fakes import checks, picture, tiny_encoder
 from fakes import objective as make_objective
-from impasto.errors import RecipeError
 from impasto.losses.build import BALANCE
 from impasto.losses.objective import Objective
 from impasto.painting import engine
@@ -77,11 +76,3 @@ def test_the_ends_are_content_and_style_and_between_them_it_rises():
     assert found[0] == 0.0
     assert found == sorted(found)
     assert found[3] > 2 * found[1]
-
-
-def test_strength_and_weights_are_one_or_the_other():
-    with pytest.raises(RecipeError, match=r"strength 0\.5 with content_weight"):
-        Recipe(strength=0.5, content_weight=2)
-
-
-# ------------------------------------------------------------------------------------------- after the fact
