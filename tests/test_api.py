@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,37 +43,6 @@ def test_a_path_a_pil_picture_an_array_and_a_tensor_give_the_same_picture(tmp_pa
         assert torch.equal(result.pixels, results[0].pixels)
     assert results[0].inputs == tuple(paths)
     assert results[3].inputs == ()
-
-
-def test_a_result_tells_everything_about_itself(tmp_path):
-    chosen = QUICK | {"iterations": 5, "tv_weight": 0.1}
-    result = impasto.stylize(picture(48, 64), checks(48, 48), **chosen)
-    assert result.finished
-    assert result.recipe == Recipe(**chosen)
-    assert len(result.trace) == 5
-    terms = {"content/relu3_2", "tv", *(f"style/relu{k}_1" for k in range(1, 6))}
-    assert set(result.losses) == terms | {"total"}
-    assert result.losses["total"] == min(entry["loss"] for entry in result.trace)
-    assert 0 < result.seconds < 60
-    assert result.environment["versions"]["torch"]
-    assert (result.image.size, result.image.mode) == ((40, 30), "RGB")
-    assert np.array_equal(np.asarray(result.image), eight_bit(result.pixels))
-    path = result.save(tmp_path / "out.png")
-    assert path == tmp_path / "out.png"
-    assert np.array_equal(np.asarray(Image.open(path)), np.asarray(result.image))
-    assert Recipe.from_json(pictures.read_metadata(path) or "") == result.recipe
-    deep = pictures.load(result.save(tmp_path / "out.tif", bit_depth=16))
-    assert float((deep.pixels - result.pixels).abs().max()) <= 0.5 / 65535 + 1e-7
-
-
-def test_a_result_never_goes_over_what_it_was_made_from(tmp_path):
-    path = tmp_path / "content.png"
-    Image.fromarray(eight_bit(picture(48, 64))).save(path)
-    before = path.read_bytes()
-    result = impasto.stylize(path, checks(48, 48), **QUICK)
-    with pytest.raises(PictureError, match="is also an input"):
-        result.save(path)
-    assert path.read_bytes() == before
 
 
 def test_alpha_comes_back_at_the_results_size():
@@ -174,24 +141,6 @@ def test_mistakes_are_errors_of_ours(tmp_path):
         impasto.stylize(picture(), style, device="tpu")
     with pytest.raises(WeightsError, match=r"no\.pth"):
         impasto.stylize(picture(), style, encoder="vgg19", weights=tmp_path / "no.pth")
-
-
-def test_a_record_is_strict_json_even_of_a_run_that_went_wrong(tmp_path):
-    result = impasto.stylize(picture(48, 64), checks(48, 48), **QUICK)
-    bad = result.trace[0] | {"loss": math.nan, "best_loss": math.inf, "event": "not finite: given up"}
-    broken = api.Result(
-        pixels=result.pixels, alpha=None, recipe=result.recipe, losses={"total": math.inf}, trace=[bad],
-        seconds=1.0, finished=True, environment=result.environment,
-    )  # fmt: skip
-    api.record(broken, tmp_path / "run")
-
-    def refuse(constant: str) -> None:
-        raise ValueError(constant)
-
-    line = json.loads((tmp_path / "run" / "trace.jsonl").read_text(), parse_constant=refuse)
-    assert (line["loss"], line["best_loss"], line["event"]) == (None, None, "not finite: given up")
-    text = (tmp_path / "run" / "environment.json").read_text()
-    assert json.loads(text, parse_constant=refuse)["losses"] == {"total": None}
 
 
 def test_a_start_that_is_transparent_shows_the_content_there():
