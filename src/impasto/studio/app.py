@@ -1,4 +1,4 @@
-"""The server put together: page, routes, access control, workers."""
+"""Assembles the server from page, routes, access control and workers."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class RemoteResult:
     data: bytes
 
     def save(self, path: PathLike) -> Path:
-        """Write it, whole or not at all."""
+        """Write the result to a file, whole or not at all; raises ``StudioError`` if that fails."""
         target = Path(path)
         try:
             write_atomically(target, self.data)
@@ -128,13 +128,14 @@ class Client:
         video: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> RemoteJob:
-        """Have something painted; returns as soon as the studio has accepted it.
+        """Send a job; returns as soon as the studio has accepted it.
 
         Args:
             content: a picture or a clip.
             style: the name of a built-in style, or a picture; or several of these.
             mask, style_mask: pictures of regions, see docs/control.md.
-            video: settings of a clip.
+            preset: name of a preset of the studio, such as ``draft``, ``fast`` or ``fine``.
+            video: settings of a clip; None for a picture or for the defaults.
             settings: any field of :class:`~impasto.recipe.Recipe`; they override the preset's.
 
         Raises:
@@ -168,7 +169,7 @@ class Client:
         return _to_job(self._request("GET", f"/v1/jobs/{job_id}").json())
 
     def events(self, job_id: str) -> Iterator[RemoteJob]:
-        """The job at each change until it is finished; a lost connection is opened again."""
+        """The job at each change until it has ended; a lost connection is opened again."""
         last: RemoteJob | None = None
         while last is None or not last.final:
             try:

@@ -1,1 +1,1 @@
-"""The HTTP API: routes, access control and limits of request bodies. All work is done in the rooms below."""
+"""The HTTP API: routes, access control and limits of request bodies. Other subpackages do the work."""

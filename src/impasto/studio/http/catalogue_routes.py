@@ -54,8 +54,7 @@ async def _sample_file(request: Request, name: str, possible: Collection[str], s
 @router.get("/v1/styles/{name}/thumbnail", response_class=FileResponse, responses=FILE_RESPONSE)
 async def style_thumbnail(request: Request, name: str) -> Response:
     """A style, WebP, 256 pixels."""
-    # The package carries thumbnails of its own, so that the gallery does not wait until the styles are
-    # rendered.
+    # The package contains thumbnails, so that the gallery does not wait until the styles are rendered.
     packaged = PAGE_FOLDER / "styles" / f"{name}.webp"
     if name in samples.PAINTINGS and packaged.exists():
         return FileResponse(packaged, headers=CACHED)

@@ -1,4 +1,4 @@
-"""Every refusal and failure has the same form: ``{"detail": one line, "field": …}``."""
+"""Gives every refusal and failure the same form: ``{"detail": one line, "field": …}``."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def _disconnected(_: Request, __: Exception) -> Response:
 
 
 async def _unexpected(request: Request, _: Exception) -> Response:
-    return _response(500, f"the studio failed at this; its log has it as {request.state.request_id}")
+    return _response(500, f"the studio failed at this; look for {request.state.request_id} in its log")
 
 
 async def _disk_error(request: Request, error: Exception) -> Response:

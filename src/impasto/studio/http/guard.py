@@ -1,6 +1,6 @@
-"""The outermost layer of the server: host, origin and token of each request, security headers, and the log.
+"""The outermost layer of the server: checks host, origin and token, adds security headers, writes the log.
 
-It reads only a request's head and counts the body's bytes. The log never contains what was sent.
+It reads only a request's headers and counts the bytes of the body. The log never contains what was sent.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ log = logging.getLogger("impasto.studio")
 
 
 def client_address(scope: Scope) -> str:
-    """Whom limits are counted for: the IPv4 address, or the /64 network of an IPv6 address."""
+    """The address for which jobs are counted: IPv4, or the /64 network of an IPv6 address."""
     host = (scope.get("client") or ("unknown", 0))[0]
     try:
         address = ipaddress.ip_address(host)
@@ -52,7 +52,7 @@ def client_address(scope: Scope) -> str:
 
 
 class RequestGuard:
-    """ASGI middleware that refuses a request by its head, before any route sees it."""
+    """ASGI middleware that refuses a request by its headers, before any route sees it."""
 
     def __init__(self, app: ASGIApp, settings: StudioSettings, login_attempts: LoginAttempts) -> None:
         self.app, self.settings, self.login_attempts = app, settings, login_attempts
@@ -98,7 +98,7 @@ class RequestGuard:
         await body.run(self.app, scope, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
-        """(status, line) for a request that its head alone disqualifies; None if it may pass."""
+        """(status, message) if the headers alone are reason to refuse a request; None if it may pass."""
         host = headers.get("host", "")
         name = (urlsplit(f"//{host}").hostname or "") if _HOST_HEADER.fullmatch(host) else ""
         # Otherwise a web page whose name was made to resolve to 127.0.0.1 could reach the server (DNS
@@ -128,7 +128,7 @@ class RequestGuard:
 
 
 def _is_same_site(headers: Headers, host: str) -> bool:
-    """Whether a request comes from the studio's own page, or from a program that is no browser."""
+    """Whether a request comes from the studio's own page, or from a program other than a browser."""
     site = headers.get("sec-fetch-site")
     if site is not None and site not in ("same-origin", "none"):
         return False

@@ -130,7 +130,7 @@ def delete_job(request: Request, job: str) -> None:
 def _job_file(request: Request, job: str, name: str, **options: Any) -> FileResponse:
     path = get_service(request).settings.job_folder(_get_job(request, job).id) / name
     if not path.is_file():
-        raise HTTPException(404, "it is not there yet, or no longer")
+        raise HTTPException(404, "this file of the job does not exist yet, or no longer")
     return FileResponse(path, headers=PRIVATE, **options)
 
 
@@ -175,7 +175,7 @@ def job_thumbnail(request: Request, job: str) -> Response:
     candidates = (folder / "preview.jpg", folder / "content.jpg")
     source = next((path for path in candidates if path.is_file()), None)
     if source is None:
-        raise HTTPException(404, "it is not there yet, or no longer")
+        raise HTTPException(404, "the job has no thumbnail yet, or no longer")
     buffer = io.BytesIO()
     with Image.open(source) as picture:  # no sandbox needed: the studio wrote the file itself
         picture.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))

@@ -16,11 +16,10 @@ class LimitedBody:
     """Counts a request's body while it is received.
 
     Beyond the limit the request is answered with 413, and the rest of the body is still read for a moment:
-    a client whose connection is cut while it sends reports a broken connection instead of showing the
-    answer.
+    a client whose connection is cut while it is sending reports a broken connection instead of the answer.
 
     Args:
-        receive: ASGI's function that gives the next part of the body.
+        receive: ASGI's function that returns the next part of the body.
         max_bytes: largest body.
         max_seconds: longest time for all of it.
     """

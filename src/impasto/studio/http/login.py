@@ -24,7 +24,7 @@ def tokens_match(sent: str, expected: str) -> bool:
 
 
 class LoginAttempts:
-    """Recent wrong tokens of all clients together, so that guessing is slow from however many addresses."""
+    """Counts recent wrong tokens of all clients together: guessing stays slow from however many addresses."""
 
     def __init__(self) -> None:
         self._failures: deque[float] = deque(maxlen=_MAX_FAILURES)

@@ -1,4 +1,4 @@
-"""Figures for Prometheus, read from the queue when asked, so that they survive a restart."""
+"""Metrics for Prometheus, computed from the queue at each request, so that they survive a restart."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _QueueCollector(Collector):
 
 
 def metrics_text(store: JobStore, settings: StudioSettings) -> bytes:
-    """All figures in Prometheus' text format."""
+    """All metrics in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_QueueCollector(store, settings))
     return generate_latest(registry)

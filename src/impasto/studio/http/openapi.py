@@ -1,4 +1,4 @@
-"""JSON schemas: of the settings that this server takes, and of bodies that the routes read by hand."""
+"""JSON schemas of the settings that this server accepts, and of the bodies that routes parse themselves."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def recipe_schema(encoders: Sequence[str], max_side: int) -> dict[str, Any]:
     schema = Recipe.model_json_schema()
     properties = schema["properties"]
     del properties["weights"]  # a path on the server
-    start, encoder, size = properties["init"], properties["encoder"], properties["size"]
-    start["enum"] = [name for name in start["enum"] if name != "picture"]  # there is no upload for it
-    start["description"] = "Start: the content, noise, or noise in the style's colours."
+    init, encoder, size = properties["init"], properties["encoder"], properties["size"]
+    init["enum"] = [name for name in init["enum"] if name != "picture"]  # the API takes no such upload
+    init["description"] = "Start: the content, noise, or noise in the style's colours."
     encoder["enum"] = [name for name in encoder["enum"] if name in encoders]
     size["anyOf"] = [choice for choice in size["anyOf"] if choice.get("type") != "null"]
     size["default"] = DEFAULT_SIZE

@@ -49,8 +49,8 @@ class StudioService:
     async def run_in_worker_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run something that waits for a sandboxed call in a thread.
 
-        Few run at once; the others wait here, without a thread each, which would keep other routes from
-        theirs.
+        At most ``_MAX_SANDBOXED_CALLS`` run at once. The others wait without taking up threads of the pool,
+        which other routes need.
         """
         return await to_thread.run_sync(partial(function, *arguments), limiter=self._limiter)
 

@@ -1,4 +1,4 @@
-"""Routes of the service itself: logging in, health, figures."""
+"""Routes of the service itself: logging in, health, metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of a new job, from its preset, the request and an earlier job; and which are refused."""
+"""The settings of a new job, merged from preset, request and earlier job, and checked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEFAULT_PRESET = "fast"
 
 @dataclass(frozen=True)
 class ChosenSettings:
-    """The settings of a new job; ``video`` counts for clips only."""
+    """The settings of a new job; ``video`` is used for clips only."""
 
     preset: str
     recipe: Recipe
@@ -60,8 +60,7 @@ def choose_settings(request: JobRequest, earlier: StudioJob | None, limits: Stud
 
     Args:
         earlier: the job whose settings apply where the request has none. If the request names a preset, the
-        preset's
-            settings apply instead.
+            preset's settings apply instead.
 
     Raises:
         RefusedError: settings that are invalid, or not available on this server.
@@ -89,8 +88,8 @@ def _check_available(recipe: Recipe, video: VideoSettings, limits: StudioSetting
     encoders = usable_encoders()
     side = recipe.size if isinstance(recipe.size, int) else 0
     checks = [
-        (recipe.weights is not None, "weights", "a path is not taken from a client", "leave it out"),
-        (recipe.init == "picture", "init", "init 'picture' needs a picture", "another start"),
+        (recipe.weights is not None, "weights", "'weights' cannot be set by a client", "leave it out"),
+        (recipe.init == "picture", "init", "init 'picture' needs a picture file", "another init"),
         (
             recipe.encoder not in encoders,
             "encoder", f"encoder {recipe.encoder!r} is not here", f"possible are {', '.join(encoders)}",
@@ -107,7 +106,7 @@ def _check_available(recipe: Recipe, video: VideoSettings, limits: StudioSetting
 
 
 def refusal_about_setting(error: ImpastoError, *, prefix: str = "") -> RefusedError:
-    """The same message as a refusal, with the setting that it is about, so that the page can show it there.
+    """The same message as a refusal that names the setting, so that the page can show it beside its field.
 
     Args:
         prefix: ``video.`` for settings of a clip.

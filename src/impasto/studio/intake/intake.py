@@ -69,10 +69,10 @@ class JobIntake:
                 self._reserved[client] -= 1
 
     def accept(self, request: JobRequest, client: str, earlier: StudioJob | None = None) -> StudioJob:
-        """Make a job of a request. It is finished at once if an equal one was painted before.
+        """Make a job of a request. It is finished at once if an identical job was painted before.
 
         Args:
-            client: whom limits are counted for.
+            client: the address for which jobs are counted.
             earlier: the job whose files and settings are taken where the request has none.
 
         Raises:
@@ -124,7 +124,7 @@ class JobIntake:
     def _add_finished(self, columns: dict[str, Any], duplicate: StudioJob, folder: Path) -> StudioJob:
         """A finished row for a result that was linked.
 
-        It gets times of its own: when somebody else painted the same is private.
+        All its times are the present: when another client painted the same picture is private.
         """
         now = time.time()
         return self._store.add(

@@ -25,9 +25,9 @@ class JobRequest:
         content: a picture or a clip.
         styles: in order: the name of a built-in painting, or a picture.
         masks, style_masks: pictures.
-        preset: None if it was not given.
+        preset: None if the client sent none.
         recipe: picture settings by name.
-        video: clip settings by name; None if they were not given.
+        video: clip settings by name; None if the client sent none.
         no_mask: do not take over the masks of the earlier job.
     """
 
@@ -45,7 +45,7 @@ def parse_json_object(text: str | bytes, field: str) -> dict[str, Any]:
     """A JSON object; raises ``RefusedError`` for anything else, NaN and infinity included."""
 
     def refuse_constant(name: str) -> None:
-        raise ValueError(f"{name} is no JSON")
+        raise ValueError(f"{name} is not JSON")
 
     try:
         value = json.loads(text, parse_constant=refuse_constant)
@@ -60,7 +60,7 @@ def parse_json_object(text: str | bytes, field: str) -> dict[str, Any]:
 
 
 def parse_form(parts: Iterable[tuple[str, Any]]) -> JobRequest:
-    """A request from a form's parts in their order; a value is a ``str``, or an upload with ``file``."""
+    """A request from a form's parts, in order: (name, text) or (name, upload with an open ``file``)."""
     uploads: dict[str, list[Any]] = {"content": [], "style": [], "mask": [], "style_mask": []}
     texts: dict[str, str] = {}
     for name, value in parts:
@@ -109,7 +109,7 @@ def parse_json_body(body: Mapping[str, Any]) -> JobRequest:
         if expected is None:
             raise RefusedError(f"unknown part {str(name)[:40]!r}", f"possible are {', '.join(types)}")
         if value is not None and not isinstance(value, expected):
-            raise RefusedError(f"'{name}' is no {expected.__name__}", "JSON of that type", field=name)
+            raise RefusedError(f"'{name}' is not of type {expected.__name__}", "that type", field=name)
     styles = body.get("style_id") or []
     if not all(isinstance(name, str) for name in styles):
         raise RefusedError("'style_id' is not a list of names", field="style")

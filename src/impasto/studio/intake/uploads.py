@@ -1,4 +1,4 @@
-"""Uploads into a job's folder, with their hashes."""
+"""Writes uploads into a job's folder and hashes them."""
 
 from __future__ import annotations
 

@@ -180,9 +180,9 @@ class JobStore:
     def add(self, *, id: str, **columns: Any) -> StudioJob:
         """Insert a row; returns it."""
         columns = {"id": id, "state": "queued", "created": time.time(), **columns}
-        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        names, placeholders = ", ".join(columns), ", ".join("?" * len(columns))
         with self._transaction() as db:
-            db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(columns.values()))
+            db.execute(f"INSERT INTO jobs ({names}) VALUES ({placeholders})", tuple(columns.values()))
         job = self.get(id)
         assert job is not None
         return job
@@ -199,7 +199,7 @@ class JobStore:
         return next(iter(matches), None)
 
     def position(self, job: StudioJob) -> int | None:
-        """How many jobs are before it in the queue; None unless it waits."""
+        """How many waiting jobs come before this one; None unless it is waiting itself."""
         if job.state != "queued":
             return None
         query = f"SELECT place FROM ({_QUEUE}) WHERE id = ?"
@@ -237,7 +237,7 @@ class JobStore:
         return [job.id for job in self._select("deleted = 1 AND state <> 'running'")]
 
     def delete_row(self, job_id: str) -> None:
-        """Remove the row; only after the job's files are gone."""
+        """Remove the row. The job's files must have been deleted before."""
         with self._transaction() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
@@ -313,7 +313,7 @@ class JobStore:
         """Put a slot's jobs back into the queue. Only for the holder of the slot's lock.
 
         Args:
-            died: the worker ended unexpectedly; a job with ``attempts`` such ends fails instead.
+            died: the worker ended unexpectedly. A job that has ended ``attempts`` workers fails instead.
             attempts: limit for ``died``.
         """
         running = "WHERE state = 'running' AND owner = ?"
@@ -346,6 +346,6 @@ class JobStore:
         return [dict(row) for row in self._connection().execute("SELECT slot, pid, ready, beat FROM workers")]
 
     def ready_worker_count(self) -> int:
-        """Workers that can paint and were heard of lately."""
-        latest = time.time() - _HEARTBEAT_EXPIRY
-        return sum(bool(worker["ready"]) and worker["beat"] > latest for worker in self.workers())
+        """Number of workers that can paint and whose last heartbeat is recent."""
+        oldest = time.time() - _HEARTBEAT_EXPIRY
+        return sum(bool(worker["ready"]) and worker["beat"] > oldest for worker in self.workers())

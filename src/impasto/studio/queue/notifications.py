@@ -1,4 +1,4 @@
-"""Wakes those who follow a job when the database has changed; one query serves all of them."""
+"""Wakes the event streams that follow jobs when the database has changed; one query serves them all."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from impasto.studio.queue.jobs import JobStore
 
 __all__ = ["ChangeNotifier"]
 
-_POLL_SECONDS = 0.2  # also limits each follower to five events a second
+_POLL_SECONDS = 0.2  # also limits each stream to five events a second
 
 
 class ChangeNotifier:

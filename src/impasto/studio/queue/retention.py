@@ -14,7 +14,7 @@ __all__ = ["delete_expired_jobs", "delete_unknown_folders"]
 
 
 def delete_expired_jobs(store: JobStore, settings: StudioSettings) -> int:
-    """Delete what clients deleted, what is too old, and the oldest results if all take too much space.
+    """Delete jobs that clients deleted, jobs that are too old, and the oldest if all take too much space.
 
     Returns:
         How many jobs were removed from the disk.
@@ -33,7 +33,7 @@ def delete_expired_jobs(store: JobStore, settings: StudioSettings) -> int:
 
 
 def delete_unknown_folders(store: JobStore, settings: StudioSettings) -> None:
-    """Delete folders of requests that were never accepted, because the server was killed meanwhile.
+    """Delete folders of requests that were not accepted because the server was killed in between.
 
     Only safe before the server accepts requests: a request that is being accepted has a folder but no row.
     """

@@ -36,7 +36,7 @@ def prepare_clip_run(
     """The run that paints the clip in the working directory.
 
     Args:
-        max_frames: the run takes one frame more, by which a clip that is too long is recognised.
+        max_frames: the run reads one frame more than this, so that a clip that is too long is noticed.
     """
     styles = [f"style-{number}.png" for number in range(len(inputs.style_names))]
     return prepare_video(
@@ -46,7 +46,11 @@ def prepare_clip_run(
 
 
 def check_clip_run(inputs: JobInputs) -> tuple[str, ...]:
-    """Raise what would stop the run; returns the streams to copy: the sound, if an MP4 can hold it."""
+    """Raise the ``ImpastoError`` that a run would raise before it starts painting.
+
+    Returns:
+        Kinds of the streams to copy: ``audio`` if an MP4 can hold the clip's sound.
+    """
     try:
         prepare_clip_run(inputs, ("audio",), "cpu", 1).store.remove()
     except ImpastoError:

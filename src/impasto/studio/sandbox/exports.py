@@ -1,4 +1,4 @@
-"""Pictures made on request: a browser's view of an upload, and results in other formats."""
+"""Pictures made at a client's request: views of uploads for browsers, and results in other formats."""
 
 from __future__ import annotations
 

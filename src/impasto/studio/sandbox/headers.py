@@ -1,4 +1,4 @@
-"""What an uploaded file is, by its content and its header alone, and whether it is within the limits.
+"""Detects what an uploaded file is, by its bytes alone, and whether its header is within the limits.
 
 File names and content types that a client sends are never looked at. Runs sandboxed: even a header is
 parsed by code that has had security holes.
@@ -72,7 +72,7 @@ def check_upload(path: Path, field: str, limits: StudioSettings, *, allow_clip: 
         allow_clip: accept clips as well as pictures.
 
     Raises:
-        RefusedError: status 415 for a wrong kind of file, 413 for a too large one, 422 for a damaged one.
+        RefusedError: status 415 for a wrong kind of file, 413 for one too large, 422 for a damaged one.
     """
     if path.stat().st_size == 0:
         raise RefusedError(f"'{field}' is empty (0 bytes)", "a picture or a clip", field=field)

@@ -1,4 +1,4 @@
-"""Writing the studio's own copies of pictures."""
+"""Writes pictures that the studio keeps: decoded copies of uploads, and thumbnails."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ THUMBNAIL_SIZE = 256  # long side in pixels
 
 
 def write_png(path: Path, picture: Picture, size: Size) -> Picture:
-    """Write a picture at ``size`` as PNG of 8 bits; returns it as every later reader of the file gets it.
+    """Write a picture at ``size`` as PNG of 8 bits; returns it as read back from the file.
 
-    Compressed little, as it is read once or twice and then deleted.
+    It is compressed little, because it is read once or twice and then deleted.
     """
     image = Image.fromarray(pictures.to_uint8(resample(picture.pixels, size)))
     if picture.alpha is not None:

@@ -1,4 +1,4 @@
-"""Calls of a function in a process of its own, with limits on memory and processor time.
+"""Calls a function in a separate process with limits on memory and processor time.
 
 Untrusted bytes are decoded this way. The processes are forked from one that has the libraries loaded, so
 that they start within milliseconds. A child that takes too much, crashes in a decoder or never returns is
@@ -44,8 +44,7 @@ class SandboxedCall:
     Args:
         function: a module's function; its arguments and its return value are pickled.
         memory: bytes that the child may take beyond what it starts with.
-        seconds: processor time that it may take; the wall-clock limit is four times as long, and half a
-        minute.
+        seconds: processor time that it may take; the wall-clock limit is four times this plus 30 seconds.
     """
 
     def __init__(self, function: Callable[..., Any], *arguments: Any, memory: int, seconds: int) -> None:
@@ -59,11 +58,12 @@ class SandboxedCall:
         sender.close()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait for at most ``seconds``; returns whether the call has ended."""
+        """Wait for at most ``seconds``, or until the wall-clock limit; returns whether the call has ended."""
         if time.monotonic() > self._deadline:
             self.stop()
-        left = max(0.0, self._deadline - time.monotonic())
-        return self._receiver.poll(left if seconds is None else min(seconds, left)) or left == 0.0
+        remaining = max(0.0, self._deadline - time.monotonic())
+        timeout = remaining if seconds is None else min(seconds, remaining)
+        return self._receiver.poll(timeout) or remaining == 0.0
 
     def stop(self) -> None:
         """End the child now."""

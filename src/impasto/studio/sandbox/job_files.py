@@ -1,12 +1,12 @@
-"""From what a client sent to files of the studio's own: every upload of a job is decoded and checked here.
+"""Decodes and checks the uploads of a job, and writes them as PNGs.
 
-Neither the server nor a worker ever decodes an uploaded picture itself: they read the PNGs written here.
+The server and the workers never decode an uploaded picture themselves: they read these PNGs.
 Each function changes into the job's folder, so that error messages name ``content`` and ``style-0``, not
 paths on this machine.
 
-The worker builds the same run again from the PNGs: it is another process, and may be started hours later.
-It is built here too because only that tells whether the files and settings fit each other, and an accepted
-job should not fail for a reason that its client could have been told at once.
+The run is prepared here although the worker, another process that may start hours later, prepares it again:
+only this shows whether the files and settings fit each other, and an accepted job should not fail for a
+reason that its client could have been told at once.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from impasto.studio.settings import StudioSettings
 __all__ = ["JobFacts", "decode_content", "prepare_job"]
 
 _MIN_STYLE_SIZE = 1024  # uploaded styles are not scaled below this long side, so that details survive
-_NO_MEMORY_LIMIT = 1e15  # bytes; how much memory painting may take is the worker's question
+_NO_MEMORY_LIMIT = 1e15  # bytes; the worker checks whether there is enough memory to paint
 
 
 @dataclass(frozen=True)
 class JobFacts:
-    """What is known of a job once its files are decoded.
+    """What is known about a job once its files are decoded.
 
     Attributes:
         kind: ``image`` or ``video``.

@@ -21,7 +21,7 @@ from impasto.studio.settings import StudioSettings
 
 __all__ = ["main"]
 
-_POLL_SECONDS = 0.05  # between two looks at an empty queue
+_POLL_SECONDS = 0.05  # between two queries of an empty queue
 _HEARTBEAT_SECONDS = 2.0
 
 

@@ -1,4 +1,4 @@
-"""``ClaimedJob``: a job that this worker paints, and how it reports progress, previews and the end."""
+"""``ClaimedJob``: a job that this worker paints; reports progress, previews and the end of it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _TEMPORARY_FILES = ("style-*.png", "mask-*.png", "style_mask-*.png", "state.*", 
 
 @dataclass(frozen=True)
 class ReportIntervals:
-    """How often a worker writes something about its job.
+    """How often a worker reports about its job.
 
     Attributes:
-        progress: least seconds between two progress reports.
-        preview: least seconds between two previews.
-        save: least seconds between two saved states.
-        save_cost_factor: saved states are at least this many times as far apart as saving one takes.
+        progress: minimum seconds between two progress reports.
+        preview: minimum seconds between two previews.
+        save: minimum seconds between two saved states.
+        save_cost_factor: minimum interval between two saved states, in multiples of the time to save one.
     """
 
     progress: float = 0.2
@@ -74,7 +74,7 @@ class ClaimedJob:
         return (self.job.seconds or 0.0) + time.monotonic() - self._started
 
     def report_progress(self, *, force: bool = False, **columns: Any) -> bool:
-        """Write columns of the job's row, unless the last report was a moment ago.
+        """Write columns of the job's row, unless the last report was less than ``intervals.progress`` ago.
 
         Args:
             force: write in any case.

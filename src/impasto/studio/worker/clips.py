@@ -1,4 +1,4 @@
-"""Painting a clip job: frames decoded in the sandbox, painted here, the painted part kept on cancelling."""
+"""Paints a clip job: frames are decoded in the sandbox; what was painted before a cancellation is kept."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from impasto.video.writing import write
 
 __all__ = ["paint_clip"]
 
-_POLL_SECONDS = 0.2  # between two looks whether decoding has ended
+_POLL_SECONDS = 0.2  # between two checks whether decoding has ended
 # Settings of the small painting of the first frame that shows the style while the clip is being decoded.
 _FIRST_FRAME_SIZE = 256
 _FIRST_FRAME_SETTINGS = {"coarsest": 128, "iterations": (40, 20)}
-# Painting is nearly all of the time, so decoding and encoding get a twentieth of the progress each.
+# Progress after decoding and after painting. Painting takes nearly all of the time.
 _DECODED, _PAINTED = 0.05, 0.95
 
 
@@ -48,7 +48,7 @@ def paint_clip(claimed: ClaimedJob, device: str) -> str | None:
     )  # fmt: skip
     try:
         if not claimed.preview_count:
-            with suppress(ImpastoError):  # only a preview: the clip's own run reports what is wrong
+            with suppress(ImpastoError):  # only a preview: the run below reports what is wrong
                 _preview_first_frame(claimed, device)
         while not decoding.wait(_POLL_SECONDS):
             _report_or_stop(claimed, progress=0.0)
@@ -110,7 +110,7 @@ def _publish_newest_frame(claimed: ClaimedJob, run: VideoJob) -> None:
 
 
 def _write_painted_part(run: VideoJob, frames: int) -> str | None:
-    """Encode a cancelled clip up to the last painted frame; without its sound, which would be longer."""
+    """Encode a stopped clip up to the last painted frame; without its sound, which would be longer."""
     last_pass = f"pass{run.recipe.passes}"
     painted = next((index for index in range(frames) if not run.store.has(last_pass, index)), frames)
     if not painted or run.codec is None:

@@ -1,4 +1,4 @@
-"""One claimed job from its row to its result."""
+"""Paints one claimed job, whatever its kind, and records how it ended."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["paint_job", "warm_up"]
 
 
 def warm_up(device: str) -> None:
-    """Paint a tiny picture, which loads what every job needs: the first preview should not wait for it."""
+    """Paint a tiny picture to load what every job needs, so that the first job need not wait for it."""
     picture = samples.photograph("chelsea")[..., :128, :128]
     api.run(api.prepare(picture, picture, Recipe(size=128, iterations=(3,)), device=device))
 
 
 def paint_job(claimed: ClaimedJob, store: JobStore, device: str) -> None:
-    """Paint a job to its end; whatever goes wrong becomes the job's one-line error."""
+    """Paint a job to its end; any exception becomes the job's one-line error."""
     duplicate = store.find_duplicate(claimed.job.digest)
     if duplicate is not None and link_cached_result(duplicate, claimed.folder, claimed.settings):
         claimed.preview_count = max(1, claimed.preview_count)
@@ -47,7 +47,7 @@ def paint_job(claimed: ClaimedJob, store: JobStore, device: str) -> None:
 
 
 def _paint(claimed: ClaimedJob, device: str) -> str | None:
-    """Returns the name of the result's file; None if the job was stopped before there was one."""
+    """Paint; returns the name of the result's file, or None if the job was stopped before there was one."""
     if claimed.job.kind == "image":
         return paint_picture(claimed, device)
     from impasto.studio.worker.clips import paint_clip  # PyAV and OpenCV are loaded for clips only
@@ -57,9 +57,9 @@ def _paint(claimed: ClaimedJob, device: str) -> str | None:
 
 @contextmanager
 def _working_directory(folder: Path) -> Iterator[None]:
-    before = Path.cwd()
+    previous = Path.cwd()
     os.chdir(folder)
     try:
         yield
     finally:
-        os.chdir(before)
+        os.chdir(previous)

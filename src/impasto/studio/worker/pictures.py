@@ -1,4 +1,4 @@
-"""Painting a picture job: progress, previews, and saved states to resume from."""
+"""Paints a picture job, with progress reports, previews, and saved states to resume from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from impasto.studio.worker.saved_state import SavedState, remaining_recipe
 __all__ = ["paint_picture", "prepare_run"]
 
 _STATE_FILE = Path("state.safetensors")
-_FIRST_PREVIEW_AFTER = 8  # evaluations; before, the picture is hardly changed
+_FIRST_PREVIEW_AFTER = 8  # evaluations; the picture has hardly changed before
 
 
 def prepare_run(claimed: ClaimedJob, recipe: Recipe, device: str) -> api.PreparedRun:
@@ -57,7 +57,14 @@ def paint_picture(claimed: ClaimedJob, device: str) -> str:
 
 @dataclass(frozen=True)
 class _Position:
-    """The state after one evaluation; ``scale`` counts from 0, over the whole plan."""
+    """Where painting stands after an evaluation, counted from the first start of the job, not a resumption.
+
+    Attributes:
+        scale: index, from 0, among all scales.
+        iteration: evaluations done at that scale.
+        evaluations: evaluations done at all scales together.
+        picture: (1, 3, H, W).
+    """
 
     scale: int
     iteration: int
@@ -112,7 +119,7 @@ class _StepFollower:
         self._report(step, position, force=first_preview)
 
     def _position(self, step: Step) -> _Position:
-        """Where ``step`` is in the whole plan: the engine counts from the scale at which it began."""
+        """The position of ``step`` in the whole job: the engine counts from where it was resumed."""
         skipped = self._skipped_iterations if step.scale == 1 else 0
         return _Position(
             self._first_scale + step.scale - 1,
@@ -132,7 +139,7 @@ class _StepFollower:
         )  # fmt: skip
 
     def _eta(self, progress: float) -> float | None:
-        """Seconds left at the pace of this run so far; None until that can be told."""
+        """Seconds left at the pace of this run so far; None until the pace is known."""
         done = progress - (self._first_progress or 0.0)
         elapsed = time.monotonic() - self._started
         return None if done < 0.01 or elapsed < 0.5 else elapsed / done * (1.0 - progress)

@@ -1,4 +1,4 @@
-"""The saved state of a picture in progress: what a worker resumes from when the one before it was ended."""
+"""The saved state of a picture in progress, from which a worker resumes what an earlier one began."""
 
 from __future__ import annotations
 

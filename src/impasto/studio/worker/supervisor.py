@@ -22,7 +22,7 @@ from impasto.studio.settings import StudioSettings
 __all__ = ["DataInUseError", "Supervisor", "WorkerProcess"]
 
 _POLL_SECONDS = 0.2
-_RETENTION_SECONDS = 60.0  # between two rounds of deleting what has expired
+_RETENTION_SECONDS = 60.0  # between two deletions of expired jobs
 
 log = logging.getLogger("impasto.studio")
 
@@ -58,7 +58,7 @@ class WorkerProcess:
         if self.process is not None:
             log.warning("worker %s ended (%s)", self.slot, self.process.returncode)
             self.process = None
-            # The lock is held if a worker of an earlier server still lives: then the jobs are that one's.
+            # A worker of an earlier server that still lives holds the lock: then the jobs belong to it.
             with suppress(Timeout), slot_lock(self._settings, self.slot).acquire(timeout=1.0):
                 self._store.release(self.slot, died=True, attempts=self._settings.attempts)
         if not self._starts or time.monotonic() - self._starts[-1] > self._restart_delay():
@@ -101,7 +101,7 @@ class WorkerProcess:
 
 
 class Supervisor:
-    """A thread in the server that looks after the workers and deletes what has expired."""
+    """A thread in the server that supervises the workers and deletes expired jobs."""
 
     def __init__(self, settings: StudioSettings, store: JobStore) -> None:
         self._settings, self._store = settings, store
@@ -125,7 +125,7 @@ class Supervisor:
             raise DataInUseError(got, remedy="stop it, or choose another --data") from None
 
     def start(self) -> None:
-        """Lock the data folder unless that was done, and start the workers."""
+        """Lock the data folder if :meth:`lock_data_folder` has not yet, and start the workers."""
         self.lock_data_folder()
         delete_unknown_folders(self._store, self._settings)
         self._thread.start()
@@ -150,6 +150,6 @@ class Supervisor:
                 delete_expired_jobs(self._store, self._settings)
 
     def _release_unused_slot(self, slot: str) -> None:
-        """Requeue jobs of a worker that an earlier server, started with other devices, had."""
+        """Requeue jobs of a slot without a worker, left by an earlier server that had other devices."""
         with suppress(Timeout), slot_lock(self._settings, slot).acquire(timeout=30.0):
             self._store.release(slot)

@@ -1,4 +1,4 @@
-/** Everything the page asks of the server: requests, errors, the token, waiting for a server that is down. */
+/** The page's requests to the server: errors, the token, and waiting for a server that is down. */
 
 /**
  * A style picture: one of the studio's (`id`) or an uploaded one (`id` is null).
@@ -83,7 +83,7 @@
  * @property {number | null} seconds
  */
 
-/** The server refused: its one line in `message`, the setting that it is about in `field`. */
+/** The server refused a request: `message` is its reason in one line, `field` the setting that it is about. */
 export class ApiError extends Error {
   /**
    * @param {number} status
@@ -242,7 +242,7 @@ export function postForm(path, form, onProgress, mayAskForToken = true) {
 }
 
 /**
- * Watch a job by server-sent events, and by asking where these fail. Returns a function that stops watching.
+ * Watch a job by server-sent events, and by polling where these fail. Returns a function that stops watching.
  *
  * The connection of a phone that was locked ends without an error, so it is renewed when the page becomes
  * visible again and when nothing has arrived for 25 s.

@@ -1,4 +1,4 @@
-/** The page: which view is shown, how a job is found again, what is said when the server does not answer. */
+/** The page: views and addresses, returning to an unfinished job, messages when the server does not answer. */
 
 import { ApiError, connection, getJson, hasEnded, isNotFound, messageOf, startSession } from './api.js';
 import { composeFromJob, startCompose } from './compose.js';
@@ -27,7 +27,7 @@ function showView(view) {
   if (view === 'compose') document.title = 'Impasto';
 }
 
-/** Show what the address asks for. */
+/** Show the job that the address names, or the form if it names none. */
 async function route() {
   const id = jobIdOf(location.hash);
   if (!id) {
@@ -113,7 +113,7 @@ async function onDelete(job) {
 
 function startConnectionMessages() {
   connection.onUnreachable = (seconds) => {
-    showMessage('connection-message', `The studio does not answer. Nothing is lost; asking again in ${seconds} s.`);
+    showMessage('connection-message', `The studio does not answer. Nothing is lost; trying again in ${seconds} s.`);
   };
   connection.onReachable = () => { showMessage('connection-message', ''); announce('The studio is back'); };
 }

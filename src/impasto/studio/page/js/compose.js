@@ -25,7 +25,7 @@ export async function startCompose(onSubmitted) {
   await Promise.all([startGallery(), getJson('/v1/settings').then(startSettings)]);
 }
 
-/** What has to be chosen first; '' when everything is there. */
+/** What the user still has to choose; '' if nothing. */
 const missingChoice = () => (!draft.content ? 'Choose a photo first' : draft.styles.length ? '' : 'Tap a style');
 
 function showButton() {
@@ -51,7 +51,7 @@ async function submit(onSubmitted) {
   try {
     const path = content.job ? `/v1/jobs/${content.job.id}/again` : '/v1/jobs';
     const job = await postForm(path, createForm(content), (share) => {
-      $('paint').textContent = share < 1 ? `Sending ${Math.round(share * 100)} %` : 'Looking at it …';
+      $('paint').textContent = share < 1 ? `Sending ${Math.round(share * 100)} %` : 'Checking …';
     });
     onSubmitted(job);
   } catch (error) {
@@ -93,7 +93,7 @@ function createForm(content) {
 function appendStyles(form, styles, job) {
   const uploadedBefore = styles.filter((style) => style.indexInJob !== undefined).length;
   if (uploadedBefore && !(job && uploadedBefore === styles.length)) {
-    throw new ApiError(422, { detail: 'The style picture of the earlier painting is not at hand: add it again.', field: 'style' });
+    throw new ApiError(422, { detail: 'The style picture of the earlier painting is not available here: add it again.', field: 'style' });
   }
   if (uploadedBefore) return;
   for (const { file, id } of styles) {
@@ -110,10 +110,10 @@ function clearErrors() {
 /** @type {Record<string, string>} */
 const ERROR_PLACES = { content: 'source-error', style: 'style-error', style_id: 'style-error' };
 
-/** Show an error beside what it is about, or else beside the button. @param {unknown} error */
+/** Show an error beside the field that it is about, or else beside the button. @param {unknown} error */
 function showError(error) {
   const isKnown = error instanceof ApiError || error instanceof UnreachableError;
-  const message = isKnown ? error.message : `This page made a mistake: ${messageOf(error)}`;
+  const message = isKnown ? error.message : `This page has a bug: ${messageOf(error)}`;
   const field = (error instanceof ApiError ? error.field : null) ?? /setting (\w+) =/.exec(message)?.[1] ?? '';
   if (ERROR_PLACES[field]) showMessage(ERROR_PLACES[field], message);
   else if (!showSettingError(field, message)) showMessage('form-error', message);

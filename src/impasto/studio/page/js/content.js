@@ -11,7 +11,7 @@ const MAX_SIDE = 4096;
 const VIDEO_NAME = /\.(mp4|m4v|mov|webm|mkv|avi|3gp)$/i;
 let latestChoice = 0; // a slow file must not replace one that was chosen after it
 
-/** Connect the buttons; `onStyleFiles(files)` gets what is dropped on the gallery. @param {(files: File[]) => void} onStyleFiles */
+/** Connect the buttons; `onStyleFiles(files)` gets files dropped or pasted on the gallery. @param {(files: File[]) => void} onStyleFiles */
 export function startContent(onStyleFiles) {
   $('choose').addEventListener('click', () => $('file').click());
   $('change').addEventListener('click', () => $('file').click());
@@ -131,7 +131,7 @@ export function clearContent() {
   draftChanged();
 }
 
-/** Show a file by the browser or, where it cannot, by the server. @param {File} file @returns {Promise<Preview>} */
+/** Show a file by means of the browser or, if it cannot decode it, of the server. @param {File} file @returns {Promise<Preview>} */
 async function preview(file) {
   const url = URL.createObjectURL(file);
   const isVideo = file.type.startsWith('video/') || VIDEO_NAME.test(file.name);

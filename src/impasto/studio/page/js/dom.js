@@ -1,4 +1,4 @@
-/** Helpers for elements, messages and numbers in words. */
+/** Helpers for elements, messages and the formatting of numbers. */
 
 /**
  * The element with this id, which index.html must have; with `type` it must also be of that class.

@@ -1,4 +1,4 @@
-/** What the next picture will be painted from: the state that the parts of the first view share. */
+/** The draft of the next job: the state that the parts of the first view share. */
 
 /**
  * The photograph or clip to paint: a `file`, or the upload of an earlier `job`.

@@ -55,7 +55,7 @@ function addTile(style, atBeginning = false) {
   return style.key;
 }
 
-/** A tap chooses the style; while several are blended it adds the style or takes it away. @param {DraftStyle} style */
+/** A click selects the style; while styles are blended it adds or removes the style. @param {DraftStyle} style */
 function toggle(style) {
   const isBlending = blendSwitch().checked;
   const isChosen = draft.styles.some(({ key }) => key === style.key);

@@ -1,4 +1,4 @@
-/** This browser's jobs: their ids are in localStorage, everything else is asked of the server. */
+/** This browser's jobs: their ids are in localStorage, everything else is fetched from the server. */
 
 import { getJson, hasEnded, isNotFound, messageOf, remove } from './api.js';
 import { $, h, showMessage } from './dom.js';
@@ -47,7 +47,7 @@ export function startHistory() {
   $('tidy').addEventListener('click', () => {
     const isTidying = $('tidy').getAttribute('aria-pressed') !== 'true';
     $('tidy').setAttribute('aria-pressed', String(isTidying));
-    $('tidy').textContent = isTidying ? 'Ready' : 'Tidy up';
+    $('tidy').textContent = isTidying ? 'Done' : 'Tidy up';
     $('history').classList.toggle('tidying', isTidying);
   });
 }

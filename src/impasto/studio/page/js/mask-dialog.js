@@ -87,18 +87,18 @@ function startPointer(canvas) {
   });
   canvas.addEventListener('pointermove', (event) => {
     if (!canvas.hasPointerCapture(event.pointerId)) return;
-    for (const moment of event.getCoalescedEvents?.() ?? [event]) currentMask().extendStroke(position(moment));
+    for (const sample of event.getCoalescedEvents?.() ?? [event]) currentMask().extendStroke(position(sample));
     redraw();
   });
 }
 
 function addRectangle() {
-  const [x, y, w, height] = ['x', 'y', 'w', 'h'].map((side) => $(`rect-${side}`, HTMLInputElement).valueAsNumber / 100);
-  if (![x, y, w, height].every((share) => share >= 0 && share <= 1) || !w || !height) {
-    showMessage('mask-error', 'A rectangle takes four numbers from 0 to 100, width and height above 0.');
+  const [x, y, width, height] = ['x', 'y', 'w', 'h'].map((name) => $(`rect-${name}`, HTMLInputElement).valueAsNumber / 100);
+  if (![x, y, width, height].every((share) => share >= 0 && share <= 1) || !width || !height) {
+    showMessage('mask-error', 'A rectangle needs four numbers from 0 to 100, width and height above 0.');
     return;
   }
-  add({ rect: { x, y, w, h: height } });
+  add({ rect: { x, y, w: width, h: height } });
   announce('Rectangle added');
 }
 
@@ -111,7 +111,7 @@ async function upload() {
     const { width, height } = maskCanvas();
     add({ image: await maskFromFile(file, width, height) });
   } catch {
-    showMessage('mask-error', `${file.name} is no picture that this browser can read: a PNG with white for what is painted.`);
+    showMessage('mask-error', `${file.name} is not a picture that this browser can read; use a PNG that is white where the picture is painted.`);
   }
 }
 

@@ -60,8 +60,8 @@ export class Mask {
     }
     if ('image' in operation) context.drawImage(operation.image, 0, 0, width, height);
     if ('rect' in operation) {
-      const { x, y, w, h: share } = operation.rect;
-      context.fillRect(x * width, y * height, w * width, share * height);
+      const { rect } = operation;
+      context.fillRect(rect.x * width, rect.y * height, rect.w * width, rect.h * height);
     }
     if ('points' in operation) this.drawStroke(operation);
     context.restore();

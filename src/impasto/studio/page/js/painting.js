@@ -46,14 +46,14 @@ async function cancel(id) {
   }
 }
 
-/** What the server is doing, in words. @param {Job} job */
+/** What the server is doing, for the user. @param {Job} job */
 function activity(job) {
   if (job.state === 'queued') {
-    return job.position ? `Waiting: ${job.position} before this one.` : 'About to begin.';
+    return job.position ? `Waiting: ${job.position} ${job.position > 1 ? 'jobs' : 'job'} before this one.` : 'About to begin.';
   }
-  if (job.frames && job.frame) return 'Frame by frame; each goes on from the one before.';
-  if (job.frames) return job.preview ? 'A first look, while the clip is being read.' : 'Reading the clip and looking for cuts.';
-  if (!job.evaluation) return 'Looking at both pictures.';
+  if (job.frames && job.frame) return 'Frame by frame, each based on the ones before.';
+  if (job.frames) return job.preview ? 'A preview, while the clip is being read.' : 'Reading the clip and looking for cuts.';
+  if (!job.evaluation) return 'Analysing both pictures.';
   const { scale, scales } = job;
   if (!scale || !scales || scales < 2) return 'Painting.';
   if (scale >= scales) return 'The finest strokes.';
@@ -69,9 +69,9 @@ function position(job) {
 /** @param {Job} job */
 function showProgress(job) {
   $('live-title').textContent = job.state === 'queued' ? 'In the queue' : 'Painting';
-  const words = activity(job);
-  if ($('live-words').textContent !== words) announce(words);
-  $('live-words').textContent = words;
+  const message = activity(job);
+  if ($('live-words').textContent !== message) announce(message);
+  $('live-words').textContent = message;
   const percent = `${Math.round((job.progress ?? 0) * 100)} %`;
   $('live-bar', HTMLProgressElement).value = job.progress ?? 0;
   $('live-part').textContent = [percent, position(job)].filter(Boolean).join(' · ');
@@ -80,7 +80,7 @@ function showProgress(job) {
   showPreview(job);
 }
 
-/** Show the newest preview; those that arrive while one is loading are left out. @param {Job} job */
+/** Show the newest preview; previews that arrive while one is loading are skipped. @param {Job} job */
 async function showPreview(job) {
   if (!$('live').children.length && job.content && !job.preview) $('live').append(h('img', { src: job.content, alt: 'Your photograph' }));
   if (!job.preview || job.preview === shownPreview || isLoadingPreview) return;
@@ -90,7 +90,7 @@ async function showPreview(job) {
     image.dataset.preview = job.preview;
     shownPreview = job.preview;
     $('live').replaceChildren(image);
-  } catch { /* The next preview will do. */ } finally {
+  } catch { /* The next preview takes its place. */ } finally {
     isLoadingPreview = false;
   }
 }

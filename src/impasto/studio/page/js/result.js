@@ -108,7 +108,7 @@ async function showPicture(painted) {
     loadImage(jpegAddress(painted, 1), 'After: the painting'),
   ]);
   if (painted !== job) return;
-  const backdrop = /** @type {HTMLImageElement} */ (before.cloneNode()); // seen through the picture while the strength is moved
+  const backdrop = /** @type {HTMLImageElement} */ (before.cloneNode()); // seen through the picture while the strength slider moves
   backdrop.alt = '';
   backdrop.className = 'backdrop';
   after.className = 'after';
@@ -120,7 +120,7 @@ async function showPicture(painted) {
 /** @param {PaintedJob} painted @param {number} share */
 const jpegAddress = (painted, share) => withQuery(painted.result, { format: 'jpeg', strength: share });
 
-/** Replace the quick blend of the browser by the server's. */
+/** Replace the browser's approximate blend by the server's exact one. */
 async function showExactStrength() {
   const painted = paintedJob();
   if (!painted) return;

@@ -1,7 +1,7 @@
 /**
- * Keeps what was chosen over a reload: a phone may unload the page while its camera is open.
+ * Keeps the draft across a reload: a phone may unload the page while its camera is open.
  *
- * It stays in this browser (IndexedDB), for an hour at most, and "New picture" deletes it.
+ * It is stored in this browser (IndexedDB), for an hour at most; "New picture" deletes it.
  */
 
 import { chooseFile } from './content.js';
@@ -45,7 +45,7 @@ const save = debounce(400, () => {
 });
 
 /**
- * Restore what was chosen if `shouldRestore()` says so, then save every change.
+ * Restore the saved draft if `shouldRestore()` returns true, then save every change.
  * @param {() => boolean} shouldRestore
  */
 export async function startSavingDraft(shouldRestore) {

@@ -5,13 +5,13 @@ import { h } from './dom.js';
 /** @typedef {import('./api.js').Schema} Schema */
 
 /**
- * What a property of the schema takes.
+ * What values a property of the schema allows.
  * @typedef {object} Shape
  * @property {Schema | undefined} number
  * @property {Schema | undefined} list
  * @property {boolean} isSwitch
  * @property {boolean} isNullable
- * @property {unknown[]} words  the values that it may have
+ * @property {unknown[]} choices  the only values that are allowed; with `number`, those besides numbers
  */
 
 /**
@@ -29,7 +29,7 @@ import { h } from './dom.js';
 /** @typedef {{id: string, shape: Shape, onChange: () => void}} ControlOptions */
 
 /**
- * A control with all that belongs to it.
+ * A control with its label, help text and place for errors.
  * @typedef {object} Field
  * @property {HTMLElement} element
  * @property {HTMLElement} error
@@ -46,7 +46,7 @@ function shapeOf(property) {
     list: variants.find(({ type }) => type === 'array'),
     isSwitch: variants.some(({ type }) => type === 'boolean'),
     isNullable: variants.some(({ type }) => type === 'null'),
-    words: variants.flatMap((variant) => variant.enum ?? (variant.const === undefined ? [] : [variant.const])),
+    choices: variants.flatMap((variant) => variant.enum ?? (variant.const === undefined ? [] : [variant.const])),
   };
 }
 
@@ -59,9 +59,9 @@ export const isSameValue = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 /** @param {unknown} value */
 const asText = (value) => (value === null || value === undefined ? '' : [value].flat().join(', '));
 
-/** "0.5" → 0.5, "original" → itself: the server judges what is not a number. @param {string} written */
-function parse(written) {
-  const trimmed = written.trim();
+/** "0.5" → 0.5, "original" → itself: the server checks what is not a number. @param {string} text */
+function parse(text) {
+  const trimmed = text.trim();
   return trimmed !== '' && Number.isFinite(Number(trimmed)) ? Number(trimmed) : trimmed;
 }
 
@@ -90,11 +90,11 @@ export function createField(prefix, name, property, onChange) {
 }
 
 /** @param {Shape} shape @returns {(options: ControlOptions) => Control} */
-function controlFor({ list, isSwitch, number, words }) {
+function controlFor({ list, isSwitch, number, choices }) {
   if (list) return list.items?.enum ? checkboxGroup : textInput;
   if (isSwitch) return toggle;
-  if (number && !words.length) return number.minimum === 0 && number.maximum === 1 ? slider : numberInput;
-  return words.length && !number ? select : textInput;
+  if (number && !choices.length) return number.minimum === 0 && number.maximum === 1 ? slider : numberInput;
+  return choices.length && !number ? select : textInput;
 }
 
 /** @param {ControlOptions} options @returns {Control} */
@@ -108,7 +108,7 @@ function toggle({ id, onChange }) {
 
 /** @param {ControlOptions} options @returns {Control} */
 function select({ id, shape, onChange }) {
-  const values = shape.isNullable ? [null, ...shape.words] : shape.words;
+  const values = shape.isNullable ? [null, ...shape.choices] : shape.choices;
   const input = h('select', { id }, ...values.map((value) => h('option', { value: asText(value) }, value === null ? 'default' : String(value))));
   input.addEventListener('change', onChange);
   return {
@@ -157,10 +157,10 @@ function numberInput({ id, shape, onChange }) {
   };
 }
 
-/** Any number of the words, in the schema's order. @param {ControlOptions} options @returns {Control} */
+/** Any number of the list's possible items, in the schema's order. @param {ControlOptions} options @returns {Control} */
 function checkboxGroup({ id, shape, onChange }) {
-  const words = shape.list?.items?.enum ?? [];
-  const inputs = words.map((value, index) => h('input', { type: 'checkbox', id: `${id}-${index}`, value }));
+  const choices = shape.list?.items?.enum ?? [];
+  const inputs = choices.map((value, index) => h('input', { type: 'checkbox', id: `${id}-${index}`, value }));
   for (const input of inputs) input.addEventListener('change', onChange);
   const labels = inputs.map((input) => h('label', {}, input, h('span', {}, input.value)));
   return {
@@ -174,10 +174,10 @@ function checkboxGroup({ id, shape, onChange }) {
 
 /** A list with commas, or a number that may also be a word. @param {ControlOptions} options @returns {Control} */
 function textInput({ id, shape, onChange }) {
-  const choices = shape.words.length ? h('datalist', { id: `${id}-words` }, ...shape.words.map((value) => h('option', { value }))) : null;
+  const datalist = shape.choices.length ? h('datalist', { id: `${id}-words` }, ...shape.choices.map((value) => h('option', { value }))) : null;
   const input = h('input', {
     type: 'text', id, autocomplete: 'off', autocapitalize: 'off', spellcheck: false, placeholder: 'default',
-    list: choices?.id,
+    list: datalist?.id,
   });
   input.addEventListener('input', onChange);
   const read = () => {
@@ -185,6 +185,6 @@ function textInput({ id, shape, onChange }) {
     return input.value.split(',').filter((part) => part.trim()).map(parse);
   };
   return {
-    element: h('div', {}, input, choices), inputs: [input], read, write: (value) => { input.value = asText(value); },
+    element: h('div', {}, input, datalist), inputs: [input], read, write: (value) => { input.value = asText(value); },
   };
 }

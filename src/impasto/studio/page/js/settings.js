@@ -1,4 +1,4 @@
-/** Preset, strength, and under "More" every other setting of the schemas that the server gives. */
+/** Preset, strength, and under "More" every other setting of the server's schemas. */
 
 import { $, radioGroup, showMessage } from './dom.js';
 import { draft, draftChanged, onDraftChange } from './draft.js';
@@ -8,7 +8,7 @@ import { createField, isSameValue } from './schema.js';
 /** @typedef {Map<string, SettingField>} Fields */
 /** @typedef {{preset?: string, recipe: Record<string, any>, video: Record<string, any> | null}} ChosenSettings */
 
-/** Settings that have a place of their own on the page. */
+/** Settings that the page shows elsewhere, or not at all. */
 const SHOWN_ELSEWHERE = new Set(['strength', 'style_blend', 'weights']);
 
 /** @type {Fields} by the setting's name */
@@ -16,13 +16,13 @@ const recipeFields = new Map();
 /** @type {Fields} */
 const videoFields = new Map();
 let preset = 'fast';
-/** @type {number | null} null: what the preset says */
+/** @type {number | null} null: the preset decides */
 let strength = null;
 let selectPreset = (/** @type {string} */ _name) => {};
 
 const strengthSlider = () => $('strength', HTMLInputElement);
 const presetNamed = (/** @type {string} */ name) => draft.settings?.presets.find((candidate) => candidate.name === name);
-const capitalised = (/** @type {string} */ words) => words[0].toUpperCase() + words.slice(1);
+const capitalised = (/** @type {string} */ text) => text[0].toUpperCase() + text.slice(1);
 
 /** @param {import('./api.js').Settings} settings */
 export function startSettings(settings) {
@@ -65,7 +65,7 @@ function presetValue(name) {
 }
 
 /**
- * Select a preset; what was changed by hand stays changed.
+ * Select a preset; settings that the user changed stay changed.
  * @param {string} name
  * @param {Record<string, unknown>} [changed]
  */
@@ -82,7 +82,7 @@ function setPreset(name, changed = changesOf(recipeFields)) {
   showChanges();
 }
 
-/** Write the clip's settings; what `values` leaves out gets its default. @param {Record<string, unknown>} values */
+/** Write the clip's settings; those that `values` lacks get their defaults. @param {Record<string, unknown>} values */
 function writeVideo(values) {
   for (const [name, field] of videoFields) field.write(name in values ? values[name] : field.schemaDefault);
 }
@@ -92,9 +92,9 @@ function changesOf(fields) {
   /** @type {Record<string, any>} */
   const changes = {};
   for (const [name, field] of fields) {
-    const standard = fields === recipeFields ? presetValue(name) : field.schemaDefault;
+    const defaultValue = fields === recipeFields ? presetValue(name) : field.schemaDefault;
     const value = field.read();
-    if (!isSameValue(value, standard ?? null)) changes[name] = value;
+    if (!isSameValue(value, defaultValue ?? null)) changes[name] = value;
   }
   return changes;
 }
@@ -116,13 +116,13 @@ function showChanges() {
 
 /** Show only the settings whose name or help contains what was typed. */
 function filterFields() {
-  const words = $('find', HTMLInputElement).value.trim().toLowerCase();
+  const query = $('find', HTMLInputElement).value.trim().toLowerCase();
   for (const fields of [recipeFields, videoFields]) {
-    for (const { element } of fields.values()) element.hidden = !(element.dataset.search ?? '').includes(words);
+    for (const { element } of fields.values()) element.hidden = !(element.dataset.search ?? '').includes(query);
   }
 }
 
-/** What the form says, as far as it differs from the preset. @returns {ChosenSettings & {preset: string}} */
+/** The preset, and the settings that differ from it. @returns {ChosenSettings & {preset: string}} */
 export function chosenSettings() {
   const recipe = changesOf(recipeFields);
   if (strength !== null) recipe.strength = strength;
