@@ -34,7 +34,7 @@ def png(width: int, height: int, data: bytes = b"", depth: int = 8, colour: int 
 
 
 def bomb() -> bytes:
-    """65000 × 65000 pixels in a few kilobytes."""
+    """A PNG of 65000 × 65000 pixels in a few kilobytes."""
     return png(65000, 65000, zlib.compress(bytes(4_000_000)))
 
 
@@ -49,14 +49,14 @@ def bmp_bomb() -> bytes:
 
 
 def tiff_bomb() -> bytes:
-    """A hundred megapixels, compressed to a few kilobytes."""
+    """A TIFF of a hundred megapixels in a few kilobytes."""
     buffer = io.BytesIO()
     Image.new("1", (12000, 9000)).save(buffer, "TIFF", compression="group4")
     return buffer.getvalue()
 
 
 def polyglot() -> bytes:
-    """A ZIP that begins as a JPEG's first bytes."""
+    """A ZIP behind the first bytes of a JPEG."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("index.html", "<script>alert(1)</script>")
@@ -101,7 +101,7 @@ def sound_only(folder: Path) -> bytes:
     return path.read_bytes()
 
 
-#: What it is → (its bytes, status of the refusal, a word of its message).
+#: Description → (scratch folder → bytes, status of the refusal, a word of its message).
 BAD_UPLOADS: dict[str, tuple[Callable[[Path], bytes], int, str]] = {
     "nothing": (lambda _: b"", 422, "empty"),
     "one byte": (lambda _: b"\x00", 415, "no known"),

@@ -1,4 +1,4 @@
-"""The studio in a real browser: a server started for the tests, Debian's Chromium, and what a user does."""
+"""The studio in a real browser: a server started for the tests, Debian's Chromium, and a user's actions."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ PHONE: dict[str, Any] = {
     "has_touch": True,
     "is_mobile": True,
 }
+#: A desktop computer's window.
 DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
-#: Small enough for a test to wait for.
+#: Settings of a picture that is small enough for a test to wait for.
 TINY = {"size": "64", "iterations": "4", "coarsest": "32"}
-#: Long enough for a test to do something while it is painted.
+#: Settings of a picture that is still being painted while a test does something.
 LONG = {"size": "96", "iterations": "100000", "coarsest": "96", "tolerance": "0"}
 
 REPORTER = (
@@ -70,14 +71,14 @@ class Visit:
         self.page = self.context.new_page()
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.messages.append(str(error)))
-        self.expected: tuple[str, ...] = ()
+        self.expected: tuple[str, ...] = ()  # parts of the messages that a test provokes
 
     def _console(self, message: Any) -> None:
         if message.type in ("error", "warning"):
             self.messages.append(message.text)
 
     def verify(self) -> None:
-        """No unexpected error or warning, and no request to another host."""
+        """Assert that there was no unexpected error or warning, and no request to another host."""
         unexpected = [line for line in self.messages if not any(part in line for part in self.expected)]
         assert unexpected == []
         assert self.hosts - {"", urlsplit(self.base).netloc} == set()
@@ -150,7 +151,7 @@ def studio(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 @pytest.fixture
 def visit(browser: Any, studio: str) -> Iterator[Callable[..., Visit]]:
-    """Opens the page; at the end there may be no unexpected message and no request to another host."""
+    """A function that opens the page as a new user; each user is verified at the end of the test."""
     visits: list[Visit] = []
 
     def start(where: str = "/", base: str = studio, **options: Any) -> Visit:
@@ -166,7 +167,7 @@ def visit(browser: Any, studio: str) -> Iterator[Callable[..., Visit]]:
 
 @pytest.fixture(scope="session")
 def painted(browser: Any, studio: str) -> str:
-    """The id of a finished tiny picture: the cat in the style of the wave."""
+    """The id of the job of a finished tiny picture: the cat in the style of the wave."""
     user = Visit(browser, studio)
     user.open()
     user.choose()

@@ -1,4 +1,4 @@
-"""Small clips made by PyAV, with whatever a camera, a phone or a bad cable can do to one."""
+"""Small clips written by PyAV, with the peculiarities of those from cameras and phones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from impasto.video.writing import choose_codec, write
 
 
 def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth coloured noise (height, width, 3) uint8: something for a flow to hold on to."""
+    """Smooth coloured noise (height, width, 3) uint8, in which optical flow can be measured everywhere."""
     random = np.random.RandomState(seed)
     coarse = random.uniform(0, 255, (height // 4 + 2, width // 4 + 2, 3))
     rows = np.linspace(0, coarse.shape[0] - 1.001, height)
@@ -30,11 +30,11 @@ def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
 def moving_square(
     count: int, height: int = 64, width: int = 96, side: int = 24, step: int = 3
 ) -> list[np.ndarray]:
-    """A textured square going right by ``step`` pixels a frame over another texture that stands still."""
-    ground, square = texture(height, width, 1) // 2, texture(side, side, 2) // 2 + 127
+    """A textured square that moves right by ``step`` pixels a frame over another, static texture."""
+    background, square = texture(height, width, 1) // 2, texture(side, side, 2) // 2 + 127
     frames = []
     for index in range(count):
-        frame = ground.copy()
+        frame = background.copy()
         left = 8 + index * step
         frame[20 : 20 + side, left : left + side] = square
         frames.append(frame)
@@ -56,7 +56,12 @@ def write_clip(
     colorspace: int | None = None,
     transfer: int | None = None,
 ) -> Path:
-    """Encode RGB(A) frames; with ``audio``, a tone as long as the clip."""
+    """Encode frames: uint8 grey, RGB or RGBA, or uint16 RGB; with ``audio``, a tone as long as the clip.
+
+    Args:
+        times: presentation time of each frame in units of ``time_base``; None: equal steps.
+        color_range, colorspace, transfer: FFmpeg's numbers, written into the stream.
+    """
     base = time_base or Fraction(1, rate)
     with av.open(str(path), "w") as out:
         stream = out.add_stream(codec, rate=rate, options=options or {})
@@ -92,15 +97,15 @@ def _tone(out: Any, stream: Any, seconds: float) -> None:
     count = int(16000 * seconds)
     wave = (np.sin(np.arange(count) * 2 * np.pi * 440 / 16000) * 8000).astype(np.int16)
     for start in range(0, count, 1024):
-        piece = wave[None, start : start + 1024]
-        frame = av.AudioFrame.from_ndarray(piece, format="s16", layout="mono")
+        block = wave[None, start : start + 1024]
+        frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = 16000, start, Fraction(1, 16000)
         out.mux(stream.encode(frame))
     out.mux(stream.encode(None))
 
 
 def packets(path: Path, kind: str) -> list[tuple[float, bytes]]:
-    """(time in seconds, bytes) of a kind of stream, in order."""
+    """(time in seconds, bytes) of each packet of the first stream of a kind: ``video`` or ``audio``."""
     with av.open(str(path)) as container:
         stream = next(stream for stream in container.streams if stream.type == kind)
         packets = [packet for packet in container.demux(stream) if packet.size]
@@ -110,10 +115,10 @@ def packets(path: Path, kind: str) -> list[tuple[float, bytes]]:
 def rotate_mp4(path: Path) -> None:
     """Set the display matrix of an MP4's first track to a quarter turn, as phones do."""
     data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 4  # version 0: the matrix is 40 bytes on
-    one = 1 << 16
-    matrix = [0, one, 0, -one & 0xFFFFFFFF, 0, 0, 0, 0, 1 << 30]
-    data[at + 40 : at + 76] = b"".join(value.to_bytes(4, "big") for value in matrix)
+    body = data.index(b"tkhd") + 4  # version 0: the matrix is 40 bytes on
+    unit = 1 << 16  # 1.0 in 16.16 fixed point
+    matrix = [0, unit, 0, -unit & 0xFFFFFFFF, 0, 0, 0, 0, 1 << 30]
+    data[body + 40 : body + 76] = b"".join(value.to_bytes(4, "big") for value in matrix)
     path.write_bytes(data)
 
 

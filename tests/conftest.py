@@ -1,4 +1,4 @@
-"""What several test files share. One thread: tiny tensors gain nothing from two, and sums keep order."""
+"""Fixtures for all tests. One thread: tiny tensors gain nothing from two, and sums keep their order."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests st
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
+    previous = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
-    torch.set_num_threads(before)
+    torch.set_num_threads(previous)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def tiny64() -> Encoder:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Other people's pictures and weights, which lie beside the repository and never inside it."""
+    """The folder of other people's pictures and weights, beside the repository and never inside it."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
         pytest.skip("no ../shared here: it holds other people's weights and pictures")

@@ -1,4 +1,4 @@
-"""Stand-ins for the real thing: a VGG-shaped network of a few random channels, and small pictures."""
+"""Stand-ins for large things: a VGG-shaped network of a few random channels, and small pictures."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from impasto.networks.layers import CONVS
 from impasto.recipe import Recipe
 from impasto.scene import Past, Region, Scene, Style
 
-#: Channels of each block of the tiny encoder: few, and different, so that a mixed-up layer shows.
+#: Channels of each block of the tiny encoder: few, and different, so that mixing up layers fails.
 TINY_CHANNELS = (4, 5, 6, 7, 8)
 TINY_CONVS = CONVS[: CONVS.index("conv5_1") + 1]
 
 
 def tiny_state(seed: int = 0) -> dict[str, Tensor]:
-    """conv1_1 … conv5_1 with few channels; He's scale keeps the activations alive down to the last."""
-    # RandomState's stream is frozen by NumPy's policy: the stored pictures outlive versions.
+    """conv1_1 … conv5_1 with few channels; He's scale keeps the activations from vanishing in deep layers."""
+    # NumPy guarantees RandomState's stream, so that the golden pictures stay valid with later versions.
     random = np.random.RandomState(seed)
     state, inputs = {}, 3
     for conv in TINY_CONVS:
@@ -42,17 +42,17 @@ def tiny_encoder(
     dtype: torch.dtype = torch.float32,
     normalisation: Normalisation = CENTRED,
 ) -> Encoder:
-    """An encoder of the real class with :func:`tiny_state`'s weights: milliseconds an evaluation."""
+    """A real ``Encoder`` with :func:`tiny_state`'s weights; an evaluation takes milliseconds."""
     return Encoder(tiny_state(seed), normalisation, pooling=pooling, padding=padding).eval().compute_in(dtype)
 
 
 class Faulty(Encoder):
-    """The tiny encoder, which goes bad at chosen looks at the picture being painted.
+    """The tiny encoder, which returns wrong features at chosen evaluations.
 
     Args:
-        fault: number of the look (forward pass with gradient, from 1) → is it faulty?
-        value: what its features are multiplied by then.
-        backwards: spoil the gradient instead, and leave the features as they are.
+        fault: number of the evaluation (forward pass with gradient, from 1) → whether it is faulty.
+        value: factor of the features in a faulty evaluation.
+        backwards: multiply the gradient instead, and leave the features as they are.
     """
 
     def __init__(self, fault: Callable[[int], bool], value: float, *, backwards: bool = False) -> None:
@@ -60,20 +60,20 @@ class Faulty(Encoder):
         self.fault, self.value, self.backwards, self.calls = fault, value, backwards, 0
 
     def forward(self, image: Tensor, layers: Iterable[str], *, padding: str | None = None) -> Features:
-        found = super().forward(image, layers, padding=padding)
+        features = super().forward(image, layers, padding=padding)
         if not image.requires_grad:
-            return found
+            return features
         self.calls += 1
         if self.fault(self.calls) and self.backwards:
-            for features in found.values():
-                features.register_hook(lambda gradient: gradient * self.value)
+            for value in features.values():
+                value.register_hook(lambda gradient: gradient * self.value)
         elif self.fault(self.calls):
-            found = Features({layer: features * self.value for layer, features in found.items()})
-        return found
+            features = Features({layer: value * self.value for layer, value in features.items()})
+        return features
 
 
 def picture(height: int = 32, width: int = 40, seed: int = 0) -> Tensor:
-    """(1, 3, H, W) float32 in [0, 1]: soft waves with a hard edge, no two seeds alike, nowhere saturated."""
+    """(1, 3, H, W) float32 in [0, 1]: soft waves with a hard edge, never saturated."""
     random = np.random.RandomState(seed)
     y, x = np.mgrid[0:height, 0:width] / 16.0
     planes = []
@@ -87,11 +87,11 @@ def picture(height: int = 32, width: int = 40, seed: int = 0) -> Tensor:
 
 
 def checks(height: int = 32, width: int = 32, cell: int = 4) -> Tensor:
-    """(1, 3, H, W): a red and blue checkerboard, a style that is nothing like :func:`picture`."""
+    """(1, 3, H, W): a red and blue checkerboard, as a style that differs much from :func:`picture`."""
     y, x = np.mgrid[0:height, 0:width] // cell
-    on = ((x + y) % 2).astype(np.float32)
+    parity = ((x + y) % 2).astype(np.float32)
     return torch.from_numpy(
-        np.stack([0.9 * on + 0.05, 0.2 + 0 * on, 0.9 - 0.8 * on])[None].astype(np.float32)
+        np.stack([0.9 * parity + 0.05, 0.2 + 0 * parity, 0.9 - 0.8 * parity])[None].astype(np.float32)
     )
 
 
@@ -107,10 +107,11 @@ def objective(
     start: Tensor | None = None,
     tile: int | None = None,
 ) -> Objective:
-    """The objective of a recipe for pictures at the sizes that they have.
+    """The objective of a recipe for pictures, which are not resized.
 
     Args:
-        size: of the canvas, where there is neither content nor start; None: that of the first style.
+        size: (height, width) of the canvas, where there is neither content nor start; None: that of the first
+            style.
     """
     shapes = [image.shape[-2:] for image in (content, start) if image is not None]
     height, width = shapes[0] if shapes else size or styles[0].pixels.shape[-2:]

@@ -8,7 +8,7 @@ from impasto.studio.queue.jobs import JobStore, StudioJob, new_job_id
 
 
 def add_job(store: JobStore, **columns: Any) -> StudioJob:
-    """A waiting picture job, whose files do not exist."""
+    """Add a waiting picture job, whose files do not exist."""
     defaults = {
         "id": new_job_id(), "client": "a", "kind": "image", "digest": new_job_id(), "preset": "fast",
         "recipe": "{}", "uploads": '{"styles": [], "masks": 0, "style_masks": 0}', "height": 4, "width": 4,

@@ -1,4 +1,4 @@
-"""Slow float64 NumPy twins, written from the papers' formulas and sharing no code with the package.
+"""Slow float64 twins in NumPy, written from the papers' formulas, which share no code with the package.
 
 Pictures and features are (C, H, W) arrays here, without the batch axis.
 """
@@ -16,7 +16,7 @@ from scipy.signal import correlate2d
 Array = NDArray[np.float64]
 
 NUMPY_PADDING = {"reflect": "reflect", "circular": "wrap", "replicate": "edge", "zeros": "constant"}
-FLOOR = 1e-6  # of the relative normalisation, per element and in features' units squared
+FLOOR = 1e-6  # what the relative normalisation adds to the mean square in its denominator
 
 
 def gram(features: Array, weights: Array | None = None) -> Array:
@@ -33,22 +33,25 @@ def gram(features: Array, weights: Array | None = None) -> Array:
 
 
 def moments(features: Array, weights: Array | None = None) -> tuple[Array, Array]:
-    """E[f] and E[f fᵀ] under the weights."""
+    """E[f], (C,), and E[f fᵀ], (C, C), under the weights (H, W)."""
     t = np.ones(features.shape[1:]) if weights is None else weights
     mean = np.array([(plane * t).sum() / t.sum() for plane in features])
     return mean, gram(features, t)
 
 
 def mask_on_grid(mask: Array, height: int, width: int) -> Array:
-    """Mean of the mask over the cell of each feature; cells share a pixel where the grids do not divide."""
+    """Mean of the mask over the cell of each feature, (height, width).
+
+    Neighbouring cells share a pixel where the number of features does not divide the side of the mask.
+    """
     rows, columns = mask.shape
-    found = np.empty((height, width))
+    means = np.empty((height, width))
     for i in range(height):
         for j in range(width):
             top, bottom = i * rows // height, -(-(i + 1) * rows // height)
             left, right = j * columns // width, -(-(j + 1) * columns // width)
-            found[i, j] = mask[top:bottom, left:right].mean()
-    return found
+            means[i, j] = mask[top:bottom, left:right].mean()
+    return means
 
 
 def content_loss(features: Array, target: Array, normalisation: str, mask: Array | None = None) -> float:
@@ -63,32 +66,35 @@ def content_loss(features: Array, target: Array, normalisation: str, mask: Array
     }[normalisation]
 
 
-def gram_loss(own: Array, target: Array, normalisation: str) -> float:
+def gram_loss(matrix: Array, target: Array, normalisation: str) -> float:
     """relative ‖G−A‖²/‖A‖²; gatys Σ(G−A)²/4C²; neural-style mean((G−A)²)/C² (its Gram is ours over C)."""
-    channels = len(own)
-    error = sum((own[i, j] - target[i, j]) ** 2 for i in range(channels) for j in range(channels))
+    channels = len(matrix)
+    error = sum((matrix[i, j] - target[i, j]) ** 2 for i in range(channels) for j in range(channels))
     energy = sum(target[i, j] ** 2 for i in range(channels) for j in range(channels))
     return {
         "relative": error / (energy + FLOOR**2 * channels**2),
         "gatys": error / (4.0 * channels**2),
-        "neural-style": float(((own / channels - target / channels) ** 2).mean()),
+        "neural-style": float(((matrix / channels - target / channels) ** 2).mean()),
     }[normalisation]
 
 
-def wasserstein_loss(own: Array, target: Array) -> float:
-    """Of two clouds (n, C): ‖μ−ν‖² + tr(A + B − 2(B^½ A B^½)^½) over E‖target‖²; ridge 1e-4 of its mean."""
+def wasserstein_loss(features: Array, target: Array) -> float:
+    """‖μ−ν‖² + tr(A + B − 2(B^½ A B^½)^½) over E‖target‖², for features (n, C).
+
+    Both covariances get a ridge of 1e-4 times the target's mean square.
+    """
     energy = float((target**2).sum(1).mean()) + FLOOR * target.shape[1]
     ridge = 1e-4 * energy / target.shape[1] * np.eye(target.shape[1])
-    a, b = (np.cov(one.T, bias=True) + ridge for one in (own, target))
+    a, b = (np.cov(rows.T, bias=True) + ridge for rows in (features, target))
     root = np.real(sqrtm(b))
     spread = np.trace(a + b - 2 * np.real(sqrtm(root @ a @ root)))
-    return float(((own.mean(0) - target.mean(0)) ** 2).sum() + spread) / energy
+    return float(((features.mean(0) - target.mean(0)) ** 2).sum() + spread) / energy
 
 
-def sorted_gap(own: Array, target: Array) -> float:
-    """Of two clouds of equally many: mean over pairs of sorted values, summed, over E‖target‖²."""
+def sorted_gap(features: Array, target: Array) -> float:
+    """Mean square difference of the sorted values, summed over channels, over E‖target‖²; both (n, C)."""
     total = 0.0
-    for a, b in zip(own.T, target.T, strict=True):
+    for a, b in zip(features.T, target.T, strict=True):
         total += sum((x - y) ** 2 for x, y in zip(sorted(a), sorted(b), strict=True)) / len(a)
     return total / (float((target**2).sum(1).mean()) + FLOOR * target.shape[1])
 
@@ -98,22 +104,22 @@ def cosine_distance(a: Array, b: Array) -> float:
     return 1.0 - float(a @ b) / float(np.linalg.norm(a) * np.linalg.norm(b))
 
 
-def relaxed_emd(own: Array, target: Array) -> float:
-    """The larger of the two mean distances to the nearest of the other cloud, around the target's mean."""
+def relaxed_emd(features: Array, target: Array) -> float:
+    """The larger of the two mean cosine distances to the nearest of the others, around the target's mean."""
     centre = target.mean(0)
-    table = np.array([[cosine_distance(a - centre, b - centre) for b in target] for a in own])
+    table = np.array([[cosine_distance(a - centre, b - centre) for b in target] for a in features])
     return float(max(table.min(1).mean(), table.min(0).mean()))
 
 
-def self_similarity(own: Array, target: Array) -> float:
-    """Mean over columns of Σ|D/ΣD − Dₜ/ΣDₜ|."""
-    tables = [np.array([[cosine_distance(a, b) for b in one] for a in one]) for one in (own, target)]
-    shares = [one / one.sum(0) for one in tables]
+def self_similarity(features: Array, target: Array) -> float:
+    """Mean over columns of Σ|D/ΣD − Dₜ/ΣDₜ|, where D are the cosine distances among features (n, C)."""
+    tables = [np.array([[cosine_distance(a, b) for b in rows] for a in rows]) for rows in (features, target)]
+    shares = [table / table.sum(0) for table in tables]
     return float(np.abs(shares[0] - shares[1]).sum(0).mean())
 
 
 def total_variation(image: Array) -> float:
-    """Σ over pixels of the squared steps right and down, over the number of values."""
+    """Σ of the squared differences to the right and lower neighbours, over the number of values."""
     total = 0.0
     for plane in image:
         for row in range(plane.shape[0]):
@@ -126,19 +132,19 @@ def total_variation(image: Array) -> float:
 
 
 def pool(features: Array, kind: str) -> Array:
-    """Of each 2×2 cell: the largest; twice the mean; 0.78 times the root of Σ squares + 1e-12."""
+    """2×2 cells: ``max``; ``average``: twice the mean; ``l2``: 0.78 times the root of Σ squares + 1e-12."""
     channels, height, width = features.shape
-    found = np.empty((channels, height // 2, width // 2))
+    pooled = np.empty((channels, height // 2, width // 2))
     for c in range(channels):
         for i in range(height // 2):
             for j in range(width // 2):
                 cell = features[c, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
-                found[c, i, j] = {
+                pooled[c, i, j] = {
                     "max": cell.max(),
                     "average": 2.0 * cell.mean(),
                     "l2": 0.78 * np.sqrt((cell**2).sum() + 1e-12),
                 }[kind]
-    return found
+    return pooled
 
 
 def encode(
@@ -148,8 +154,11 @@ def encode(
     pooling: str = "average",
     padding: str = "reflect",
 ) -> dict[str, Array]:
-    """A VGG by SciPy's correlations: input 2x − 1; ``replicate`` pads the picture so, and zeros the rest."""
-    x, found, block = 2.0 * image - 1.0, dict[str, Array](), "1"
+    """Features of a VGG, computed with SciPy's correlation; the input is 2x − 1.
+
+    ``replicate`` padding applies to the picture only; deeper layers are then padded with zeros.
+    """
+    x, features, block = 2.0 * image - 1.0, dict[str, Array](), "1"
     for conv in (key.removesuffix(".weight") for key in state if key.endswith(".weight")):
         if conv[4] != block:
             x, block = pool(x, pooling), conv[4]
@@ -161,7 +170,7 @@ def encode(
             bias + sum(correlate2d(plane, k, mode="valid") for plane, k in zip(padded, kernel, strict=True))
             for kernel, bias in zip(kernels, biases, strict=True)
         ])  # fmt: skip
-        found[conv] = x
+        features[conv] = x
         x = np.maximum(x, 0.0)
-        found[conv.replace("conv", "relu")] = x
-    return {layer: found[layer] for layer in layers}
+        features[conv.replace("conv", "relu")] = x
+    return {layer: features[layer] for layer in layers}

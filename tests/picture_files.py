@@ -22,7 +22,7 @@ HAS_AVIF = Image.init() is not None and "AVIF" in Image.SAVE
 
 
 def scene(height: int = 24, width: int = 40) -> np.ndarray:
-    """(H, W, 3) uint8, smooth enough for JPEG, no two corners alike."""
+    """(H, W, 3) uint8, smooth enough for JPEG; all four corners differ, so that rotations are noticed."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)], -1).astype(
         np.uint8
@@ -38,9 +38,9 @@ def levels(picture: pictures.Picture, top: int = 255) -> np.ndarray:
     """(H, W, 3) whole numbers of a picture, whose values must lie exactly on them."""
     assert picture.pixels.dtype == torch.float32
     assert picture.pixels.is_contiguous()
-    exact = picture.pixels[0].double().numpy().transpose(1, 2, 0) * top
-    assert np.abs(exact - exact.round()).max() < 0.01
-    return exact.round().astype(np.int64)
+    scaled = picture.pixels[0].double().numpy().transpose(1, 2, 0) * top
+    assert np.abs(scaled - scaled.round()).max() < 0.01
+    return scaled.round().astype(np.int64)
 
 
 def write(path: Path, image: Image.Image, kind: str, **options: Any) -> Path:

@@ -50,7 +50,7 @@ def clip_bytes(folder: Path, count: int = 4, name: str = "in.mp4", **options: An
 
 @cache
 def _samples() -> str:
-    """A folder for the built-in pictures of all servers of this run: rendering them takes some seconds."""
+    """A folder with built-in pictures for all servers of a test run, because rendering takes some seconds."""
     folder = tempfile.mkdtemp(prefix="impasto-samples-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -65,7 +65,7 @@ class Studio:
         self.output: list[str] = []
 
     def start(self, *, ready: bool = True) -> Studio:
-        """Start, and wait until it can paint."""
+        """Start, and wait until it can paint; without ``ready``, until it answers."""
         self.folder.mkdir(exist_ok=True)
         if not (self.folder / "samples").exists():
             (self.folder / "samples").symlink_to(_samples())
@@ -107,11 +107,11 @@ class Studio:
                 return value
             time.sleep(0.05)
         raise AssertionError(
-            f"waited {seconds} s in vain; the studio printed: {''.join(self.output)[-2000:]}"
+            f"still false after {seconds} s; the studio printed: {''.join(self.output)[-2000:]}"
         )
 
     def kill(self) -> None:
-        """As the kernel would, without a chance to clean up."""
+        """Kill the server without a chance to clean up, as the kernel does when memory runs out."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(20)
@@ -131,7 +131,7 @@ class Studio:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    # -- what a client does ---------------------------------------------------------------------------
+    # -- a client's actions ---------------------------------------------------------------------------
     def post(
         self, content: bytes | None = None, recipe: dict[str, Any] = TINY, **parts: Any
     ) -> httpx.Response:
@@ -142,7 +142,7 @@ class Studio:
         return view
 
     def finished(self, job: str, seconds: float = 120) -> dict[str, Any]:
-        """The job at its end."""
+        """Wait for the end of the job; returns its view."""
         view: dict[str, Any] = self.wait(
             lambda: view if (view := self.job(job))["state"] in ("done", "failed", "cancelled") else None,
             seconds,
@@ -150,7 +150,7 @@ class Studio:
         return view
 
     def running(self, job: str) -> dict[str, Any]:
-        """The job when it has its first preview."""
+        """Wait for the first preview of the job; returns its view."""
         view: dict[str, Any] = self.wait(lambda: view if (view := self.job(job))["preview"] else None)
         return view
 
@@ -169,7 +169,7 @@ def post(
 
 
 def without_workers(folder: Path, **settings: Any) -> TestClient:
-    """A client of a studio in this process, whose jobs wait for ever."""
+    """A client of a studio in this process, which has no workers: its jobs stay queued."""
     app = create_app(StudioSettings(data=folder, **settings))
     return TestClient(app, base_url="http://127.0.0.1:7860", raise_server_exceptions=False)
 

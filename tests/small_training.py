@@ -13,7 +13,7 @@ from impasto.training.distil import Trainer, TrainingPlan
 from impasto.training.student import WIDTHS
 from impasto.training.teacher import Teacher
 
-#: As many channels as the tiny teacher has, so that a perfect student exists.
+#: As many channels as the tiny teacher has, so that a student can equal it exactly.
 FULL = {name: (4, 5, 6, 7, 8)[block_of(name) - 1] for name in WIDTHS}
 NARROW = {name: max(2, width - 3) for name, width in FULL.items()}
 PLAN = TrainingPlan(crops=2, canvases=2, buffer=3, size=32, start=24, lr=1e-3)

@@ -20,7 +20,7 @@ STYLES = (Style(from_pixels(texture(64, 64, 7))),)
 
 
 def tiny_context(recipe: VideoRecipe = QUICK, height: int = 64, width: int = 96) -> ClipContext:
-    """The context of a clip of that size."""
+    """The context of a clip of ``height`` × ``width`` pixels."""
     return build_clip_context(STYLES, recipe, tiny_encoder(), height, width)
 
 

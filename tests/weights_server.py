@@ -1,4 +1,4 @@
-"""A web server on 127.0.0.1 that fails in all the ways servers fail."""
+"""A web server on 127.0.0.1 that fails in the ways in which real servers fail."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Page:
     ranges: bool = True
     #: Bytes after which the connection is cut, one for each request until they are used up.
     cuts: list[int] = field(default_factory=list)
-    #: Answer that Range gets, whatever it asks for.
+    #: The header Content-Range of a partial answer, whatever was requested; empty: the correct one.
     content_range: str = ""
     announce_length: bool = True
     delay: float = 0.0
@@ -64,14 +64,16 @@ class Server:
         self.thread.start()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        asked = handler.headers.get("Range")
-        self.requests.append((handler.path, asked))
+        requested_range = handler.headers.get("Range")
+        self.requests.append((handler.path, requested_range))
         page = self.pages.get(handler.path)
         if page is None or page.status != 200:
             handler.send_error(page.status if page else 404)
             return
         time.sleep(page.delay)
-        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and page.ranges else 0
+        start = 0
+        if requested_range and page.ranges:
+            start = int(requested_range.removeprefix("bytes=").rstrip("-"))
         if start >= len(page.body):
             handler.send_response(416)
             handler.send_header("Content-Range", f"bytes */{len(page.body)}")
@@ -79,8 +81,8 @@ class Server:
             return
         handler.send_response(206 if start else 200)
         if start:
-            said = page.content_range or f"bytes {start}-{len(page.body) - 1}/{len(page.body)}"
-            handler.send_header("Content-Range", said)
+            content_range = page.content_range or f"bytes {start}-{len(page.body) - 1}/{len(page.body)}"
+            handler.send_header("Content-Range", content_range)
         handler.send_header("Content-Type", page.content_type)
         if page.announce_length:
             handler.send_header("Content-Length", str(len(page.body) - start))
