@@ -1,4 +1,4 @@
-"""Pictures: files to tensors and back, colour spaces, sizes, tiles and margins, alpha, blending."""
+"""Pictures: reading and writing files, colour spaces, sizes, tiles and margins, transparency, blending."""
 
 from impasto.pictures.formats import (
     HEAD_BYTES,

@@ -1,4 +1,4 @@
-"""Masks of transparency: on a layer's grid, and what to do under them."""
+"""Transparency masks: resized to the grid of a layer, and the pixels under them filled in."""
 
 from __future__ import annotations
 
@@ -12,25 +12,34 @@ __all__ = ["fill", "mask_on_grid", "require_coverage"]
 
 
 def mask_on_grid(mask: Tensor, size: tuple[int, int], radius: int = 0) -> Tensor:
-    """A mask (1, 1, H, W) in [0, 1] on a layer's grid: the area average ('simple' in Gatys et al. 2017).
+    """Resize a mask (1, 1, H, W) in [0, 1] to the grid of a layer, (1, 1, h, w).
+
+    With radius 0 the mask is averaged over areas ("simple" in Gatys et al. 2017). Otherwise only features
+    whose receptive field lies within the mask count ("inside" there); if hardly any does, as with a small
+    mask, the result is the area average too.
 
     Args:
         size: (height, width) of the layer's grid.
-        radius: the layer's receptive radius in pixels, to count only features that see nothing beyond the
-            mask ('inside' there); a mask too small to hold any falls back to the average.
+        radius: the layer's receptive radius in pixels, or 0.
     """
     simple = mask if mask.shape[-2:] == size else F.adaptive_avg_pool2d(mask, size)
     if not radius:
         return simple
+    # Erode the mask. max_pool2d ignores positions beyond the picture's edge, so the edge erodes nothing.
     negative = -mask
-    for kernel in ((2 * radius + 1, 1), (1, 2 * radius + 1)):  # max_pool2d ignores what lies beyond the edge
+    for kernel in ((2 * radius + 1, 1), (1, 2 * radius + 1)):
         negative = F.max_pool2d(negative, kernel, 1, (kernel[0] // 2, kernel[1] // 2))
     inside = -F.adaptive_max_pool2d(negative, size)
     return inside if float(inside.sum()) > 0.01 * float(simple.sum()) else simple
 
 
 def require_coverage(mask: Tensor, what: str) -> None:
-    """Raise ``PictureError`` when less than a thousandth of a picture is opaque."""
+    """Raise ``PictureError`` when less than a thousandth of a picture is opaque.
+
+    Args:
+        mask: the picture's alpha, (1, 1, H, W) in [0, 1].
+        what: which picture it is, for the message: ``content``, ``style``.
+    """
     if float(mask.mean()) < 1e-3:
         raise PictureError(
             f"the {what} picture is transparent all over",
@@ -40,14 +49,14 @@ def require_coverage(mask: Tensor, what: str) -> None:
 
 
 def fill(pixels: Tensor, mask: Tensor) -> Tensor:
-    """Replace the pixels where a mask is 0 by a smooth continuation of the others (push and pull).
+    """Replace the pixels where a mask is 0 by a smooth continuation of the others, by a pyramid (push-pull).
 
     The colours of fully transparent pixels are arbitrary, usually black. Masked losses leave them out, but
-    the convolutions at their neighbours would see them.
+    the features of their neighbours would still depend on them.
 
     Args:
         pixels: (1, 3, H, W).
-        mask: (1, 1, H, W) in [0, 1], somewhere above 0.
+        mask: (1, 1, H, W) in [0, 1], above 0 somewhere.
     """
     if bool((mask > 0).all()):
         return pixels

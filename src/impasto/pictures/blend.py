@@ -1,4 +1,4 @@
-"""Weakens a finished picture by mixing it with its content, without optimising again."""
+"""Fades a finished picture into its content, without optimising again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def blend(
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> Picture:
-    """A picture between the content (0) and what was painted from it (1).
+    """Mix a painted picture with the content that it was painted from.
 
     The pixels are mixed in OKLab. That is quick and adds no artefacts, because the strokes follow the edges
     of the content. At 0.5 the strokes are half transparent; painting with ``strength=0.5`` instead gives
@@ -32,11 +32,13 @@ def blend(
 
     Args:
         painted: a picture, or the folder of a run (``--save-run``).
-        strength: in [0, 1].
-        content: what it was painted from; None: the one that the run's record names.
+        strength: share of the painted picture, from 0 (the content) to 1.
+        content: the picture that it was painted from; None: the one named in the record of the run.
+        max_pixels: larger files are refused before they are decoded.
 
     Raises:
-        RecipeError: a strength out of range. PictureError: pictures missing or of unlike shapes.
+        RecipeError: the strength is out of range.
+        PictureError: a picture is missing or unreadable, or their aspect ratios differ.
     """
     if not 0.0 <= strength <= 1.0:
         raise RecipeError(f"strength {strength:g}", "0 (the content) to 1 (what was painted)")
@@ -52,14 +54,14 @@ def blend(
     if abs(content_height * width - content_width * height) > 0.02 * content_height * width:
         raise PictureError(
             f"a painted picture of {width}×{height} pixels and a content of {content_width}×{content_height}",
-            "the same shape",
+            "the same aspect ratio",
         )
     pixels = mixed(picture.pixels, resample(original.pixels, picture.size), strength)
     return Picture(pixels, picture.alpha, picture.source)
 
 
 def _recorded_content(run: Path) -> Path:
-    """The content's path from a run's record."""
+    """The path of the content, from the record of a run."""
     record = run / "environment.json"
     try:
         inputs = json.loads(record.read_text(encoding="utf-8"))["inputs"]

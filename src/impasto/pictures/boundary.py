@@ -1,4 +1,4 @@
-"""The boundary to Pillow, tifffile and the disk: exceptions become ``PictureError``, warnings end."""
+"""The boundary to Pillow, tifffile and the disk: ``PictureError`` for any exception, no warnings."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ def only_picture_errors(what: str, remedy: str = "") -> Iterator[None]:
 
 _lock = threading.Lock()
 _threads_inside = 0
-_warnings_before: warnings.catch_warnings[None] | None = None
-_truncated_before = False
+_saved_warnings: warnings.catch_warnings[None] | None = None
+_saved_truncated = False
 
 
 @contextmanager
 def quiet_decoders() -> Iterator[None]:
-    """Keep warnings of Pillow and tifffile off stderr, and make Pillow refuse a file that was cut off.
+    """Silence the warnings of Pillow and tifffile, and make Pillow refuse truncated files.
 
-    Otherwise, with a setting that other libraries change, Pillow would fill the missing part with grey.
-    Both settings belong to the process. The first thread to enter sets them and the last to leave restores
-    them, because a thread that did both could restore what another had set.
+    If another library has set ``ImageFile.LOAD_TRUNCATED_IMAGES``, Pillow would fill the missing part with
+    grey. Both settings are global to the process. The first thread to enter changes them and the last to
+    leave restores them: a thread that restored them earlier would change them under the other threads.
     """
-    global _threads_inside, _warnings_before, _truncated_before
+    global _threads_inside, _saved_warnings, _saved_truncated
     with _lock:
         if _threads_inside == 0:
-            _warnings_before = warnings.catch_warnings()
-            _warnings_before.__enter__()
+            _saved_warnings = warnings.catch_warnings()
+            _saved_warnings.__enter__()
             warnings.filterwarnings("ignore", module=r"PIL\b|tifffile\b")
-            _truncated_before = ImageFile.LOAD_TRUNCATED_IMAGES
+            _saved_truncated = ImageFile.LOAD_TRUNCATED_IMAGES
             ImageFile.LOAD_TRUNCATED_IMAGES = False
         _threads_inside += 1
     try:
@@ -67,6 +67,6 @@ def quiet_decoders() -> Iterator[None]:
     finally:
         with _lock:
             _threads_inside -= 1
-            if _threads_inside == 0 and _warnings_before is not None:
-                ImageFile.LOAD_TRUNCATED_IMAGES = _truncated_before
-                _warnings_before.__exit__(None, None, None)
+            if _threads_inside == 0 and _saved_warnings is not None:
+                ImageFile.LOAD_TRUNCATED_IMAGES = _saved_truncated
+                _saved_warnings.__exit__(None, None, None)

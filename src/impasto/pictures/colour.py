@@ -1,7 +1,7 @@
 """Colour spaces and colour transfer: pure tensor functions of pictures (1, 3, H, W), sRGB, [0, 1].
 
-Colours are changed in OKLab (Ottosson 2020): equal steps of its lightness look equal, and a colour keeps its
-hue when its lightness changes. In RGB a changed palette would give purple shadows.
+Colours are changed in OKLab (Ottosson 2020), where equal steps of lightness look equal and a colour keeps
+its hue when its lightness changes. In RGB, shadows would turn purple when the palette changes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = [
     "with_chroma",
 ]
 
-#: Linear sRGB → cone responses → (after a cube root) L, a, b; Ottosson's matrices.
+#: Ottosson's matrices: linear sRGB → cone responses, and their cube roots → L, a, b.
 CONES = (
     (0.4122214708, 0.5363325363, 0.0514459929),
     (0.2119034982, 0.6806995451, 0.1073969566),
@@ -32,12 +32,13 @@ LAB = (
     (1.9779984951, -2.4285922050, 0.4505937099),
     (0.0259040371, 0.7827717662, -0.8086757660),
 )
-#: Added to the covariance of colours so that it can be inverted for a grey or flat picture too. In OKLab's
-#: units squared; its root, about 0.003, is less than one level of 8 bits.
+#: Added to the diagonal of a covariance of colours, so that that of a grey or flat picture can be inverted
+#: too. In squared units of OKLab; its root, about 0.003, is less than one level of 8 bits.
 RIDGE = 1e-5
 
 
 def _mix(matrix: Tensor, picture: Tensor) -> Tensor:
+    """Multiply the colour of each pixel, (N, 3, H, W), by a matrix (3, 3)."""
     return torch.einsum("ij,njhw->nihw", matrix.to(picture), picture)
 
 
@@ -60,19 +61,20 @@ def to_oklab(picture: Tensor) -> Tensor:
 
 
 def _linear_rgb(lab: Tensor) -> Tensor:
+    """OKLab to linear RGB, which may lie outside [0, 1]."""
     cones = _mix(torch.linalg.inv(torch.tensor(LAB, dtype=torch.float64)), lab) ** 3
     return _mix(torch.linalg.inv(torch.tensor(CONES, dtype=torch.float64)), cones)
 
 
 def from_oklab(lab: Tensor) -> Tensor:
-    """OKLab (N, 3, H, W) → sRGB in [0, 1]; colours outside sRGB lose chroma and keep lightness and hue.
+    """OKLab (N, 3, H, W) → sRGB in [0, 1]; colours outside of sRGB lose chroma and keep lightness and hue.
 
     Clipping the channels instead would shift hues and flatten bright areas. Twelve bisections find the
     largest chroma that fits, to 1/4096 of it.
     """
     lab = torch.cat([lab[:, :1].clamp(0.0, 1.0), lab[:, 1:]], 1)
     rgb = _linear_rgb(lab)
-    outside = ~_in_gamut(rgb)[:, 0]  # (N, H, W), usually few, so that only they are bisected
+    outside = ~_in_gamut(rgb)[:, 0]  # (N, H, W), only these few pixels are bisected
     if bool(outside.any()):
         rgb = rgb.clone()
         reduced = _reduce_chroma(lab.movedim(1, -1)[outside].T[None, :, :, None])
@@ -120,21 +122,21 @@ def mixed(picture: Tensor, other: Tensor, share: float) -> Tensor:
 
 
 def colour_moments(values: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Mean (3,) and second raw moment (3, 3), float64, of (1, 3, H, W) in any space.
+    """Mean (3,) and second raw moment (3, 3), float64, of the pixels of (1, 3, H, W) in any colour space.
 
-    Both average linearly across pictures.
+    Unlike a covariance, both of several pictures together are the averages of those of each.
 
     Args:
         weights: (1, 1, H, W), how much each pixel counts; None: all equally.
     """
-    x = values[0].flatten(1).double()
-    t = torch.ones_like(x[:1]) if weights is None else weights[0].flatten(1).double()
-    t = t / t.sum()
-    return (x * t).sum(1), (x * t) @ x.T
+    colours = values[0].flatten(1).double()
+    shares = torch.ones_like(colours[:1]) if weights is None else weights[0].flatten(1).double()
+    shares = shares / shares.sum()
+    return (colours * shares).sum(1), (colours * shares) @ colours.T
 
 
 def monge_map(source: Tensor, target: Tensor) -> Tensor:
-    """The symmetric matrix (C, C) that maps one covariance to another and changes values least.
+    """The symmetric matrix (C, C) that maps one covariance to another with the least change of values.
 
     Σₛ^-½ (Σₛ^½ Σₜ Σₛ^½)^½ Σₛ^-½ with 1e-5·I added to both (Pitié & Kokaram 2007, "linear
     Monge–Kantorovitch"), where s is the source and t the target.
@@ -153,7 +155,7 @@ def _powers(matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def match_palette(picture: Tensor, mean: Tensor, second: Tensor, *, weights: Tensor | None = None) -> Tensor:
-    """Give a picture's colours the mean and covariance of another palette (in OKLab), changing them least.
+    """Give a picture's colours the mean and covariance of another palette, with the least change in OKLab.
 
     Args:
         mean, second: :func:`colour_moments` of the palette's :func:`to_oklab`.
@@ -171,8 +173,8 @@ def match_lightness(
 ) -> Tensor:
     """The picture in greys, with the mean and spread of another picture's lightness (Gatys et al. 2017, 5.1).
 
-    Without it a dark style would darken the content although only its brushwork is wanted. Arguments as in
-    :func:`match_palette`.
+    For a style picture of which only the brushwork is wanted: otherwise a dark one would darken the content.
+    Arguments as in :func:`match_palette`.
     """
     lab = to_oklab(picture)
     before, before_second = colour_moments(lab, weights)

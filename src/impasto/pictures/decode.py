@@ -1,10 +1,9 @@
 """Decodes an opened picture file to samples: upright, sRGB, (H, W, C) float32 in [0, 1], channels last.
 
-Exceptions of Pillow and tifffile may come out of here; ``picture.py`` turns them into ``PictureError``.
+Pillow and tifffile may raise any exception here; ``picture.py`` turns them into ``PictureError``.
 
-Depth: TIFF and 16-bit grey PNG are read at full depth. Pillow reduces 16-bit *RGB* PNGs to eight bits, and
-a colour profile that really differs from sRGB is applied at eight bits, because littlecms is reached
-through Pillow.
+TIFF and 16-bit grey PNG are read at full depth. Pillow reduces 16-bit *RGB* PNGs to eight bits, and a colour
+profile that differs from sRGB is applied at eight bits, because Pillow offers littlecms at no other depth.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ __all__ = [
 
 Samples: TypeAlias = npt.NDArray[Any]  # (H, W) or (H, W, C): grey, grey + alpha, RGB or RGBA
 
-# Floats up to this far outside [0, 1] come from resampling and are clamped; farther ones, from another scale.
+# Floats up to this far outside [0, 1] are overshoot of resampling, and clamped; others are on another scale.
 _OVERSHOOT = 0.5
 _TAG_ORIENTATION, _TAG_ICC, _TAG_DNG = 274, 34675, 50706
 
@@ -39,7 +38,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def check_size(size: tuple[int, int], max_pixels: int, name: str) -> None:
-    """Raise ``PictureError`` for a (width, height) that is empty or beyond the limit."""
+    """Raise ``PictureError`` for a (width, height) that is empty or has more pixels than the limit."""
     width, height = size
     if width < 1 or height < 1:
         raise PictureError(f"{name} is {width}×{height} pixels", "expected at least 1×1")
@@ -50,17 +49,21 @@ def check_size(size: tuple[int, int], max_pixels: int, name: str) -> None:
 
 
 def decode(image: Image.Image, name: str) -> Samples:
-    """Upright sRGB samples (H, W, 1 to 4) float32 of an opened PIL picture."""
+    """Upright sRGB samples (H, W, 1 to 4) float32 of an opened PIL picture.
+
+    Args:
+        name: what messages call the picture.
+    """
     image.load()
     icc = image.info.get("icc_profile")
     if image.mode == "F" or image.mode.startswith("I"):
-        samples = _through_profile_deep(_deep_grey(image, name), icc)
+        samples = _apply_profile_deep(_deep_grey(image, name), icc)
     else:
         samples = scale(_eight_bit(image, icc), name)
     try:
         # After load(), because a PNG may have its EXIF block at the end.
         orientation = image.getexif().get(_TAG_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - a broken EXIF block raises anything; the pixels are still good
+    except Exception:  # noqa: BLE001 - a broken EXIF block can raise anything; the pixels are still good
         orientation = 1
     return _upright(samples, orientation)
 
@@ -88,22 +91,22 @@ def _eight_bit(image: Image.Image, icc: bytes | None) -> Samples:
     alpha = None
     if image.has_transparency_data and base in ("L", "RGB"):
         key = image.info.get("transparency")
-        if isinstance(key, tuple) and max(key) > 255:  # a 16-bit PNG, which Pillow has cut to 8 bits
+        if isinstance(key, tuple) and max(key) > 255:  # a 16-bit PNG, which Pillow has reduced to 8 bits
             image = image.copy()
             image.info["transparency"] = tuple(value >> 8 for value in key)
         image = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))
     colour = image.convert(base)
-    managed = _through_profile(colour, icc)
-    rgb = np.asarray(colour.convert("RGB") if managed is None else managed)
+    converted = _apply_profile(colour, icc)
+    rgb = np.asarray(colour.convert("RGB") if converted is None else converted)
     return rgb if alpha is None else np.dstack([rgb, alpha])
 
 
-def _through_profile(colour: Image.Image, icc: bytes | None) -> Image.Image | None:
-    """Convert a PIL picture in L, RGB, CMYK or LAB to sRGB; None where no usable profile changes anything.
+def _apply_profile(colour: Image.Image, icc: bytes | None) -> Image.Image | None:
+    """Convert a PIL picture in L, RGB, CMYK or LAB to sRGB.
 
-    A profile that changes no colour by more than one level is sRGB under another name and is not applied,
-    because applying it would only add rounding errors.
+    None if there is no usable profile or it changes nothing. A profile that changes no colour by more than
+    one level is sRGB under another name: applying it would only add rounding errors.
     """
     if not icc:
         return None
@@ -123,7 +126,7 @@ def _through_profile(colour: Image.Image, icc: bytes | None) -> Image.Image | No
                 return None
         return ImageCms.applyTransform(colour.convert(mode), transform)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError, KeyError):
-        return None  # without its broken profile the picture's colours are only a little wrong
+        return None  # with a broken profile ignored, the colours are only a little wrong
 
 
 def _probe(mode: str) -> Image.Image:
@@ -134,22 +137,32 @@ def _probe(mode: str) -> Image.Image:
     return Image.fromarray(np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(64, 64, 3))
 
 
-def _through_profile_deep(samples: Samples, icc: bytes | None) -> Samples:
-    """(H, W, 1 to 4) float32 to the same in sRGB; eight bits deep if the profile really changes anything."""
+def _apply_profile_deep(samples: Samples, icc: bytes | None) -> Samples:
+    """(H, W, 1 to 4) float32 to the same in sRGB; at eight bits if the profile changes anything."""
     colours = 3 if samples.shape[2] > 2 else 1
-    eight = whole_numbers(samples[..., :colours], 255).astype(np.uint8)
-    managed = (
-        _through_profile(Image.fromarray(eight[..., 0] if colours == 1 else eight), icc) if icc else None
+    eight_bit = whole_numbers(samples[..., :colours], 255).astype(np.uint8)
+    converted = (
+        _apply_profile(Image.fromarray(eight_bit[..., 0] if colours == 1 else eight_bit), icc)
+        if icc
+        else None
     )
-    if managed is None:
+    if converted is None:
         return samples
-    rgb = np.asarray(managed).astype(np.float32) / np.float32(255)
+    rgb = np.asarray(converted).astype(np.float32) / np.float32(255)
     return np.concatenate([rgb, samples[..., colours:]], axis=2)
 
 
 def decode_deep_tiff(file: IO[bytes], name: str, max_pixels: int) -> Samples | None:
-    """Upright sRGB samples (H, W, 1 to 4) float32 of a TIFF deeper than eight bits; None where Pillow
-    should read it."""
+    """Upright sRGB samples (H, W, 1 to 4) float32 of a TIFF deeper than eight bits.
+
+    None for a file that is left to Pillow.
+
+    Args:
+        name: what messages call the file.
+
+    Raises:
+        PictureError: a camera raw file, or more than ``max_pixels``.
+    """
     import tifffile
 
     file.seek(8)
@@ -159,9 +172,9 @@ def decode_deep_tiff(file: IO[bytes], name: str, max_pixels: int) -> Samples | N
         page: Any = tifffile.TiffFile(file).pages[0]
         raw = is_cr2 or _TAG_DNG in page.tags or bool(page.subfiletype & 1)
         plain = page.photometric in (0, 1, 2) and page.axes in ("YX", "YXS", "SYX")
-        plain = plain and page.samplesperpixel <= 5  # more would not be colours, and could fill the memory
+        plain = plain and page.samplesperpixel <= 5  # more are not colours, and could fill the memory
         deep = page.dtype.kind in "uf" and page.dtype.itemsize * 8 == page.bitspersample > 8
-    except Exception:  # noqa: BLE001 - Pillow may be able to read it, or else says what is wrong
+    except Exception:  # noqa: BLE001 - Pillow reads it, or says what is wrong
         return None
     if raw:
         got = f"'{name}' is a camera raw file: its first page is a preview"
@@ -174,14 +187,14 @@ def decode_deep_tiff(file: IO[bytes], name: str, max_pixels: int) -> Samples | N
     except (KeyError, ValueError, RuntimeError) as error:
         if "imagecodecs" not in str(error):
             raise
-        return None  # LZW and the like, which Pillow reads, though RGB only at eight bits
+        return None  # LZW and similar, which Pillow reads, though RGB at eight bits only
     samples = _tiff_channels(scale(samples, f"'{name}'"), page)
-    icc, turn = page.tags.valueof(_TAG_ICC), page.tags.valueof(_TAG_ORIENTATION, 1)
-    return _upright(_through_profile_deep(samples, icc), turn)
+    icc, orientation = page.tags.valueof(_TAG_ICC), page.tags.valueof(_TAG_ORIENTATION, 1)
+    return _upright(_apply_profile_deep(samples, icc), orientation)
 
 
 def _tiff_channels(samples: Samples, page: Any) -> Samples:
-    """Channels last; white is 1; at most one alpha, not multiplied into the colours."""
+    """Channels last, white as 1, at most one alpha channel, and colours not multiplied by it."""
     samples = samples[..., None] if page.axes == "YX" else samples
     samples = np.moveaxis(samples, 0, 2) if page.axes == "SYX" else samples
     count = 3 if page.photometric == 2 else 1
@@ -196,7 +209,7 @@ def _tiff_channels(samples: Samples, page: Any) -> Samples:
 
 
 def _upright(samples: Samples, orientation: object) -> Samples:
-    """(H, W, C) turned and mirrored by EXIF's 1 to 8; anything else counts as 1."""
+    """Rotate and mirror (H, W, C) by EXIF's orientation, 1 to 8; anything else counts as 1 (upright)."""
     if orientation in (5, 6, 7, 8):
         samples = samples.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -207,8 +220,15 @@ def _upright(samples: Samples, orientation: object) -> Samples:
 
 
 def scale(samples: Samples, name: str) -> Samples:
-    """Samples of any accepted dtype as float32 in [0, 1]."""
-    dtype = samples.dtype.newbyteorder("=")  # files come in both byte orders
+    """Samples of any accepted dtype as float32 in [0, 1].
+
+    Args:
+        name: what messages call the samples.
+
+    Raises:
+        PictureError: another dtype, floats that are not finite, or floats on another scale.
+    """
+    dtype = samples.dtype.newbyteorder("=")  # files come in either byte order
     if dtype in (np.uint8, np.uint16):
         return samples.astype(np.float32) / np.float32(np.iinfo(dtype).max)
     if dtype == np.bool_:
@@ -220,7 +240,9 @@ def scale(samples: Samples, name: str) -> Samples:
     low, high = float(samples.min()), float(samples.max())  # NaN if any of them is NaN
     if not np.isfinite([low, high]).all():
         got = f"{name} has values that are not finite (NaN or infinity)"
-        raise PictureError(got, "expected floats in [0, 1]", "replace them, as by numpy.nan_to_num")
+        raise PictureError(
+            got, "expected floats in [0, 1]", "replace them, for example with numpy.nan_to_num"
+        )
     if low < -_OVERSHOOT or high > 1 + _OVERSHOOT:
         remedy = "scale them, or give uint8 or uint16"
         raise PictureError(f"{name} has floats from {low:g} to {high:g}", "expected floats in [0, 1]", remedy)
@@ -228,10 +250,10 @@ def scale(samples: Samples, name: str) -> Samples:
 
 
 def whole_numbers(samples: Samples, top: int) -> Samples:
-    """[0, 1] to the nearest of the whole numbers 0 to ``top``.
+    """Quantise [0, 1] to the nearest whole number from 0 to ``top``: uint8 up to 255, else uint16.
 
-    Beyond 255 by way of float64, because float32 could miss the nearest. In bands of rows, because the
-    intermediate results of a very large picture would not fit into memory.
+    Above 255 it is computed in float64, because float32 could miss the nearest. It is done in bands of rows,
+    because the intermediate results of a very large picture would not fit into memory.
     """
     numbers = np.empty(samples.shape, np.uint8 if top <= 255 else np.uint16)
     for first in range(0, len(samples), 256):

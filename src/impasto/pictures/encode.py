@@ -20,8 +20,8 @@ __all__ = ["encode", "extract", "extract_from_tiff"]
 _SOFTWARE = "impasto"  # marks a description or comment as written by Impasto
 _TAG_DESCRIPTION, _TAG_SOFTWARE, _TAG_EXIF, _TAG_COMMENT = 270, 305, 0x8769, 0x9286
 
-# Chroma at full resolution where the format has it, because brush strokes are edges of colour. WebP has not;
-# its option `exact` keeps the colours of transparent pixels.
+# Chroma is stored at full resolution where the format allows it, because brush strokes have edges of colour.
+# WebP does not; its option `exact` keeps the colours of transparent pixels.
 _OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"subsampling": 0},
     "AVIF": {"subsampling": "4:4:4"},
@@ -30,7 +30,17 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def encode(format_name: str, samples: Samples, metadata: str | None, bit_depth: int, quality: int) -> bytes:
-    """The bytes of the file; encoded in memory, so that a failing encoder cannot leave half a file."""
+    """The bytes of the file; encoded in memory, so that a failing encoder cannot leave half a file.
+
+    Args:
+        format_name: Pillow's name of the format: ``PNG``, ``JPEG``, ``WEBP``, ``AVIF`` or ``TIFF``.
+        samples: (H, W, 3 or 4) float32, sRGB.
+        bit_depth: 8 or 16, for TIFF.
+        quality: 1 to 100, for JPEG, WebP and AVIF.
+
+    Raises:
+        PictureError: more metadata than the format can hold.
+    """
     metadata = _storable(metadata)
     if format_name == "TIFF":
         return _encode_tiff(samples, metadata, bit_depth)
@@ -60,7 +70,7 @@ def _encode_tiff(samples: Samples, metadata: str | None, bit_depth: int) -> byte
         whole_numbers(samples, 2**bit_depth - 1),
         photometric="rgb",
         extrasamples=["unassalpha"] if samples.shape[2] == 4 else None,
-        compression="zlib",  # the one compression that tifffile has without further packages
+        compression="zlib",  # the only one that tifffile can write without further packages
         predictor=True,
         iccprofile=_srgb_profile(),
         description=None if metadata is None else metadata.encode(),  # a str would have to be ASCII
@@ -71,10 +81,10 @@ def _encode_tiff(samples: Samples, metadata: str | None, bit_depth: int) -> byte
 
 
 def _exif(metadata: str) -> bytes:
-    # EXIF has these two encodings for text; Pillow writes little-endian blocks.
+    # EXIF declares the encoding of text in 8 bytes before it; Pillow writes little-endian blocks.
     ascii_, wide = b"ASCII\0\0\0", b"UNICODE\0"
     comment = ascii_ + metadata.encode() if metadata.isascii() else wide + metadata.encode("utf-16-le")
-    if len(comment) > 65000:  # what a JPEG segment holds; the same limit in every format
+    if len(comment) > 65000:  # the limit of a JPEG segment, applied to every format
         raise PictureError(
             f"{len(comment)} bytes of metadata", "at most 65000", "name the output .png or .tif"
         )
@@ -86,14 +96,14 @@ def _exif(metadata: str) -> bytes:
 
 @functools.lru_cache(maxsize=1)
 def _srgb_profile() -> bytes:
-    """An sRGB profile with a fixed date, because littlecms writes the time into it and files would differ."""
+    """An sRGB profile with a fixed date: with littlecms' current time, equal pictures would differ."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     date = np.array([2000, 1, 1, 0, 0, 0], dtype=">u2").tobytes()  # header bytes 24 to 35
     return profile[:24] + date + profile[36:]
 
 
 def _storable(metadata: str | None) -> str | None:
-    """Escape, as JSON does, what no format can hold: NUL and halves of surrogate pairs."""
+    """Escape, as JSON does, what no format can hold: NUL and lone surrogates; None for an empty text."""
     if not metadata:
         return None
     return metadata.replace("\0", "\\u0000").encode("utf-8", "backslashreplace").decode()

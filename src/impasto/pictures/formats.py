@@ -1,4 +1,4 @@
-"""What a picture file is, decided by its content and never by its name."""
+"""Recognises the format of picture files by their content, never by their name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
     "read_header",
 ]
 
-#: How much of a file's beginning tells its format.
+#: Bytes from the beginning of a file by which its format is recognised.
 HEAD_BYTES = 4096
 
 #: The usual endings of what can be read, for choosing the pictures among the files of a folder.
@@ -45,11 +45,11 @@ _FORMATS = (
 
 @dataclass(frozen=True)
 class PictureHeader:
-    """What a picture file says of itself.
+    """Format and size of a picture file, as its header states them.
 
     Attributes:
         format: Pillow's name of it: ``PNG``, ``JPEG``, ``HEIF`` …
-        height, width: in pixels as stored, not yet turned upright.
+        height, width: in pixels as stored, before EXIF's orientation is applied.
     """
 
     format: str
@@ -58,9 +58,12 @@ class PictureHeader:
 
 
 def format_of(head: bytes) -> str | None:
-    """Pillow's name of the format whose signature a file begins with; None where it is not a picture.
+    """Pillow's name of the format of a file, by its signature; None if it is not a readable picture.
 
-    HEIC counts as a picture where pillow-heif is installed.
+    HEIC is readable if pillow-heif is installed.
+
+    Args:
+        head: the first :data:`HEAD_BYTES` of the file.
     """
     brands = head[8:48] if head[4:8] == b"ftyp" else b""
     if re.search(rb"hei[cxms]|hev[cxms]|mif1|msf1", brands) and not re.search(rb"avi[fs]", brands):
@@ -84,8 +87,8 @@ def format_of(head: bytes) -> str | None:
 def open_header(format_name: str, file: IO[bytes], name: str) -> ImageFile.ImageFile:
     """Read the header only, with Pillow.
 
-    The plugin is called directly, because ``Image.open`` would compare the size with a limit that is global
-    to the process, and ours is the caller's.
+    The plugin is called directly, because ``Image.open`` would apply a limit on the size that is global to
+    the process; here the caller sets the limit.
     """
     Image.init()
     file.seek(0)
@@ -94,7 +97,7 @@ def open_header(format_name: str, file: IO[bytes], name: str) -> ImageFile.Image
 
 @contextmanager
 def open_picture_file(path: str, name: str = "") -> Iterator[tuple[IO[bytes], str]]:
-    """Open a picture file: yields it and the name of its format.
+    """Open a picture file and yield it with Pillow's name of its format.
 
     Inside the block whatever a decoder raises becomes a ``PictureError`` that calls the file damaged.
 
@@ -130,7 +133,7 @@ def read_header(path: str | os.PathLike[str], name: str = "") -> PictureHeader:
 
 def _stored_size(format_name: str, file: IO[bytes], name: str) -> tuple[int, int]:
     """(height, width) from the header."""
-    if format_name == "TIFF":  # Pillow cannot open those with 16 bits or floats
+    if format_name == "TIFF":  # Pillow cannot open a TIFF of 16 bits or floats
         import tifffile
 
         file.seek(0)
@@ -141,9 +144,9 @@ def _stored_size(format_name: str, file: IO[bytes], name: str) -> tuple[int, int
 
 
 def _check_input(path: str, name: str) -> None:
-    """Raise ``PictureError`` unless ``path`` is a regular file with something in it."""
+    """Raise ``PictureError`` unless ``path`` is a regular file that is not empty."""
     remedy = "give the path of a picture file"
-    if re.match(r"https?:/", path):  # one slash, because `Path` makes one of two
+    if re.match(r"https?:/", path):  # one slash, because `Path` collapses two
         raise PictureError(f"'{name}' is a web address", "expected a picture file", "download it first")
     if not path.strip():
         raise PictureError("the path of a picture is empty", remedy=remedy)
@@ -178,7 +181,7 @@ def not_a_picture(name: str, head: bytes) -> PictureError:
 
 
 _VIDEO = ("a clip", "use impasto video")
-#: (signature, what it is, what to do about it).
+#: (regular expression that the beginning matches, what the file is, what to do about it).
 _OTHER_FILES = [
     (
         rb"....ftyp(hei|hev|mif1|msf1)",
@@ -198,7 +201,7 @@ _OTHER_FILES = [
 
 def _is_utf8(head: bytes) -> bool:
     try:
-        # The head of a longer file may end within a character.
+        # The head of a longer file may end in the middle of a character.
         (head[:-4] if len(head) > HEAD_BYTES - 100 else head).decode()
     except UnicodeDecodeError:
         return False

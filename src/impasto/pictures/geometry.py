@@ -28,7 +28,7 @@ Size = tuple[int, int]
 
 
 def fit(height: int, width: int, long_side: int) -> Size:
-    """(height, width), each at least 1, of the same aspect ratio whose longer side is ``long_side``."""
+    """The (height, width) of the same aspect ratio whose longer side is ``long_side``; each is at least 1."""
     longest = max(height, width)
     return max(1, round(height * long_side / longest)), max(1, round(width * long_side / longest))
 
@@ -37,9 +37,9 @@ def schedule(height: int, width: int, coarsest: int, shortest: int) -> list[Size
     """Sizes from coarse to fine, ending at (height, width), each about twice the one before.
 
     Args:
-        coarsest: the long side that the first size comes close to; the schedule starts at the size whose
-            long side is at most √2 times this.
-        shortest: no size's short side is smaller than this (the deepest layer needs so many pixels).
+        coarsest: desired long side of the first size in pixels; the actual one lies within a factor of √2,
+            if the picture is large enough.
+        shortest: least short side of any size in pixels, as the deepest layer needs it.
 
     Raises:
         RecipeError: even the final size is too small.
@@ -63,7 +63,7 @@ def schedule(height: int, width: int, coarsest: int, shortest: int) -> list[Size
 def resample(image: Tensor, size: Size) -> Tensor:
     """Resize (N, C, H, W) to ``size`` by antialiased bicubic interpolation; values stay in [0, 1].
 
-    Antialiased, unlike a plain ``interpolate``, because the stair-steps of an aliased style would be painted.
+    A plain ``interpolate`` would alias, and the stair-steps in a style would be painted.
     """
     if image.shape[-2:] == size:
         return image
@@ -71,14 +71,14 @@ def resample(image: Tensor, size: Size) -> Tensor:
 
 
 def add_margin(image: Tensor, margin: int, *, empty: bool = False) -> Tensor:
-    """(1, C, H, W) with ``margin`` pixels more on each side: reflected, or zeros if ``empty``."""
+    """Add ``margin`` pixels on each side of (1, C, H, W): the picture reflected, or zeros if ``empty``."""
     if not margin:
         return image
     return F.pad(image, (margin, margin, margin, margin), mode="constant" if empty else "reflect")
 
 
 def crop_margin(image: Tensor, margin: int) -> Tensor:
-    """The reverse of :func:`add_margin`; a view."""
+    """Undo :func:`add_margin`; returns a view."""
     return image[..., margin:-margin, margin:-margin] if margin else image
 
 
@@ -89,7 +89,7 @@ def to_multiple(size: Size, of: int) -> Size:
 
 
 def resample_wrapped(image: Tensor, size: Size) -> Tensor:
-    """As :func:`resample`, for a picture that repeats: beyond an edge it continues at the opposite one."""
+    """As :func:`resample`, for a picture that tiles: beyond an edge it continues at the opposite one."""
     if image.shape[-2:] == size:
         return image
     height, width = size
@@ -106,11 +106,14 @@ def resample_signed(values: Tensor, size: Size) -> Tensor:
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of a picture with a halo around it; pixels, half-open, halo indices may lie outside.
+    """A rectangle of a picture with a halo around it.
+
+    Ranges are [start, stop) in pixels. Those of the halo may reach beyond a picture that tiles, and then
+    wrap around.
 
     Attributes:
-        rows, columns: the tile without its halo: [start, stop). Starts are multiples of the deepest stride.
-        outer_rows, outer_columns: the same with its halo.
+        rows, columns: ranges without the halo. Starts are multiples of the deepest layer's stride.
+        outer_rows, outer_columns: ranges with the halo.
         size: (height, width) of the whole picture.
     """
 
@@ -122,36 +125,36 @@ class Tile:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the tile, without its halo, is the whole picture."""
+        """Whether the tile is the whole picture, without any halo."""
         ends = ((0, self.size[0]), (0, self.size[1]))
         return (self.rows, self.columns) == ends == (self.outer_rows, self.outer_columns)
 
     def cut(self, image: Tensor) -> Tensor:
-        """The tile with its halo, (1, C, h, w) of (1, C, H, W); indices outside wrap around."""
+        """Cut the tile with its halo, (1, C, h, w), out of a picture (1, C, H, W)."""
         for dim, (start, stop) in ((-2, self.outer_rows), (-1, self.outer_columns)):
             if (start, stop) != (0, self.size[dim]):
                 image = image.index_select(dim, _wrapped(start, stop, self.size[dim], image.device))
         return image
 
     def add(self, total: Tensor, part: Tensor) -> None:
-        """The reverse of :meth:`cut`: add ``part`` to where it came from in ``total``, in place."""
+        """Add ``part`` (1, C, h, w) in place to those pixels of ``total`` (1, C, H, W) that ``cut`` takes."""
         rows = _wrapped(*self.outer_rows, self.size[0], total.device)
         columns = _wrapped(*self.outer_columns, self.size[1], total.device)
         if rows[0] + len(rows) - 1 == rows[-1] and columns[0] + len(columns) - 1 == columns[-1]:
             total[..., rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += part
-        else:  # the tile wraps around, and may contain a pixel twice
+        else:  # the tile wraps around, and may contain the same pixel twice
             flat = (rows[:, None] * self.size[1] + columns).flatten()
             total.view(*total.shape[:2], -1).index_add_(2, flat, part.flatten(2))
 
     def grid(self, stride: int) -> tuple[slice, slice]:
-        """The tile without its halo on the grid of a layer with ``stride``, of the whole picture."""
+        """Rows and columns of the tile without its halo in the whole picture's features at ``stride``."""
         return tuple(  # type: ignore[return-value]
             slice(start // stride, (side if stop == side else stop) // stride)
             for (start, stop), side in zip((self.rows, self.columns), self.size, strict=True)
         )
 
     def inner(self, stride: int) -> tuple[slice, slice]:
-        """The tile without its halo on the grid of a layer with ``stride``, of :meth:`cut`."""
+        """Rows and columns of the tile without its halo in the features of :meth:`cut` at ``stride``."""
         return tuple(  # type: ignore[return-value]
             slice(part.start - outer[0] // stride, part.stop - outer[0] // stride)
             for part, outer in zip(self.grid(stride), (self.outer_rows, self.outer_columns), strict=True)
@@ -167,28 +170,31 @@ def tiles(size: Size, side: int | None, stride: int, radius: int, *, wrap: bool 
 
     Args:
         size: (height, width) of the picture.
-        side: of a tile without its halo in pixels, rounded to a multiple of ``stride``; None: one tile.
-        stride: of the deepest layer: tiles start at its multiples, so that poolings fall on the same pixels.
-        radius: receptive radius of the deepest layer: with a halo of it, a feature sees what it would see
-            in the whole picture.
-        wrap: the picture repeats, and the halo continues at the opposite edge.
+        side: side in pixels of a tile without its halo, rounded to a multiple of ``stride``; None: one tile.
+        stride: of the deepest layer. Tiles start at multiples of it, so that poolings combine the same pixels
+            as in the whole picture.
+        radius: receptive radius of the deepest layer in pixels. The halo is at least as wide, so that
+            features in the tile equal those of the whole picture.
+        wrap: whether the picture tiles, so that the halo continues at the opposite edge.
     """
     halo = -(-radius // stride) * stride
     spans = [_spans(length, side, stride, halo, wrap) for length in size]
     if side is None or all(len(span) == 1 for span in spans):
         return [Tile((0, size[0]), (0, size[1]), (0, size[0]), (0, size[1]), size)]
     return [
-        Tile(rows, columns, outer, across, size) for rows, outer in spans[0] for columns, across in spans[1]
+        Tile(rows, columns, outer_rows, outer_columns, size)
+        for rows, outer_rows in spans[0]
+        for columns, outer_columns in spans[1]
     ]
 
 
 def _spans(
     length: int, side: int | None, stride: int, halo: int, wrap: bool
 ) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Along one axis: (without halo, with halo) of each tile."""
+    """The ranges of the tiles along one axis, each (without halo, with halo)."""
     step = length if side is None else max(stride, round(side / stride) * stride)
     starts = list(range(0, length, step))
-    # A last tile narrower than the deepest stride would have no feature there; its neighbour takes it in.
+    # A last tile narrower than the deepest stride would have no feature, so its neighbour includes it.
     if len(starts) > 1 and length - starts[-1] < stride:
         starts.pop()
     if len(starts) == 1:

@@ -1,4 +1,4 @@
-"""Pictures to files: what can be written where, and writing it whole or not at all.
+"""Writes pictures to files, atomically, and checks in advance whether that will be possible.
 
 The ending of a file's name decides its format.
 """
@@ -37,13 +37,13 @@ def check_output(
     bit_depth: int = 8,
     size: tuple[int, int] | None = None,
 ) -> Path:
-    """Check before the work starts whether ``save`` could write there; returns the path.
+    """Check, before the work starts, whether ``save`` can write to ``path``; returns it as a ``Path``.
 
     Args:
         path: .png, .jpg, .jpeg, .webp, .tif, .tiff, or .avif where Pillow can write it.
-        inputs: files that must not be overwritten, also not through a link.
+        inputs: files that must not be overwritten, not even through a link.
         bit_depth: 8, or 16 for TIFF.
-        size: (height, width) of what will be saved, if known; some formats have a longest side.
+        size: (height, width) of the picture to be saved, if known; some formats limit the sides.
 
     Raises:
         PictureError: ``save`` would fail, or would overwrite an input.
@@ -59,7 +59,7 @@ def check_output(
         if size is not None and max(size) > limit:
             got = f"{size[1]}×{size[0]} pixels in {format_name}"
             raise PictureError(got, f"at most {limit} a side", "make it smaller or name the output .png")
-        _check_place(name, Path(os.path.realpath(name)), inputs)
+        _check_target(name, Path(os.path.realpath(name)), inputs)
     return Path(name)
 
 
@@ -67,14 +67,14 @@ def _output_format(name: str) -> str:
     format_name = _FORMATS.get(Path(name).suffix.lower())
     Image.init()
     if format_name is None or (format_name != "TIFF" and format_name not in Image.SAVE):
-        possible = ", ".join(s for s, f in _FORMATS.items() if f == "TIFF" or f in Image.SAVE)
+        endings = ", ".join(s for s, f in _FORMATS.items() if f == "TIFF" or f in Image.SAVE)
         raise PictureError(
-            f"the output '{name}' has an ending that cannot be written", f"expected {possible}", "rename it"
+            f"the output '{name}' has an ending that cannot be written", f"expected {endings}", "rename it"
         )
     return format_name
 
 
-def _check_place(name: str, target: Path, inputs: Iterable[str | os.PathLike[str]]) -> None:
+def _check_target(name: str, target: Path, inputs: Iterable[str | os.PathLike[str]]) -> None:
     try:
         status = target.stat()
     except FileNotFoundError:
@@ -89,7 +89,7 @@ def _check_place(name: str, target: Path, inputs: Iterable[str | os.PathLike[str
         raise PictureError(f"the folder of the output '{name}' does not exist", remedy=remedy)
     if status is not None and not os.access(target, os.W_OK):
         raise PictureError(f"the output '{name}' is write-protected", remedy="choose another name")
-    # Only an attempt tells: permission bits mean little to root, on read-only disks and in network folders.
+    # Permission bits say little for root, on read-only disks and in network folders, so try to create a file.
     trial = partial_path(target)
     try:
         trial.open("xb").close()
@@ -117,21 +117,22 @@ def save(
     quality: int = 95,
     inputs: Iterable[str | os.PathLike[str]] = (),
 ) -> Path:
-    """Write a picture, whole or not at all: an older file stays until the new one is complete on the disk.
+    """Write a picture atomically: an older file stays until the new one is complete on the disk.
 
-    The file carries an sRGB profile and no date: the same arguments give the same bytes.
+    The file has an sRGB profile and no date, so that the same arguments give the same bytes.
 
     Args:
-        path: where to; the ending decides the format, see ``check_output``.
+        path: the file; its ending decides the format, see ``check_output``.
         pixels: (1, 3, H, W) or (3, H, W), float, sRGB; values outside [0, 1] are clamped.
-        alpha: (1, 1, H, W), float in [0, 1], or None. JPEG has no alpha: it is laid on white.
-        metadata: text to embed, JSON as a rule; ``read_metadata`` returns it.
-        bit_depth: 8, or 16 for TIFF. Values are rounded to the nearest, without dither.
-        quality: 1 to 100 for JPEG, WebP and AVIF; the others are lossless.
+        alpha: (1, 1, H, W), float in [0, 1], or None if opaque. JPEG has no alpha, so the picture is
+            composited on white.
+        metadata: text to embed, usually JSON; ``read_metadata`` returns it.
+        bit_depth: 8, or 16 for TIFF. Values are rounded to the nearest, without dithering.
+        quality: 1 to 100 for JPEG, WebP and AVIF; the other formats are lossless.
         inputs: files that must not be overwritten.
 
     Raises:
-        PictureError: nothing was written, and what was there before is untouched.
+        PictureError: the picture cannot be written; an older file is untouched.
     """
     samples = _output_samples(pixels, alpha)
     checked = check_output(path, inputs=inputs, bit_depth=bit_depth, size=samples.shape[:2])
@@ -149,7 +150,7 @@ def to_uint8(pixels: torch.Tensor) -> npt.NDArray[np.uint8]:
 
 
 def _output_samples(pixels: torch.Tensor, alpha: torch.Tensor | None) -> Samples:
-    """(H, W, 3 or 4) float32, finite."""
+    """(H, W, 3 or 4) float32 of a picture to be saved; ``PictureError`` unless all values are finite."""
     if pixels.ndim not in (3, 4) or pixels.shape[-3] != 3 or pixels.numel() == 0:
         raise PictureError(f"pixels {tuple(pixels.shape)}", "expected (1, 3, H, W)")
     if pixels.ndim == 4 and pixels.shape[0] != 1:

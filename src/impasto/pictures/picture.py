@@ -1,7 +1,7 @@
-"""Picture files, arrays, PIL pictures and tensors to a ``Picture``.
+"""Loads picture files, arrays, PIL pictures and tensors as a ``Picture``.
 
-Inside Impasto a picture is (1, 3, H, W), float32, sRGB, [0, 1]. Whatever is wrong with a file, a folder or
-an array becomes a ``PictureError``. The content of a file decides what it is; its name does not count.
+Inside Impasto a picture is (1, 3, H, W), float32, sRGB, [0, 1]. Anything wrong with a file, a folder or an
+array raises ``PictureError``. A file's format is recognised by its content; its name does not matter.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from impasto.pictures.formats import open_header, open_picture_file
 
 __all__ = ["DEFAULT_MAX_PIXELS", "MIN_SIDE", "Picture", "load", "read_metadata", "require_usable"]
 
-# Just under the 2 × 89.5 megapixels at which some of Pillow's plugins refuse by themselves, so that by
+# Just under the 2 × 89.5 megapixels at which some of Pillow's plugins refuse a file themselves, so that by
 # default the user always sees our message.
 DEFAULT_MAX_PIXELS = 178_000_000
 
-#: Pixels that a content or a style needs on each side: with fewer there is nothing to see in it.
+#: Least width and height in pixels of a content or a style; a smaller one shows nothing.
 MIN_SIDE = 8
 
 
@@ -58,20 +58,20 @@ def load(
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> Picture:
-    """Load anything that stands for a picture, as a ``Picture`` on the CPU.
+    """Load a picture from a file, an array, a tensor or Pillow, as a ``Picture`` on the CPU.
 
-    Files are turned upright (EXIF), converted to sRGB (a broken profile is ignored), and give their first
-    frame or page. Grey becomes three equal channels.
+    Files are turned upright (EXIF) and converted to sRGB (a broken profile is ignored); of several frames or
+    pages the first is taken. Grey becomes three equal channels.
 
     Args:
         source: a path; a PIL picture; an array (H, W), (H, W, 1 to 4), channels last; a tensor (H, W),
             (C, H, W) or (1, C, H, W) with C = 1, 3 or 4. Arrays and tensors are uint8, uint16, bool, or
-            float in [0, 1]; a small overshoot (up to 0.5) is clamped, more means another scale and is
-            refused, as are NaN and infinity. A ``Picture`` is returned as it is.
-        max_pixels: width × height above which a file is refused, from its header and before decoding.
+            float in [0, 1]; an overshoot of up to 0.5 is clamped. A ``Picture`` is returned unchanged.
+        max_pixels: largest width × height of a file, checked before it is decoded.
 
     Raises:
-        PictureError: it cannot be read, or not as a whole.
+        PictureError: it cannot be read, is incomplete or too large, or has values that are NaN, infinite or
+            on another scale.
     """
     if isinstance(source, Picture):
         return source
@@ -103,7 +103,7 @@ def _load_file(name: str, max_pixels: int) -> Picture:
 
 
 def _channels_last(tensor: torch.Tensor) -> Samples:
-    """(H, W) or (H, W, C) of a tensor (H, W), (C, H, W) or (1, C, H, W)."""
+    """A tensor (H, W), (C, H, W) or (1, C, H, W) as an array (H, W, C)."""
     shape = tuple(tensor.shape)
     if tensor.layout is not torch.strided or (tensor.ndim == 4 and shape[0] != 1):
         raise PictureError(
@@ -120,7 +120,7 @@ def _channels_last(tensor: torch.Tensor) -> Samples:
 
 
 def _with_channels(array: Samples) -> Samples:
-    """(H, W, C) with C = 1 to 4, none of them 0."""
+    """An array (H, W) or (H, W, C) as (H, W, C), C = 1 to 4; ``PictureError`` for other or empty ones."""
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
         remedy = (
             "move the channels last: array.transpose(1, 2, 0)" if array.ndim == 3 and len(array) == 3 else ""
@@ -132,10 +132,10 @@ def _with_channels(array: Samples) -> Samples:
 
 
 def _picture(samples: Samples, source: Path | None = None) -> Picture:
-    """A ``Picture`` of (H, W, 1 to 4) float32 in [0, 1]; it shares no memory with ``samples``."""
-    count = samples.shape[2]
-    colours = samples[..., :3] if count > 2 else samples[..., [0, 0, 0]]
-    alpha = None if count in (1, 3) or bool((samples[..., -1] == 1).all()) else samples[..., -1:]
+    """A ``Picture`` from (H, W, 1 to 4) float32 in [0, 1]; it shares no memory with ``samples``."""
+    channels = samples.shape[2]
+    colours = samples[..., :3] if channels > 2 else samples[..., [0, 0, 0]]
+    alpha = None if channels in (1, 3) or bool((samples[..., -1] == 1).all()) else samples[..., -1:]
     return Picture(_channels_first(colours), None if alpha is None else _channels_first(alpha), source)
 
 
@@ -147,7 +147,7 @@ def require_usable(picture: Picture, role: str) -> None:
     """Raise ``PictureError`` when a picture is too small, or too transparent, to be a content or a style.
 
     Args:
-        role: what the picture is for, for the message: ``content``, ``style``.
+        role: how the message calls the picture: ``content``, ``style``.
     """
     height, width = picture.size
     if min(height, width) < MIN_SIDE:
@@ -161,7 +161,7 @@ def require_usable(picture: Picture, role: str) -> None:
 
 
 def read_metadata(path: str | os.PathLike[str]) -> str | None:
-    """The text that ``save`` embedded, or None if there is none of Impasto's.
+    """The text that ``save`` embedded in a file, or None if Impasto wrote none.
 
     Raises:
         PictureError: no such file, or not a picture.
