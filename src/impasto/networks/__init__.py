@@ -1,1 +1,1 @@
-"""Networks: layers by name, pictures to features, and where the weights come from."""
+"""Networks: VGG-shaped encoders, their layers, and reading and downloading their weights."""

@@ -1,4 +1,4 @@
-"""Reads the convolutions of VGG-19 from a file of weights, whatever its container and its naming."""
+"""Reads the convolutions of VGG-19 from a file of weights, in any usual format and naming of the tensors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from impasto.networks.layers import BLOCKS, CONVS, block_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-# torch, h5py and safetensors are imported where they are used: `impasto weights list` needs none of them.
+# torch, h5py and safetensors are imported in functions, because `impasto weights list` needs none of them.
 
 __all__ = ["SHAPES", "describe", "fingerprint", "fingerprint_all", "header", "read_state"]
 
@@ -32,10 +32,10 @@ SHAPES: dict[str, tuple[int, int]] = {
     for conv, outputs, inputs in zip(CONVS, _CHANNELS, (3, *_CHANNELS[:-1]), strict=True)
 }
 
-#: Where torchvision's ``features`` holds VGG-19's convolutions: a ReLU follows each, a pooling each block.
+#: Index in torchvision's ``features`` → VGG-19's convolution: a ReLU follows each, a pooling each block.
 _POSITIONS: dict[int, str] = {2 * index + block_of(conv) - 1: conv for index, conv in enumerate(CONVS)}
 
-#: Networks that people mistake for VGG-19, by the output channels of their convolutions.
+#: Output channels of the convolutions → networks that are easily mistaken for VGG-19.
 _OTHER_NETWORKS: dict[tuple[int, ...], str] = {
     (64, 128, 256, 256, 512, 512, 512, 512): "VGG-11",
     (64, 64, 128, 128, 256, 256, 512, 512, 512, 512): "VGG-13",
@@ -63,18 +63,20 @@ _KERAS_3_LAYER = re.compile(r"(?:.*/)?conv2d(?:_(\d+))?/vars/[01]")
 def read_state(path: str | Path) -> dict[str, Tensor]:
     """Read the convolutions of VGG-19 from a file.
 
-    The container is recognised by its content: PyTorch (``torch.load`` with ``weights_only``, so no code of
-    a pickle runs), safetensors, HDF5 as Keras writes it (kernels turned from HWIO to OIHW). Keys may be
-    canonical (``conv1_1.weight``), torchvision's (``features.0.weight``, with or without a prefix) or
-    Keras' (``block1_conv1``); a classifier is left out.
+    The format is recognised by the file's content: PyTorch (``torch.load`` with ``weights_only``, so that no
+    code in a pickle runs), safetensors, or HDF5 as Keras writes it (kernels are transposed from HWIO to
+    OIHW). Keys may be canonical (``conv1_1.weight``), torchvision's (``features.0.weight``, with or without
+    a prefix) or Keras' (``block1_conv1``). A classifier is left out.
 
     Returns:
-        ``conv1_1.weight`` (out, in, 3, 3) and ``conv1_1.bias`` (out,), float32 and finite, for a run of
-        layers from conv1_1 on, all 16 or fewer. The input's channel order and range are those of the file.
+        ``conv1_1.weight`` (out, in, 3, 3), ``conv1_1.bias`` (out,) and so on, float32 and finite, for
+        consecutive layers from conv1_1 on, all 16 or fewer. The channel order and range of pictures that
+        the network expects depend on the file.
 
     Raises:
-        WeightsError: no such file; a web page; damaged; a pickle with code; another network; a layer
-            missing in between; values that are not finite.
+        WeightsError: the file does not exist, is not a file of weights (a web page, say) or is damaged, is a
+            pickle with code, holds another network, lacks a layer in between, or has values that are not
+            finite.
     """
     path = Path(path).expanduser()
     kind = describe(path)
@@ -88,7 +90,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
             "a state dict of tensors, saved with torch.save(model.state_dict(), FILE)",
         ) from error
     except Exception as error:
-        # A damaged file can make the libraries raise anything; the user needs one line.
+        # A damaged file can make the libraries raise any exception; the user gets one line.
         reason = re.split(r"\.\s|\n", str(error).strip())[0][:120] or type(error).__name__
         raise WeightsError(f"{path} is damaged or cut off ({reason})", _ACCEPTED, _DOWNLOAD_AGAIN) from error
     try:
@@ -98,7 +100,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 
 
 def describe(path: Path) -> str:
-    """Say what a file is by its first bytes: a key of the readers ("a PyTorch file") or what it is instead.
+    """What a file is, in words, by its first bytes: "a PyTorch file", "a web page (HTML) …", "empty".
 
     Raises:
         WeightsError: the file does not exist or cannot be opened.
@@ -110,7 +112,7 @@ def describe(path: Path) -> str:
         raise WeightsError(f"{path} cannot be opened ({error.strerror})", _ACCEPTED) from error
     if not head:
         return "empty"
-    # safetensors comes first: its first 8 bytes are a length, which may equal any other signature.
+    # safetensors is checked first: it begins with 8 bytes of length, which may equal another signature.
     if head[4:9] == b"\0\0\0\0{":
         return "a safetensors file"
     for signature, kind in _SIGNATURES:
@@ -120,10 +122,12 @@ def describe(path: Path) -> str:
 
 
 def header(path: Path) -> dict[str, Any] | None:
-    """Read a safetensors header with the standard library alone; ``None`` if the file is not whole.
+    """Read the header of a safetensors file without torch or safetensors; ``None`` if the file is incomplete.
 
-    This is quick, because no tensor is read, and it detects a file that was cut off while it was written
-    or copied.
+    No tensor is read, so this is quick. It detects a file that was truncated while it was written or copied.
+
+    Returns:
+        tensor name → its dtype, shape and offsets, and ``__metadata__`` if there is any.
     """
     try:
         size = path.stat().st_size
@@ -139,13 +143,15 @@ def header(path: Path) -> dict[str, Any] | None:
 
 
 def fingerprint(tensor: Tensor) -> str:
-    """SHA-256 (hex) over a tensor's values as little-endian float32 in row-major order: the same for the
-    same weights in any container."""
+    """SHA-256 (hex) of a tensor's values as little-endian float32 in row-major order.
+
+    The same weights have the same fingerprint in any file format.
+    """
     return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().astype("<f4").tobytes()).hexdigest()
 
 
 def fingerprint_all(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 (hex) over the names and fingerprints of all tensors, sorted by name."""
+    """SHA-256 (hex) of the names and fingerprints of all tensors, sorted by name."""
     lines = "".join(f"{key} {fingerprint(state[key])}\n" for key in sorted(state))
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -173,9 +179,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_keras(path: Path) -> dict[str, Tensor]:
-    """The layouts of Keras 1 (``block1_conv1/block1_conv1_W_1:0``), of Keras 2
-    (``block1_conv1/block1_conv1/kernel:0``), inside ``model_weights/`` or not, and of Keras 3
-    (``layers/conv2d_1/vars/0``, numbered in the order of the layers)."""
+    """Read the HDF5 layouts of Keras 1, 2 and 3.
+
+    Keras 1 has ``block1_conv1/block1_conv1_W_1:0`` and Keras 2 ``block1_conv1/block1_conv1/kernel:0``, with
+    or without ``model_weights/`` before it; Keras 3 has ``layers/conv2d_1/vars/0``, numbered in layer order.
+    """
     import h5py
     import torch
 
@@ -210,7 +218,7 @@ _READERS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
 
 
 def _canonical(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename to ``conv1_1.weight`` …; leave out everything but the convolutions of VGG's trunk."""
+    """Rename the convolutions of VGG to ``conv1_1.weight`` and so on; all other tensors are left out."""
     named = {
         f"conv{match[1]}_{match[2]}.{match[3]}": tensor
         for key, tensor in tensors.items()
@@ -222,26 +230,28 @@ def _canonical(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for key, tensor in tensors.items():
         if (match := _NUMBERED_KEY.fullmatch(key)) and not _CLASSIFIER_KEY.search(key):
             groups.setdefault(match[1], {}).setdefault(int(match[2]), {})[match[3]] = tensor
-    trunks = [prefix for prefix, modules in groups.items() if _convolutions(modules)]
-    if not trunks:
+    prefixes = [prefix for prefix, modules in groups.items() if _convolutions(modules)]
+    if not prefixes:
         keys = ", ".join(list(tensors)[:3]) or "none"
         raise WeightsError(f"no convolution of VGG-19 in it (its first tensors: {keys})")
-    # A checkpoint of a larger model may hold several trunks: prefer the one called features or vgg.
-    return _from_positions(groups[max(trunks, key=lambda p: ("features" in p) + ("vgg" in p.lower()))])
+    # A checkpoint of a larger model may hold several stacks of convolutions: prefer features or vgg.
+    return _from_positions(groups[max(prefixes, key=lambda p: ("features" in p) + ("vgg" in p.lower()))])
 
 
 def _convolutions(modules: Mapping[int, Mapping[str, Tensor]]) -> list[int]:
+    """Indices of the modules that are convolutions, in order."""
     return sorted(i for i, leaves in modules.items() if "weight" in leaves and leaves["weight"].ndim == 4)
 
 
 def _from_positions(modules: Mapping[int, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Name the convolutions of a numbered sequence of modules."""
     if any("running_mean" in leaves for leaves in modules.values()):
         raise WeightsError(
             "a network with batch normalisation, not plain VGG-19", remedy="take vgg19, not vgg19_bn"
         )
     positions = _convolutions(modules)
     _refuse_other_networks(tuple(modules[i]["weight"].shape[0] for i in positions))
-    # torchvision's positions reveal a missing layer; in a sequence numbered otherwise only the order counts.
+    # With torchvision's positions a missing layer shows; in sequences numbered otherwise the order decides.
     known = all(i in _POSITIONS for i in positions)
     layers = [_POSITIONS[i] for i in positions] if known else list(CONVS[: len(positions)])
     return {
@@ -262,11 +272,12 @@ def _refuse_other_networks(widths: tuple[int, ...]) -> None:
 
 
 def _check_state(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights and biases of consecutive layers, checked and copied as float32."""
     present = tuple(conv for conv in CONVS if f"{conv}.weight" in tensors)
     if present != CONVS[: len(present)] or not present:
         missing = next(conv for conv in CONVS if conv not in present)
         hint = " (so VGG-16?)" if missing == "conv3_4" and "conv4_1" in present else ""
-        raise WeightsError(f"{missing} is missing{hint}", "an unbroken run of layers from conv1_1 on")
+        raise WeightsError(f"{missing} is missing{hint}", "consecutive layers from conv1_1 on")
     state: dict[str, Tensor] = {}
     for conv in present:
         outputs, inputs = SHAPES[conv]
@@ -282,7 +293,7 @@ def _check_tensor(key: str, tensor: Tensor | None, shape: Iterable[int]) -> Tens
         raise WeightsError(f"another network: {key} is {tuple(tensor.shape)}, VGG-19's is {shape}")
     if not tensor.is_floating_point():
         raise WeightsError(f"{key} is {tensor.dtype}", "floating-point weights")
-    # Cloned, because otherwise a memory-mapped file would stay open as long as the tensor lives.
+    # Cloned, so that a memory-mapped file does not stay open as long as the tensor lives.
     copied = tensor.detach().float().contiguous().clone()
     if not bool(copied.isfinite().all()):
         raise WeightsError(f"{key} has values that are NaN or infinite", remedy=_DOWNLOAD_AGAIN)

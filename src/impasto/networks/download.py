@@ -1,4 +1,4 @@
-"""Downloads one file from one address, resuming where a connection was cut."""
+"""Downloads a file from a URL, resuming after a lost connection."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ __all__ = ["download"]
 CHUNK = 1 << 18
 #: Seconds without data after which a connection counts as dead.
 TIMEOUT = 30.0
-#: Seconds to wait before a cut connection is resumed.
+#: Seconds to wait before a lost connection is resumed.
 PAUSE = 1.0
-#: How often a connection is resumed, provided that each attempt brought new data.
+#: Number of attempts, as long as each brings new data.
 RESUMPTIONS = 20
 
 
 def download(url: str, target: Path, *, size: int | None = None) -> None:
-    """Fetch ``url`` to ``target``; what ``target`` already holds is taken for the beginning of the file.
+    """Download ``url`` to ``target``. If ``target`` exists, it is taken for the beginning of the file.
 
-    A cut connection is resumed with an HTTP Range; a server that ignores Range, or whose file has another
-    length now, makes the download start afresh. The content is not checked here; compare its digest
-    afterwards. Progress is reported in bytes (:mod:`impasto.progress`).
+    A lost connection is resumed with an HTTP Range. If the server ignores Range, or its file has another
+    length now, the download starts again. The content is not checked here; compare its digest afterwards.
+    Progress is reported in bytes (:mod:`impasto.progress`).
 
     Args:
-        size: bytes that the whole file must have, where they are known.
+        size: length of the whole file in bytes, if it is known.
 
     Raises:
-        WeightsError: why this address did not give the file, in a few words. What arrived stays in
-            ``target`` for the next try, except when the disk is full.
+        WeightsError: the download failed; the message says why in a few words, without the URL. The part
+            that arrived stays in ``target`` for the next attempt, unless the disk is full.
     """
     for _ in range(RESUMPTIONS):
         before = _length(target)
         try:
-            _continue(url, target, size)
+            _resume(url, target, size)
         except (OSError, HTTPException, ValueError) as error:
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 target.unlink(missing_ok=True)  # other programs need the space more than a resumed download
@@ -58,8 +58,8 @@ def download(url: str, target: Path, *, size: int | None = None) -> None:
     raise WeightsError(f"the connection was cut {RESUMPTIONS} times")
 
 
-def _continue(url: str, target: Path, size: int | None) -> None:
-    """Open one connection and append to ``target``; raise unless the file is whole afterwards."""
+def _resume(url: str, target: Path, size: int | None) -> None:
+    """Open one connection and append to ``target``; raises unless the file is complete afterwards."""
     start = _length(target)
     if size is not None and start > size:
         target.unlink()
@@ -67,7 +67,7 @@ def _continue(url: str, target: Path, size: int | None) -> None:
     if start and start == size:
         return
     connection = _open(url, start)
-    if connection is None:  # the server has nothing beyond `start`, so `target` is whole
+    if connection is None:  # the server has nothing beyond `start`, so `target` is complete
         return
     response, start, total = connection
     with response:
@@ -85,11 +85,13 @@ def _continue(url: str, target: Path, size: int | None) -> None:
 
 
 def _open(url: str, start: int) -> tuple[HTTPResponse, int, int | None] | None:
-    """Open ``url`` from byte ``start`` on, or from 0 if the server cannot: (response, start, bytes in all).
+    """Request ``url`` from byte ``start`` on, or the whole file if the server cannot resume.
 
-    ``None`` when the server says that there is nothing beyond ``start``.
+    Returns:
+        (response, its first byte, length of the whole file or None), or ``None`` if the server says that
+        there is nothing beyond ``start``.
     """
-    # "identity", because byte offsets of a compressed body would not be those of the file.
+    # "identity", because offsets in a compressed body would not be offsets in the file.
     headers = {"User-Agent": "impasto", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -112,7 +114,7 @@ def _open(url: str, start: int) -> tuple[HTTPResponse, int, int | None] | None:
 
 
 def _content_range(value: str | None) -> tuple[int | None, int | None]:
-    """``bytes 100-199/200`` → (100, 200); ``bytes */200`` → (None, 200)."""
+    """First byte and file length: ``bytes 100-199/200`` → (100, 200), ``bytes */200`` → (None, 200)."""
     match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", (value or "").strip())
     if match is None:
         return None, None
@@ -120,7 +122,7 @@ def _content_range(value: str | None) -> tuple[int | None, int | None]:
 
 
 def _append(response: HTTPResponse, target: Path, start: int, expected: int | None, *, task: str) -> int:
-    """Write the response's body from byte ``start`` on; returns the length of the file then."""
+    """Write the response's body to ``target`` from byte ``start`` on; returns the new length of the file."""
     done = start
     with target.open("ab" if start else "wb") as file:
         while chunk := response.read1(CHUNK):

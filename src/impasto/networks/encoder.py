@@ -1,14 +1,14 @@
 """A VGG-shaped network as an encoder: picture → ``{layer: features}``.
 
-VGG-19 in its two trainings and the compact network distilled from it share one architecture: 3×3
-convolutions in five blocks with a 2×2 pooling between two. They differ in the number of channels, in the
-normalisation of the input and in whether a linear head follows a layer. ``registry.py`` has them by name.
+Both published trainings of VGG-19 and the compact network distilled from it share one architecture: five
+blocks of 3×3 convolutions, with a 2×2 pooling between blocks. They differ in the number of channels, the
+normalisation of the input, and whether linear heads follow the layers. ``registry.py`` builds them by name.
 
-The heads make ``compact`` a stand-in for VGG-19. If features f of the big network are predicted
-linearly from features s of the small one, f ≈ W s, then the Gram matrix in the big network's space is
-W G Wᵀ, and every Euclidean comparison in that space — of features or of Gram matrices — equals the same
-comparison of R s where RᵀR = WᵀW. R is square and small; only R is stored. So ``relu3_1`` of ``compact``
-is VGG-19's relu3_1 seen through an isometry onto fewer channels.
+The heads make ``compact`` a substitute for VGG-19. If the features f of the large network are predicted
+linearly from the features s of the small one, f ≈ W s, then the Gram matrix in the large network's space is
+W G Wᵀ, and every Euclidean comparison in that space, of features or of Gram matrices, equals the same
+comparison of R s, where RᵀR = WᵀW. R is square and small, so only R is stored. Hence distances at
+``relu3_1`` of ``compact`` approximate those at relu3_1 of VGG-19, with fewer channels.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Normalisation:
-    """What a network expects of a picture in [0, 1] RGB: ``(x[order] · scale − mean) / std``."""
+    """How a network's input is made from a picture in RGB, [0, 1]: ``(x[order] · scale − mean) / std``."""
 
     order: tuple[int, int, int]
     scale: float
@@ -78,7 +78,7 @@ def pool(features: Tensor, kind: str) -> Tensor:
     raise RecipeError(f"unknown pooling {kind!r}", "possible are max, average, l2")
 
 
-#: name → padding of the first convolution, and of all others.
+#: Name → padding of the first convolution, and that of all others.
 PADDINGS: dict[str, tuple[str, str]] = {
     "reflect": ("reflect", "reflect"),
     "circular": ("circular", "circular"),
@@ -102,23 +102,20 @@ def pad(features: Tensor, mode: str) -> Tensor:
 class Features(Mapping[str, Tensor]):
     """Features by layer: float32 (float64 if computed in it), after the encoder's heads.
 
-    ``features["relu3_1"]`` is (1, C, H, W). A layer is converted and sent through its head when it is first
-    read. A statistic that is quadratic in the features can do without: the Gram matrix after a head R is
+    ``features["relu3_1"]`` is (1, C, H, W). A layer is converted, and its head applied, when it is first
+    read. Statistics that are quadratic in the features need neither: the Gram matrix after a head R is
     R G Rᵀ, where G is the Gram matrix of the raw features.
 
-    Attributes:
-        raw: layer → (1, c, H, W) before the head, in the precision of the computation.
-
     Args:
-        raw: the same.
-        head: layer → (k, c) or None.
+        raw: layer → (1, c, H, W) before the head, in the precision of the computation.
+        head: layer → its linear head (C, c), or None.
     """
 
     def __init__(
         self, raw: Mapping[str, Tensor], head: Callable[[str], Tensor | None] = lambda layer: None
     ) -> None:
         self.raw, self._head = raw, head
-        self._read: dict[str, Tensor] = {}
+        self._converted: dict[str, Tensor] = {}
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.raw)
@@ -127,32 +124,34 @@ class Features(Mapping[str, Tensor]):
         return len(self.raw)
 
     def __getitem__(self, layer: str) -> Tensor:
-        if layer not in self._read:
+        if layer not in self._converted:
             raw, head = self.raw[layer], self.head(layer)
             value = raw if raw.dtype is torch.float64 else raw.float()
-            self._read[layer] = value if head is None else F.conv2d(value, head[:, :, None, None].to(value))
-        return self._read[layer]
+            self._converted[layer] = (
+                value if head is None else F.conv2d(value, head[:, :, None, None].to(value))
+            )
+        return self._converted[layer]
 
     def head(self, layer: str) -> Tensor | None:
-        """The linear head that follows a layer, (k, c), or None."""
+        """The linear head that follows a layer, (C, c), or None."""
         return self._head(layer)
 
     def is_projected(self, layer: str) -> bool:
-        """Whether the layer has been read, so that its features after the head are there already."""
-        return layer in self._read
+        """Whether the layer has been read, so that its features after the head are already computed."""
+        return layer in self._converted
 
     def cut(self, places: Mapping[str, tuple[slice, slice]]) -> Features:
-        """A part of each layer; ``places``: layer → rows and columns."""
-        parts = {layer: _part(x, *places[layer]) for layer, x in self.raw.items()}
+        """Crop each layer to its rows and columns; ``places``: layer → (rows, columns)."""
+        parts = {layer: _crop(x, *places[layer]) for layer, x in self.raw.items()}
         return self if all(parts[k] is x for k, x in self.raw.items()) else Features(parts, self._head)
 
 
-def _part(features: Tensor, rows: slice, columns: slice) -> Tensor:
-    """Rows and columns of features; returned as they are where that is all, which saves a copy."""
+def _crop(features: Tensor, rows: slice, columns: slice) -> Tensor:
+    """Crop features (N, C, H, W); they are returned uncopied if the crop is all of them."""
     height, width = features.shape[-2:]
     if (rows.stop - rows.start, columns.stop - columns.start) == (height, width):
         return features
-    # Negative padding instead of a slice, whose derivative would lose the channels_last layout.
+    # Negative padding, because the gradient of a slice would lose the channels_last layout.
     return F.pad(features, (-columns.start, columns.stop - width, -rows.start, rows.stop - height))
 
 
@@ -160,15 +159,15 @@ class Encoder(nn.Module):
     """A VGG-shaped network that returns named features of a picture.
 
     Args:
-        state: ``conv1_1.weight`` (out, in, 3, 3), ``conv1_1.bias`` (out,), … for a run of layers from
-            conv1_1 on, and optionally ``head.relu3_1.weight`` (k, c) for linear heads.
+        state: ``conv1_1.weight`` (out, in, 3, 3), ``conv1_1.bias`` (out,) and so on, for consecutive
+            layers from conv1_1 on, and optionally ``head.relu3_1.weight`` (C, c) for linear heads.
         normalisation: what the network expects of its input.
         pooling: ``max``, ``average`` or ``l2``.
-        padding: what convolutions see beyond the picture's edge, a key of :data:`PADDINGS`.
+        padding: how convolutions continue the picture beyond its edge, a key of :data:`PADDINGS`.
 
-    Differs from VGG-19, which pads with zeros throughout: the network then sees an outline around every
-    picture, and optimisation paints it. Reflection in every layer leaves the cleanest borders; replication
-    in the first layer alone, as style-transfer-pytorch does, counts the outermost pixels twice there and
+    Differs from VGG-19, which pads with zeros in every layer: the zeros look like a dark outline around every
+    picture, which optimisation then paints. Reflection in every layer leaves the cleanest borders.
+    Replication in the first layer alone, as in style-transfer-pytorch, counts the outermost pixels twice and
     leaves a coloured fringe one pixel wide.
     """
 
@@ -198,7 +197,11 @@ class Encoder(nn.Module):
         return tuple(layer for layer in LAYERS if convolution_of(layer) in self.convs)
 
     def require(self, layers: Iterable[str], height: int, width: int) -> tuple[str, ...]:
-        """Canonical names of ``layers``; raises if one is missing here or the picture is too small."""
+        """Canonical names of ``layers``, after a check that they can be computed for a picture of that size.
+
+        Raises:
+            RecipeError: an unknown layer, one that this encoder does not have, or a picture too small for it.
+        """
         names = tuple(canonical_layer(layer) for layer in layers)
         for layer in names:
             if layer not in self.layers:
@@ -217,7 +220,7 @@ class Encoder(nn.Module):
         return names
 
     def compute_in(self, dtype: torch.dtype) -> Encoder:
-        """Run the convolutions in ``dtype``; input, features and gradients stay float32 outside."""
+        """Run the convolutions in ``dtype``; pictures and their gradients keep their dtype. Returns self."""
         self.compute_dtype = dtype
         for name, value in self.named_buffers():
             if name.startswith("conv"):
@@ -234,7 +237,7 @@ class Encoder(nn.Module):
         return image * self.get_buffer("scale") + self.get_buffer("shift")
 
     def bytes_per_pixel(self, layers: Iterable[str]) -> float:
-        """Memory that the raw features at these layers take, per pixel of the picture."""
+        """Bytes that the raw features at these layers take per pixel of the picture."""
         value_bytes = self.compute_dtype.itemsize
         return sum(value_bytes * self.channels(layer) / geometry(layer).stride ** 2 for layer in layers)
 
@@ -243,7 +246,7 @@ class Encoder(nn.Module):
         return self._parameter(convolution_of(layer), "weight").shape[0]
 
     def head(self, layer: str) -> Tensor | None:
-        """The linear head that follows a layer, (k, c), or None."""
+        """The linear head that follows a layer, (C, c), or None."""
         return getattr(self, f"head__{layer}__weight", None)
 
     def forward(self, image: Tensor, layers: Iterable[str], *, padding: str | None = None) -> Features:
@@ -252,10 +255,10 @@ class Encoder(nn.Module):
         Args:
             image: (N, 3, H, W), float, sRGB, [0, 1].
             layers: canonical names.
-            padding: instead of the encoder's padding for this picture, a key of :data:`PADDINGS`.
+            padding: replaces the encoder's padding for this picture, a key of :data:`PADDINGS`.
 
         Returns:
-            layer → (N, C, H/stride, W/stride), in the order asked.
+            layer → (N, C, H/stride, W/stride), in the order of ``layers``.
         """
         requested = tuple(layers)
         remaining, raw = set(requested), {}
@@ -269,11 +272,11 @@ class Encoder(nn.Module):
             weight, bias = self._parameter(conv, "weight"), self._parameter(conv, "bias")
             mode = PADDINGS[padding or self.padding][0 if index == 0 else 1]
             x = F.conv2d(pad(x, mode), weight, bias, padding=1 if mode == "zeros" else 0)
-            relu = activation_of(conv)
+            activation = activation_of(conv)
             if conv in remaining:
                 raw[conv] = x
             x = F.relu(x, inplace=conv not in remaining)
-            if relu in remaining:
-                raw[relu] = x
-            remaining -= {conv, relu}
+            if activation in remaining:
+                raw[activation] = x
+            remaining -= {conv, activation}
         return Features({layer: raw[layer] for layer in requested}, self.head)

@@ -1,4 +1,4 @@
-"""The layers of VGG-19 by name: their order, strides, receptive fields and the vocabularies people bring."""
+"""The layers of VGG-19: their names here and in other tools, their order, strides and receptive fields."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONVS: tuple[str, ...] = tuple(
     f"conv{block}_{index}" for block, count in enumerate(BLOCKS, 1) for index in range(1, count + 1)
 )
 
-#: Every layer that can be asked for, shallow to deep: ``conv`` before the activation, ``relu`` after it.
+#: Every layer that can be requested, shallow to deep: ``conv`` before the activation, ``relu`` after it.
 LAYERS: tuple[str, ...] = tuple(name for conv in CONVS for name in (conv, conv.replace("conv", "relu")))
 
 
@@ -47,21 +47,21 @@ def block_of(layer: str) -> int:
     return int(layer[4])
 
 
-_NATIVE = re.compile(r"(conv|relu)([1-5])_([1-9])")
+_CANONICAL = re.compile(r"(conv|relu)([1-5])_([1-9])")
 _KERAS = re.compile(r"block([1-5])_conv([1-9])")
 _TUTORIAL = re.compile(r"(conv|relu)_(\d{1,2})")
 
 
 def canonical_layer(name: str) -> str:
-    """Translate a layer's name to Impasto's own.
+    """Translate the name of a layer to Impasto's naming.
 
     Args:
-        name: ``relu3_2`` or ``conv3_2``; Keras' ``block3_conv2`` (whose output is taken after the
-            activation, hence ``relu3_2``); the PyTorch tutorial's sequential ``conv_5``, the fifth
+        name: ``relu3_2`` or ``conv3_2``; Keras' ``block3_conv2``, which includes the activation and so is
+            ``relu3_2``; or the PyTorch tutorial's ``conv_5`` or ``relu_5``, where 5 is the number of the
             convolution (``conv3_1``).
 
     Raises:
-        RecipeError: the name belongs to none of the three vocabularies, or VGG-19 has no such layer.
+        RecipeError: a name in none of these schemes, or a layer that VGG-19 does not have.
     """
     key = name.strip().lower()
     layer = key
@@ -70,7 +70,7 @@ def canonical_layer(name: str) -> str:
     elif match := _TUTORIAL.fullmatch(key):
         index = int(match[2])
         layer = CONVS[index - 1].replace("conv", match[1]) if 1 <= index <= len(CONVS) else ""
-    if not _NATIVE.fullmatch(layer) or layer not in LAYERS:
+    if not _CANONICAL.fullmatch(layer) or layer not in LAYERS:
         raise RecipeError(
             f"unknown layer {name!r}",
             "possible are relu1_1 … relu5_4 and conv1_1 … conv5_4 (blocks of 2, 2, 4, 4, 4), "
@@ -81,7 +81,7 @@ def canonical_layer(name: str) -> str:
 
 
 def canonical_layers(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Translate several names; the same layer twice is refused (``RecipeError``)."""
+    """Translate several names; ``RecipeError`` if a name is unknown or two are the same layer."""
     layers = tuple(canonical_layer(name) for name in names)
     for layer in layers:
         if layers.count(layer) > 1:
@@ -99,7 +99,7 @@ class Geometry:
 
     Attributes:
         stride: pixels between two neighbouring features.
-        radius: pixels on each side of a feature's own ``stride``-sized cell that its value depends on.
+        radius: how many pixels beyond its cell of ``stride`` pixels a feature depends on, on each side.
     """
 
     stride: int

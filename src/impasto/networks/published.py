@@ -15,10 +15,10 @@ class Source:
     """One public copy of a file.
 
     Attributes:
-        url: where it lies.
-        bytes: its exact length, where that is publicly known.
+        url: its address.
+        bytes: its exact length, if that is publicly known.
         sha256: its SHA-256 in hex, or as many of the first digits as are publicly known.
-        md5: its MD5, where the publisher gives only that.
+        md5: its MD5, if the publisher states only that.
     """
 
     url: str
@@ -33,16 +33,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Published:
-    """Weights that others publish and Impasto fetches on demand.
+    """Weights that others publish and Impasto downloads on demand.
 
     Attributes:
-        summary: one line for people.
-        sources: in the order in which they are tried; containers may differ.
-        bytes: of the convolutions, the part that is kept.
+        summary: one line for lists.
+        sources: in the order in which they are tried; their file formats may differ.
+        bytes: size of the convolutions, the part that is kept.
         licence: of the weights, as their publisher states it.
         citation: one line.
-        layers: what a complete copy holds.
-        fingerprints: tensor → SHA-256 of its values (`checkpoints.fingerprint`), where it is known.
+        layers: the convolutions of a complete copy.
+        fingerprints: tensor → SHA-256 of its values (`checkpoints.fingerprint`), where known.
     """
 
     summary: str
@@ -59,10 +59,10 @@ _PAPER = (
     "ICLR 2015, arXiv:1409.1556"
 )
 
-# Computed from the original weights, conv1_1 to conv3_4, at hand during development; conv1_1's values agree
-# to all printed digits with those that the MatConvNet and the Keras distribution show in public. They prove
-# the network, its channel order (BGR) and the kernels' orientation in any container; the deeper layers of
-# a file are vouched for by its digest alone.
+# Computed during development from the original weights of conv1_1 to conv3_4. The values of conv1_1 agree, to
+# all printed digits, with those that the MatConvNet and Keras distributions show publicly. In any file format
+# these fingerprints verify the network, its channel order (BGR) and the orientation of the kernels. Deeper
+# layers are verified by the digest of the file alone.
 _ORIGINAL = {
     "conv1_1.weight": "f8ee325686ded00722375b5a05fd287de09be3bd3b1853cb1c5cf29996394684",
     "conv1_1.bias": "f8941ad2059e42ccbd36bbbd2d6ac03364baaeabae90033573809fade7939de1",
@@ -85,20 +85,20 @@ _ORIGINAL = {
 _KERAS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _KERAS_MD5 = "253f8cb515780f3b799900260a226db6"
 
-#: Name → weights that can be fetched. Digests are those found in public sources, none is made up.
+#: Name → weights that can be downloaded. The digests are those stated in public sources.
 PUBLISHED: dict[str, Published] = {
     # Input: RGB in [0, 1], ImageNet mean and standard deviation.
     "vgg19": Published(
         summary="VGG-19, PyTorch's own training (torchvision IMAGENET1K_V1)",
         sources=(
-            # The SHA-256 is recorded alike by several public projects and begins, as torchvision's file
-            # names do, with the name's eight digits.
+            # Several public projects state this SHA-256. It begins with the eight digits in the file's name,
+            # as torchvision's digests do.
             Source(
                 "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
                 bytes=574_673_361,
                 sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
             ),
-            # timm's copy of the same weights; the SHA-256 is the one its Git LFS page states.
+            # timm's copy of the same weights; the SHA-256 is that of its Git LFS page.
             Source(
                 "https://huggingface.co/timm/vgg19.tv_in1k/resolve/"
                 "128d4708565b3a414bcbb9bbad440b2fe37b9f18/model.safetensors",
@@ -113,7 +113,7 @@ PUBLISHED: dict[str, Published] = {
     "vgg19-original": Published(
         summary="VGG-19 as published by Oxford (the Caffe weights)",
         sources=(
-            # Keras publishes an MD5 only (the same in all its versions); no SHA-256 was found in public.
+            # Keras publishes only an MD5, the same in all its versions; no public SHA-256 is known.
             Source(
                 f"https://storage.googleapis.com/tensorflow/keras-applications/vgg19/{_KERAS_FILE}",
                 bytes=80_134_624,
@@ -124,11 +124,11 @@ PUBLISHED: dict[str, Published] = {
                 bytes=80_134_624,
                 md5=_KERAS_MD5,
             ),
-            # J. Johnson's conversion; its script names the file after the SHA-256's first eight digits,
-            # and nobody seems to have published the rest.
+            # J. Johnson's conversion. Its script names the file after the first eight digits of the SHA-256;
+            # the others are not known to be published.
             Source("https://web.eecs.umich.edu/~justincj/models/vgg19-d01eb7cb.pth", sha256="d01eb7cb"),
-            # The same, saved anew by neural-style-pt with the classifier's layers renamed, hence another
-            # digest under the same name; three public places state it.
+            # The same weights, saved again by neural-style-pt with the classifier's layers renamed, hence
+            # another digest under the same name. Three public sources state it.
             Source(
                 "https://huggingface.co/spaces/AfrodreamsAI/afrodreams/resolve/"
                 "8970ea4f6cc349d826137af0866565df84f0a0ed/vgg19-d01eb7cb.pth",

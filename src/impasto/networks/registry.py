@@ -1,9 +1,9 @@
 """The encoders by name, and how each is built.
 
-To add an encoder whose weights have another architecture, write a class with the methods of
-:class:`~impasto.networks.encoder.Encoder` (``layers``, ``require``, ``forward``, ``head`` …); one of VGG's
-shape needs only weights and a :class:`~impasto.networks.encoder.Normalisation`. Then write a function
-(path, pooling) → encoder, add it to :data:`ENCODERS`, and add its name to ``Recipe.encoder``.
+To add an encoder, write a function (path, pooling) → encoder, add it to :data:`ENCODERS`, and add its name to
+``Recipe.encoder``. An encoder of VGG's shape needs only weights and a
+:class:`~impasto.networks.encoder.Normalisation`. One of another architecture needs a class with the methods
+of :class:`~impasto.networks.encoder.Encoder` (``layers``, ``require``, ``forward``, ``head`` …).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from impasto.networks.encoder import CENTRED, OXFORD, PADDINGS, TORCH, Encoder, 
 
 __all__ = ["ENCODERS", "EncoderBuilder", "load_encoder"]
 
-#: (file of weights or None for the usual ones, pooling or None for that of the training) → encoder.
+#: (file of weights, or None for the default; pooling, or None for that of the training) → encoder.
 EncoderBuilder = Callable[["Path | None", "str | None"], Encoder]
 
 
@@ -71,18 +71,18 @@ def load_encoder(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Encoder:
-    """Build an encoder by name; a download reports its progress (:mod:`impasto.progress`).
+    """Build an encoder by name. Progress of a download is reported in bytes (:mod:`impasto.progress`).
 
     Args:
         name: a key of :data:`ENCODERS`.
         weights: a file to use instead of the embedded, cached or downloaded one.
-        pooling: ``max``, ``average``, ``l2``; None: as the network was trained.
+        pooling: ``max``, ``average`` or ``l2``; None: as the network was trained.
         padding: a key of :data:`~impasto.networks.encoder.PADDINGS`.
-        dtype: what the convolutions are computed in.
+        dtype: number format of the convolutions.
 
     Raises:
-        RecipeError: unknown name or a pooling the encoder cannot work with.
-        WeightsError: weights missing, damaged or of another network.
+        RecipeError: an unknown name or padding, or a pooling that the encoder does not support.
+        WeightsError: the weights are missing, damaged or of another network.
     """
     if name not in ENCODERS:
         raise RecipeError(f"unknown encoder {name!r}", f"possible are {', '.join(ENCODERS)}")

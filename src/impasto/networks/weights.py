@@ -1,4 +1,4 @@
-"""Finds an encoder's weights: in the package, in the cache, in the user's own file, or on the internet."""
+"""Finds an encoder's weights: in the package, in the cache, in a file of the user's, or on the internet."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ class WeightsStatus(NamedTuple):
 
 
 def cache_dir() -> Path:
-    """The folder for fetched weights, read from the environment at each call; it need not exist.
+    """The folder of downloaded weights; it need not exist.
 
-    ``IMPASTO_HOME`` if it is set, else the usual folder for caches: ``~/.cache/impasto`` on Linux (or below
-    ``XDG_CACHE_HOME``), ``~/Library/Caches/impasto`` on macOS, ``%LOCALAPPDATA%\\impasto\\Cache`` on
-    Windows.
+    ``IMPASTO_HOME`` if it is set (looked up at each call), else the usual folder for caches:
+    ``~/.cache/impasto`` on Linux (or below ``XDG_CACHE_HOME``), ``~/Library/Caches/impasto`` on macOS,
+    ``%LOCALAPPDATA%\\impasto\\Cache`` on Windows.
     """
     if home := os.environ.get("IMPASTO_HOME"):
         return Path(home).expanduser()
@@ -75,10 +75,10 @@ def cache_dir() -> Path:
 
 
 def embedded(name: str = "compact") -> Path:
-    """The file of an encoder that is part of the package.
+    """The file of weights that are part of the package.
 
     Raises:
-        WeightsError: there is no such encoder, or the installation lacks its file.
+        WeightsError: there are no such weights, or the installation lacks their file.
     """
     if name not in EMBEDDED:
         raise WeightsError(f"no embedded weights called {name!r}", f"possible: {', '.join(EMBEDDED)}")
@@ -91,7 +91,7 @@ def embedded(name: str = "compact") -> Path:
 
 
 def locate(name: str) -> Path | None:
-    """The cached file of ``name`` if it is there and whole, else None; only its header is read."""
+    """The cached file of ``name``, or None if it is missing or incomplete; only its header is read."""
     entry = _published(name)
     path = cache_dir() / f"{name}.safetensors"
     tensors = header(path) or {}
@@ -99,7 +99,7 @@ def locate(name: str) -> Path | None:
 
 
 def status() -> list[WeightsStatus]:
-    """All weights, embedded and published: on this machine or not, how large, under which licence."""
+    """All weights, embedded and published, with their file, size and licence."""
     lines = []
     for name, (_, licence) in EMBEDDED.items():
         try:
@@ -115,24 +115,25 @@ def status() -> list[WeightsStatus]:
 
 
 def ensure(name: str, *, path: str | Path | None = None) -> dict[str, Tensor]:
-    """The weights of a published encoder: from ``path`` if it is not None, else the cache, else fetched.
+    """The weights of a published encoder: from ``path`` if given, else from the cache, else downloaded.
 
     Args:
         name: a key of ``PUBLISHED``.
-        path: any file that ``read_state`` reads. It need not be the published one (it may be fine-tuned, or
-            end at an earlier layer), but it must not be another published network.
+        path: any file that ``read_state`` reads. Its weights may be fine-tuned or end at an earlier layer,
+            but must not be those of another published network.
 
     Returns:
-        ``conv1_1.weight`` (out, in, 3, 3), ``conv1_1.bias`` (out,) … as ``read_state`` returns them.
+        ``conv1_1.weight`` (out, in, 3, 3), ``conv1_1.bias`` (out,) and so on, see ``read_state``.
 
     Raises:
-        WeightsError: see ``read_state`` and ``fetch``.
+        WeightsError: an unknown name, weights of another published network, or see ``read_state`` and
+            ``fetch``.
     """
     _published(name)
     if path is not None:
         state = read_state(path)
         if (other := _recognise(state)) not in (None, name):
-            # The networks expect different input; the wrong weights would run, and give wrong pictures.
+            # The networks expect different input: the wrong weights would work, but give wrong pictures.
             raise WeightsError(f"{path} holds the weights of {other!r}", remedy=f"choose the encoder {other}")
         return state
     cached = locate(name)
@@ -145,20 +146,22 @@ def ensure(name: str, *, path: str | Path | None = None) -> dict[str, Tensor]:
 
 
 def fetch(name: str, *, force: bool = False) -> Path:
-    """Bring the weights of ``name`` into the cache, as safetensors with the convolutions alone (80 MB).
+    """Download the weights of ``name`` into the cache, as safetensors with the convolutions alone (80 MB).
 
-    Copies on this machine come first (the original file in the cache folder, torch's and Keras' caches), then
-    the sources in their order. Each is checked: digest, then shapes, then the values' fingerprints. Several
-    processes may fetch at once: one works, the others wait. Progress is reported in bytes.
+    Copies on this machine are tried first (the original file in the cache folder, and in the caches of torch
+    and Keras), then the published sources in order. A file is accepted if its digest, its shapes and the
+    fingerprints of its values are right. If several processes fetch at once, one downloads and the others
+    wait. Progress is reported in bytes.
 
     Args:
-        force: fetch even if the cache has it.
+        force: download even if the cache has the weights.
 
     Returns:
         The cached file.
 
     Raises:
-        WeightsError: no source gave the file; the message says why for each, and what to do offline.
+        WeightsError: an unknown name, a cache folder that cannot be written to, or no source with the right
+            file; then the message says why for each, and what to do offline.
     """
     entry = _published(name)
     if not force and (cached := locate(name)):
@@ -166,8 +169,8 @@ def fetch(name: str, *, force: bool = False) -> Path:
     folder = cache_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _only_process(folder / f".{name}.lock", partial(_report_other_process, entry, folder)):
-            if not force and (cached := locate(name)):  # by another process, in the meantime
+        with _exclusive_lock(folder / f".{name}.lock", partial(_report_other_process, entry, folder)):
+            if not force and (cached := locate(name)):  # another process has fetched it in the meantime
                 return cached
             return _fetch_from_any(name, entry, folder)
     except OSError as error:
@@ -178,7 +181,7 @@ def fetch(name: str, *, force: bool = False) -> Path:
 
 
 def verify(name: str) -> Path:
-    """Read the cached file of ``name`` whole and compare it with the digest it was stored with.
+    """Read the whole cached file of ``name``, compare it with the digest stored in it, and return its path.
 
     Raises:
         WeightsError: it is not in the cache, is damaged, or holds other weights than it should.
@@ -207,6 +210,7 @@ def _published(name: str) -> Published:
 
 
 def _recognise(state: Mapping[str, Tensor]) -> str | None:
+    """The name of the published weights with these values, or None."""
     for name, entry in PUBLISHED.items():
         common = [key for key in entry.fingerprints if key in state]
         if common and all(fingerprint(state[key]) == entry.fingerprints[key] for key in common):
@@ -215,11 +219,11 @@ def _recognise(state: Mapping[str, Tensor]) -> str | None:
 
 
 @contextmanager
-def _only_process(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock file ``path``; call ``waiting`` repeatedly while another process or thread has it."""
+def _exclusive_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file ``path``; call ``on_wait`` repeatedly while another process or thread holds it."""
     lock = FileLock(path)
     while not _acquire(lock):
-        waiting()
+        on_wait()
         time.sleep(0.1)
     try:
         yield
@@ -233,15 +237,15 @@ def _acquire(lock: FileLock) -> bool:
     except Timeout:
         return False
     except OSError as error:
-        # Some network file systems have no locks. Two processes may then download at once, at worst; the
-        # digest would tell if they disturbed each other.
+        # Some network file systems have no locks, so go on without. If two processes download at once and
+        # disturb each other, the digest shows it.
         if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
             raise
     return True
 
 
 def _report_other_process(entry: Published, folder: Path) -> None:
-    """Report how far another process's download is."""
+    """Report the progress of another process's download, by the size of its partial file."""
     for source in entry.sources:
         if (target := _partial_file(source, folder)).exists():
             task = f"waiting for another process to download {source.filename}"
@@ -250,16 +254,16 @@ def _report_other_process(entry: Published, folder: Path) -> None:
 
 
 def _fetch_from_any(name: str, entry: Published, folder: Path) -> Path:
-    """Fetch from the first place that has the right file."""
-    failures: dict[str, list[str]] = {}  # reason → places, because offline all fail for the same reason
-    for place, obtain in _places(entry, folder):
+    """Store the weights from the first origin that has the right file; returns the cached file."""
+    failures: dict[str, list[str]] = {}  # reason → origins, because offline all fail for the same reason
+    for origin, obtain in _candidates(entry, folder):
         try:
-            return _store(name, entry, place, obtain(), folder)
+            return _store(name, entry, origin, obtain(), folder)
         except WeightsError as error:
-            failures.setdefault(error.got, []).append(place)
+            failures.setdefault(error.got, []).append(origin)
         except OSError as error:  # a local copy that cannot be read
-            failures.setdefault(error.strerror or str(error), []).append(place)
-    reasons = "; ".join(f"{', '.join(places)} ({reason})" for reason, places in failures.items())
+            failures.setdefault(error.strerror or str(error), []).append(origin)
+    reasons = "; ".join(f"{', '.join(origins)} ({reason})" for reason, origins in failures.items())
     files = " or ".join(dict.fromkeys(source.filename for source in entry.sources))
     raise WeightsError(
         f"the weights {name!r} could not be fetched: {reasons}",
@@ -268,8 +272,8 @@ def _fetch_from_any(name: str, entry: Published, folder: Path) -> Path:
     )
 
 
-def _places(entry: Published, folder: Path) -> Iterator[tuple[str, Callable[[], Path]]]:
-    """(address for messages, function that gives a checked file), nearest first."""
+def _candidates(entry: Published, folder: Path) -> Iterator[tuple[str, Callable[[], Path]]]:
+    """(path or URL for messages, function that returns a checked file), local copies first."""
     for source in entry.sources:
         for copy in _local_copies(source, folder):
             if copy.is_file():
@@ -283,13 +287,13 @@ def _local_copies(source: Source, folder: Path) -> tuple[Path, ...]:
     torch_home = Path(os.environ.get("TORCH_HOME") or xdg / "torch").expanduser()
     keras_home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras").expanduser()
     return tuple(
-        place / source.filename
-        for place in (folder, torch_home / "hub" / "checkpoints", keras_home / "models")
+        cache / source.filename
+        for cache in (folder, torch_home / "hub" / "checkpoints", keras_home / "models")
     )
 
 
 def _partial_file(source: Source, folder: Path) -> Path:
-    # The digest is in the name, so that a mirror of the same file, and no other file, resumes a download.
+    # With the digest in the name, only a source of the same file can resume a partial download.
     return folder / f"{source.filename}.{(source.sha256 or source.md5)[:8]}.partial"
 
 
@@ -303,11 +307,12 @@ def _download_checked(source: Source, folder: Path) -> Path:
         target.unlink()
         if not resumed:
             raise
-    # The file may have changed since the earlier part was downloaded, so start again from the first byte.
+    # The file may have changed since the earlier part was downloaded, so start from the first byte.
     return _download_checked(source, folder)
 
 
 def _check_digest(file: Path, source: Source) -> Path:
+    """Return ``file``, or raise ``WeightsError`` if its digest is not that of the source."""
     for algorithm, expected in (("sha256", source.sha256), ("md5", source.md5)):
         if not expected:
             continue
@@ -331,8 +336,8 @@ def _check_fingerprints(entry: Published, state: Mapping[str, Tensor]) -> None:
             raise WeightsError(f"the values of {key} are not the published ones")
 
 
-def _store(name: str, entry: Published, place: str, file: Path, folder: Path) -> Path:
-    """Convert ``file`` into the cache; a download (``.partial``) is deleted, a user's own copy is not."""
+def _store(name: str, entry: Published, origin: str, file: Path, folder: Path) -> Path:
+    """Convert ``file`` into the cache; a download (``.partial``) is deleted, another copy is kept."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -341,7 +346,7 @@ def _store(name: str, entry: Published, place: str, file: Path, folder: Path) ->
         state = read_state(file)
         _check_fingerprints(entry, state)
         needed = {key: value for key, value in state.items() if key.partition(".")[0] in entry.layers}
-        about = {"source": place, "licence": entry.licence, "citation": entry.citation}
+        about = {"source": origin, "licence": entry.licence, "citation": entry.citation}
         with replacing(target) as partial_file:
             save_file(needed, partial_file, metadata={**about, "content_sha256": fingerprint_all(needed)})
     except (OSError, SafetensorError) as error:  # safetensors raises its own error when the disk is full
