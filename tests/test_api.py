@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -228,3 +229,9 @@ def test_steps_keeps_freed_memory_too(monkeypatch):
 def test_a_picture_with_nothing_in_it_is_refused(content, style, role):
     with pytest.raises(PictureError, match=f"the {role} picture is"):
         impasto.stylize(picture(*content), picture(*style), size=48)
+
+
+def test_wrong_input_is_an_error_of_ours_and_not_a_picture_of_nan():
+    for pixels in (torch.full((1, 3, 24, 32), math.nan), torch.full((1, 3, 24, 32), math.inf)):
+        with pytest.raises(impasto.ImpastoError, match="not finite"):
+            impasto.stylize(pixels, checks(), size=32)

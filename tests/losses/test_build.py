@@ -76,3 +76,18 @@ def test_the_ends_are_content_and_style_and_between_them_it_rises():
     assert found[0] == 0.0
     assert found == sorted(found)
     assert found[3] > 2 * found[1]
+
+
+@pytest.mark.slow
+def test_a_low_strength_keeps_the_content_at_every_scale():
+    def last(strength: float) -> set[str]:
+        recipe = Recipe(
+            size=96, coarsest=48, content_until=48, iterations=(8, 12), tolerance=0.0,
+            style_loss=("nearest", "gram"), strength=strength,
+        )  # fmt: skip
+        scene = Scene(picture(72, 96), (Style(checks(64, 64)),))
+        step = list(engine.steps(scene, recipe, tiny_encoder()))[-1]
+        return {name.partition("/")[0] for name in step.terms}
+
+    assert last(0.3) == {"content", "style"}
+    assert last(0.6) == {"style"}

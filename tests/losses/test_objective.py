@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from fakes import objective, tiny_encoder
 from impasto.losses import content as content_losses
+from impasto.losses.build import objective_of
 from impasto.losses.objective import Objective
 from impasto.networks.layers import geometry
 from impasto.pictures.geometry import tiles
 from impasto.recipe import Recipe
-from impasto.scene import Past, Style
+from impasto.scene import Past, Scene, Style
 
 SIZE = (112, 176)
 
@@ -113,3 +114,16 @@ def test_a_halo_too_small_is_noticed() -> None:
     tiled.encoder.tiles = lambda size, layers, wrap: tiles(size, 48, stride, radius // 3, wrap=wrap)  # type: ignore[method-assign]
     short = tiled.evaluate(image)[1]
     assert float((short - whole).abs().max()) > 1e-6 * float(whole.abs().max())
+
+
+def test_the_objective_of_a_tile_does_not_see_where_it_is_cut() -> None:
+    encoder = tiny_encoder()
+    encoder.padding = "circular"
+    recipe = Recipe(content_weight=0.0, padding="circular", tv_weight=0.1)
+    style = Style(torch.rand(1, 3, 40, 48, generator=torch.Generator().manual_seed(1)))
+    scene = Scene(None, (style,), aspect=(32, 32)).at((32, 32), 0, torch.device("cpu"))
+    judge = objective_of(encoder, scene, recipe)
+    picture = torch.rand(1, 3, 32, 32)
+    assert float(judge(picture)[0]) == pytest.approx(
+        float(judge(picture.roll((16, 16), (-2, -1)))[0]), rel=1e-5
+    )

@@ -93,6 +93,17 @@ def test_circular_padding_knows_no_seam():
     assert float((shifted - plain(image, ("relu5_1",))["relu5_1"].roll((1, 2), (2, 3))).abs().max()) > 1e-3
 
 
+def test_padding_for_one_call_goes_before_the_encoders():
+    # A picture rolled by the stride has its features rolled by one, if the padding is circular.
+    encoder, image = tiny_encoder(), picture()[..., :32]
+    layers = ("relu1_1", "relu3_2", "relu5_1")
+    straight = encoder(image, layers, padding="circular")
+    rolled = encoder(image.roll((16, 16), (-2, -1)), layers, padding="circular")
+    for layer, stride in zip(layers, (1, 4, 16), strict=True):
+        expected = straight[layer].roll((16 // stride, 16 // stride), (-2, -1))
+        torch.testing.assert_close(rolled[layer], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_reflection_of_a_single_row_repeats_it():
     row = torch.arange(4.0).view(1, 1, 1, 4)
     assert pad(row, "reflect")[0, 0].tolist() == [[0, 0, 1, 2, 3, 3]] * 3

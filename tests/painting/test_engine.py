@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from itertools import islice
 
 import numpy as np
 import pytest
 import scipy.optimize
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
+from any_recipe import cases, check_steps, recipes
 from conftest import ROOT
 from fakes import Faulty, checks, picture, tiny_encoder
 from fakes import objective as make_objective
 from impasto import pictures
 from impasto.errors import RecipeError
 from impasto.networks.encoder import Encoder
-from impasto.painting import engine, schedule
+from impasto.painting import engine
 from impasto.painting.engine import Step
 from impasto.painting.optimisers import OPTIMISERS, Guarded
-from impasto.pictures.geometry import fit, resample
+from impasto.pictures.geometry import fit
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
 
@@ -175,65 +177,9 @@ def test_a_scale_ends_when_there_is_nothing_left_to_do():
     assert torch.equal(steps[0].picture, sources().content)
 
 
-def test_iterations_are_counted_for_the_scale_they_belong_to():
-    assert [schedule.max_evaluations(recipe(iterations=(7, 3)), scale) for scale in range(4)] == [7, 3, 3, 3]
-
-
-# ---------------------------------------------------------------------------------------------------- starts
-
-
 def start(chosen: Recipe, given_: Scene | None = None) -> Tensor:
     """The picture of the first step, which is the start: nothing better has been seen."""
     return next(engine.steps(given_ or sources(), chosen.replace(coarsest=64), tiny_encoder())).picture
-
-
-def test_a_start_from_the_content_or_a_picture_is_that_picture():
-    assert torch.equal(start(recipe()), sources().content)
-    other = picture(30, 40, seed=9)
-    assert torch.equal(start(recipe(init="picture"), sources(start=other)), resample(other, (48, 64)))
-    with pytest.raises(RecipeError, match="--init-image"):
-        start(recipe(init="picture"))
-
-
-def test_a_start_from_noise_is_grey_noise_of_the_seed():
-    noise = start(recipe(init="noise"))
-    assert noise.mean((2, 3))[0].tolist() == pytest.approx([0.5] * 3, abs=0.02)
-    assert noise.std((2, 3))[0].tolist() == pytest.approx([0.24] * 3, abs=0.02)
-    assert float(noise.min()) >= 0.0
-    assert float(noise.max()) <= 1.0
-    assert not torch.equal(start(recipe(init="noise", seed=1)), noise)
-
-
-def colours(pixels: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    flat = pixels[0].flatten(1).double().numpy()
-    return flat.mean(1), np.cov(flat)
-
-
-def soft(seed: int, *, hue: tuple[float, float, float]) -> Tensor:
-    """A style whose colours stay clear of 0 and 1, where clamping would change their statistics."""
-    return torch.tensor(hue).view(1, 3, 1, 1) + 0.4 * (picture(48, 48, seed) - 0.5)
-
-
-def test_a_start_in_the_styles_colours_has_their_mean_and_covariance():
-    style = soft(3, hue=(0.6, 0.4, 0.5))
-    mean, covariance = colours(start(recipe(init="style-colours"), sources(styles=(Style(style),))))
-    expected = colours(style)
-    assert mean == pytest.approx(expected[0], abs=0.01)
-    assert np.abs(covariance - expected[1]).max() < 0.15 * np.abs(expected[1]).max()
-    assert np.abs(np.diag(covariance)).min() > 1e-4
-
-
-def test_these_colours_follow_the_blend_and_leave_transparent_ones_out():
-    red, blue = soft(3, hue=(0.7, 0.4, 0.3)), soft(4, hue=(0.3, 0.4, 0.7))
-    both = sources(styles=(Style(red), Style(blue)))
-    expected = 0.75 * colours(red)[0] + 0.25 * colours(blue)[0]
-    found = colours(start(recipe(init="style-colours", style_blend=(3, 1)), both))[0]
-    assert found == pytest.approx(expected, abs=0.02)
-    mask = torch.zeros(1, 1, 48, 48)
-    mask[..., :24] = 1.0
-    half = torch.where(mask > 0, red, torch.ones_like(red))
-    found = colours(start(recipe(init="style-colours"), sources(styles=(Style(half, mask),))))[0]
-    assert found == pytest.approx(colours(red[..., :24])[0], abs=0.02)
 
 
 # ----------------------------------------------------------------------------------------- what is asked for
@@ -266,6 +212,14 @@ def test_total_variation_alone_flattens():
     assert set(steps[-1].terms) == {"tv"}
     assert steps[-1].best_loss < 0.02 * steps[0].loss
     assert float(steps[-1].picture.std((2, 3)).max()) < 0.1
+
+
+def test_a_texture_has_the_canvas_and_no_content_term():
+    style = Style(torch.rand(1, 3, 40, 48, generator=torch.Generator().manual_seed(1)))
+    texture = recipe(content_weight=0.0, init="noise", iterations=(3,))
+    last = paint(texture, Scene(None, (style,), aspect=(32, 64)))[-1]
+    assert last.picture.shape == (1, 3, 32, 64)
+    assert all(name.startswith("style/") for name in last.terms)
 
 
 @pytest.mark.slow
@@ -379,7 +333,7 @@ def test_styles_blend_linearly():
 
     def targets(*styles: Tensor, blend: tuple[float, ...] = ()) -> dict[str, Tensor]:
         given_ = sources(styles=tuple(Style(s) for s in styles))
-        return engine.style_statistics(given_, recipe(style_blend=blend), encoder)[(48, 64)]  # type: ignore[return-value]
+        return engine.style_statistics(given_, recipe(style_blend=blend, coarsest=64), encoder)[(48, 64)]  # type: ignore[return-value]
 
     one, two, both = targets(a), targets(b), targets(a, b, blend=(3, 1))
     assert set(both) == {"relu1_1", "relu2_1", "relu3_1"}
@@ -436,11 +390,6 @@ def test_a_half_transparent_style_weighs_its_opaque_half():
     found = engine.style_statistics(sources(styles=(Style(joined, mask),)), recipe(**shallow), tiny_encoder())
     plain = engine.style_statistics(sources(styles=(Style(a),)), recipe(**shallow), tiny_encoder())
     torch.testing.assert_close(found[(48, 64)]["relu1_1"], plain[(48, 64)]["relu1_1"], rtol=0.1, atol=0.02)
-
-
-# ------------------------------------------------------------------------------------------------ optimisers
-
-Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
 # ---------------------------------------------------------------------------------------- the golden picture
@@ -506,3 +455,57 @@ def test_a_style_that_is_all_but_black_does_not_stop_the_picture():
     descent = engine._descend(Cliff(), picture, guard, lambda count, _: count >= 30)
     last = list(descent)[-1].best
     assert float((last - 0.7).abs().max()) < 0.01
+
+
+# ------------------------------------------------------------------------------------------------ any recipe
+
+#: How the cases below ended: the property would be empty if most were refused.
+painted: list[Step] = []
+
+
+refused: list[str] = []
+
+
+@settings(
+    max_examples=400, deadline=None, derandomize=True, database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)  # fmt: skip
+@given(cases())
+def _any_recipe_paints_or_says_why(case: tuple[Scene, Recipe]) -> None:
+    given_, recipe = case
+    try:
+        steps = list(engine.steps(given_, recipe, tiny_encoder(padding=recipe.padding)))
+    except RecipeError as error:
+        refused.append(str(error))
+        return
+    check_steps(steps)
+    painted.append(steps[-1])
+
+
+@pytest.mark.slow
+def test_any_recipe_paints_a_finite_picture_or_says_why_not():
+    _any_recipe_paints_or_says_why()
+    assert len(painted) > max(200, len(refused))
+    assert all("pixels" in why for why in refused), "only what is too small, or no tile, is refused"
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(recipes(1), st.booleans(), st.integers(1, 300))
+def test_a_strip_one_pixel_wide_is_refused(recipe, upright, length):
+    content = picture(length, 1) if upright else picture(1, length)
+    given_ = Scene(content=content, styles=(Style(checks()),), start=checks())
+    deep = {"style_weight": 1.0, "style_layers": ("relu2_1", "relu5_1"), "style_layer_weights": ()}
+    for size in ("original", max(1, length // 2), length):
+        chosen = recipe.replace(**deep, size=size)
+        with pytest.raises(RecipeError, match=r"^the picture would be"):
+            next(engine.steps(given_, chosen, tiny_encoder()))
+
+
+def test_a_strip_that_the_first_layers_can_see_is_painted():
+    # Where nothing deep is asked for, a strip is a picture like any other.
+    shallow = Recipe(
+        size="original", content_layers=("relu1_1",), style_layers=("relu1_1",), iterations=3, tv_weight=1.0
+    )
+    given_ = Scene(content=picture(1, 60), styles=(Style(checks()),))
+    check_steps(list(engine.steps(given_, shallow, tiny_encoder())))

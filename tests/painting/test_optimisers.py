@@ -1,7 +1,8 @@
-"""The optimisers alone: how fast they fall, what a bound is to them, and what the guard does."""
+"""The optimisers: how fast they fall, what a bound is to them, and how the guard steps over faults."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -9,8 +10,15 @@ import pytest
 import scipy.optimize
 import torch
 
-from fakes import picture
-from impasto.painting.optimisers import LBFGS, Adam, Guarded, Pairs
+from any_recipe import check_steps
+from fakes import Faulty, checks, picture, tiny_encoder
+from fakes import objective as make_objective
+from impasto.networks.encoder import Encoder
+from impasto.painting import engine
+from impasto.painting.engine import Step
+from impasto.painting.optimisers import LBFGS, OPTIMISERS, Adam, Guarded, Pairs
+from impasto.recipe import Recipe
+from impasto.scene import Scene, Style
 
 Function = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
@@ -172,3 +180,95 @@ def test_pairs_apply_the_inverse_hessian_of_the_textbook(capacity, added):
     pairs.clear()
     assert len(pairs) == 0
     assert torch.equal(pairs.apply(torch.ones(2, 3)), torch.ones(2, 3))
+
+
+# -------------------------------------------------------------------------------------------------- faults
+
+
+def run(encoder: Encoder, **changes: object) -> list[Step]:
+    settings_ = {
+        "size": 32, "coarsest": 32, "iterations": (30,), "style_layers": ("relu1_1", "relu2_1"),
+        "content_layers": ("relu2_1",), "margin": 0,
+    } | changes  # fmt: skip
+    given_ = Scene(content=picture(24, 32), styles=(Style(checks()),))
+    steps = list(engine.steps(given_, Recipe(**settings_), encoder))  # type: ignore[arg-type]
+    check_steps(steps)
+    return steps
+
+
+def healthy_loss(step: Step) -> float:
+    """What a sound encoder says of a step's picture."""
+    recipe = Recipe(size=32, style_layers=("relu1_1", "relu2_1"), content_layers=("relu2_1",))
+    objective = make_objective(tiny_encoder(), recipe, picture(24, 32), [Style(checks())])
+    return float(objective(step.picture)[0])
+
+
+#: Value, and whether it is the gradient's; features of 1e25 are finite, and their squares are not.
+NONSENSE = [(math.nan, False), (math.inf, False), (1e25, False), (math.nan, True), (math.inf, True)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimiser", list(OPTIMISERS))
+@pytest.mark.parametrize(("value", "backwards"), NONSENSE)
+@pytest.mark.parametrize("when", [1, 2, 7, 30])
+def test_one_fault_is_stepped_over(optimiser, value, backwards, when):
+    steps = run(Faulty(lambda k: k == when, value, backwards=backwards), optimiser=optimiser)
+    assert len(steps) == 30
+    assert {s.iteration: s.event for s in steps if s.event} == {when: "not finite: back to the best picture"}
+    assert healthy_loss(steps[-1]) == pytest.approx(steps[-1].best_loss, rel=1e-4)
+    sound = run(Faulty(lambda _: False, 1.0), optimiser=optimiser)
+    assert steps[-1].best_loss < 0.5 * sound[0].loss
+    assert steps[-1].best_loss < 2.0 * sound[-1].best_loss
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimiser", list(OPTIMISERS))
+@pytest.mark.parametrize(("value", "backwards"), NONSENSE)
+def test_faults_now_and_then_cost_steps_and_nothing_else(optimiser, value, backwards):
+    steps = run(
+        Faulty(lambda k: k % 5 == 0, value, backwards=backwards), optimiser=optimiser, iterations=(60,)
+    )
+    assert [s.iteration for s in steps if s.event] == list(range(5, len(steps) + 1, 5))
+    assert steps[-1].best_loss < steps[0].loss
+    assert healthy_loss(steps[-1]) == pytest.approx(steps[-1].best_loss, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("value", "backwards"), NONSENSE)
+@pytest.mark.parametrize("after", [0, 1, 5, 12])
+def test_when_nothing_works_any_more_the_best_picture_is_the_result(value, backwards, after):
+    steps = run(Faulty(lambda k: k > after, value, backwards=backwards), iterations=(200,))
+    events = [s.event for s in steps if s.event]
+    assert events[0] == "not finite: back to the best picture"
+    assert "not finite: Adam takes over" in events
+    assert events[-1] == "not finite: given up"
+    assert len(steps) < 40, "no use in looking 200 times at what does not work"
+    if after:
+        best = min(steps[:after], key=lambda s: s.loss)
+        assert torch.equal(steps[-1].picture, best.picture)
+        assert steps[-1].best_loss == best.loss
+        assert healthy_loss(steps[-1]) == pytest.approx(best.loss, rel=1e-4)
+    else:
+        assert torch.equal(steps[-1].picture, picture(24, 32))
+
+
+def test_adam_takes_over_where_the_fault_follows_lbfgs_and_paints_on():
+    # Bad for as long as L-BFGS tries, sound from then on.
+    dead = run(Faulty(lambda k: k > 3, math.nan), iterations=(200,))
+    handover = next(s.iteration for s in dead if s.event == "not finite: Adam takes over")
+    steps = run(Faulty(lambda k: 3 < k <= handover, math.nan), iterations=(handover + 60,))
+    assert len(steps) == handover + 60
+    assert steps[-1].best_loss < 0.8 * steps[handover].best_loss
+    assert not [s for s in steps[handover:] if s.event]
+
+
+@pytest.mark.parametrize("optimiser", list(OPTIMISERS))
+def test_a_scale_that_fails_does_not_take_the_next_ones_with_it(optimiser):
+    scales = {"coarsest": 8, "iterations": (60, 20, 20), "optimiser": optimiser}
+    dead = run(Faulty(lambda _: True, math.nan), **scales)
+    first = sum(s.scale == 1 for s in dead)
+    steps = run(Faulty(lambda k: k <= first, math.nan), **scales)
+    for scale in (2, 3):
+        own = [s for s in steps if s.scale == scale]
+        assert len(own) == 20
+        assert own[-1].best_loss < own[0].loss
