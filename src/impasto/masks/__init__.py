@@ -1,1 +1,1 @@
-"""Masks: regions of a picture, cut-outs and faces."""
+"""Masks: regions with styles of their own, objects cut out of a picture, faces."""

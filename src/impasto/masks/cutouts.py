@@ -1,4 +1,4 @@
-"""Cuts the object in a box out of a picture, as a mask."""
+"""Makes a mask of the object in a box of a picture."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ __all__ = ["Box", "cut_out"]
 #: left, top, width, height in pixels.
 Box = tuple[int, int, int, int]
 
-#: Long side of the picture that GrabCut sees, at most: its time grows with the number of pixels.
+#: Long side in pixels of the picture that GrabCut gets, at most: its time grows with the number of pixels.
 LONGEST = 1024
-#: Parts of the mask smaller than this share of the largest part are taken for noise and removed.
+#: Connected parts of the mask smaller than this share of the largest one are removed as noise.
 SMALLEST_PART = 0.02
 
 
 def cut_out(picture: Tensor, box: Box, *, rounds: int = 5) -> Tensor:
-    """The object in a box, as a mask (1, 1, H, W) in [0, 1]: GrabCut (Rother et al. 2004), by OpenCV.
+    """A mask of the object in a box, (1, 1, H, W) in [0, 1], by OpenCV's GrabCut (Rother et al. 2004).
 
-    GrabCut learns the colours inside and outside of the box and cuts where they differ most, by turns. The
-    mask is 0 outside of the box. Where nothing in the box differs from its surroundings, the mask is the box
-    itself. Progress is reported in rounds (:mod:`impasto.progress`).
+    GrabCut alternates between learning the colours of object and background and cutting where they differ
+    most. The mask is 0 outside of the box. If nothing in the box differs from its surroundings, the mask is
+    the box itself. Progress is reported in rounds (:mod:`impasto.progress`).
 
     Args:
         picture: (1, 3, H, W), sRGB, [0, 1].
-        box: the object and a little around it.
-        rounds: of learning and cutting.
+        box: contains the object and a little of its surroundings.
+        rounds: number of alternations.
 
     Raises:
-        PictureError: the box does not lie in the picture, or is all of it. ImpastoError: no OpenCV here.
+        PictureError: the box does not lie in the picture, is all of it, or is smaller than 4×4 pixels.
+        ImpastoError: OpenCV is not installed.
     """
     require_extra("masks", ("cv2",), "cutting out an object", ImpastoError)
     height, width = int(picture.shape[-2]), int(picture.shape[-1])
@@ -69,12 +70,12 @@ def _scale(box: Box, size: Size, target: Size) -> Box:
 
 
 def _grabcut(picture: npt.NDArray[np.uint8], box: Box, rounds: int) -> npt.NDArray[np.bool_]:
-    """(H, W) bool of (H, W, 3) uint8 RGB."""
+    """The foreground, (H, W), of a picture (H, W, 3) in RGB."""
     import cv2
 
     cv2.setRNGSeed(0)
     labels = np.zeros(picture.shape[:2], np.uint8)
-    models = np.zeros((1, 65)), np.zeros((1, 65))  # background and foreground; OpenCV keeps its state in them
+    models = np.zeros((1, 65)), np.zeros((1, 65))  # background, foreground; OpenCV keeps its state here
     bgr = np.ascontiguousarray(picture[..., ::-1])
     for index in range(rounds):
         report(Progress("cutting out", index, rounds, "rounds"))
@@ -85,7 +86,7 @@ def _grabcut(picture: npt.NDArray[np.uint8], box: Box, rounds: int) -> npt.NDArr
 
 
 def _keep_large_parts(selected: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """(H, W) without the connected parts that are small against the largest one."""
+    """Remove the connected parts of (H, W) that are small compared with the largest one."""
     import cv2
 
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(selected.astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Faces in a picture as a soft mask, found by OpenCV's detector YuNet with a model that the user provides."""
+"""Makes a soft mask of the faces in a picture, with OpenCV's YuNet and a model that the user provides."""
 
 from __future__ import annotations
 
@@ -20,21 +20,24 @@ __all__ = ["Face", "face_mask", "find_faces", "model_file"]
 #: left, top, width, height in pixels, from the brows to the chin; may reach beyond the picture.
 Face = tuple[float, float, float, float]
 
-#: Long side of the picture that the detector sees, at most: YuNet was trained for faces of 10 to 300 pixels.
+#: Long side in pixels of the picture that the detector gets, at most: YuNet was trained for faces of 10 to
+#: 300 pixels.
 LONGEST = 640
-#: Least score of a face, from 0 to 1, as in OpenCV's example.
+#: Minimum score of a face, from 0 to 1, as in OpenCV's example.
 MIN_SCORE = 0.9
-#: Size of the ellipse against the detected box, so that forehead and chin are inside.
+#: Size of the ellipse relative to the detected box, so that forehead and chin are inside.
 ELLIPSE_SCALE = 1.25
-#: The ellipse fades out over this share of its radius.
+#: Width of the ellipse's soft edge, as a share of its radius.
 FADE = 0.4
 
 
 def model_file(path: str | os.PathLike[str] | None = None) -> Path:
     """The detector's model: ``path``, or the newest ``face_detection_yunet*.onnx`` in the folder of weights.
 
+    The model is not part of Impasto.
+
     Raises:
-        WeightsError: no such file; the model is not part of Impasto.
+        WeightsError: there is no such file.
     """
     folder = cache_dir()
     files = [Path(path)] if path is not None else sorted(folder.glob("face_detection_yunet*.onnx"))
@@ -48,10 +51,15 @@ def model_file(path: str | os.PathLike[str] | None = None) -> Path:
 
 
 def find_faces(picture: Tensor, model: Path) -> list[Face]:
-    """The faces in a picture (1, 3, H, W), sRGB, [0, 1]; the highest score first (Wu et al. 2023, "YuNet").
+    """The faces in a picture, with the highest score first (Wu et al. 2023, "YuNet").
+
+    Args:
+        picture: (1, 3, H, W), sRGB, [0, 1].
+        model: see :func:`model_file`.
 
     Raises:
-        WeightsError: the file is not that model. ImpastoError: no OpenCV here.
+        WeightsError: OpenCV cannot run the file as a face detector.
+        ImpastoError: OpenCV is not installed.
     """
     require_extra("masks", ("cv2",), "finding faces", ImpastoError)
     import cv2
@@ -74,19 +82,24 @@ def find_faces(picture: Tensor, model: Path) -> list[Face]:
 
 
 def face_mask(size: Size, faces: Sequence[Face]) -> Tensor:
-    """An ellipse around each face, (1, 1, H, W) in [0, 1], that fades out softly.
+    """A mask with a soft ellipse around each face, (1, 1, H, W) in [0, 1].
+
+    Args:
+        size: (height, width) of the picture.
 
     Raises:
-        PictureError: no faces.
+        PictureError: there are no faces.
     """
     if not faces:
-        raise PictureError("no face was found", "one seen from the front", "draw a mask, or cut out a --box")
+        raise PictureError(
+            "no face was found", "expected a face seen from the front", "draw a mask, or cut out a --box"
+        )
     y, x = (torch.arange(side, dtype=torch.float32) + 0.5 for side in size)
     mask = torch.zeros(size)
     for left, top, width, height in faces:
         across = (x - (left + width / 2)) / (ELLIPSE_SCALE * width / 2)
         down = (y - (top + height / 2)) / (ELLIPSE_SCALE * height / 2)
         radius = torch.hypot(down[:, None], across[None, :])
-        t = ((1.0 + FADE - radius) / FADE).clamp(0.0, 1.0)
-        mask = torch.maximum(mask, t * t * (3.0 - 2.0 * t))
+        ramp = ((1.0 + FADE - radius) / FADE).clamp(0.0, 1.0)
+        mask = torch.maximum(mask, ramp * ramp * (3.0 - 2.0 * ramp))  # smoothstep
     return mask[None, None]

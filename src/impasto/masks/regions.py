@@ -1,9 +1,13 @@
-"""Regions: from mask pictures to parts of the picture, each with the styles that belong to it.
+"""Makes regions, parts of the picture that each have styles of their own, from mask pictures.
 
-Two ways to say it. Grey masks: white is the region, one mask for each; the i-th mask takes the i-th style
-(or all take the only one), and of that style what the i-th style mask shows, if there are any. Flat
-colours: one picture of labels for the content and one for each style; a colour takes its style from where
-the same colour stands. What no mask covers, or black in a picture of labels, is left as it is.
+Masks come in two kinds:
+
+- Grey masks, one for each region, which is white in it. The i-th region gets the i-th style, or all get the
+  only style. With style masks, the i-th region gets only the part of its style that is white in the i-th one.
+- Coloured labels: one picture of flat colours for the content and one for each style. The region of a colour
+  gets the parts of the styles that have the same colour.
+
+What no mask covers, or what is black in a picture of labels, is left unpainted.
 """
 
 from __future__ import annotations
@@ -23,24 +27,28 @@ from impasto.scene import Region, Scene, Style
 
 __all__ = ["feathered", "is_grey", "labels", "regions_from_masks", "regions_of"]
 
-#: A colour on less of a label picture than this is a soft edge between two others, not a label.
+#: A colour on a smaller share of a label picture than this is a soft edge between two others, not a label.
 MIN_LABEL_AREA = 1e-3
+#: More colours than this mean that the picture is not one of labels.
 MAX_LABELS = 16
 
 
 def is_grey(mask: Tensor) -> bool:
-    """Whether a mask picture (1, 3, H, W) is one of greys rather than of coloured labels."""
+    """Whether a mask picture (1, 3, H, W) is grey, so that it has no coloured labels."""
     return float((mask.amax(1) - mask.amin(1)).max()) < 0.02
 
 
 def labels(mask: Tensor) -> dict[str, Tensor]:
-    """Colour (``#ff0000``) → (1, 1, H, W) of 0 and 1, of a picture of labels; black is none of them.
+    """The labels in a picture of flat colours: colour (``#ff0000``) → mask (1, 1, H, W) of 0 and 1.
 
-    Each pixel belongs to the nearest of the colours that cover a thousandth or more: edges softened by a
-    drawing program make no labels of their own.
+    Black is not a label. Only a colour that covers a thousandth of the picture or more is one, and each pixel
+    belongs to the nearest; so edges that a drawing program has softened do not become labels.
+
+    Args:
+        mask: (1, 3, H, W), sRGB, [0, 1].
 
     Raises:
-        PictureError: more than sixteen colours: a photograph, or a JPEG.
+        PictureError: more than sixteen colours, as in a photograph or a JPEG.
     """
     levels = (mask[0] * 255).round().long()
     codes = (levels[0] << 16) + (levels[1] << 8) + levels[2]  # (H, W)
@@ -64,15 +72,18 @@ def labels(mask: Tensor) -> dict[str, Tensor]:
 
 
 def _is_area(mask: Tensor) -> bool:
-    """Whether a mask (H, W) is more than a line: a soft edge between two labels is one or two pixels wide."""
+    """Whether a mask (H, W) is wider than a line; a soft edge between labels is one or two pixels wide."""
     inner = -F.max_pool2d(-mask[None, None].float(), 3, 1, 1)
     return float(inner.sum()) > 0.1 * float(mask.sum())
 
 
 def feathered(masks: Sequence[Tensor], feather: float) -> list[Tensor]:
-    """Masks (1, 1, H, W) with soft edges, ``feather`` of the long side wide; sums stay what they were.
+    """Soften the edges of masks (1, 1, H, W) by three box blurs, which together approximate a Gaussian.
 
-    Three box blurs, which come close to a Gaussian.
+    Where the masks add up to 1, they still do afterwards.
+
+    Args:
+        feather: width of the soft edge as a share of the long side, from 0.
     """
     radius = round(feather * max(masks[0].shape[-2:]) / 2) if masks else 0
     if not radius:
@@ -92,7 +103,7 @@ def feathered(masks: Sequence[Tensor], feather: float) -> list[Tensor]:
 def regions_from_masks(
     scene: Scene, recipe: Recipe, masks: Sequence[Picture], style_masks: Sequence[Picture]
 ) -> tuple[Region, ...]:
-    """The regions of a scene that mask pictures, as loaded, say; weights and soft edges as in the recipe.
+    """The regions of a scene, from mask pictures, with the weights and soft edges of the recipe.
 
     Raises:
         PictureError, RecipeError: see :func:`regions_of`.
@@ -118,37 +129,37 @@ def regions_of(
     blend: Sequence[float] = (),
     feather: float = 0.0,
 ) -> tuple[Region, ...]:
-    """The content's regions with their styles.
+    """The content's regions with their styles. Regions of weight 0, or without a style, are left out.
 
     Args:
         content: (height, width) of the content.
         styles: the style pictures.
         masks, style_masks: mask pictures (1, 3, h, w) as loaded.
-        weights: one per region, in the masks' order or in that of the labels' hexadecimal names.
-        blend: one weight per style, where a label stands in several.
+        weights: one for each region, in the order of the masks, or of the labels' hexadecimal names.
+        blend: one weight for each style, for labels that occur in several styles.
         feather: see :func:`feathered`.
 
     Raises:
-        PictureError, RecipeError: masks that do not fit the pictures, each other or the weights.
+        PictureError, RecipeError: the masks do not match the pictures, each other or the weights.
     """
     if not masks:
         raise RecipeError(
             "a style mask without a mask of the content", "both", "crop the style with style_crop"
         )
     styles = [replace(style, position=position) for position, style in enumerate(styles)]
-    fitted = [_fitted(mask, content, "mask", "content") for mask in masks]
-    if len(fitted) == 1 and not is_grey(fitted[0]):
-        regions = _labelled(labels(fitted[0]), styles, style_masks, blend)
+    resized = [_resized(mask, content, "mask", "content") for mask in masks]
+    if len(resized) == 1 and not is_grey(resized[0]):
+        regions = _from_labels(labels(resized[0]), styles, style_masks, blend)
     else:
-        regions = _grey(fitted, styles, style_masks)
+        regions = _from_grey_masks(resized, styles, style_masks)
     if weights and len(weights) != len(regions):
         names = ", ".join(region.name for region in regions)
         raise RecipeError(
             f"{len(weights)} region weights for {len(regions)} regions ({names})",
-            "one for each, 0 to leave it as it is",
+            "one for each, 0 to leave it unpainted",
         )
     soft = feathered([region.mask for region in regions if region.mask is not None], feather)
-    overlap = torch.stack(soft).sum(0).clamp_min(1.0)  # where masks overlap, they share the picture
+    overlap = torch.stack(soft).sum(0).clamp_min(1.0)  # where masks overlap, they share the pixel
     return tuple(
         replace(region, mask=mask / overlap, weight=weight)
         for region, mask, weight in zip(regions, soft, weights or (1.0,) * len(regions), strict=True)
@@ -156,7 +167,7 @@ def regions_of(
     )
 
 
-def _labelled(
+def _from_labels(
     content_labels: Mapping[str, Tensor],
     styles: Sequence[Style],
     style_masks: Sequence[Tensor],
@@ -169,10 +180,10 @@ def _labelled(
             "or give a grey mask for each style",
         )
     style_labels = [
-        labels(_fitted(mask, _size(style.pixels), "style mask", "style"))
+        labels(_resized(mask, _size(style.pixels), "style mask", "style"))
         for mask, style in zip(style_masks, styles, strict=True)
     ]
-    if not set(content_labels) & {name for of_style in style_labels for name in of_style}:
+    if not set(content_labels) & {name for in_style in style_labels for name in in_style}:
         raise PictureError(
             f"the mask has the colours {', '.join(content_labels)}, the style masks none of them",
             "at least one in common",
@@ -180,13 +191,15 @@ def _labelled(
     shares = blend or (1.0,) * len(styles)
     regions = []
     for name, mask in content_labels.items():
-        used = [i for i, of_style in enumerate(style_labels) if name in of_style and shares[i] > 0]
-        chosen = tuple(_masked(styles[i], style_labels[i][name]) for i in used)
-        regions.append(Region(name.lstrip("#"), mask, chosen, 1.0, tuple(shares[i] for i in used)))
+        used = [i for i, in_style in enumerate(style_labels) if name in in_style and shares[i] > 0]
+        region_styles = tuple(_masked(styles[i], style_labels[i][name]) for i in used)
+        regions.append(Region(name.lstrip("#"), mask, region_styles, 1.0, tuple(shares[i] for i in used)))
     return regions
 
 
-def _grey(masks: Sequence[Tensor], styles: Sequence[Style], style_masks: Sequence[Tensor]) -> list[Region]:
+def _from_grey_masks(
+    masks: Sequence[Tensor], styles: Sequence[Style], style_masks: Sequence[Tensor]
+) -> list[Region]:
     if len(styles) not in (1, len(masks)) or len(style_masks) not in (0, len(masks)):
         raise RecipeError(
             f"{len(masks)} grey masks, {len(styles)} styles and {len(style_masks)} style masks",
@@ -196,14 +209,14 @@ def _grey(masks: Sequence[Tensor], styles: Sequence[Style], style_masks: Sequenc
     for index, mask in enumerate(masks):
         style = styles[index if len(styles) > 1 else 0]
         if style_masks:
-            style_mask = _fitted(style_masks[index], _size(style.pixels), "style mask", "style")
+            style_mask = _resized(style_masks[index], _size(style.pixels), "style mask", "style")
             style = _masked(style, style_mask[:, :1])
         regions.append(Region(str(index + 1), mask[:, :1], (style,)))
     return regions
 
 
 def _masked(style: Style, mask: Tensor) -> Style:
-    """The style where ``mask`` says; what lies beside it still is what its neighbours see."""
+    """The style restricted to ``mask``; the other pixels stay, because features in it depend on them."""
     both = mask if style.mask is None else mask * style.mask
     if float(both.mean()) < 1e-3:
         raise PictureError("a style mask leaves less than a thousandth of the style", "a larger part of it")
@@ -214,12 +227,12 @@ def _size(picture: Tensor) -> Size:
     return int(picture.shape[-2]), int(picture.shape[-1])
 
 
-def _fitted(mask: Tensor, size: Size, what: str, whose: str) -> Tensor:
-    """A mask picture at its picture's size; another shape is refused."""
+def _resized(mask: Tensor, size: Size, what: str, picture: str) -> Tensor:
+    """A mask picture resized to its picture; ``PictureError`` for another aspect ratio."""
     height, width = mask.shape[-2:]
     if abs(height * size[1] - width * size[0]) > 0.02 * width * size[0]:
         raise PictureError(
-            f"a {what} of {width}×{height} pixels for a {whose} of {size[1]}×{size[0]}",
-            "the same shape, at any size",
+            f"a {what} of {width}×{height} pixels for a {picture} of {size[1]}×{size[0]}",
+            "the same aspect ratio, at any size",
         )
     return F.interpolate(mask, size, mode="nearest-exact")

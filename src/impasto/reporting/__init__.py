@@ -1,1 +1,1 @@
-"""Pages that need no other file: charts as SVG, pictures and clips inside, from one base template."""
+"""Reports as single HTML files, with charts, pictures and clips embedded, from one base template."""

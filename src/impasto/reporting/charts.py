@@ -1,4 +1,4 @@
-"""Charts of one look, as SVG that can be set into a page. Needs the extra ``impasto[studies]``."""
+"""Charts in a common style, as SVG to embed in a page. Needs the extra ``impasto[studies]``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 __all__ = ["CHART_STYLE", "COLOURS", "inline_svg"]
 
-#: The colours of Okabe and Ito, which nearly everyone can tell apart.
+#: Colours after Okabe and Ito, which people with colour blindness can tell apart too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333", "#B8A800")
 
 #: Draw inside ``rc_context(CHART_STYLE)``.
@@ -23,13 +23,13 @@ CHART_STYLE: Any = {
     "axes.grid": True,
     "grid.color": "#e4e4e8",
     "axes.axisbelow": True,
-    "svg.fonttype": "path",  # looks the same where DejaVu is not installed
+    "svg.fonttype": "path",  # text looks the same where DejaVu is not installed
     "svg.hashsalt": "impasto",  # the same numbers give the same file
 }
 
 
 def inline_svg(figure: Figure) -> str:
-    """A figure as an SVG element, without date, links, namespaces or size: the page decides its size."""
+    """A figure as an SVG element, without date, metadata, namespaces, or a size, which the page sets."""
     data = io.BytesIO()
     with rc_context(CHART_STYLE):
         figure.savefig(data, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))

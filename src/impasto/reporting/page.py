@@ -11,11 +11,12 @@ __all__ = ["data_uri", "render"]
 
 
 def render(package: str, template: str, **values: Any) -> str:
-    """A page: one file without any link outside itself.
+    """Render a template to an HTML page.
 
     Args:
-        package: where the template lies, as ``impasto.video``.
-        values: for the template. They are escaped, unless it says ``|safe``.
+        package: the package that contains the template, such as ``impasto.video``.
+        template: name of the template's file in that package.
+        values: variables of the template. They are escaped, except where it says ``|safe``.
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("impasto.reporting", ".")]),
@@ -28,5 +29,5 @@ def render(package: str, template: str, **values: Any) -> str:
 
 
 def data_uri(data: bytes, media_type: str) -> str:
-    """A file's content as a link that needs no file. Media types: ``image/png``, ``video/mp4``, …"""
+    """The content of a file as a ``data:`` URI. Media types: ``image/png``, ``video/mp4``, …"""
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
