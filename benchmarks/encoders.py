@@ -1,8 +1,9 @@
-"""Which student is best for its price, and how the embedded one compares with its teacher.
+"""Which student gives the best pictures for its cost, and how the embedded one compares with its teacher.
 
-python benchmarks/encoders.py WHAT --teacher VGG19 [--upper SMALL] --data TRAIN …
-variants    students of other shapes and trainings, trained alike for a while, judged on painted pairs
-embedded    the embedded encoder against painting with the teacher itself: scores and a sheet
+    python benchmarks/encoders.py {variants,embedded} --teacher VGG19 [--upper SMALL] --data TRAIN …
+
+variants: trains students of other shapes, or in other ways, for a while, and judges what they paint.
+embedded: paints with the embedded encoder and with the teacher itself; writes scores and a sheet.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def widths(*blocks: tuple[int, ...]) -> dict[str, int]:
     return dict(zip(WIDTHS, (width for block in blocks for width in block), strict=True))
 
 
-#: What the variants are variants of: the student until the silent channels were found.
+#: The student that the variants change: the default before its silent channels were discovered.
 BLOCKS = ((16, 32), (48, 48), (96, 96, 64, 64), (128,) * 4, (128,))
 BASE = widths(*BLOCKS)
 SHALLOW = tuple(name for name in BASE if name not in ("conv3_3", "conv3_4", "conv4_3", "conv4_4"))
@@ -63,26 +64,33 @@ EARLY = tuple(name for name in BASE if name != "conv1_2")
 
 
 class Leaky(Student):
-    """What is negative keeps a tenth."""
+    """A student with leaky ReLU of slope 0.1."""
 
     activation = staticmethod(lambda x: F.leaky_relu(x, 0.1))
 
 
 class Silu(Student):
-    """Smooth everywhere."""
+    """A student with SiLU, which is smooth everywhere."""
 
     activation = staticmethod(F.silu)
 
 
-class Outlined(Student):
-    """Zeros beyond the edge, as VGG-19 was trained."""
+class ZeroPadded(Student):
+    """A student that pads with zeros, as VGG-19 was trained."""
 
     padding = "constant"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One change to the base or to how it is trained; ``steps``: what fits into equal time."""
+    """One change to the base or to how it is trained.
+
+    Attributes:
+        widths: layer → channels.
+        plan: fields of ``TrainingPlan`` that differ.
+        closed_form: start from weights fitted in closed form, not from random ones.
+        steps: factor of the training steps, so that all variants train for about the same time.
+    """
 
     widths: dict[str, int] = field(default_factory=lambda: BASE)
     student: type[Student] = Student
@@ -101,7 +109,7 @@ VARIANTS: dict[str, Variant] = {
     ),
     "max pooling": Variant(plan={"pooling": "max"}),
     "leaky ReLU, 0.1": Variant(student=Leaky),
-    "padded with zeros": Variant(student=Outlined),
+    "padded with zeros": Variant(student=ZeroPadded),
     "a random start": Variant(closed_form=False),
     "the gradient as a term, equal time": Variant(plan={"gradient_weight": 0.3}, steps=0.5),
     "crops of 256, a third as many, equal time": Variant(
@@ -122,7 +130,7 @@ VARIANTS: dict[str, Variant] = {
 
 
 class StudentEncoder(Encoder):
-    """A student as an encoder, with its wide heads: for activations that :class:`Encoder` does not have."""
+    """A student with its heads as an encoder, for activations that :class:`Encoder` does not have."""
 
     def __init__(self, student: Student) -> None:
         super().__init__(export(student), CENTRED, pooling=student.pooling)
@@ -131,8 +139,8 @@ class StudentEncoder(Encoder):
     def forward(self, image: Tensor, layers: Iterable[str], *, padding: str | None = None) -> Features:
         del padding
         with torch.autocast(image.device.type, torch.bfloat16):
-            own = self.student.features(image)
-        return Features({layer: self.student.heads[layer](own[layer].float()) for layer in layers})
+            features = self.student.features(image)
+        return Features({layer: self.student.heads[layer](features[layer].float()) for layer in layers})
 
 
 def load_pairs(contents: Path, styles: Path, count: int) -> list[tuple[Tensor, Tensor]]:
@@ -155,37 +163,37 @@ def seconds_at_512(encoder: Encoder) -> float:
     return statistics.median(times[1:])
 
 
-def gradient_alike(student: Student, teacher: Teacher, canvases: Canvases) -> float:
-    """Cosine of the student's gradient and the teacher's on canvases as they start, mean."""
+def gradient_similarity(student: Student, teacher: Teacher, canvases: Canvases) -> float:
+    """Mean cosine between the student's and the teacher's gradients on canvases at their start."""
     index, canvas = canvases.take(len(canvases.slots))
     canvas.requires_grad_(True)
     with torch.autocast("cpu", torch.bfloat16):
         features = student.features(canvas)
-    (own,) = torch.autograd.grad(canvases.loss(student, features, index), canvas)
-    wanted = canvases.teacher_gradient(teacher, canvas, index)
-    return float(F.cosine_similarity(own.flatten(1), wanted.flatten(1)).mean())
+    (gradient,) = torch.autograd.grad(canvases.loss(student, features, index), canvas)
+    target = canvases.teacher_gradient(teacher, canvas, index)
+    return float(F.cosine_similarity(gradient.flatten(1), target.flatten(1)).mean())
 
 
-def variants(given: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Tensor, Tensor]]) -> list[Any]:
-    """Every variant trained alike for ``--steps``, and what its pictures are worth to the teacher."""
-    train = [Crops(given.data / name) for name in ("photos", "paintings")]
-    held = [Crops(given.data / name, held_out=True) for name in ("photos", "paintings")]
-    unseen = torch.cat([c.draw(24, 192, np.random.default_rng(99)) for c in held])
+def variants(options: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Tensor, Tensor]]) -> list[Any]:
+    """Train every variant for ``--steps`` times its factor, and let the teacher judge its pictures."""
+    train = [Crops(options.data / name) for name in ("photos", "paintings")]
+    held_out = [Crops(options.data / name, held_out=True) for name in ("photos", "paintings")]
+    unseen = torch.cat([c.draw(24, 192, np.random.default_rng(99)) for c in held_out])
     best = choose_dtype("auto", torch.device("cpu"))
     rows = []
     for name, variant in VARIANTS.items():
-        if given.only and not any(part in name for part in given.only):
+        if options.only and not any(part in name for part in options.only):
             continue
-        taught, begin = copy.deepcopy(teacher), time.process_time()
+        calibrated, begin = copy.deepcopy(teacher), time.process_time()
         plan = TrainingPlan(
-            **{"crops": 4, "canvases": 4, "buffer": 16, "start": given.crops, "lr": 4e-4} | variant.plan
+            **{"crops": 4, "canvases": 4, "buffer": 16, "start": options.crops, "lr": 4e-4} | variant.plan
         )
         trainer = Trainer(
-            taught, *train, unseen, plan, variant.widths, fit=variant.closed_form, student=variant.student
+            calibrated, *train, unseen, plan, variant.widths, fit=variant.closed_form, student=variant.student
         )
         if not variant.closed_form:
-            taught.calibrate(train[0].draw(16, 128, np.random.default_rng(0)))
-        steps = round(given.steps * variant.steps)
+            calibrated.calibrate(train[0].draw(16, 128, np.random.default_rng(0)))
+        steps = round(options.steps * variant.steps)
         for step in range(steps):
             trainer.step(plan.lr * min(1.0, (step + 1) / 20, 2 * (1 - step / steps)))
         seconds = time.process_time() - begin
@@ -203,7 +211,7 @@ def variants(given: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Tens
             {
                 "variant": name,
                 "explained": trainer.explained(),
-                "gradient": gradient_alike(trainer.student, taught, Canvases(*held, 24, 128, 5)),
+                "gradient": gradient_similarity(trainer.student, calibrated, Canvases(*held_out, 24, 128, 5)),
                 "style_rel": statistics.mean(s.mean for s in scores),
                 "worst": max(s.mean for s in scores),
                 "content": statistics.mean(s.content for s in scores),
@@ -217,18 +225,21 @@ def variants(given: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Tens
     return rows
 
 
-def embedded(given: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Tensor, Tensor]]) -> list[Any]:
-    """Equal steps with the teacher (the sheet's first row), `compact`, and `compact` held closer."""
+def embedded(options: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Tensor, Tensor]]) -> list[Any]:
+    """Paint with the teacher, with `compact`, and with `compact` and more content weight, for equal steps.
+
+    The sheet has one row for each of them, in this order.
+    """
     best = choose_dtype("auto", torch.device("cpu"))
-    recipe = Recipe(size=given.size, tolerance=0.0)
+    recipe = Recipe(size=options.size, tolerance=0.0)
     compact = load_encoder("compact", dtype=best)
-    slow = TeacherEncoder(teacher, dict(read_state(given.teacher))).eval()
+    full = TeacherEncoder(teacher, dict(read_state(options.teacher))).eval()
     teacher.lower.compute_in(best)
     rows, sheet = [], []
     for names, pair in zip(PAIRS, pairs, strict=False):
         pictures, row = [], {"pair": " × ".join(names)}
         for name, encoder, weight in (
-            ("teacher", slow, recipe.content_weight),
+            ("teacher", full, recipe.content_weight),
             ("compact", compact, recipe.content_weight),
             ("compact, content weight 0.2", compact, 0.2),
         ):
@@ -246,7 +257,7 @@ def embedded(given: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Tens
         rows.append(row)
         print(json.dumps(row), flush=True)
         sheet.append(torch.cat([_cell(p) for p in pictures], 2))
-        pictures.save(given.out / "sheet.png", torch.cat(sheet, 3))
+        pictures.save(options.out / "sheet.png", torch.cat(sheet, 3))
     return rows
 
 
@@ -260,22 +271,22 @@ def _cell(picture: Tensor, side: int = 320) -> Tensor:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("variants", "embedded"))
+    parser.add_argument("command", choices=("variants", "embedded"))
     for name in ("teacher", "data", "contents", "styles", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--upper", type=Path)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--count", type=int, default=8, help="pairs")
-    parser.add_argument("--crops", type=int, default=160, help="of the closed-form start")
-    parser.add_argument("--steps", type=int, default=240, help="of training, a variant")
+    parser.add_argument("--crops", type=int, default=160, help="crops for the closed-form start")
+    parser.add_argument("--steps", type=int, default=240, help="training steps of a variant")
     parser.add_argument("--only", nargs="*", help="variants with one of these in their names")
-    given = parser.parse_args()
+    options = parser.parse_args()
     keep_memory()
-    given.out.mkdir(parents=True, exist_ok=True)
-    teacher = Teacher.from_files(given.teacher, given.upper)
-    pairs = load_pairs(given.contents, given.styles, given.count)
-    rows = {"variants": variants, "embedded": embedded}[given.what](given, teacher, pairs)
-    (given.out / f"{given.what}.json").write_text(json.dumps(rows, indent=1) + "\n")
+    options.out.mkdir(parents=True, exist_ok=True)
+    teacher = Teacher.from_files(options.teacher, options.upper)
+    pairs = load_pairs(options.contents, options.styles, options.count)
+    rows = {"variants": variants, "embedded": embedded}[options.command](options, teacher, pairs)
+    (options.out / f"{options.command}.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

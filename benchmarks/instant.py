@@ -18,7 +18,7 @@ from impasto.pictures.geometry import resample
 
 
 def main(size: int = 512) -> None:
-    """Time a style and a picture, five times each; the least counts on a busy machine."""
+    """Time a style and a picture, five times each; on a busy machine the minimum is the figure to use."""
     keep_memory()
     network = InstantNetwork(load_encoder(dtype=choose_dtype("auto", torch.device("cpu"))), load_decoder())
     content = resample(samples.photograph("chelsea"), (size * 3 // 4, size))
@@ -27,12 +27,12 @@ def main(size: int = 512) -> None:
     for _ in range(5):
         begin = time.perf_counter()
         style = network.remember(painting)
-        between = time.perf_counter()
+        middle = time.perf_counter()
         network.paint(content, [StyledRegion(style)])
-        seconds["style"].append(between - begin)
-        seconds["picture"].append(time.perf_counter() - between)
+        seconds["style"].append(middle - begin)
+        seconds["picture"].append(time.perf_counter() - middle)
     for name, values in seconds.items():
-        print(f"{name}: least {min(values):.2f} s, most {max(values):.2f} s")
+        print(f"{name}: minimum {min(values):.2f} s, maximum {max(values):.2f} s")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak {peak:.0f} MB; load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 

@@ -1,7 +1,7 @@
-"""Measures of how a painting looks, each a number of one picture beside its content and its style.
+"""Measures of how a painting looks, each a number computed from the painting, its content and its style.
 
-They stand for what people said decided between paintings in blind comparisons. Whether a measure agrees with
-people is for ``preference.py agreement`` to say: none of them is a goal by itself.
+They quantify the reasons that people gave in blind comparisons of paintings. ``preference.py agreement``
+shows whether a measure agrees with people: none of them is a goal by itself.
 
 Pictures are (1, 3, H, W), sRGB, [0, 1]; content and painting of one size. Frequencies are bands between two
 Gaussian blurs, in pixels of the painting; so a picture is compared at the size at which it is looked at.
@@ -31,9 +31,9 @@ def planes(picture: Tensor) -> tuple[Plane, Plane, Plane]:
 
 
 def band(plane: Plane, fine: float, coarse: float) -> Plane:
-    """What lies between two Gaussian blurs, of ``fine`` and ``coarse`` pixels; 0: not blurred."""
-    upper = ndimage.gaussian_filter(plane, fine) if fine else plane
-    return upper - ndimage.gaussian_filter(plane, coarse)
+    """Difference of two Gaussian blurs of ``fine`` and ``coarse`` pixels (standard deviation; 0: no blur)."""
+    blurred = ndimage.gaussian_filter(plane, fine) if fine else plane
+    return blurred - ndimage.gaussian_filter(plane, coarse)
 
 
 def edge_strength(lightness: Plane, sigma: float) -> Plane:
@@ -42,13 +42,13 @@ def edge_strength(lightness: Plane, sigma: float) -> Plane:
 
 
 def smooth_places(lightness: Plane, share: float = 0.3) -> npt.NDArray[np.bool_]:
-    """The ``share`` of a picture where it changes least: sky, skin, walls."""
+    """Mask (H, W) of the ``share`` of a picture that varies least: sky, skin, walls."""
     activity = ndimage.gaussian_filter(np.abs(band(lightness, 0.0, 6.0)), 8.0)
     return activity <= np.quantile(activity, share)
 
 
 def outlines(lightness: Plane, share: float = 0.08) -> npt.NDArray[np.bool_]:
-    """The ``share`` of a picture with the strongest edges at a coarse scale."""
+    """Mask (H, W) of the ``share`` of a picture with the strongest edges at a coarse scale."""
     strength = edge_strength(lightness, 2.5)
     return strength >= np.quantile(strength, 1.0 - share)
 
@@ -62,27 +62,27 @@ def photographic_detail(painting: Tensor, content: Tensor, style: Tensor) -> flo
 
     1: all of the photograph's pores and grain are still there; 0: none.
     """
-    painted, filmed = planes(painting)[0], planes(content)[0]
-    near_outline = ndimage.binary_dilation(outlines(filmed), iterations=4)
-    textured = ~near_outline & ~smooth_places(filmed)
-    a, b = band(painted, 0.0, 2.0)[textured], band(filmed, 0.0, 2.0)[textured]
+    painted, original = planes(painting)[0], planes(content)[0]
+    near_outline = ndimage.binary_dilation(outlines(original), iterations=4)
+    textured = ~near_outline & ~smooth_places(original)
+    a, b = band(painted, 0.0, 2.0)[textured], band(original, 0.0, 2.0)[textured]
     scale = rms(a - a.mean()) * rms(b - b.mean()) if a.size else 0.0
     return float(np.mean((a - a.mean()) * (b - b.mean())) / scale) if scale > 0 else 0.0
 
 
 def finest_chroma(painting: Tensor, content: Tensor, style: Tensor) -> float:
-    """RMS of the finest band of OKLab's a and b over the style's own: above 1 it shimmers."""
-    own, model = (
+    """RMS of the finest band of OKLab's a and b over that of the style: above 1 the painting shimmers."""
+    painted, reference = (
         rms(np.stack([band(plane, 0.0, 1.0) for plane in planes(picture)[1:]]))
         for picture in (painting, style)
     )
-    return own / max(model, 1e-4)
+    return painted / max(reference, 1e-4)
 
 
 def ghosts(painting: Tensor, content: Tensor, style: Tensor) -> float:
-    """Structure of 2 to 12 pixels where the content is smooth, over the style's in its own smooth half."""
-    quiet = smooth_places(planes(content)[0])
-    painted = rms(band(planes(painting)[0], 2.0, 12.0)[quiet])
+    """Structure of 2 to 12 pixels where the content is smooth, over that in the style's smooth half."""
+    smooth = smooth_places(planes(content)[0])
+    painted = rms(band(planes(painting)[0], 2.0, 12.0)[smooth])
     lightness = planes(style)[0]
     return painted / max(rms(band(lightness, 2.0, 12.0)[smooth_places(lightness, 0.5)]), 1e-3)
 
@@ -93,15 +93,15 @@ def grid(painting: Tensor, content: Tensor, style: Tensor, side: int = 64) -> fl
     Median over windows; random texture has about 3, a weave that repeats every few pixels 8 and more.
     """
     lightness = planes(painting)[0]
-    quiet = smooth_places(planes(content)[0])
+    smooth = smooth_places(planes(content)[0])
     window = np.hanning(side)[:, None] * np.hanning(side)
     peaks = []
     for y in range(0, lightness.shape[0] - side + 1, side // 2):
         for x in range(0, lightness.shape[1] - side + 1, side // 2):
-            place = slice(y, y + side), slice(x, x + side)
-            if quiet[place].mean() < 0.6:
+            tile = slice(y, y + side), slice(x, x + side)
+            if smooth[tile].mean() < 0.6:
                 continue
-            spectrum = np.abs(np.fft.fft2(band(lightness[place], 0.0, 6.0) * window))
+            spectrum = np.abs(np.fft.fft2(band(lightness[tile], 0.0, 6.0) * window))
             frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.fftfreq(side)[None])
             around = ndimage.uniform_filter(spectrum, 9, mode="wrap")
             relevant = (frequency > 0.06) & (frequency < 0.5)
@@ -110,7 +110,7 @@ def grid(painting: Tensor, content: Tensor, style: Tensor, side: int = 64) -> fl
 
 
 def contours(painting: Tensor, content: Tensor, style: Tensor) -> float:
-    """Fine edge strength along the content's outlines over that elsewhere: line that follows form."""
+    """Fine edge strength along the content's outlines over that elsewhere: high if lines follow the forms."""
     along = ndimage.binary_dilation(outlines(planes(content)[0]), iterations=2)
     strength = edge_strength(planes(painting)[0], 1.0)
     return float(strength[along].mean() / max(float(strength[~along].mean()), 1e-6))
@@ -118,22 +118,22 @@ def contours(painting: Tensor, content: Tensor, style: Tensor) -> float:
 
 def key_features(painting: Tensor, content: Tensor, style: Tensor) -> float:
     """Share of the content's strongest outlines that are outlines of the painting too, within two pixels."""
-    wanted = outlines(planes(content)[0], 0.05)
-    there = ndimage.binary_dilation(outlines(planes(painting)[0], 0.12), iterations=2)
-    return float((wanted & there).sum() / max(int(wanted.sum()), 1))
+    expected = outlines(planes(content)[0], 0.05)
+    present = ndimage.binary_dilation(outlines(planes(painting)[0], 0.12), iterations=2)
+    return float((expected & present).sum() / max(int(expected.sum()), 1))
 
 
 def palette_distance(painting: Tensor, content: Tensor, style: Tensor) -> float:
-    """Distance of the Gaussians of colours in OKLab to the style's (Wasserstein-2)."""
-    (mean, second), (wanted_mean, wanted) = (colour_moments(to_oklab(p)) for p in (painting, style))
-    covariance, target = second - mean.outer(mean), wanted - wanted_mean.outer(wanted_mean)
+    """Wasserstein-2 distance between the colours of painting and style in OKLab, taken as Gaussians."""
+    (mean, second), (style_mean, style_second) = (colour_moments(to_oklab(p)) for p in (painting, style))
+    covariance, target = second - mean.outer(mean), style_second - style_mean.outer(style_mean)
     moved = monge_map(covariance, target) @ covariance
     spread = covariance.trace() + target.trace() - 2.0 * moved.trace()
-    return float(((mean - wanted_mean).square().sum() + spread.clamp_min(0.0)).sqrt())
+    return float(((mean - style_mean).square().sum() + spread.clamp_min(0.0)).sqrt())
 
 
 def leftover_hue(painting: Tensor, content: Tensor, style: Tensor, bins: int = 24) -> float:
-    """Share of the painting's chroma in hues that the content has and the style hardly."""
+    """Share of the painting's chroma in hues that are frequent in the content and rare in the style."""
 
     def histogram(picture: Tensor) -> Plane:
         _, a, b = planes(picture)
@@ -141,8 +141,8 @@ def leftover_hue(painting: Tensor, content: Tensor, style: Tensor, bins: int = 2
         weights = np.bincount(hue.ravel(), np.hypot(a, b).ravel(), bins)
         return ndimage.gaussian_filter1d(weights / max(weights.sum(), 1e-9), 0.7, mode="wrap")
 
-    painted, filmed, model = (histogram(p) for p in (painting, content, style))
-    foreign = (filmed > 1.0 / bins) & (model < 0.25 / bins)
+    painted, original, reference = (histogram(p) for p in (painting, content, style))
+    foreign = (original > 1.0 / bins) & (reference < 0.25 / bins)
     return float(painted[foreign].sum())
 
 

@@ -1,10 +1,10 @@
-"""Which style loss transfers patterns and not only the palette: hard pairs, measured independently.
+"""Which style loss transfers patterns and not only the palette: difficult pairs, judged by other measures.
 
     python benchmarks/losses.py --out OUT --contents DIR --styles DIR --teacher VGG19 [--upper SMALL]
     python benchmarks/losses.py --out OUT --own [--teacher VGG19 …]
 
-``--own`` paints the project's own samples, whose sheet may be published. A cell that is in OUT already is not
-painted again; the table and the sheet are made from all that are there.
+``--own`` paints the project's own samples, whose sheet may be published. A cell is one pair painted with one
+variant. A cell that is in OUT already is not painted again; table and sheet are made from all cells in OUT.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from impasto.studies import metrics
 from impasto.training.report import judge
 from impasto.training.teacher import Teacher
 
-#: Content × style of the hard pairs: a landmark, a building, tesserae, cylinders, chalk and oil on a face,
+#: Content × style of difficult pairs: a landmark, a building, tesserae, cylinders, chalk and oil on a face,
 #: dots, bottles on bottles, swirls, outlines.
 PAIRS = (
     ("taj_mahal", "contents/st_basils_cathedral"),
@@ -52,7 +52,7 @@ OWN = (
 )
 VARIANTS: dict[str, dict[str, Any]] = {
     "gram": {},
-    # What a loss that keeps more of the content has to beat.
+    # A loss that keeps more of the content is worth something only if it beats this.
     "gram, content x 2": {"content_weight": 0.1},
     "wasserstein": {"style_loss": "wasserstein"},
     "sliced": {"style_loss": "sliced"},
@@ -118,12 +118,12 @@ def pairs(options: argparse.Namespace) -> list[tuple[str, Tensor, Tensor]]:
 
 
 def cell(options: argparse.Namespace, name: str, variant: str) -> Path:
-    """Where a painted cell lies, without its ending."""
+    """Path of a painted cell, without its suffix."""
     return options.out / f"{name}.{variant.replace(' ', '-').replace(':', '-')}"
 
 
 def paint(options: argparse.Namespace, name: str, variant: str, content: Tensor, style: Tensor) -> None:
-    """Paint a cell, unless it is there."""
+    """Paint a cell, unless it has been painted before."""
     path = cell(options, name, variant)
     if path.with_suffix(path.suffix + ".json").exists():
         return
@@ -136,7 +136,7 @@ def paint(options: argparse.Namespace, name: str, variant: str, content: Tensor,
 
 
 def table(options: argparse.Namespace, teacher: Teacher | None) -> list[dict[str, Any]]:
-    """Every cell's figures, and those of the content as it is."""
+    """One row of figures for each cell, and one for each unpainted content."""
     rows = []
     for name, content, style in pairs(options):
         size = fit(*content.shape[-2:], options.size)
@@ -171,8 +171,8 @@ def sheet(options: argparse.Namespace, variants: Sequence[str], side: int = 260)
     columns = []
     for name, content, style in pairs(options):
         files = [Path(f"{cell(options, name, variant)}.png") for variant in variants]
-        shown = [content, style, *(pictures.load(path).pixels for path in files if path.exists())]
-        columns.append(torch.cat([square(image, side) for image in shown], 2))
+        images = [content, style, *(pictures.load(path).pixels for path in files if path.exists())]
+        columns.append(torch.cat([square(image, side) for image in images], 2))
     tallest = max(column.shape[-2] for column in columns)
     padded = [
         torch.nn.functional.pad(column, (0, 0, 0, tallest - column.shape[-2]), value=1.0)
@@ -199,10 +199,10 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--iterations", type=int, nargs="+", default=[80, 50])
     parser.add_argument("--only", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--show", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS))
-    parser.add_argument("--first", type=int, help="only so many pairs")
+    parser.add_argument("--first", type=int, help="number of pairs; default: all")
     options = parser.parse_args(arguments)
     if not options.own and not (options.contents and options.styles):
-        parser.error("--own, or --contents and --styles")
+        parser.error("needs --own, or --contents and --styles")
     keep_memory()
     options.out.mkdir(parents=True, exist_ok=True)
     for variant in options.only:

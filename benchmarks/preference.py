@@ -1,8 +1,9 @@
-"""Blind comparison of paintings: sheets for judges, win rates, and which measures agree with people.
+"""Blind comparison of paintings: sheets for judges, win rates, and which measures agree with the judges.
 
     python benchmarks/preference.py sheets OUT --program fast=FOLDER --program fine=FOLDER …
     python benchmarks/preference.py rates OUT/key.json judgements.csv
-    python benchmarks/preference.py measures OUT/key.json --contents FOLDER --styles FOLDER -o measures.csv
+    python benchmarks/preference.py measures OUT/key.json --contents FOLDER --styles FOLDER \\
+        --program fast=FOLDER … --output measures.csv
     python benchmarks/preference.py agreement OUT/key.json judgements.csv measures.csv
 
 A program has a folder with a picture for each pair, ``CONTENT--STYLE.png``; pairs that all have are used.
@@ -43,9 +44,9 @@ def make_sheets(out: Path, programs: dict[str, Path], seed: int, side: int) -> K
     if not pairs:
         raise SystemExit("no pair CONTENT--STYLE.png is in every program's folder")
     out.mkdir(parents=True, exist_ok=True)
-    drawn, key = random.Random(seed), Key()
+    generator, key = random.Random(seed), Key()
     for pair in pairs:
-        order = drawn.sample(sorted(programs), len(programs))
+        order = generator.sample(sorted(programs), len(programs))
         key[pair] = dict(zip(string.ascii_uppercase, order, strict=False))
         images = [Image.open(programs[name] / f"{pair}.png").convert("RGB") for name in order]
         sheet(images, side).save(out / f"{pair}.png")
@@ -55,7 +56,7 @@ def make_sheets(out: Path, programs: dict[str, Path], seed: int, side: int) -> K
 
 def sheet(images: Sequence[Image.Image], side: int) -> Image.Image:
     """Pictures beside each other, in rows of three, each under its letter."""
-    small = [image.resize(_fitted(image.size, side), Image.Resampling.LANCZOS) for image in images]
+    small = [image.resize(_scaled(image.size, side), Image.Resampling.LANCZOS) for image in images]
     width, height = (max(image.size[k] for image in small) + 12 for k in (0, 1))
     columns = min(3, len(small))
     rows = -(-len(small) // columns)
@@ -68,13 +69,13 @@ def sheet(images: Sequence[Image.Image], side: int) -> Image.Image:
     return page
 
 
-def _fitted(size: tuple[int, int], side: int) -> tuple[int, int]:
+def _scaled(size: tuple[int, int], side: int) -> tuple[int, int]:
     scale = min(1.0, side / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def read_rankings(file: Path, key: Key) -> list[Ranking]:
-    """Judgements with letters replaced by programs; a line that does not rank each letter once is refused."""
+    """Judgements with letters replaced by programs; exits if a line does not rank each letter once."""
     rankings = []
     with file.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
@@ -91,9 +92,9 @@ def win_rates(rankings: Iterable[Ranking]) -> dict[tuple[str, str], tuple[int, i
     wins: dict[tuple[str, str], tuple[int, int]] = {}
     for _, _, order in rankings:
         for better, worse in itertools.combinations(order, 2):
-            for pair, won in (((better, worse), 1), ((worse, better), 0)):
-                count, total = wins.get(pair, (0, 0))
-                wins[pair] = (count + won, total + 1)
+            for programs, won in (((better, worse), 1), ((worse, better), 0)):
+                count, total = wins.get(programs, (0, 0))
+                wins[programs] = (count + won, total + 1)
     return wins
 
 
@@ -104,9 +105,10 @@ def interval(wins: int, total: int, level: float = 0.95) -> tuple[float, float]:
 
 
 def agreement(rankings: Sequence[Ranking], values: dict[tuple[str, str], float]) -> tuple[float, int]:
-    """How often the higher value was preferred, and in how many comparisons of unlike values.
+    """How often the picture with the higher value was preferred, and in how many comparisons.
 
-    1: a higher value is always preferred, 0: never, 0.5: the measure says nothing.
+    Pairs with equal values are not counted. 1: a higher value is always preferred, 0: never, 0.5: the measure
+    says nothing.
     """
     agreed = total = 0
     for pair, _, order in rankings:
@@ -117,8 +119,8 @@ def agreement(rankings: Sequence[Ranking], values: dict[tuple[str, str], float])
     return (agreed / total if total else 0.5), total
 
 
-def measured(key: Key, programs: dict[str, Path], contents: Path, styles: Path) -> list[dict[str, object]]:
-    """One row for each picture with all measures."""
+def measure_all(key: Key, programs: dict[str, Path], contents: Path, styles: Path) -> list[dict[str, object]]:
+    """One row for each picture, with its pair, its program and all measures."""
     rows: list[dict[str, object]] = []
     for pair, letters in key.items():
         content, style = (
@@ -149,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("sheets", "rates", "measures", "agreement"):
         command = commands.add_parser(name)
-        command.add_argument("place", type=Path, help="folder for the sheets; else the key")
+        command.add_argument("place", type=Path, help="folder for the sheets; otherwise key.json")
         if name in ("sheets", "measures"):
             command.add_argument("--program", action="append", required=True, help="NAME=FOLDER")
         if name in ("rates", "agreement"):
@@ -166,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     key = json.loads(options.place.read_text(encoding="utf-8"))
     if options.command == "measures":
-        rows = measured(key, _programs(options.program), options.contents, options.styles)
+        rows = measure_all(key, _programs(options.program), options.contents, options.styles)
         with options.output.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, list(rows[0]))
             writer.writeheader()

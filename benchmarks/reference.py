@@ -1,8 +1,8 @@
-"""What Impasto is measured against: style transfer as the PyTorch tutorial writes it.
+"""The program that Impasto is compared with: style transfer as in the PyTorch tutorial.
 
 float32, NCHW, one scale, the whole picture at once, `torch.optim.LBFGS`, clamping inside the closure. The
-losses are Impasto's relative ones, so that both minimise the same thing and their pictures can be judged
-by one objective; nothing else is shared with the package.
+losses are Impasto's relative ones, so that both minimise the same function and one objective can judge their
+pictures; nothing else is shared with the package.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ COUNTS = (2, 2, 4, 4, 1)
 
 
 def random_vgg19(seed: int = 0) -> dict[str, Tensor]:
-    """Full-width weights through conv5_1 at He's scale: for timing, where the true ones are not at hand."""
+    """Full-width weights through conv5_1 at He's scale, for timing without the real ones."""
     generator = torch.Generator().manual_seed(seed)
     state, inputs = {}, 3
     for block, (count, width) in enumerate(zip(COUNTS, WIDTHS, strict=True), 1):
@@ -61,17 +61,17 @@ class TutorialNetwork(nn.Module):
         self.steps.append(module)
 
     def forward(self, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
-        x, found = image[:, [2, 1, 0]] * 255.0 - self.mean, {}
+        x, features = image[:, [2, 1, 0]] * 255.0 - self.mean, {}
         for name, step in zip(self.names, self.steps, strict=True):
             x = step(x)
             if name in layers:
-                found[name] = x
-        return found
+                features[name] = x
+        return features
 
 
 @dataclass
 class Tutorial:
-    """The tutorial's loop over relative losses."""
+    """The tutorial's loop with relative losses."""
 
     network: TutorialNetwork
     content: Tensor
@@ -92,14 +92,14 @@ class Tutorial:
         return f @ f.T / f.shape[1]
 
     def loss(self, image: Tensor) -> Tensor:
-        """Total for (1, 3, H, W) in [0, 1]."""
-        found = self.network(image, (*self.style_layers, *self.content_layers))
+        """The total loss, a scalar, of a picture (1, 3, H, W) in [0, 1]."""
+        features = self.network(image, (*self.style_layers, *self.content_layers))
         total = torch.zeros(())
         for layer, target in self.grams.items():
-            error = (self._gram(found[layer]) - target).square().sum() / target.square().sum()
+            error = (self._gram(features[layer]) - target).square().sum() / target.square().sum()
             total = total + error / len(self.grams)
         for layer, target in self.targets.items():
-            error = (found[layer] - target).square().sum() / target.square().sum()
+            error = (features[layer] - target).square().sum() / target.square().sum()
             total = total + self.content_weight * error / len(self.targets)
         return total
 
@@ -108,8 +108,12 @@ class Tutorial:
         leaf = image.clone().requires_grad_(True)
         self.loss(leaf).backward()
 
-    def run(self, iterations: int, every: Callable[[int, float, Tensor], None]) -> Tensor:
-        """``iterations`` evaluations from the content; ``every`` is told number, seconds and picture."""
+    def run(self, iterations: int, on_evaluation: Callable[[int, float, Tensor], None]) -> Tensor:
+        """Paint, starting from the content, for at least ``iterations`` evaluations.
+
+        Args:
+            on_evaluation: called after each with its number from 1, the seconds so far, and the picture.
+        """
         image = self.content.clone().requires_grad_(True)
         optimiser = torch.optim.LBFGS([image])
         begin, count = time.perf_counter(), 0
@@ -122,7 +126,7 @@ class Tutorial:
             total = self.loss(image)
             total.backward()
             count += 1
-            every(count, time.perf_counter() - begin, image.detach())
+            on_evaluation(count, time.perf_counter() - begin, image.detach())
             return total
 
         while count < iterations:

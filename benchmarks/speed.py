@@ -1,7 +1,7 @@
-"""`make bench`: what an evaluation costs, how soon a loss is reached, how it grows, where the time goes.
+"""`make bench`: seconds an evaluation, seconds to equal loss, growth with the size, and a profile.
 
-Writes results.json, results.md and growth.svg into --out. Figures of two programs that are compared are
-taken in turn, A B A B, in one run; medians and spread are given. Nothing here is asserted.
+Writes results.json, results.md and growth.svg into --out. Programs that are compared are timed in
+turn, A B A B, in one run; median, minimum and maximum are reported. Nothing here is asserted.
 
     python benchmarks/speed.py --out benchmarks/results [--weights VGG19] [--content P --style P] [--quick]
 """
@@ -39,11 +39,12 @@ from impasto.scene import Scene, Style
 matplotlib.use("Agg")
 
 STYLE = Recipe().style_layers
+#: Style layers of the comparison at equal loss, for which weights through conv3_2 suffice.
 EXACT = ("relu1_1", "relu2_1", "relu3_1")
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Median, least and most."""
+    """Median, minimum and maximum."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
@@ -64,37 +65,37 @@ def full_width(dtype: torch.dtype, state: dict[str, Tensor] | None = None) -> En
 
 
 def objective(encoder: Encoder, size: int, recipe: Recipe, tile: int | None = None) -> Callable[[], object]:
-    """One evaluation of a noise picture of ``size``² pixels."""
+    """A function that evaluates the objective once, for a noise picture of ``size``² pixels."""
     image = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(1))
     style = Style(torch.rand(1, 3, min(size, 512), min(size, 512)))
     scene = Scene(image, (style,)).at((size, size), 0, image.device)
-    judged = objective_of(encoder, scene, recipe, tile=tile)
-    other = 1.0 - image
-    return lambda: judged.evaluate(other)
+    function = objective_of(encoder, scene, recipe, tile=tile)
+    canvas = 1.0 - image
+    return lambda: function.evaluate(canvas)
 
 
 def evaluations(size: int, rounds: int) -> dict[str, Any]:
     """(a) seconds an evaluation, relu1_1 … relu5_1, forward and backward, by encoder and precision."""
-    best = choose_dtype("auto", torch.device("cpu"))
+    dtype = choose_dtype("auto", torch.device("cpu"))
     image = torch.rand(1, 3, size, size)
     network = TutorialNetwork(random_vgg19(), STYLE)
     tutorial = Tutorial(network, image, image.flip(-1), STYLE, ("relu3_2",), 0.05)
     actions: dict[str, Callable[[], object]] = {
         "tutorial, VGG-19 float32": lambda: tutorial.evaluate(1 - image),
         "VGG-19 float32": objective(full_width(torch.float32), size, Recipe()),
-        f"VGG-19 {best}": objective(full_width(best), size, Recipe()),
+        f"VGG-19 {dtype}": objective(full_width(dtype), size, Recipe()),
         "compact float32": objective(load_encoder("compact"), size, Recipe()),
-        f"compact {best}": objective(load_encoder("compact", dtype=best), size, Recipe()),
+        f"compact {dtype}": objective(load_encoder("compact", dtype=dtype), size, Recipe()),
     }
     return {"size": size, "seconds": in_turn(actions, rounds)}
 
 
 def limit(size: int, rounds: int) -> dict[str, Any]:
     """(d) FLOP/s of full-width VGG-19 over that of a large matrix product in the same precision."""
-    best = choose_dtype("auto", torch.device("cpu"))
-    a, b = (torch.randn(4096, 4096).to(best) for _ in range(2))
-    evaluate = objective(full_width(best), size, Recipe())
-    found = in_turn({"product": lambda: a @ b, "evaluation": evaluate}, rounds)
+    dtype = choose_dtype("auto", torch.device("cpu"))
+    a, b = (torch.randn(4096, 4096).to(dtype) for _ in range(2))
+    evaluate = objective(full_width(dtype), size, Recipe())
+    seconds = in_turn({"product": lambda: a @ b, "evaluation": evaluate}, rounds)
     flop, inputs, pixels = 0.0, 3, size * size
     for block, (count, width) in enumerate(zip((2, 2, 4, 4, 1), (64, 128, 256, 512, 512), strict=True)):
         for _ in range(count):
@@ -102,25 +103,26 @@ def limit(size: int, rounds: int) -> dict[str, Any]:
             inputs = width
         flop += 2 * 3 * width * width * pixels / 4**block  # Gram matrix and its derivative
     rates = {
-        "product": 2 * 4096**3 / found["product"]["median"] / 1e9,
-        "evaluation": flop / found["evaluation"]["median"] / 1e9,
+        "product": 2 * 4096**3 / seconds["product"]["median"] / 1e9,
+        "evaluation": flop / seconds["evaluation"]["median"] / 1e9,
     }
     return {"GFLOP/s": rates, "share": rates["evaluation"] / rates["product"]}
 
 
-def pair(content: Path | None, style: Path | None, size: int) -> tuple[Tensor, Tensor]:
-    c = pictures.load(content).pixels if content else samples.photograph("chelsea")
-    s = pictures.load(style).pixels if style else samples.painting("swirl")
-    side = min(c.shape[-2:])  # a square, as the evaluations above are
-    top, left = (c.shape[-2] - side) // 2, (c.shape[-1] - side) // 2
-    c = c[..., top : top + side, left : left + side]
-    return resample(c, (size, size)), resample(s, fit(s.shape[-2], s.shape[-1], size))
+def pair(content_file: Path | None, style_file: Path | None, size: int) -> tuple[Tensor, Tensor]:
+    """Content, cropped to a square of ``size`` pixels a side, and style with a long side of ``size``."""
+    content = pictures.load(content_file).pixels if content_file else samples.photograph("chelsea")
+    style = pictures.load(style_file).pixels if style_file else samples.painting("swirl")
+    side = min(content.shape[-2:])
+    top, left = (content.shape[-2] - side) // 2, (content.shape[-1] - side) // 2
+    content = content[..., top : top + side, left : left + side]
+    return resample(content, (size, size)), resample(style, fit(style.shape[-2], style.shape[-1], size))
 
 
 def equal_loss(state: dict[str, Tensor], content: Tensor, style: Tensor, iterations: int) -> dict[str, Any]:
-    """(b) seconds until the loss is reached that the tutorial's loop has after ``iterations``.
+    """(b) seconds until Impasto reaches the loss of the tutorial's loop after ``iterations`` evaluations.
 
-    Both are judged by one float32 objective with the tutorial's zero padding, outside the clock.
+    Both losses are those of one float32 objective with the tutorial's zero padding; it is not timed.
     """
     recipe = Recipe(style_layers=EXACT, content_layers="relu3_2", padding="zeros", margin=0)
     size = max(content.shape[-2:])
@@ -135,31 +137,31 @@ def equal_loss(state: dict[str, Tensor], content: Tensor, style: Tensor, iterati
     tutorial = Tutorial(
         TutorialNetwork(state, (*EXACT, "relu3_2")), content, style, EXACT, ("relu3_2",), 0.05
     )
-    clock: list[float] = []
-    final = tutorial.run(iterations, lambda _, seconds, __: clock.append(seconds))
+    seconds: list[float] = []  # at each evaluation of the tutorial's loop
+    final = tutorial.run(iterations, lambda _, elapsed, __: seconds.append(elapsed))
     target = judged(final)
-    best = choose_dtype("auto", torch.device("cpu"))
-    found: dict[str, Any] = {"target": target, "tutorial": clock[-1], "iterations": iterations}
-    full = Encoder(state, OXFORD, padding="zeros").compute_in(best)
+    dtype = choose_dtype("auto", torch.device("cpu"))
+    figures: dict[str, Any] = {"target": target, "tutorial": seconds[-1], "iterations": iterations}
+    full = Encoder(state, OXFORD, padding="zeros").compute_in(dtype)
     painting = recipe.replace(size=size, iterations=(60, 60, 120))
-    found["VGG-19"] = _until(steps(_sources(content, style), painting, full), judged, target, 0.0)
+    figures["VGG-19"] = _until(steps(_scene(content, style), painting, full), judged, target, 0.0)
     begin = time.perf_counter()
-    small = load_encoder("compact", dtype=best)
-    for step in steps(_sources(content, style), Recipe(size=size, iterations=(60, 60, 25)), small):
+    compact = load_encoder("compact", dtype=dtype)
+    for step in steps(_scene(content, style), Recipe(size=size, iterations=(60, 60, 25)), compact):
         start = step.picture
     spent = time.perf_counter() - begin
     polish = painting.replace(init="picture", coarsest=size, iterations=80)
-    sources = Scene(content, (Style(style),), start=start)
-    found["compact, then VGG-19"] = _until(steps(sources, polish, full), judged, target, spent)
-    return found
+    scene = Scene(content, (Style(style),), start=start)
+    figures["compact, then VGG-19"] = _until(steps(scene, polish, full), judged, target, spent)
+    return figures
 
 
-def _sources(content: Tensor, style: Tensor) -> Scene:
+def _scene(content: Tensor, style: Tensor) -> Scene:
     return Scene(content, (Style(style),))
 
 
 def _until(painting: Any, judged: Callable[[Tensor], float], target: float, spent: float) -> dict[str, Any]:
-    """Seconds until ``target``; the judge's own time does not count."""
+    """Seconds until the loss is ``target``, after ``spent`` seconds; computing the loss is not timed."""
     begin, judging, loss = time.perf_counter(), 0.0, float("inf")
     for step in painting:
         if step.scale < step.scales or step.iteration % 4:
@@ -174,7 +176,7 @@ def _until(painting: Any, judged: Callable[[Tensor], float], target: float, spen
 
 
 def presets(content: Tensor, style: Tensor, rounds: int) -> dict[str, Any]:
-    """What each preset of the embedded encoder costs, taken in turn, and how near the style it ends."""
+    """Seconds of each preset with the embedded encoder, timed in turn, and its Gram loss at the end."""
     from impasto import api
     from impasto.recipe import preset
 
@@ -184,13 +186,15 @@ def presets(content: Tensor, style: Tensor, rounds: int) -> dict[str, Any]:
     def paint(name: str) -> None:
         recipe = preset(name)
         result = api.stylize(content, style, recipe=recipe, size=size)
-        grams = [
-            v for term, v in result.losses.items() if term.startswith("style/") and "nearest" not in term
+        gram_losses = [
+            loss
+            for term, loss in result.losses.items()
+            if term.startswith("style/") and "nearest" not in term
         ]
-        losses[name] = sum(grams) / recipe.style_loss_shares()["gram"]
+        losses[name] = sum(gram_losses) / recipe.style_loss_shares()["gram"]
 
-    found = in_turn({name: (lambda name=name: paint(name)) for name in ("draft", "fast", "fine")}, rounds)  # type: ignore[misc]
-    return {name: {"seconds": seconds, "style": losses[name]} for name, seconds in found.items()}
+    timings = in_turn({name: (lambda name=name: paint(name)) for name in ("draft", "fast", "fine")}, rounds)  # type: ignore[misc]
+    return {name: {"seconds": seconds, "style": losses[name]} for name, seconds in timings.items()}
 
 
 START = """
@@ -209,34 +213,34 @@ print(libraries - begin, time.perf_counter() - libraries)
 
 def start_up(content: Tensor, style: Tensor, rounds: int) -> dict[str, Any]:
     """Seconds from a fresh interpreter to the first evaluation: PyTorch's own import, and the rest."""
-    found = []
+    rows = []  # seconds of PyTorch's import and of the rest
     with tempfile.TemporaryDirectory() as folder:
-        files = [str(pictures.save(Path(folder) / f"{i}.png", one)) for i, one in enumerate((content, style))]
+        files = [str(pictures.save(Path(folder) / f"{i}.png", x)) for i, x in enumerate((content, style))]
         for _ in range(rounds + 1):
-            done = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-c", START, *files], capture_output=True, text=True, check=True
             )
-            found.append([float(value) for value in done.stdout.split()])
-    return {name: spread([row[i] for row in found[1:]]) for i, name in enumerate(("PyTorch", "Impasto"))}
+            rows.append([float(value) for value in process.stdout.split()])
+    return {name: spread([row[i] for row in rows[1:]]) for i, name in enumerate(("PyTorch", "Impasto"))}
 
 
-def _grow(queue: Any, which: str, size: int, tile: int | None) -> None:
+def _grow(queue: Any, name: str, size: int, tile: int | None) -> None:
     keep_memory()
-    best = choose_dtype("auto", torch.device("cpu"))
-    encoder = load_encoder("compact", dtype=best) if which == "compact" else full_width(best)
+    dtype = choose_dtype("auto", torch.device("cpu"))
+    encoder = load_encoder("compact", dtype=dtype) if name == "compact" else full_width(dtype)
     action = objective(encoder, size, Recipe(), tile)
     begin = time.perf_counter()
     action()
-    # Not ru_maxrss: it survives exec, and would show what the parent had.
+    # Not ru_maxrss: it survives exec, and would include the peak of the parent.
     status = Path("/proc/self/status").read_text()
     peak = 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
     queue.put(
-        {"encoder": which, "size": size, "tile": tile, "bytes": peak, "seconds": time.perf_counter() - begin}
+        {"encoder": name, "size": size, "tile": tile, "bytes": peak, "seconds": time.perf_counter() - begin}
     )
 
 
 def growth(cases: list[tuple[str, int, int | None]]) -> list[dict[str, Any]]:
-    """(c) time and peak memory of one evaluation, each case in a process of its own."""
+    """(c) time and peak memory of one evaluation, each case in a separate process."""
     context, rows = multiprocessing.get_context("spawn"), []
     for case in cases:
         queue = context.Queue()
@@ -250,13 +254,13 @@ def growth(cases: list[tuple[str, int, int | None]]) -> list[dict[str, Any]]:
 
 def profile(size: int) -> list[dict[str, Any]]:
     """(e) where an evaluation of the default encoder spends its time."""
-    best = choose_dtype("auto", torch.device("cpu"))
-    action = objective(load_encoder("compact", dtype=best), size, Recipe())
+    dtype = choose_dtype("auto", torch.device("cpu"))
+    action = objective(load_encoder("compact", dtype=dtype), size, Recipe())
     action()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         for _ in range(3):
             action()
-    rows = sorted(seen.key_averages(), key=lambda row: -row.self_cpu_time_total)
+    rows = sorted(profiler.key_averages(), key=lambda row: -row.self_cpu_time_total)
     total = sum(row.self_cpu_time_total for row in rows)
     return [{"operator": row.key, "share": row.self_cpu_time_total / total} for row in rows[:10]]
 
@@ -265,12 +269,12 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4))
-    for which, tiled in sorted({(row["encoder"], row["tile"] is not None) for row in rows}):
-        own = [r for r in rows if r["encoder"] == which and (r["tile"] is not None) == tiled]
-        label = f"{which}, tiles" if tiled else which
-        pixels = [r["size"] ** 2 / 1e6 for r in own]
-        axes[0].loglog(pixels, [r["seconds"] for r in own], marker="o", label=label)
-        axes[1].loglog(pixels, [r["bytes"] / 1e9 for r in own], marker="o", label=label)
+    for name, tiled in sorted({(row["encoder"], row["tile"] is not None) for row in rows}):
+        line = [r for r in rows if r["encoder"] == name and (r["tile"] is not None) == tiled]
+        label = f"{name}, tiles" if tiled else name
+        megapixels = [r["size"] ** 2 / 1e6 for r in line]
+        axes[0].loglog(megapixels, [r["seconds"] for r in line], marker="o", label=label)
+        axes[1].loglog(megapixels, [r["bytes"] / 1e9 for r in line], marker="o", label=label)
     for axis, name in zip(axes, ("seconds an evaluation", "peak memory, GB"), strict=True):
         axis.set_xlabel("megapixels")
         axis.set_ylabel(name)
@@ -280,72 +284,73 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path)
 
 
-def table(found: dict[str, Any]) -> str:
+def table(results: dict[str, Any]) -> str:
     """The results in Markdown."""
-    a = found["evaluations"]
-    reference = a["seconds"]["tutorial, VGG-19 float32"]["median"]
-    lines = [f"Machine: {found['machine']['device_name']}, {found['machine']['threads']} threads.", ""]
+    evaluation = results["evaluations"]
+    reference = evaluation["seconds"]["tutorial, VGG-19 float32"]["median"]
+    lines = [f"Machine: {results['machine']['device_name']}, {results['machine']['threads']} threads.", ""]
     lines += [
-        f"| one evaluation at {a['size']}² | median s | min | max | times faster |",
+        f"| one evaluation at {evaluation['size']}² | median s | min | max | times faster |",
         "|---|---|---|---|---|",
     ]
-    for name, s in a["seconds"].items():
+    for name, s in evaluation["seconds"].items():
         lines.append(
             f"| {name} | {s['median']:.3f} | {s['min']:.3f} | {s['max']:.3f} "
             f"| {reference / s['median']:.1f} |"
         )
-    share = found["limit"]
+    limits = results["limit"]
     lines += [
         "",
-        f"Share of a matrix product's FLOP/s, full-width VGG-19: {share['share']:.0%} "
-        f"({share['GFLOP/s']['evaluation']:.0f} of {share['GFLOP/s']['product']:.0f} GFLOP/s).",
+        f"Share of a matrix product's FLOP/s, full-width VGG-19: {limits['share']:.0%} "
+        f"({limits['GFLOP/s']['evaluation']:.0f} of {limits['GFLOP/s']['product']:.0f} GFLOP/s).",
     ]
-    if "equal_loss" in found:
-        b = found["equal_loss"]
+    if "equal_loss" in results:
+        equal = results["equal_loss"]
         lines += [
             "",
-            f"Loss of the tutorial's loop after {b['iterations']} evaluations ({b['target']:.4f}):",
+            f"Loss of the tutorial's loop after {equal['iterations']} evaluations ({equal['target']:.4f}):",
             "",
         ]
         lines += [
             "| program | seconds | times faster |",
             "|---|---|---|",
-            f"| tutorial | {b['tutorial']:.1f} | 1 |",
+            f"| tutorial | {equal['tutorial']:.1f} | 1 |",
         ]
         for name in ("VGG-19", "compact, then VGG-19"):
-            note = "" if b[name]["reached"] else f" (not reached: {b[name]['loss']:.4f})"
+            note = "" if equal[name]["reached"] else f" (not reached: {equal[name]['loss']:.4f})"
             lines.append(
-                f"| {name} | {b[name]['seconds']:.1f}{note} | {b['tutorial'] / b[name]['seconds']:.1f} |"
+                f"| {name} | {equal[name]['seconds']:.1f}{note} "
+                f"| {equal['tutorial'] / equal[name]['seconds']:.1f} |"
             )
     lines += [
         "",
-        f"A whole picture at {found['size']}² against 500 evaluations of the tutorial's loop, "
+        f"A whole picture at {results['size']}² against 500 evaluations of the tutorial's loop, "
         f"{500 * reference:.0f} s:",
         "",
         "| preset | median s | min | max | times faster | Gram loss at the end |",
         "|---|---|---|---|---|---|",
     ]
-    for name, row in found["presets"].items():
+    for name, row in results["presets"].items():
         s = row["seconds"]
         lines.append(
             f"| `{name}` | {s['median']:.1f} | {s['min']:.1f} | {s['max']:.1f} "
             f"| {500 * reference / s['median']:.0f} | {row['style']:.3f} |"
         )
-    begin = found["start_up"]
+    start = results["start_up"]
     lines += [
         "",
         "From a fresh interpreter to the first evaluation: "
-        f"PyTorch's import {begin['PyTorch']['median']:.2f} s, the rest {begin['Impasto']['median']:.2f} s.",
+        f"PyTorch's import {start['PyTorch']['median']:.2f} s, the rest {start['Impasto']['median']:.2f} s.",
     ]
-    if found.get("growth"):
+    if results.get("growth"):
         lines += ["", "| encoder | side | tile | seconds | peak GB |", "|---|---|---|---|---|"]
-        for r in found["growth"]:
+        for r in results["growth"]:
             lines.append(
                 f"| {r['encoder']} | {r['size']} | {r['tile'] or '–'} | {r['seconds']:.2f} "
                 f"| {r['bytes'] / 1e9:.2f} |"
             )
     lines += ["", "| operator (compact) | share |", "|---|---|"]
-    lines += [f"| {row['operator']} | {row['share']:.0%} |" for row in found["profile"]]
+    lines += [f"| {row['operator']} | {row['share']:.0%} |" for row in results["profile"]]
     return "\n".join(lines) + "\n"
 
 
@@ -360,36 +365,38 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=500)
-    parser.add_argument("--quick", action="store_true", help="tiny: for correctness alone")
-    given = parser.parse_args(arguments)
-    size, rounds = (64, 1) if given.quick else (given.size, given.rounds)
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that it runs")
+    options = parser.parse_args(arguments)
+    size, rounds = (64, 1) if options.quick else (options.size, options.rounds)
     keep_memory()
-    content, style = pair(given.content, given.style, size)
-    found: dict[str, Any] = {"machine": describe(torch.device("cpu")), "size": size}
-    found["evaluations"] = evaluations(size, rounds)
-    found["limit"] = limit(size, rounds)
-    found["presets"] = presets(content, style, max(1, rounds // 2))
-    found["start_up"] = start_up(content, style, rounds)
-    if given.weights or given.quick:
-        state = read_state(given.weights) if given.weights else random_vgg19()
-        found["equal_loss"] = equal_loss(dict(state), content, style, 3 if given.quick else given.iterations)
-    sides = [64] if given.quick else [256, 512, 1024, 2048]
+    content, style = pair(options.content, options.style, size)
+    results: dict[str, Any] = {"machine": describe(torch.device("cpu")), "size": size}
+    results["evaluations"] = evaluations(size, rounds)
+    results["limit"] = limit(size, rounds)
+    results["presets"] = presets(content, style, max(1, rounds // 2))
+    results["start_up"] = start_up(content, style, rounds)
+    if options.weights or options.quick:
+        state = read_state(options.weights) if options.weights else random_vgg19()
+        results["equal_loss"] = equal_loss(
+            dict(state), content, style, 3 if options.quick else options.iterations
+        )
+    sides = [64] if options.quick else [256, 512, 1024, 2048]
     cases: list[tuple[str, int, int | None]] = [
-        (which, s, None) for which in ("compact", "vgg19") for s in sides
+        (name, side, None) for name in ("compact", "vgg19") for side in sides
     ]
     cases += [
-        (which, s, 64 if given.quick else 768)
-        for which in ("compact", "vgg19")
-        for s in [*sides[2:], *([] if given.quick else [4096])]
+        (name, side, 64 if options.quick else 768)
+        for name in ("compact", "vgg19")
+        for side in [*sides[2:], *([] if options.quick else [4096])]
     ]
-    found["growth"] = growth(cases)
-    found["profile"] = profile(size)
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "results.json").write_text(json.dumps(found, indent=1) + "\n")
-    (given.out / "results.md").write_text(table(found))
-    plot(found["growth"], given.out / "growth.svg")
-    print(table(found))
-    return found
+    results["growth"] = growth(cases)
+    results["profile"] = profile(size)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    (options.out / "results.md").write_text(table(results))
+    plot(results["growth"], options.out / "growth.svg")
+    print(table(results))
+    return results
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a user of the studio waits for: first preview, first frame, the page meanwhile, 50 at once.
+"""Times that users of the studio wait: first preview, first frame, the page while painting, 50 clients.
 
     python benchmarks/studio.py [--out benchmarks/results]
 
@@ -30,7 +30,7 @@ from skimage import data
 
 
 def photograph(width: int, height: int) -> bytes:
-    """The astronaut as JPEG."""
+    """A JPEG of the astronaut, ``width`` × ``height`` pixels."""
     buffer = io.BytesIO()
     Image.fromarray(data.astronaut()).resize((width, height)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
@@ -87,7 +87,7 @@ class Server:
         return dict(self.http.get(f"/v1/jobs/{job}").json())
 
     def wait_until(self, job: str, condition: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-        """The job as soon as the condition holds for it, or it failed."""
+        """Wait until the condition holds for the job; returns its view. Raises if the job failed."""
         while True:
             view = self.job(job)
             if condition(view) or view["state"] in ("failed", "cancelled"):
@@ -96,7 +96,7 @@ class Server:
             time.sleep(0.02)
 
     def memory(self) -> dict[str, float]:
-        """MB that each process has for itself, without pages that it shares with others."""
+        """MB of each process, without pages that it shares with others (USS)."""
         megabytes = {}
         server = psutil.Process(self.process.pid)
         for process in [server, *server.children(recursive=True)]:
@@ -122,7 +122,7 @@ def paint_picture(server: Server) -> dict[str, float]:
 
 
 def paint_clip(server: Server, folder: Path) -> dict[str, float]:
-    """Seconds from the upload of a clip to a small painting of its first frame, and to the first frame."""
+    """Seconds from the upload of a clip to the small painting of its first frame, and to its first frame."""
     begin = time.perf_counter()
     job = server.post(clip(folder))
     server.wait_until(job, lambda view: view["preview"])
@@ -134,7 +134,7 @@ def paint_clip(server: Server, folder: Path) -> dict[str, float]:
 
 
 def latency(server: Server, count: int = 200) -> dict[str, float]:
-    """Milliseconds of the page and of a job while the worker paints."""
+    """Milliseconds that requests for the page and for a job take while the worker paints."""
     job = server.post(photograph(800, 600), recipe='{"iterations": [100000], "tolerance": 0}')
     server.wait_until(job, lambda view: view["preview"])
     waits = []
@@ -153,16 +153,16 @@ def latency(server: Server, count: int = 200) -> dict[str, float]:
 
 
 def many_clients(server: Server, clients: int = 50) -> dict[str, float]:
-    """Fifty clients at once: seconds until all are accepted, and finished; the page meanwhile."""
+    """Many clients at once: seconds until all jobs are accepted and finished; latency of the page."""
     tiny = '{"size": 48, "coarsest": 48, "iterations": [3]}'
     pictures = [photograph(64 + n, 64) for n in range(clients)]
     begin, waits = time.perf_counter(), []
     with ThreadPoolExecutor(clients) as pool:
         posted = [pool.submit(server.post, picture, recipe=tiny) for picture in pictures]
         while not all(task.done() for task in posted):
-            asked = time.perf_counter()
+            sent = time.perf_counter()
             assert server.http.get("/").status_code == 200
-            waits.append(1000 * (time.perf_counter() - asked))
+            waits.append(1000 * (time.perf_counter() - sent))
             time.sleep(0.02)
     accepted = time.perf_counter() - begin
     for task in posted:

@@ -1,4 +1,4 @@
-"""Video: warp error, style and time against painting frame by frame, on short clips.
+"""Video: warp error, style and time compared with painting frame by frame, on short clips.
 
     python benchmarks/video.py --clips FOLDER --style PICTURE --size 480 --frames 10 --baseline 3
 
@@ -6,8 +6,8 @@ For every clip in FOLDER (files, or folders of pictures): `frames` frames with t
 `baseline` frames one by one from the content and from noise with the picture's own schedule; the time that
 the schedule of Ruder et al. 2016 (1000 iterations a frame) would take, extrapolated from our time for one.
 
-Time is this process's CPU time: on a machine that others use, the wall clock measures them. `wall` is
-there as well; on idle cores it is about the CPU time divided by the cores.
+Times are CPU time of this process, because on a shared machine wall-clock time depends on the load. `wall` is
+reported as well; on idle cores it is about the CPU time divided by the number of cores.
 """
 
 from __future__ import annotations
@@ -50,10 +50,16 @@ from impasto.video.warped_past import EarlierFrame
 
 @dataclass(frozen=True)
 class ClipFigures:
-    """One clip's figures; times in seconds a frame, iterations at full size a frame.
+    """One clip's figures; times are seconds a frame, iterations are those at full size a frame.
 
-    ``film`` to ``ours_raw`` are warp errors, those named raw with the flow as the method finds it, without
-    ``flow.suppress_noise``. ``style``: frame → style loss over that of the same frame as a picture.
+    Attributes:
+        film, ours: warp errors of the film and of our frames.
+        from_content, from_noise: warp errors of the first frames painted one by one.
+        ours_early: warp error of our first frames, as many as were painted one by one.
+        film_raw, ours_raw: warp errors with flow as DIS returns it, without ``flow.suppress_noise``.
+        style: frame → style loss over that of the same frame painted as a picture.
+        iterations, cpu, wall: of a frame.
+        known, still: mean shares of a frame that were known from earlier ones, and that were copied.
     """
 
     clip: str
@@ -85,8 +91,8 @@ def load(place: Path, size: int, frames: int, skip: int = 0) -> list[Tensor]:
 
 
 def errors(film: list[Tensor], painted: list[Tensor], raw: bool = False) -> float:
-    """Mean warp error over the clip; ``raw``: with DIS flow as it is, including noise on bare walls."""
-    method, gaps = FLOW_METHODS["dis"](), []
+    """Mean warp error over the clip; ``raw``: with DIS flow as it is, including noise on flat areas."""
+    method, warp_errors = FLOW_METHODS["dis"](), []
     for a, b, x, y in zip(film, film[1:], painted, painted[1:], strict=False):
         longest = max(a.shape[-2:])
         first, second = to_luma(a, longest), to_luma(b, longest)
@@ -94,8 +100,8 @@ def errors(film: list[Tensor], painted: list[Tensor], raw: bool = False) -> floa
             forward, backward = method(first, second), method(second, first)
         else:
             forward, backward = flow_both_ways(first, second, method)
-        gaps.append(warp_error(x, y, forward, occluded(forward, backward)))
-    return float(np.mean(gaps))
+        warp_errors.append(warp_error(x, y, forward, occluded(forward, backward)))
+    return float(np.mean(warp_errors))
 
 
 def style_loss(terms: Iterable[tuple[str, float]]) -> float:
@@ -103,25 +109,25 @@ def style_loss(terms: Iterable[tuple[str, float]]) -> float:
 
 
 def judge(picture: Tensor, film: Tensor, context: ClipContext) -> float:
-    """The style loss of a finished frame."""
+    """The style loss of a painted frame ``picture``, whose content is the frame ``film``."""
     recipe = following_recipe(context.recipe, *picture.shape[-2:]).replace(iterations=(1,))
-    sources = Scene(film, context.styles, start=picture, style_statistics=context.style_statistics)
-    return style_loss(next(iter(steps(sources, recipe, context.encoder))).terms.items())
+    scene = Scene(film, context.styles, start=picture, style_statistics=context.style_statistics)
+    return style_loss(next(iter(steps(scene, recipe, context.encoder))).terms.items())
 
 
 def one_by_one(film: list[Tensor], context: ClipContext, init: str) -> list[Tensor]:
-    """Each frame as a picture, as if there were no other; each with noise of its own."""
+    """Paint each frame as a separate picture; a start from noise differs from frame to frame."""
     painted = []
     for index, frame in enumerate(film):
         recipe = frame_recipe(context.recipe).replace(init=init, seed=index)
-        sources = Scene(frame, context.styles, style_statistics=context.style_statistics)
-        *_, last = steps(sources, recipe, context.encoder)
+        scene = Scene(frame, context.styles, style_statistics=context.style_statistics)
+        *_, last = steps(scene, recipe, context.encoder)
         painted.append(quantise(last.picture.detach()))
     return painted
 
 
 def paint_following(film: list[Tensor], first: PaintedFrame, context: ClipContext) -> list[PaintedFrame]:
-    """The film, each frame following the earlier ones."""
+    """Paint the film, each frame following the earlier ones."""
     painted = [first]
     for index in range(1, len(film)):
         earlier = [
@@ -180,20 +186,21 @@ def measure(place: Path, style: Style, encoder: Encoder, options: argparse.Names
 
 
 def sheet(folder: Path | None, name: str, film: list[Tensor], painted: list[Tensor]) -> None:
-    """First, middle and last frame, filmed above painted, and how much changes beside them."""
+    """Save a sheet of the first, middle and last frame: as filmed, as painted, and three times the change
+    between painted frames."""
     if folder is None:
         return
     at = (0, len(film) // 2, len(film) - 1)
     rows = [torch.cat([line[k] for k in at], dim=3) for line in (film, painted)]
-    gaps = [(painted[k] - painted[k - 1]).abs().mul(3).clamp(0, 1) for k in (1, at[1], at[2])]
-    write_png(folder / f"{name}.png", to_pixels(torch.cat([*rows, torch.cat(gaps, dim=3)], dim=2), 255))
+    changes = [(painted[k] - painted[k - 1]).abs().mul(3).clamp(0, 1) for k in (1, at[1], at[2])]
+    write_png(folder / f"{name}.png", to_pixels(torch.cat([*rows, torch.cat(changes, dim=3)], dim=2), 255))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("--only", default="", help="part of a clip's name")
-    parser.add_argument("--style", type=Path, help="default: a painting of our own")
+    parser.add_argument("--style", type=Path, help="default: the built-in painting wave")
     parser.add_argument("--size", type=int, default=480)
     parser.add_argument("--frames", type=int, default=10)
     parser.add_argument("--skip", type=int, default=0, help="frames to leave out at the start")

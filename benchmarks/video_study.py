@@ -1,10 +1,11 @@
-"""Study: what temporal weight, J, passes and iterations a frame do to warp error, style and time.
+"""Study: how temporal weight, long-term frames, passes and iterations affect warp error, style and time.
 
     python benchmarks/video_study.py STYLE CLIP CLIP:60 --size 256 --frames 13
 
-One setting at a time is changed from the defaults; CLIP:60 begins at frame 60. All variants go on from the
-same first frame. Style: the mean over every second frame of the latter half, each frame's style loss over
-that of the same frame as a picture. The second row changes next to nothing: its difference is chance.
+One setting at a time is changed from the defaults; CLIP:60 begins at frame 60. All variants start from the
+same first frame. Style is the mean, over every second frame of the second half, of the frame's style loss
+divided by that of the same frame painted as a picture. The second row changes a setting by 2 %: its
+difference from the defaults is chance.
 """
 
 from __future__ import annotations
@@ -51,7 +52,13 @@ VARIANTS: dict[str, dict[str, object]] = {
 
 @dataclass(frozen=True)
 class StudyClip:
-    """A clip, its first frame painted, and frame → its style loss when it is painted as a picture."""
+    """A clip.
+
+    Attributes:
+        film: the frames, (1, 3, H, W) each.
+        first: the painted first frame.
+        single: frame number → style loss of that frame painted as a picture.
+    """
 
     film: list[Tensor]
     first: Tensor
@@ -63,14 +70,14 @@ def prepare(place: str, size: int, frames: int, context: ClipContext) -> StudyCl
     path, _, skip = place.partition(":")
     film = load(Path(path), size, frames, int(skip or 0))
     single = {
-        at: judge(one_by_one(film[at : at + 1], context, "content")[0], film[at], context)
-        for at in range(len(film) // 2, len(film), 2)
+        index: judge(one_by_one(film[index : index + 1], context, "content")[0], film[index], context)
+        for index in range(len(film) // 2, len(film), 2)
     }
     return StudyClip(film, paint_frame(film[0], context).pixels, single)
 
 
 def measure(clip: StudyClip, context: ClipContext) -> tuple[float, float, float]:
-    """Warp error over the film's, style loss over the picture's, CPU seconds a frame."""
+    """Warp error over the film's, style loss over that of single pictures, CPU seconds a frame."""
     count, passes = len(clip.film), context.recipe.passes
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
@@ -85,7 +92,7 @@ def measure(clip: StudyClip, context: ClipContext) -> tuple[float, float, float]
             pass
         spent = (time.process_time() - begin) / (count - 1)
         painted = [store.load(f"pass{passes}", index) for index in range(count)]
-    style = [judge(painted[at], clip.film[at], context) / single for at, single in clip.single.items()]
+    style = [judge(painted[k], clip.film[k], context) / single for k, single in clip.single.items()]
     return errors(clip.film, painted) / errors(clip.film, clip.film), float(np.mean(style)), spent
 
 
@@ -102,7 +109,7 @@ def main() -> None:
     styles = (Style(picture.pixels, picture.alpha),)
     clips: list[StudyClip] = []
     names = [Path(clip.partition(":")[0]).stem for clip in options.clips]
-    heads = [f"{what}, {name}" for what in ("warp error × film's", "style × picture's") for name in names]
+    heads = [f"{figure}, {name}" for figure in ("warp error × film's", "style × picture's") for name in names]
     print("| variant |", " | ".join(heads), "| CPU s a frame |")
     print("|---" * (len(heads) + 2) + "|")
     for variant, settings in VARIANTS.items():
@@ -115,8 +122,8 @@ def main() -> None:
             if index == len(clips):
                 clips.append(prepare(clip, options.size, options.frames, context))
             rows.append(measure(clips[index], context))
-        ratio, style, spent = zip(*rows, strict=True)
-        cells = [f"{value:.2f}" for value in (*ratio, *style, float(np.mean(spent)))]
+        warp_errors, style_losses, seconds = zip(*rows, strict=True)
+        cells = [f"{value:.2f}" for value in (*warp_errors, *style_losses, float(np.mean(seconds)))]
         print(f"| {variant} |", " | ".join(cells), "|", flush=True)
 
 
