@@ -1,1 +1,1 @@
-"""Feed-forward transfer of any style: features moved in closed form, then drawn by a trained decoder."""
+"""Feed-forward transfer of any style: features are mapped in closed form, then drawn by a trained decoder."""

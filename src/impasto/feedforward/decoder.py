@@ -1,4 +1,4 @@
-"""The network that draws: style features at four levels → a picture."""
+"""The decoder: a network that turns stylised features at four levels into a picture."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ from impasto.networks.layers import geometry
 
 __all__ = ["CHANNELS", "RADIUS", "Block", "Decoder", "load_decoder", "reflect"]
 
-#: Raw channels of ``compact`` at each level.
+#: Channels of the encoder ``compact`` at each level, before its heads.
 CHANNELS = {"relu1_1": 16, "relu2_1": 64, "relu3_1": 96, "relu4_1": 80}
 #: Channels of the decoder at each level.
 WIDTHS = {"relu1_1": 16, "relu2_1": 32, "relu3_1": 64, "relu4_1": 96}
-#: Inputs at the layers with a bank: moved features, nearest features, and noise with the style's covariance.
+#: Inputs at the layers with a bank, each with all channels: transported features, nearest features of the
+#: style, and noise with the style's covariance.
 INPUTS_WITH_BANK = 3
 #: Pixels on each side that a pixel of the picture depends on through the decoder: two convolutions at each
-#: level, two more at the coarsest, one at the finest, and one place of each bilinear enlargement.
+#: level, two more at the coarsest, one at the finest, and one position for each bilinear enlargement.
 RADIUS = sum(2 * geometry(layer).stride for layer in LEVELS) + 16 + 1 + (8 + 4 + 2)
 
 
 class _Reflect(torch.autograd.Function):
-    """One pixel of reflection on each side, in the input's own memory layout.
+    """Reflection padding by one pixel on each side, in the memory layout channels_last.
 
-    ``F.pad`` gives up channels_last, and takes several times as long in bfloat16 on a CPU.
+    ``F.pad`` does not keep channels_last, and takes several times as long in bfloat16 on a CPU.
     """
 
     @staticmethod
@@ -44,11 +45,11 @@ class _Reflect(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Tensor:
-        slope = slope.contiguous(memory_format=torch.channels_last)
-        rows = slope[..., 1:-1, :].clone(memory_format=torch.channels_last)
-        rows[..., 1, :] += slope[..., 0, :]
-        rows[..., -2, :] += slope[..., -1, :]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        rows = gradient[..., 1:-1, :].clone(memory_format=torch.channels_last)
+        rows[..., 1, :] += gradient[..., 0, :]
+        rows[..., -2, :] += gradient[..., -1, :]
         inner = rows[..., 1:-1].contiguous(memory_format=torch.channels_last)
         inner[..., 1] += rows[..., 0]
         inner[..., -2] += rows[..., -1]
@@ -56,13 +57,13 @@ class _Reflect(torch.autograd.Function):
 
 
 def reflect(x: Tensor) -> Tensor:
-    """(N, C, H, W) → (N, C, H + 2, W + 2) by reflection; sides of at least 2."""
+    """Pad (N, C, H, W) by reflection to (N, C, H + 2, W + 2); H and W must be at least 2."""
     padded: Tensor = _Reflect.apply(x)  # type: ignore[no-untyped-call]
     return padded
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions beside a 1×1: (N, C, H, W) → (N, K, H, W), edges reflected."""
+    """Two 3×3 convolutions and a 1×1 shortcut: (N, C, H, W) → (N, K, H, W), edges reflected."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -71,7 +72,7 @@ class Block(nn.Module):
         self.skip = nn.Conv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The sum of both ways."""
+        """The sum of both branches, then a leaky ReLU."""
         y = F.leaky_relu(self.first(reflect(x)), 0.1)
         return F.leaky_relu(self.second(reflect(y)) + self.skip(x), 0.1)
 
@@ -79,9 +80,10 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """Features at ``LEVELS`` → picture (N, 3, H, W) in (0, 1); 0.57 million parameters.
 
-    From coarse to fine: a block at each level, bilinear enlargement, the features of the next level beside
-    it. Bilinear enlargement and a convolution instead of a transposed convolution, which leaves dots. The
-    noise breaks the symmetry of an even sky, where a network without it can only draw a regular grid.
+    From coarse to fine: a block at each level, bilinear enlargement, and concatenation with the features of
+    the next level. Bilinear enlargement and a convolution replace a transposed convolution, which would leave
+    a pattern of dots. In a flat area, such as a sky, the features are the same everywhere. Without the noise
+    among its inputs a network could draw nothing but a regular grid there.
     """
 
     def __init__(self) -> None:
@@ -91,18 +93,23 @@ class Decoder(nn.Module):
             self.register_buffer(f"scale_{layer}", torch.ones(()))
             if layer in BANK_LAYERS:
                 self.read[layer] = nn.Conv2d(INPUTS_WITH_BANK * count, count, 1)
-        below = 0
+        from_coarser = 0
         for layer in reversed(LEVELS):
-            self.block[layer] = Block(below + CHANNELS[layer], WIDTHS[layer])
-            below = WIDTHS[layer] // 2
+            self.block[layer] = Block(from_coarser + CHANNELS[layer], WIDTHS[layer])
+            from_coarser = WIDTHS[layer] // 2
             if layer != LEVELS[0]:
-                # Channels are reduced before enlarging, where one costs a quarter.
-                self.narrow[layer] = nn.Conv2d(WIDTHS[layer], below, 1)
+                # Channels are reduced before the enlargement, because a quarter of the positions cost less.
+                self.narrow[layer] = nn.Conv2d(WIDTHS[layer], from_coarser, 1)
         self.deep = Block(WIDTHS["relu4_1"], WIDTHS["relu4_1"])
         self.picture = nn.Conv2d(WIDTHS["relu1_1"], 3, 3)
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
-        """The picture for features: layer → (N, C, H/stride, W/stride), 3 C at the layers with a bank."""
+        """Draw the picture.
+
+        Args:
+            features: layer → (N, C, H/stride, W/stride); 3·C channels at the layers with a bank, see
+                :func:`impasto.feedforward.network.decoder_inputs`.
+        """
         x: Tensor | None = None
         for layer in reversed(LEVELS):
             f = features[layer] * self.get_buffer(f"scale_{layer}")
@@ -124,10 +131,10 @@ def load_decoder(path: Path | None = None, device: torch.device | str = "cpu") -
     """The trained decoder, ready for use.
 
     Args:
-        path: a file that ``python -m impasto.training instant --export`` wrote; None: the package's own.
+        path: a file that ``python -m impasto.training instant`` wrote; None: the one embedded in the package.
 
     Raises:
-        WeightsError: the file is missing or of another kind.
+        WeightsError: the file is missing or not a decoder.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -1,9 +1,9 @@
-"""How content features become style features: in closed form, with nothing learnt.
+"""Maps content features to style features in closed form, without training.
 
-There are two ways, and the decoder is given the results of both. *Transport* moves all features by one affine
-map for each layer, so that their mean and covariance become the style's, and changes them as little as
-possible in doing so. *Matching* replaces each feature by the nearest one of the style, which keeps whole
-strokes and edges but jumps between neighbours.
+There are two maps, and the decoder gets the results of both. *Transport* is one affine map for each layer: it
+gives the features the mean and covariance of the style's, and changes them as little as possible.
+*Matching* replaces each feature by the nearest one of the style, which keeps whole strokes and edges, but is
+not continuous: similar features may get very different matches.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Transport", "nearest", "transport"]
 CONTENT_FLOOR = 3e-4
 #: The same for the style, to keep its square root well defined.
 STYLE_FLOOR = 1e-7
-#: Features that are compared with the style's at once: 32 MB of similarities.
+#: Features that are compared with a bank of 1024 at once; their similarities take 32 MB.
 CHUNK = 8192
 
 
@@ -34,8 +34,7 @@ class Transport:
     Attributes:
         matrix: (N, C, C).
         offset: (N, C).
-        style_root: (N, C, C), the square root of the style's covariance: it gives noise the style's
-            covariance.
+        style_root: (N, C, C), the square root of the style's covariance, which gives noise that covariance.
     """
 
     matrix: Tensor
@@ -43,13 +42,13 @@ class Transport:
     style_root: Tensor
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Moved features (N, C, H, W), float32."""
-        moved = self.matrix.to(features.device) @ features.float().flatten(2)
-        moved = moved + self.offset.to(features.device)[:, :, None]
-        return moved.view(features.shape)
+        """Apply the map to features (N, C, H, W); float32."""
+        mapped = self.matrix.to(features.device) @ features.float().flatten(2)
+        mapped = mapped + self.offset.to(features.device)[:, :, None]
+        return mapped.view(features.shape)
 
     def colour(self, noise: Tensor) -> Tensor:
-        """Noise (N, C, H, W) of unit variance with the style's covariance."""
+        """Give white noise (N, C, H, W) of unit variance the style's covariance."""
         coloured = self.style_root.to(noise.device) @ noise.flatten(2)
         return coloured.view(noise.shape)
 
@@ -60,7 +59,9 @@ def transport(content: Moments, style: Moments, strength: float = 1.0) -> Transp
     T = S^½ (S^½ C S^½)^-½ S^½ for the covariances C of the content and S of the style.
 
     Args:
-        strength: 1 moves all the way, 0 changes nothing; between them lies the geodesic of the two Gaussians.
+        content: of N pictures.
+        style: of N pictures, or of one for all.
+        strength: 1: the full transport; 0: the identity; between them: the geodesic of the two Gaussians.
     """
     root = _power(_floored(style.covariance, STYLE_FLOOR), 0.5)
     middle = root @ _floored(content.covariance, CONTENT_FLOOR) @ root
@@ -81,19 +82,23 @@ def _power(matrix: Tensor, power: float) -> Tensor:
 
 
 def _floored(covariance: Tensor, share: float) -> Tensor:
+    """The covariance (N, C, C) with ``share`` of its trace added to the diagonal."""
     identity = torch.eye(covariance.shape[-1], dtype=covariance.dtype)
     trace = covariance.diagonal(dim1=-2, dim2=-1).sum(-1).clamp_min(1e-8)
     return covariance + share * trace[:, None, None] * identity
 
 
 def nearest(queries: Tensor, bank: Tensor, mean: Tensor, head: Tensor | None) -> Tensor:
-    """For each feature the nearest of a bank by centred cosine (Kolkin et al. 2022), as indices (N, M).
+    """The index of the nearest feature in a bank for each query, by centred cosine (Kolkin et al. 2022).
 
     Args:
-        queries: (N, M, C), features that were moved to the style's mean and covariance.
+        queries: (N, M, C), transported features.
         bank: (N, K, C), features of the style.
         mean: (N, C), the style's mean, which is subtracted from both.
-        head: (D, C), the encoder's head, behind which features are compared; or None.
+        head: (D, C), the encoder's head, which is applied to both before they are compared; None: no head.
+
+    Returns:
+        (N, M) indices into the K features of the bank.
     """
     keys = bank - mean[:, None]
     keys = F.normalize(keys if head is None else keys @ head.T, dim=-1)

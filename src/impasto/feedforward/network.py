@@ -1,7 +1,7 @@
-"""Content and style → picture, whole or in exact tiles: encoder, statistics, maps and decoder put together.
+"""Instant transfer of tensors: encoder, statistics, maps and decoder together, whole or in tiles.
 
-A picture in tiles equals the picture painted at once, up to rounding: the statistics of the whole picture are
-gathered first, tile by tile, then each tile is painted with all the surroundings that its pixels depend on.
+A picture painted in tiles equals the one painted whole, up to rounding. The statistics of the whole picture
+are gathered first, tile by tile. Then each tile is painted with all the surroundings that it depends on.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ __all__ = ["TILE", "InstantNetwork", "StyledRegion", "decoder_inputs"]
 
 #: Side in pixels of the tiles that larger pictures are painted in.
 TILE = 512
-#: Sides are multiples of this inside: the stride of the deepest level.
+#: Pictures are padded to sides that are multiples of the deepest level's stride.
 STRIDE = geometry(LEVELS[-1]).stride
-#: Both sides must give the deepest level the two features that reflection needs.
+#: Smallest padded side in pixels: reflection needs two features at the deepest level.
 MIN_SIDE = 2 * STRIDE
 
 
 @dataclass(frozen=True)
 class StyledRegion:
-    """A style, and where it is painted: ``mask`` (1, 1, H, W) in [0, 1], or None for the whole picture."""
+    """A style and the mask of where it is painted, (1, 1, H, W) in [0, 1]; None: the whole picture."""
 
     style: InstantStyle
     mask: Tensor | None = None
@@ -58,40 +58,42 @@ def decoder_inputs(
     *,
     strength: float = 1.0,
 ) -> dict[str, Tensor]:
-    """What the decoder draws from, by layer.
+    """The decoder's inputs, layer of ``LEVELS`` → (N, C, h, w), 3·C channels at ``BANK_LAYERS``; float32.
 
     Args:
         raw: content features before the encoder's heads, layer → (N, C, h, w).
         style: of N pictures, or of one for all.
         maps: by layer of ``LEVELS``, made for the same strength.
-        heads: layer of ``BANK_LAYERS`` → (D, C) or None, behind which features are compared.
+        heads: layer of ``BANK_LAYERS`` → head (D, C) that is applied before features are compared, or None.
         noise: layer of ``BANK_LAYERS`` → (N or 1, C, h, w), of unit variance.
-        strength: of the nearest features against the content's, and of the noise.
+        strength: share of the nearest style features in their mixture with the content's, and factor of the
+            noise; in [0, 1].
     """
     inputs: dict[str, Tensor] = {}
     for layer in LEVELS:
         features = raw[layer].float()
-        moved = maps[layer](features)
+        transported = maps[layer](features)
         if layer in BANK_LAYERS:
-            matches = _nearest_features(moved, style, layer, heads[layer])
+            matches = _nearest_features(transported, style, layer, heads[layer])
             matches = torch.lerp(features, matches, strength)
             coloured = strength * maps[layer].colour(noise[layer].expand(len(features), -1, -1, -1))
-            moved = torch.cat([moved, matches, coloured], 1)
-        inputs[layer] = moved
+            inputs[layer] = torch.cat([transported, matches, coloured], 1)
+        else:
+            inputs[layer] = transported
     return inputs
 
 
-def _nearest_features(moved: Tensor, style: InstantStyle, layer: str, head: Tensor | None) -> Tensor:
-    """For each moved feature the most similar one of the style: (N, C, h, w)."""
-    bank, mean = style.banks[layer].to(moved.device), style.moments[layer].mean.to(moved)
-    index = nearest(moved.flatten(2).mT, bank, mean, None if head is None else head.float())
-    n, c = moved.shape[:2]
+def _nearest_features(features: Tensor, style: InstantStyle, layer: str, head: Tensor | None) -> Tensor:
+    """For each transported feature the most similar one of the style, (N, C, h, w)."""
+    bank, mean = style.banks[layer].to(features.device), style.moments[layer].mean.to(features)
+    index = nearest(features.flatten(2).mT, bank, mean, None if head is None else head.float())
+    n, c = features.shape[:2]
     matches = torch.gather(bank.expand(n, -1, -1), 1, index[..., None].expand(-1, -1, c))
-    return matches.mT.reshape(moved.shape)
+    return matches.mT.reshape(features.shape)
 
 
 class InstantNetwork:
-    """The encoder and the decoder: remembers styles and paints pictures.
+    """The encoder and the decoder: computes the statistics of styles and paints pictures.
 
     Args:
         encoder: ``compact``, whose features the decoder was trained with.
@@ -106,11 +108,11 @@ class InstantNetwork:
     def remember(
         self, picture: Tensor, mask: Tensor | None = None, *, tile: int | None = TILE
     ) -> InstantStyle:
-        """What is kept of a style picture (1, 3, H, W), sRGB, [0, 1].
+        """Compute the statistics of a style picture (1, 3, H, W), sRGB, [0, 1].
 
         Args:
-            mask: (1, 1, H, W) in [0, 1], how much each pixel counts; None: all alike.
-            tile: side of the tiles that a larger picture is looked at in; None: at once.
+            mask: (1, 1, H, W) in [0, 1], how much each pixel counts; None: all equally.
+            tile: side of the tiles that a larger picture is encoded in; None: encode it whole.
         """
         picture, mask = _padded(picture), None if mask is None else _padded(mask)
         grids = {layer: _grid(picture, layer) for layer in BANK_LAYERS}
@@ -143,11 +145,11 @@ class InstantNetwork:
         """The content (1, 3, H, W), sRGB, [0, 1], in the styles of its regions.
 
         Args:
-            regions: each is painted on its own, with the statistics of its part of the content; where soft
-                masks overlap the paintings are mixed. What lies in none stays as it is.
-            strength: from 0, the content as the decoder draws it, to 1, the style.
+            regions: each is painted by itself, with the statistics of its part of the content. Where soft
+                masks overlap, the paintings are mixed. Pixels in no region stay as they are.
+            strength: 0: the content as the decoder draws it; 1: the style in full.
             seed: of the noise.
-            tile: side of the tiles that a larger picture is painted in; None: at once.
+            tile: side of the tiles that a larger picture is painted in; None: paint it whole.
         """
         size = (int(content.shape[-2]), int(content.shape[-1]))
         padded = _padded(content)
@@ -158,17 +160,17 @@ class InstantNetwork:
             for total, mask in zip(sums, masks, strict=True):
                 total.add(part, raw, mask)
             whole = raw if part.is_whole else None
-        painters = [
-            _Painter(region.style, mask, total.maps(region.style, strength))
+        prepared = [
+            _PreparedRegion(region.style, mask, total.maps(region.style, strength))
             for region, mask, total in zip(regions, masks, sums, strict=True)
             if not total.empty
         ]
         result = torch.empty_like(padded)
         parts = self._tiles(padded, tile, geometry(LEVELS[-1]).radius + RADIUS)
-        if whole is not None:  # A picture of one tile is encoded once.
+        if whole is not None:  # A picture of a single tile has been encoded above already.
             parts = iter([(tiles(_size(padded), None, STRIDE, 0)[0], whole)])
         for part, raw in parts:
-            painted = self._paint_tile(part, part.cut(padded), raw, painters, strength, seed)
+            painted = self._paint_tile(part, part.cut(padded), raw, prepared, strength, seed)
             rows, columns = part.inner(1)
             result[..., slice(*part.rows), slice(*part.columns)] = painted[..., rows, columns]
         return result[..., : size[0], : size[1]]
@@ -185,18 +187,18 @@ class InstantNetwork:
         tile: Tile,
         content: Tensor,
         raw: Mapping[str, Tensor],
-        painters: Sequence[_Painter],
+        prepared: Sequence[_PreparedRegion],
         strength: float,
         seed: int,
     ) -> Tensor:
-        """One tile with its halo: the paintings of all regions, mixed by their masks."""
+        """Paint one tile, halo included: the paintings of all regions, mixed by their masks."""
         noise = {layer: _noise_for(tile, raw[layer], layer, seed) for layer in BANK_LAYERS}
         total, covered = torch.zeros_like(content), torch.zeros_like(content[:, :1])
-        for painter in painters:
-            mask = torch.ones_like(covered) if painter.mask is None else tile.cut(painter.mask)
+        for region in prepared:
+            mask = torch.ones_like(covered) if region.mask is None else tile.cut(region.mask)
             if not mask.any():
                 continue
-            inputs = decoder_inputs(raw, painter.style, painter.maps, self.heads, noise, strength=strength)
+            inputs = decoder_inputs(raw, region.style, region.maps, self.heads, noise, strength=strength)
             inputs = {k: v.contiguous(memory_format=torch.channels_last) for k, v in inputs.items()}
             with self._precision(content.device):
                 total += mask * self.decoder(inputs)
@@ -211,8 +213,8 @@ class InstantNetwork:
 
 
 @dataclass(frozen=True)
-class _Painter:
-    """A region ready to be painted; ``mask`` as large as the padded picture."""
+class _PreparedRegion:
+    """A region with what is needed to paint it; ``mask`` is as large as the padded picture."""
 
     style: InstantStyle
     mask: Tensor | None
@@ -232,7 +234,12 @@ class _MomentSums:
         return len(self.moments) < len(LEVELS)
 
     def add(self, tile: Tile, raw: Mapping[str, Tensor], mask: Tensor | None) -> None:
-        """Count the features of a tile without its halo; ``mask`` is of the whole picture."""
+        """Add the features of a tile without its halo.
+
+        Args:
+            raw: layer → features of the tile, halo included.
+            mask: (1, 1, H, W) of the whole picture; None: all pixels count equally.
+        """
         for layer in LEVELS:
             stride = geometry(layer).stride
             rows, columns = tile.inner(stride)
@@ -255,7 +262,7 @@ class _MomentSums:
 
 
 def _noise_for(tile: Tile, features: Tensor, layer: str, seed: int) -> Tensor:
-    """The noise that belongs to a tile with its halo."""
+    """The noise at the positions of a tile, halo included; it does not depend on how the picture is tiled."""
     stride = geometry(layer).stride
     top, left = tile.outer_rows[0] // stride, tile.outer_columns[0] // stride
     _, channels, height, width = features.shape
@@ -273,7 +280,10 @@ def _grid(picture: Tensor, layer: str) -> Size:
 
 
 def _padded(picture: Tensor) -> Tensor:
-    """The picture with sides that are multiples of ``STRIDE``, continued below and on the right."""
+    """The picture with sides that are multiples of ``STRIDE``, reflected below and on the right.
+
+    A picture that is too small for reflection is continued with its last row and column.
+    """
     below, right = (max(MIN_SIDE, -(-side // STRIDE) * STRIDE) - side for side in _size(picture))
     if not below and not right:
         return picture

@@ -1,4 +1,4 @@
-"""Instant transfer of a scene: the recipe's settings of size, colours, regions and strength applied."""
+"""Instant transfer of a scene, with the recipe's size, colours, regions and strength."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def steps(
     limits: MemoryLimits | None = None,
     styles: Sequence[InstantStyle] = (),
 ) -> Iterator[Step]:
-    """The picture as one :class:`~impasto.painting.engine.Step`, so that it is consumed as any other.
+    """Yield the picture as a single :class:`~impasto.painting.engine.Step`, as the engine yields several.
 
     Args:
-        limits: its ``tile`` counts; None: tiles of 512 pixels.
-        styles: instead of the scene's style pictures.
+        limits: only its ``tile`` is used; None: tiles of 512 pixels.
+        styles: used instead of the scene's style pictures.
     """
     picture = paint(scene, recipe, encoder, tile=(limits and limits.tile) or TILE, styles=styles)
     size = (int(picture.shape[-2]), int(picture.shape[-1]))
@@ -46,7 +46,7 @@ def steps(
 def check(
     scene: Scene, recipe: Recipe, styles: Sequence[InstantStyle] = (), terms: Sequence[Term] | None = None
 ) -> None:
-    """Raise ``RecipeError`` for what instant transfer cannot do with these pictures."""
+    """Raise ``RecipeError`` if instant transfer cannot paint this scene by this recipe."""
     if terms is not None:
         raise RecipeError("terms with method 'instant'", "it has no objective", "leave the terms out")
     if scene.content is None:
@@ -75,8 +75,8 @@ def paint(
 
     Args:
         encoder: ``compact``.
-        tile: side of the tiles that larger pictures are painted in; None: at once.
-        styles: instead of the scene's style pictures, blended as the recipe says.
+        tile: side of the tiles that larger pictures are painted in; None: paint them whole.
+        styles: used instead of the scene's style pictures, blended as the recipe says.
     """
     check(scene, recipe, styles)
     size, device = output_size(recipe, *scene.size), next(encoder.buffers()).device

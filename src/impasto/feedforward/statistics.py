@@ -1,7 +1,7 @@
-"""What instant transfer remembers of a picture's features: mean, second moment and samples.
+"""The statistics of a picture's features that instant transfer needs: mean, second moment and samples.
 
-Means and second raw moments of parts of a picture, or of several styles, average linearly. So a picture may
-be looked at in tiles, and styles may be blended, without an approximation.
+Means and second raw moments of parts of a picture, or of several styles, average linearly. So pictures can be
+processed in tiles, and styles can be blended, without an approximation.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ __all__ = [
     "layer_weights",
 ]
 
-#: Layers whose features are moved, fine to coarse; in ``compact`` 16, 64, 96 and 80 channels before heads.
+#: Layers whose features are mapped to the style's, fine to coarse. The encoder ``compact`` has 16, 64, 96 and
+#: 80 channels there, before its heads.
 LEVELS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
-#: Layers at which the decoder is also given the nearest style features, and noise.
+#: Layers at which the decoder also gets the nearest style features, and noise.
 BANK_LAYERS = ("relu3_1", "relu4_1")
 #: Style features kept for each layer of :data:`BANK_LAYERS`.
 BANK_SIZE = 1024
@@ -44,7 +45,7 @@ class Moments:
 
     @property
     def covariance(self) -> Tensor:
-        """(N, C, C)."""
+        """Covariance matrices, (N, C, C)."""
         return self.second - self.mean[:, :, None] * self.mean[:, None, :]
 
     def blend(self, other: Moments, share: float) -> Moments:
@@ -56,7 +57,7 @@ def feature_moments(features: Tensor, weights: Tensor | None = None) -> Moments:
     """Moments of features (N, C, H, W) of any float type.
 
     Args:
-        weights: (1, 1, H, W) ≥ 0, how much each position counts; None: all alike.
+        weights: (1, 1, H, W) ≥ 0, how much each position counts; None: all equally.
     """
     f = features.detach().float().permute(0, 2, 3, 1).flatten(1, 2)  # (N, M, C)
     if weights is None:
@@ -64,7 +65,7 @@ def feature_moments(features: Tensor, weights: Tensor | None = None) -> Moments:
     else:
         shares = (weights / weights.sum()).to(f).flatten()[None, :, None]
     mean = (f * shares).sum(1)
-    # Features are centred before they are multiplied: float32 suffices for the products then.
+    # Features are centred before they are multiplied, so that float32 is precise enough for the products.
     centred = f - mean[:, None]
     covariance = (centred.mT @ (centred * shares)).double().cpu()
     mean = mean.double().cpu()
@@ -74,7 +75,7 @@ def feature_moments(features: Tensor, weights: Tensor | None = None) -> Moments:
 def feature_bank(
     features: Tensor, count: int = BANK_SIZE, generator: torch.Generator | None = None
 ) -> Tensor:
-    """At most ``count`` features of (N, C, H, W) at random positions, the same for the batch: (N, K, C)."""
+    """At most ``count`` features of (N, C, H, W) at random positions, the same for all N: (N, K, C)."""
     f = features.detach().float().permute(0, 2, 3, 1).flatten(1, 2)
     if f.shape[1] <= count:
         return f
@@ -83,5 +84,5 @@ def feature_bank(
 
 
 def layer_weights(mask: Tensor | None, stride: int) -> Tensor | None:
-    """A mask (1, 1, H, W) on the grid of a layer: the mean of the pixels that a feature stands for."""
+    """A mask (1, 1, H, W) averaged over the pixels of each feature, (1, 1, H/stride, W/stride), or None."""
     return None if mask is None else F.avg_pool2d(mask, stride)

@@ -1,4 +1,4 @@
-"""``InstantStyle``: what instant transfer knows of a style; computed once, saved as a small file, blended."""
+"""``InstantStyle``: the statistics of a style for instant transfer, which can be saved and blended."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class InstantStyle:
         """A mixture of styles: moments average, and each gives its share of the samples.
 
         Args:
-            weights: one for each style, relative to each other; empty: all alike.
+            weights: one for each style, at least 0, in relation to each other; empty: all equal.
 
         Raises:
-            RecipeError: not one weight for each style, or none above 0.
+            RecipeError: not one weight for each style, a negative weight, or none above 0.
         """
         weights = tuple(weights) or (1.0,) * len(styles)
         if len(weights) != len(styles) or not styles or min(weights) < 0 or sum(weights) <= 0:
@@ -81,7 +81,7 @@ class InstantStyle:
         """Read what :meth:`save` wrote.
 
         Raises:
-            WeightsError: the file is missing or of another kind.
+            WeightsError: the file is missing or not a saved style.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -104,12 +104,17 @@ class InstantStyle:
 
 
 def _share(bank: Tensor, share: float) -> Tensor:
-    """The first ``share`` of a bank (N, K, C), which is a fair sample because its order is random."""
+    """The first ``share`` of a bank (N, K, C): a random sample, because the bank's order is random."""
     return bank[:, : max(1, round(share * bank.shape[1]))]
 
 
 def remember(features: Mapping[str, Tensor], generator: torch.Generator | None = None) -> InstantStyle:
-    """The styles of a batch of whole pictures: raw features at ``LEVELS``, layer → (N, C, H, W)."""
+    """The statistics of a batch of style pictures.
+
+    Args:
+        features: layer of ``LEVELS`` → (N, C, H, W), before the encoder's heads, of whole pictures.
+        generator: of the random positions of the samples; None: always the same.
+    """
     return InstantStyle(
         {layer: feature_moments(features[layer]) for layer in LEVELS},
         {layer: feature_bank(features[layer], generator=generator) for layer in BANK_LAYERS},
