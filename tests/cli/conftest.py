@@ -12,7 +12,7 @@ from fakes import checks, picture
 from impasto import pictures
 from impasto.cli import main
 
-#: A tenth of a second a run: few pixels and iterations, with all of the default layers.
+#: Flags of a run that takes a tenth of a second: few pixels and iterations, but all default layers.
 QUICK = ("--size", "40", "--coarsest", "40", "--iterations", "2")
 
 
@@ -32,12 +32,12 @@ def impasto(folder: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tu
 
     def run(*arguments: object) -> tuple[int, str, str]:
         capfd.readouterr()
-        main.app.console = Console()  # A console keeps the width that it first saw in the environment.
-        with pytest.raises(SystemExit) as ended:
+        main.app.console = Console()  # A console keeps the width that it first read from the environment.
+        with pytest.raises(SystemExit) as exit_info:
             main.main([str(argument) for argument in arguments])
         out, err = capfd.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, out, err
+        assert isinstance(exit_info.value.code, int)
+        return exit_info.value.code, out, err
 
     return run
 

@@ -1,4 +1,4 @@
-"""A server, an empty cache and weights of one block to fetch from one into the other."""
+"""A web server, an empty cache, and small weights that are downloaded from one into the other."""
 
 from __future__ import annotations
 

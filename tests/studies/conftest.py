@@ -35,7 +35,7 @@ def plan() -> Callable[..., StudyPlan]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _small_paintings() -> Iterator[None]:
-    """Paintings small enough to be painted in no time."""
+    """Render the built-in paintings at 64 pixels, which takes little time."""
     patch = pytest.MonkeyPatch()
     patch.setattr("impasto.studies.sources.PAINTED", 64)
     sources.picture.cache_clear()
@@ -62,5 +62,5 @@ def study(studied: tuple[StudyOutcome, list[StudyProgress]]) -> StudyOutcome:
 
 @pytest.fixture
 def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where only the cells matter: no sheet, no plots."""
+    """No sheet and no plots are written, for tests that look at the cells only."""
     monkeypatch.setattr("impasto.studies.report.write", lambda outcome: outcome.folder)

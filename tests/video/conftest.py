@@ -14,7 +14,7 @@ from impasto.painting import setup
 
 @pytest.fixture
 def tiny_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every job of this process gets the tiny encoder."""
+    """Make every job of this process use the tiny encoder."""
     monkeypatch.setattr(setup, "load_encoder", lambda *_, **__: tiny_encoder())
 
 
