@@ -124,3 +124,14 @@ def objective(
         regions=(Region("", content_mask, tuple(styles), 1.0, recipe.style_blend),),
     )
     return objective_of(encoder, scene, recipe, tile=tile)
+
+
+def values(*shape: int, seed: int = 0, positive: bool = False) -> Tensor:
+    """Normally distributed numbers in float64, or their absolute values."""
+    drawn = np.random.RandomState(seed).standard_normal(shape)
+    return torch.from_numpy(np.abs(drawn) if positive else drawn)
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    """The tensor for NumPy, float64."""
+    return tensor.detach().double().numpy()

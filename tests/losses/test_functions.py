@@ -1,4 +1,4 @@
-"""Descriptors, losses and the objective against their slow twins in `oracles.py`, and their gradients."""
+"""Loss functions against their slow twins in `oracles.py`, their gradients, and what each is for."""
 
 from __future__ import annotations
 
@@ -9,54 +9,13 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 import oracles
-from fakes import checks, picture, tiny_encoder, tiny_state
-from fakes import objective as make_objective
-from impasto.errors import PictureError, RecipeError
-from impasto.losses.functions import NORMALISATIONS, content_loss, gram_loss, total_variation
-from impasto.losses.objective import Objective
+from fakes import array, values
+from impasto.errors import RecipeError
+from impasto.losses import functions, statistics
+from impasto.losses.functions import NORMALISATIONS, content_loss, gram_loss, temporal_loss, total_variation
 from impasto.losses.statistics import gram, moments
-from impasto.networks.encoder import PADDINGS, pool
-from impasto.pictures.alpha import mask_on_grid, require_coverage
-from impasto.recipe import Recipe
-from impasto.scene import Style
 
 DTYPES = [(torch.float64, 1e-10), (torch.float32, 1e-4)]
-GATYS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-
-
-def values(*shape: int, seed: int = 0, positive: bool = False) -> Tensor:
-    drawn = np.random.RandomState(seed).standard_normal(shape)
-    return torch.from_numpy(np.abs(drawn) if positive else drawn)
-
-
-def array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().double().numpy()
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
-@pytest.mark.parametrize("masked", [False, True])
-def test_gram_and_moments(dtype, tolerance, masked):
-    features = values(1, 5, 6, 7)
-    weights = values(1, 1, 6, 7, seed=1, positive=True) if masked else None
-    given = None if weights is None else weights.to(dtype)
-    mean, second = moments(features.to(dtype), given)
-    twin = oracles.moments(array(features[0]), None if weights is None else array(weights[0, 0]))
-    assert mean.shape == (5,)
-    np.testing.assert_allclose(array(mean), twin[0], rtol=tolerance, atol=tolerance)
-    np.testing.assert_allclose(array(second), twin[1], rtol=tolerance, atol=tolerance)
-    np.testing.assert_allclose(
-        array(gram(features.to(dtype), given)), twin[1], rtol=tolerance, atol=tolerance
-    )
-
-
-def test_gram_knows_no_size_and_averages_linearly():
-    features = values(1, 4, 6, 6)
-    wide = torch.cat([features, features], dim=3)
-    torch.testing.assert_close(gram(wide), gram(features))
-    other = values(1, 4, 6, 6, seed=1)
-    torch.testing.assert_close(
-        gram(torch.cat([features, other], 3)), 0.5 * gram(features) + 0.5 * gram(other)
-    )
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
@@ -125,147 +84,6 @@ def test_total_variation(dtype, tolerance):
     )
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
-@pytest.mark.parametrize("kind", ["max", "average", "l2"])
-@pytest.mark.parametrize("size", [(6, 8), (7, 9)])
-def test_pool(dtype, tolerance, kind, size):
-    features = values(1, 3, *size)
-    found = pool(features.to(dtype), kind)
-    np.testing.assert_allclose(
-        array(found[0]), oracles.pool(array(features[0]), kind), rtol=tolerance, atol=tolerance
-    )
-
-
-def test_pool_keeps_the_magnitude_of_rectified_noise():
-    # What the factors are for: the next layer was trained on max pooling's activations.
-    features = torch.relu(values(1, 8, 64, 64))
-    largest = pool(features, "max").mean()
-    assert float(pool(features, "average").mean() / largest) == pytest.approx(1.0, abs=0.25)
-    assert float(pool(features, "l2").mean() / largest) == pytest.approx(1.0, abs=0.25)
-
-
-@pytest.mark.parametrize("size", [(3, 4), (6, 7), (1, 1), (13, 15)])
-def test_masks_reach_a_grid_by_area(size):
-    mask = torch.rand(1, 1, 13, 15, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    np.testing.assert_allclose(
-        array(mask_on_grid(mask, size))[0, 0], oracles.mask_on_grid(array(mask)[0, 0], *size), rtol=1e-12
-    )
-
-
-def test_a_mask_that_hides_everything_is_refused():
-    require_coverage(torch.full((1, 1, 10, 10), 0.01), "style")
-    with pytest.raises(PictureError, match="style picture is transparent"):
-        require_coverage(torch.zeros(1, 1, 10, 10), "style")
-
-
-# ---------------------------------------------------------------------------------------- the encoder's twin
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
-@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
-@pytest.mark.parametrize("padding", list(PADDINGS))
-def test_the_whole_encoder(dtype, tolerance, pooling, padding):
-    encoder = tiny_encoder(pooling=pooling, padding=padding, dtype=dtype)
-    image = picture(37, 42).double()
-    state = {key: array(value) for key, value in tiny_state().items()}
-    twins = oracles.encode(state, array(image[0]), encoder.layers, pooling, padding)
-    found = encoder(image.to(dtype), encoder.layers)
-    assert list(found) == list(twins)
-    for layer, features in found.items():
-        assert features.dtype == dtype
-        assert array(features).std() > 1e-3, f"{layer} is dead: the comparison would prove nothing"
-        np.testing.assert_allclose(array(features[0]), twins[layer], rtol=tolerance, atol=tolerance)
-
-
-# --------------------------------------------------------------------------------------------- the objective
-
-SIZE = (37, 42)
-MASK = torch.from_numpy(np.random.RandomState(3).uniform(0.1, 1.0, (1, 1, *SIZE)))
-
-
-def objective(recipe: Recipe, *, masked: bool = False, dtype: torch.dtype = torch.float64) -> Objective:
-    styles = (Style(checks(34, 40).to(dtype)), Style(picture(48, 33, 5).to(dtype)))
-    if masked:
-        masks = [torch.rand(1, 1, 34, 40, generator=torch.Generator().manual_seed(1)), None]
-        styles = tuple(
-            Style(s.pixels, None if m is None else m.to(dtype)) for s, m in zip(styles, masks, strict=True)
-        )
-    content = picture(*SIZE, 1).to(dtype)
-    mask = MASK.to(dtype) if masked else None
-    return make_objective(tiny_encoder(dtype=dtype), recipe, content, styles, mask)
-
-
-def twin_of(recipe: Recipe, image: np.ndarray, *, masked: bool) -> dict[str, float]:
-    """The objective's terms from the formulas alone; shares and blends written out again."""
-    state = {key: array(value) for key, value in tiny_state().items()}
-    styles = [array(checks(34, 40)[0]), array(picture(48, 33, 5)[0])]
-    style_mask = torch.rand(1, 1, 34, 40, generator=torch.Generator().manual_seed(1))
-    masks = [array(style_mask)[0, 0] if masked else None, None]
-    own_mask = array(MASK)[0, 0] if masked else None
-
-    def masked_gram(features: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
-        weights = None if mask is None else oracles.mask_on_grid(mask, *features.shape[1:])
-        return oracles.gram(features, weights)
-
-    own = oracles.encode(state, image, (*recipe.content_layers, *recipe.style_layers))
-    content = oracles.encode(state, array(picture(*SIZE, 1)[0]), recipe.content_layers)
-    style = [oracles.encode(state, one, recipe.style_layers) for one in styles]
-    blend = np.array(recipe.style_blend or (1.0, 1.0))
-    terms = {}
-    for layer, weight in zip(recipe.content_layers, recipe.content_layer_weights, strict=True):
-        loss = oracles.content_loss(own[layer], content[layer], recipe.normalisation, own_mask)
-        terms[f"content/{layer}"] = recipe.content_weight * weight / sum(recipe.content_layer_weights) * loss
-    for layer, weight in zip(recipe.style_layers, recipe.style_layer_weights, strict=True):
-        target = sum(
-            b / blend.sum() * masked_gram(s[layer], m) for b, s, m in zip(blend, style, masks, strict=True)
-        )
-        loss = oracles.gram_loss(masked_gram(own[layer], own_mask), target, recipe.normalisation)
-        terms[f"style/{layer}"] = recipe.style_weight * weight / sum(recipe.style_layer_weights) * loss
-    terms["tv"] = recipe.tv_weight * oracles.total_variation(image)
-    return terms
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-3)])
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
-@pytest.mark.parametrize("masked", [False, True])
-def test_the_whole_objective(dtype, tolerance, normalisation, masked):
-    recipe = Recipe(
-        content_weight=0.3, content_layers=("conv2_2", "relu3_2"), content_layer_weights=(1, 3),
-        style_weight=20.0, style_layers=GATYS, style_layer_weights=(5, 4, 3, 2, 1), style_blend=(1, 2),
-        tv_weight=7.0, normalisation=normalisation,
-    )  # fmt: skip
-    image = picture(*SIZE, 2)
-    total, terms = objective(recipe, masked=masked, dtype=dtype)(image.to(dtype))
-    twin = twin_of(recipe, array(image[0]), masked=masked)
-    assert list(terms) == list(twin)
-    for name, value in terms.items():
-        assert float(value) == pytest.approx(twin[name], rel=tolerance), name
-    assert float(total) == pytest.approx(sum(twin.values()), rel=tolerance)
-
-
-def test_a_weight_of_zero_leaves_its_terms_out():
-    image = picture(*SIZE, 2).double()
-    both = objective(Recipe(tv_weight=1.0))(image)[1]
-    assert {name.split("/")[0] for name in both} == {"content", "style", "tv"}
-    assert set(objective(Recipe(content_weight=0))(image)[1]) == {f"style/{layer}" for layer in GATYS}
-    assert set(objective(Recipe(style_weight=0))(image)[1]) == {"content/relu3_2"}
-    assert set(objective(Recipe(content_weight=0, style_weight=0, tv_weight=2))(image)[1]) == {"tv"}
-
-
-def test_the_content_itself_costs_no_content_and_the_style_itself_no_style():
-    content = picture(*SIZE, 1).double()
-    assert float(objective(Recipe(style_weight=0))(content)[0]) == 0.0
-    style = checks(32, 32).double()
-    alone = make_objective(tiny_encoder(dtype=torch.float64), Recipe(content_weight=0), None, [Style(style)])
-    assert float(alone(style)[0]) == 0.0
-    assert float(alone(picture(32, 32).double())[0]) > 1e-3
-
-
-# ------------------------------------------------------------------------------------------------- gradients
-
-
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("masked", [False, True])
 def test_gradients_of_the_losses(normalisation, masked):
@@ -280,23 +98,105 @@ def test_gradient_of_the_total_variation():
     assert gradcheck(total_variation, values(1, 3, 4, 5).requires_grad_())
 
 
-@pytest.mark.parametrize("kind", ["max", "average", "l2"])
-def test_gradients_of_the_poolings(kind):
-    assert gradcheck(lambda f: pool(f, kind), values(1, 2, 5, 6).requires_grad_())
+def test_temporal_loss_against_numpy() -> None:
+    random = np.random.RandomState(0)
+    image, past, trust = random.rand(3, 5, 7), random.rand(3, 5, 7), random.rand(5, 7)
+    slow = 0.0
+    for c in range(3):
+        for y in range(5):
+            for x in range(7):
+                slow += trust[y, x] * (image[c, y, x] - past[c, y, x]) ** 2
+    found = temporal_loss(
+        *(torch.from_numpy(one)[None] for one in (image, past)), torch.from_numpy(trust)[None, None]
+    )
+    assert float(found) == pytest.approx(slow / (3 * 5 * 7), rel=1e-12)
 
 
-def test_l2_pooling_has_a_gradient_where_nothing_is():
-    dead = torch.zeros(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
-    (gradient,) = torch.autograd.grad(pool(dead, "l2").sum(), dead)
-    assert bool(torch.isfinite(gradient).all())
+def test_temporal_gradient_is_right() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image, past = (torch.rand(1, 3, 4, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    trust = torch.rand(1, 1, 4, 5, generator=generator, dtype=torch.float64)
+    assert gradcheck(lambda x: temporal_loss(x, past, trust), image.requires_grad_(True))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
-def test_gradient_of_the_whole_objective(normalisation):
-    recipe = Recipe(content_weight=0.3, tv_weight=0.5, normalisation=normalisation)
-    styles = [Style(checks(16, 16).double())]
-    mask = MASK[..., :16, :17]
-    content, encoder = picture(16, 17, 1).double(), tiny_encoder(dtype=torch.float64)
-    judged = make_objective(encoder, recipe, content, styles, mask)
-    assert gradcheck(lambda x: judged(x)[0], picture(16, 17, 2).double().requires_grad_(), rtol=1e-4)
+def cloud(n: int = 40, c: int = 5, seed: int = 0) -> Tensor:
+    random = np.random.RandomState(seed)
+    return torch.from_numpy(random.standard_normal((n, c)) @ random.standard_normal((c, c)) + seed)
+
+
+def packed(points: Tensor) -> Tensor:
+    return statistics.moment_sum(points.T[None, :, :, None]) / len(points)
+
+
+ON_CLOUDS = {
+    "wasserstein": (lambda a, b: functions.wasserstein_loss(packed(a), packed(b)), oracles.wasserstein_loss),
+    "histogram": (functions.histogram_loss, oracles.sorted_gap),
+    "remd": (functions.relaxed_emd_loss, oracles.relaxed_emd),
+    "self-similarity": (functions.self_similarity_loss, oracles.self_similarity),
+}
+
+
+@pytest.mark.parametrize("name", ON_CLOUDS)
+def test_twins_gradients_and_zero(name):
+    loss, twin = ON_CLOUDS[name]
+    a, b = cloud(12), cloud(12, seed=1)
+    assert float(loss(a, b)) == pytest.approx(twin(a.numpy(), b.numpy()), rel=1e-7)
+    assert float(loss(a.float(), b.float())) == pytest.approx(twin(a.numpy(), b.numpy()), rel=1e-3)
+    assert float(loss(b, b)) == pytest.approx(0.0, abs=1e-9)
+    assert gradcheck(lambda x: loss(x, b), a.requires_grad_(), rtol=1e-3)
+
+
+def test_sliced_is_the_histograms_along_other_axes():
+    a, b = cloud(12), cloud(12, seed=1)
+    found = float(functions.sliced_loss(a, b))
+    noise = torch.randn(5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    frame = np.linalg.qr(noise.numpy())[0]
+    assert found == pytest.approx(oracles.sorted_gap(a.numpy() @ frame, b.numpy() @ frame), rel=1e-7)
+    assert gradcheck(lambda x: functions.sliced_loss(x, b), a.requires_grad_(), rtol=1e-3)
+    assert float(functions.sliced_loss(b[torch.randperm(12)], b)) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_more_points_of_the_same_cloud_are_the_same_cloud():
+    a = cloud(64)
+    assert float(functions.sliced_loss(a.repeat(3, 1), a)) < 2e-3
+    assert float(functions.histogram_loss(cloud(4000, seed=2)[:1500], cloud(4000, seed=2))) < 5e-3
+
+
+def test_nearest_loss():
+    f, t, c = (torch.from_numpy(np.random.RandomState(s).standard_normal((1, 3, 4, 5))) for s in range(3))
+    centre, weights = c[0, :, 0, 0], c[:, :1].abs()
+    twin = sum(
+        float(weights[0, 0, y, x])
+        * oracles.cosine_distance(*((one[0, :, y, x] - centre).numpy() for one in (f, t)))
+        for y in range(4) for x in range(5)
+    )  # fmt: skip
+    unit = functions.directions(t, centre)
+    torch.testing.assert_close(unit.norm(dim=1), torch.ones(1, 4, 5, dtype=torch.float64))
+    assert float(functions.nearest_loss(f, unit, centre, weights)) == pytest.approx(twin, rel=1e-9)
+    assert float(functions.nearest_loss(t, unit, centre)) == pytest.approx(0.0, abs=1e-9)
+    assert gradcheck(lambda x: functions.nearest_loss(x, unit, centre, weights), f.requires_grad_())
+    assert gradcheck(lambda x: functions.nearest_loss(x, unit, centre), f)
+
+
+@pytest.mark.parametrize("dead", ["own", "target", "both"])
+def test_dead_layers_do_no_harm(dead):
+    a = torch.zeros(12, 5) if dead != "target" else cloud(12).float()
+    b = torch.zeros(12, 5) if dead != "own" else cloud(12, seed=1).float()
+    for loss in (*(pair[0] for pair in ON_CLOUDS.values()), functions.sliced_loss):
+        leaf = a.clone().requires_grad_()
+        value = loss(leaf, b)
+        (gradient,) = torch.autograd.grad(value, leaf)
+        assert bool(torch.isfinite(value))
+        assert bool(torch.isfinite(gradient).all())
+
+
+def test_gram_cannot_tell_what_the_others_can():
+    # Two clouds with the same second moments: a Gaussian and points on its axes' ends.
+    points = torch.cat([torch.eye(4), -torch.eye(4)]).double() * 2.0
+    smooth = torch.from_numpy(np.random.RandomState(0).standard_normal((8000, 4)))
+    smooth = smooth @ torch.linalg.inv(torch.linalg.cholesky(smooth.T @ smooth / 8000).T)
+    a, b = smooth, points[torch.arange(8000) % 8]
+    grams = [statistics.gram(one.T[None, :, :, None]) for one in (a, b)]
+    assert float(functions.gram_loss(*grams)) < 1e-9
+    assert float(functions.wasserstein_loss(packed(a), packed(b))) < 1e-3
+    assert float(functions.histogram_loss(a, b)) > 0.1

@@ -1,17 +1,21 @@
-"""Tiling is exact: the same total, terms and gradient as the picture judged whole, whatever the tile."""
+"""The objective: the sum of the formulas, its gradient, and the same of both in tiles as of the whole."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.autograd import gradcheck
 
-from fakes import objective, tiny_encoder
+import oracles
+from fakes import array, checks, objective, picture, tiny_encoder, tiny_state
 from impasto.losses import content as content_losses
 from impasto.losses.build import objective_of
+from impasto.losses.functions import NORMALISATIONS
 from impasto.losses.objective import Objective
 from impasto.networks.layers import geometry
 from impasto.pictures.geometry import tiles
@@ -127,3 +131,102 @@ def test_the_objective_of_a_tile_does_not_see_where_it_is_cut() -> None:
     assert float(judge(picture)[0]) == pytest.approx(
         float(judge(picture.roll((16, 16), (-2, -1)))[0]), rel=1e-5
     )
+
+
+# ---------------------------------------------------------------------------------------- the formulas alone
+
+GATYS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+SMALL = (37, 42)
+
+
+MASK = torch.from_numpy(np.random.RandomState(3).uniform(0.1, 1.0, (1, 1, *SMALL)))
+
+
+def small_objective(recipe: Recipe, *, masked: bool = False, dtype: torch.dtype = torch.float64) -> Objective:
+    styles = (Style(checks(34, 40).to(dtype)), Style(picture(48, 33, 5).to(dtype)))
+    if masked:
+        masks = [torch.rand(1, 1, 34, 40, generator=torch.Generator().manual_seed(1)), None]
+        styles = tuple(
+            Style(s.pixels, None if m is None else m.to(dtype)) for s, m in zip(styles, masks, strict=True)
+        )
+    content = picture(*SMALL, 1).to(dtype)
+    mask = MASK.to(dtype) if masked else None
+    return objective(tiny_encoder(dtype=dtype), recipe, content, styles, mask)
+
+
+def twin_of(recipe: Recipe, image: np.ndarray, *, masked: bool) -> dict[str, float]:
+    """The objective's terms from the formulas alone; shares and blends written out again."""
+    state = {key: array(value) for key, value in tiny_state().items()}
+    styles = [array(checks(34, 40)[0]), array(picture(48, 33, 5)[0])]
+    style_mask = torch.rand(1, 1, 34, 40, generator=torch.Generator().manual_seed(1))
+    masks = [array(style_mask)[0, 0] if masked else None, None]
+    own_mask = array(MASK)[0, 0] if masked else None
+
+    def masked_gram(features: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        weights = None if mask is None else oracles.mask_on_grid(mask, *features.shape[1:])
+        return oracles.gram(features, weights)
+
+    own = oracles.encode(state, image, (*recipe.content_layers, *recipe.style_layers))
+    content = oracles.encode(state, array(picture(*SMALL, 1)[0]), recipe.content_layers)
+    style = [oracles.encode(state, one, recipe.style_layers) for one in styles]
+    blend = np.array(recipe.style_blend or (1.0, 1.0))
+    terms = {}
+    for layer, weight in zip(recipe.content_layers, recipe.content_layer_weights, strict=True):
+        loss = oracles.content_loss(own[layer], content[layer], recipe.normalisation, own_mask)
+        terms[f"content/{layer}"] = recipe.content_weight * weight / sum(recipe.content_layer_weights) * loss
+    for layer, weight in zip(recipe.style_layers, recipe.style_layer_weights, strict=True):
+        target = sum(
+            b / blend.sum() * masked_gram(s[layer], m) for b, s, m in zip(blend, style, masks, strict=True)
+        )
+        loss = oracles.gram_loss(masked_gram(own[layer], own_mask), target, recipe.normalisation)
+        terms[f"style/{layer}"] = recipe.style_weight * weight / sum(recipe.style_layer_weights) * loss
+    terms["tv"] = recipe.tv_weight * oracles.total_variation(image)
+    return terms
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-3)])
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_whole_objective(dtype, tolerance, normalisation, masked):
+    recipe = Recipe(
+        content_weight=0.3, content_layers=("conv2_2", "relu3_2"), content_layer_weights=(1, 3),
+        style_weight=20.0, style_layers=GATYS, style_layer_weights=(5, 4, 3, 2, 1), style_blend=(1, 2),
+        tv_weight=7.0, normalisation=normalisation,
+    )  # fmt: skip
+    image = picture(*SMALL, 2)
+    total, terms = small_objective(recipe, masked=masked, dtype=dtype)(image.to(dtype))
+    twin = twin_of(recipe, array(image[0]), masked=masked)
+    assert list(terms) == list(twin)
+    for name, value in terms.items():
+        assert float(value) == pytest.approx(twin[name], rel=tolerance), name
+    assert float(total) == pytest.approx(sum(twin.values()), rel=tolerance)
+
+
+def test_a_weight_of_zero_leaves_its_terms_out():
+    image = picture(*SMALL, 2).double()
+    both = small_objective(Recipe(tv_weight=1.0))(image)[1]
+    assert {name.split("/")[0] for name in both} == {"content", "style", "tv"}
+    assert set(small_objective(Recipe(content_weight=0))(image)[1]) == {f"style/{layer}" for layer in GATYS}
+    assert set(small_objective(Recipe(style_weight=0))(image)[1]) == {"content/relu3_2"}
+    assert set(small_objective(Recipe(content_weight=0, style_weight=0, tv_weight=2))(image)[1]) == {"tv"}
+
+
+def test_the_content_itself_costs_no_content_and_the_style_itself_no_style():
+    content = picture(*SMALL, 1).double()
+    assert float(small_objective(Recipe(style_weight=0))(content)[0]) == 0.0
+    style = checks(32, 32).double()
+    alone = objective(tiny_encoder(dtype=torch.float64), Recipe(content_weight=0), None, [Style(style)])
+    assert float(alone(style)[0]) == 0.0
+    assert float(alone(picture(32, 32).double())[0]) > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_gradient_of_the_whole_objective(normalisation):
+    recipe = Recipe(content_weight=0.3, tv_weight=0.5, normalisation=normalisation)
+    styles = [Style(checks(16, 16).double())]
+    mask = MASK[..., :16, :17]
+    content, encoder = picture(16, 17, 1).double(), tiny_encoder(dtype=torch.float64)
+    judged = objective(encoder, recipe, content, styles, mask)
+    assert gradcheck(lambda x: judged(x)[0], picture(16, 17, 2).double().requires_grad_(), rtol=1e-4)

@@ -1,4 +1,4 @@
-"""The temporal term: a slow twin, its gradient, its place among the terms."""
+"""Terms on pixels, total variation and agreement with earlier frames: their formulas, whole and in tiles."""
 
 from __future__ import annotations
 
@@ -6,50 +6,55 @@ import numpy as np
 import pytest
 import torch
 
-from clips import texture
-from fakes import objective as make_objective
-from fakes import tiny_encoder
-from impasto.losses.functions import temporal_loss
-from impasto.painting.engine import steps, style_statistics
+import oracles
+from fakes import array, picture, tiny_encoder
+from impasto.losses.objective import Objective
+from impasto.losses.pixels import TemporalTerm, TotalVariationTerm
 from impasto.scene import Past, Scene
-from impasto.video.store import from_pixels
-from tiny_video import PICTURE, STYLES
+
+IMAGE = picture(20, 27, 4).double()
 
 
-def test_temporal_loss_against_numpy() -> None:
-    random = np.random.RandomState(0)
-    image, past, trust = random.rand(3, 5, 7), random.rand(3, 5, 7), random.rand(5, 7)
-    slow = 0.0
-    for c in range(3):
-        for y in range(5):
-            for x in range(7):
-                slow += trust[y, x] * (image[c, y, x] - past[c, y, x]) ** 2
-    found = temporal_loss(
-        *(torch.from_numpy(one)[None] for one in (image, past)), torch.from_numpy(trust)[None, None]
-    )
-    assert float(found) == pytest.approx(slow / (3 * 5 * 7), rel=1e-12)
+def objective(*terms, tile=None, padding="reflect", **scene) -> Objective:
+    encoder = tiny_encoder(dtype=torch.float64, padding=padding)
+    return Objective(encoder, Scene(None, aspect=(20, 27), **scene), terms, tile=tile)
 
 
-def test_temporal_gradient_is_right() -> None:
+@pytest.mark.parametrize("tile", [None, 8])
+def test_total_variation_is_its_formula(tile):
+    total = objective(TotalVariationTerm(weight=3.0), tile=tile).evaluate(IMAGE)[0]
+    assert total == pytest.approx(3.0 * oracles.total_variation(array(IMAGE[0])), rel=1e-12)
+
+
+@pytest.mark.parametrize("tile", [None, 8])
+def test_in_a_picture_that_repeats_opposite_edges_are_neighbours(tile):
+    total = objective(TotalVariationTerm(), tile=tile, padding="circular").evaluate(IMAGE)[0]
+    pixels = array(IMAGE[0])
+    steps = [pixels - np.roll(pixels, 1, axis) for axis in (1, 2)]
+    assert total == pytest.approx(sum((step**2).sum() for step in steps) / pixels.size, rel=1e-12)
+
+
+@pytest.mark.parametrize("tile", [None, 8])
+def test_every_earlier_frame_has_its_weight_and_its_certainty(tile):
     generator = torch.Generator().manual_seed(0)
-    image, past = (torch.rand(1, 3, 4, 5, generator=generator, dtype=torch.float64) for _ in range(2))
-    trust = torch.rand(1, 1, 4, 5, generator=generator, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda x: temporal_loss(x, past, trust), image.requires_grad_(True))
+    certainty = torch.rand(1, 1, 20, 27, generator=generator, dtype=torch.float64)
+    past = (
+        Past(picture(20, 27, 1).double(), certainty, 2.0),
+        Past(picture(20, 27, 2).double(), 1 - certainty, 0.5),
+    )
+    total, gradient, losses = objective(TemporalTerm(weight=3.0), tile=tile, past=past).evaluate(IMAGE)
+    pixels, gaps = array(IMAGE[0]), 0.0
+    slope = np.zeros_like(pixels)
+    for earlier in past:
+        difference = pixels - array(earlier.pixels[0])
+        gaps += earlier.weight * (array(earlier.certainty[0]) * difference**2).sum()
+        slope += 2 * earlier.weight * array(earlier.certainty[0]) * difference
+    assert total == losses["temporal"] == pytest.approx(3.0 * gaps / pixels.size, rel=1e-12)
+    np.testing.assert_allclose(array(gradient[0]), 3.0 * slope / pixels.size, rtol=1e-9, atol=1e-15)
 
 
-@pytest.mark.slow
-def test_gram_targets_handed_in_change_nothing() -> None:
-    encoder, content = tiny_encoder(), from_pixels(texture(64, 96))
-    fresh = Scene(content, STYLES)
-    known = Scene(content, STYLES, style_statistics=style_statistics(fresh, PICTURE, encoder))
-    ends = [list(steps(one, PICTURE, encoder))[-1] for one in (fresh, known)]
-    assert torch.equal(ends[0].picture, ends[1].picture)
-    assert ends[0].loss == ends[1].loss
-
-
-def test_past_frames_are_a_named_term() -> None:
-    content = from_pixels(texture(64, 96))
-    past = Past(torch.zeros_like(content), torch.ones_like(content[:, :1]), 2.0)
-    total, terms = make_objective(tiny_encoder(), PICTURE, content, STYLES, past=(past, past))(content)
-    assert float(terms["temporal"]) == pytest.approx(4.0 * float(content.square().mean()), rel=1e-5)
-    assert float(total) == pytest.approx(sum(float(v) for v in terms.values()), rel=1e-5)
+def test_without_earlier_frames_the_temporal_term_does_not_apply():
+    scene = Scene(None, aspect=(20, 27))
+    assert not TemporalTerm().applies(scene)
+    assert TotalVariationTerm().applies(scene)
+    assert set(objective(TemporalTerm(), TotalVariationTerm()).losses(IMAGE)) == {"tv"}

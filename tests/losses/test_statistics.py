@@ -1,14 +1,19 @@
-"""Statistics of features: Gram matrices in every precision, and samples of positions."""
+"""Statistics of features: Gram matrices and moments in every precision, and samples of positions."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+import oracles
+from fakes import array, values
 from impasto.losses import statistics
-from impasto.losses.statistics import gram_sum, layer_gram_sum
+from impasto.losses.statistics import gram, gram_sum, layer_gram_sum, moments
 from impasto.networks.encoder import Features
+
+DTYPES = [(torch.float64, 1e-10), (torch.float32, 1e-4)]
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -72,3 +77,29 @@ def test_rows_of_parts_add_up():
     parts = [(slice(a, b), slice(c, d)) for a, b in ((0, 2), (2, 6)) for c, d in ((0, 5), (5, 8))]
     found = sum(statistics.gather_positions(features[(..., *part)], at, part, 8) for part in parts)
     torch.testing.assert_close(found, whole)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
+@pytest.mark.parametrize("masked", [False, True])
+def test_gram_and_moments(dtype, tolerance, masked):
+    features = values(1, 5, 6, 7)
+    weights = values(1, 1, 6, 7, seed=1, positive=True) if masked else None
+    given = None if weights is None else weights.to(dtype)
+    mean, second = moments(features.to(dtype), given)
+    twin = oracles.moments(array(features[0]), None if weights is None else array(weights[0, 0]))
+    assert mean.shape == (5,)
+    np.testing.assert_allclose(array(mean), twin[0], rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(array(second), twin[1], rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(
+        array(gram(features.to(dtype), given)), twin[1], rtol=tolerance, atol=tolerance
+    )
+
+
+def test_gram_knows_no_size_and_averages_linearly():
+    features = values(1, 4, 6, 6)
+    wide = torch.cat([features, features], dim=3)
+    torch.testing.assert_close(gram(wide), gram(features))
+    other = values(1, 4, 6, 6, seed=1)
+    torch.testing.assert_close(
+        gram(torch.cat([features, other], 3)), 0.5 * gram(features) + 0.5 * gram(other)
+    )

@@ -6,19 +6,25 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import gradcheck
 
-from fakes import picture, tiny_encoder, tiny_state
+import oracles
+from fakes import array, picture, tiny_encoder, tiny_state, values
 from impasto.errors import RecipeError
 from impasto.losses.statistics import gram
 from impasto.networks.encoder import (
     CENTRED,
     OXFORD,
+    PADDINGS,
     TORCH,
     Encoder,
     Features,
     pad,
+    pool,
 )
 from impasto.networks.layers import LAYERS, geometry
+
+DTYPES = [(torch.float64, 1e-10), (torch.float32, 1e-4)]
 
 
 def test_layers_come_in_the_order_asked_and_alone_as_together(tiny):
@@ -184,3 +190,53 @@ def test_a_layer_is_projected_when_it_is_first_read():
     assert not features.is_projected("relu1_1")
     torch.testing.assert_close(features["relu1_1"], torch.einsum("kc,nchw->nkhw", head, raw))
     assert features.is_projected("relu1_1")
+
+
+# ------------------------------------------------------------------------------------- poolings, and the twin
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
+@pytest.mark.parametrize("kind", ["max", "average", "l2"])
+@pytest.mark.parametrize("size", [(6, 8), (7, 9)])
+def test_pool(dtype, tolerance, kind, size):
+    features = values(1, 3, *size)
+    found = pool(features.to(dtype), kind)
+    np.testing.assert_allclose(
+        array(found[0]), oracles.pool(array(features[0]), kind), rtol=tolerance, atol=tolerance
+    )
+
+
+def test_pool_keeps_the_magnitude_of_rectified_noise():
+    # What the factors are for: the next layer was trained on max pooling's activations.
+    features = torch.relu(values(1, 8, 64, 64))
+    largest = pool(features, "max").mean()
+    assert float(pool(features, "average").mean() / largest) == pytest.approx(1.0, abs=0.25)
+    assert float(pool(features, "l2").mean() / largest) == pytest.approx(1.0, abs=0.25)
+
+
+@pytest.mark.parametrize("kind", ["max", "average", "l2"])
+def test_gradients_of_the_poolings(kind):
+    assert gradcheck(lambda f: pool(f, kind), values(1, 2, 5, 6).requires_grad_())
+
+
+def test_l2_pooling_has_a_gradient_where_nothing_is():
+    dead = torch.zeros(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(pool(dead, "l2").sum(), dead)
+    assert bool(torch.isfinite(gradient).all())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
+@pytest.mark.parametrize("padding", list(PADDINGS))
+def test_the_whole_encoder(dtype, tolerance, pooling, padding):
+    encoder = tiny_encoder(pooling=pooling, padding=padding, dtype=dtype)
+    image = picture(37, 42).double()
+    state = {key: array(value) for key, value in tiny_state().items()}
+    twins = oracles.encode(state, array(image[0]), encoder.layers, pooling, padding)
+    found = encoder(image.to(dtype), encoder.layers)
+    assert list(found) == list(twins)
+    for layer, features in found.items():
+        assert features.dtype == dtype
+        assert array(features).std() > 1e-3, f"{layer} is dead: the comparison would prove nothing"
+        np.testing.assert_allclose(array(features[0]), twins[layer], rtol=tolerance, atol=tolerance)
