@@ -1,4 +1,4 @@
-"""The Python API: from paths or pictures to a finished picture."""
+"""The Python API: paths or pictures in, a finished picture out."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Pictures = PictureLike | Sequence[PictureLike]
 Styles = PictureLike | InstantStyle | Sequence[PictureLike | InstantStyle]
 
 
-#: Peak of the process for instant transfer in tiles of 512 pixels, without the picture itself.
+#: Peak memory of the process for instant transfer in tiles of 512 pixels, without that for the picture.
 INSTANT_BYTES = 600e6
 
 
@@ -63,11 +63,14 @@ class PreparedRun:
     """Everything that painting needs, loaded and checked.
 
     Attributes:
-        alpha: (1, 1, H, W) of the content, at the result's size; None: opaque.
-        inputs: the files that the pictures came from, never to be overwritten.
-        memory: what it will take, and the tiles that keep it there.
-        terms: what the picture is judged by; None: what the recipe says.
-        saved_styles: with ``method="instant"``, instead of the scene's style pictures.
+        scene: content, styles, regions and start, as loaded.
+        recipe: the settings, with ``size`` set.
+        encoder: the network, on ``device``.
+        alpha: the content's (1, 1, H, W) at the result's size; None: opaque.
+        inputs: files of the pictures, which must not be overwritten.
+        memory: the expected peak, and the tiles that limit it.
+        terms: the terms of the loss; None: those of the recipe.
+        saved_styles: with ``method="instant"``, replace the scene's style pictures.
     """
 
     scene: Scene
@@ -101,27 +104,35 @@ def prepare(
     max_memory: float | None = None,
     tile: int | None = None,
 ) -> PreparedRun:
-    """Load pictures and encoder; raises the project's errors before any work is done.
+    """Load pictures and encoder, and check everything before any work is done.
 
     Args:
-        content: a path, Pillow image, array (H, W, 3) or tensor (1, 3, H, W); None: a texture.
-        style: one of these, or several; an empty list where the style weight is 0. With
-            ``method="instant"`` also :class:`~impasto.feedforward.style.InstantStyle`.
-        canvas: (height, width) whose aspect ratio a texture has; None: the first style's.
+        content: a path, Pillow image, array (H, W, 3) or tensor (3, H, W) or (1, 3, H, W); None: make a
+            texture of the style.
+        style: one or several of the same kinds, or an empty list if the style weight is 0. With
+            ``method="instant"`` also one or several :class:`~impasto.feedforward.style.InstantStyle`.
+        recipe: the settings; None: the defaults.
+        canvas: (height, width) that a texture takes its aspect ratio from; None: those of the first style.
         init_image: the picture to start from; sets ``init="picture"``.
         mask, style_mask: regions of the content and of the styles, see :mod:`impasto.masks.regions`.
-        terms: what the picture is judged by, instead of what the recipe says.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        max_pixels: larger files are refused before they are decoded.
-        max_memory: bytes that the process may take; None: four fifths of what is free.
-        tile: side of the tiles that a large picture is judged in; None: chosen by the memory.
+        terms: the terms of the loss; None: those of the recipe.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        max_pixels: files with more are refused before they are decoded.
+        max_memory: bytes that the process may use; None: four fifths of the free memory.
+        tile: side in pixels of the tiles that a large picture is processed in; None: chosen
+            by the free memory.
+
+    Raises:
+        PictureError: a picture or mask cannot be read or used.
+        RecipeError: the settings do not fit the pictures, each other or the machine.
+        WeightsError: the encoder's weights are missing or damaged.
     """
-    recipe = _complete(recipe or Recipe(), init_image is not None)
+    recipe = _with_size_and_init(recipe or Recipe(), init_image is not None)
 
     def load(source: PictureLike) -> Picture:
         return pictures.load(source, max_pixels=max_pixels)
 
-    chosen = choose_device(device)
+    torch_device = choose_device(device)
     content_picture = None if content is None else load(content)
     style_pictures, saved_styles = _styles(style, recipe)
     styles = [load(source) for source in style_pictures]
@@ -131,7 +142,7 @@ def prepare(
         pictures.require_usable(content_picture, "content")
     for picture in styles:
         pictures.require_usable(picture, "style")
-    encoder = encoder_for(recipe, chosen)
+    encoder = encoder_for(recipe, torch_device)
     scene = Scene(
         content=None if content_picture is None else content_picture.pixels,
         styles=tuple(Style(picture.pixels, picture.alpha, position=i) for i, picture in enumerate(styles)),
@@ -141,21 +152,21 @@ def prepare(
     )
     if masks or style_masks:
         scene = replace(scene, regions=regions_from_masks(scene, recipe, masks, style_masks))
-    # Whether the picture fits the layers, and the layers the encoder, is said before memory is looked at.
+    # Before memory is planned, because a wrong layer or a picture too small for it should be reported first.
     if recipe.method == "instant":
         feedforward_painting.check(scene, recipe, saved_styles, terms)
     else:
         engine.check(scene, recipe, encoder, terms)
     size = output_size(recipe, *scene.size)
-    budget = max_memory or 0.8 * available_memory(chosen)
-    used = [picture for picture in (content_picture, *styles, start, *masks, *style_masks) if picture]
+    budget = max_memory or 0.8 * available_memory(torch_device)
+    loaded = [picture for picture in (content_picture, *styles, start, *masks, *style_masks) if picture]
     return PreparedRun(
         scene=scene,
         recipe=recipe,
         encoder=encoder,
-        device=chosen,
+        device=torch_device,
         alpha=None if scene.content_mask is None else resample(scene.content_mask, size),
-        inputs=tuple(picture.source for picture in used if picture.source is not None),
+        inputs=tuple(picture.source for picture in loaded if picture.source is not None),
         memory=(
             MemoryPlan(engine.MemoryLimits(tile or TILE), INSTANT_BYTES + 60.0 * size[0] * size[1])
             if recipe.method == "instant"
@@ -167,20 +178,20 @@ def prepare(
 
 
 def _styles(sources: Styles, recipe: Recipe) -> tuple[Sequence[PictureLike], tuple[InstantStyle, ...]]:
-    """Style pictures, or saved styles; both together are refused."""
-    listed = list(sources) if isinstance(sources, (list, tuple)) else [cast("PictureLike", sources)]
-    saved = tuple(source for source in listed if isinstance(source, InstantStyle))
-    if saved and (recipe.method != "instant" or len(saved) < len(listed)):
+    """(style pictures, saved styles), one of which is empty; ``RecipeError`` for a mixture."""
+    style_list = list(sources) if isinstance(sources, (list, tuple)) else [cast("PictureLike", sources)]
+    saved = tuple(source for source in style_list if isinstance(source, InstantStyle))
+    if saved and (recipe.method != "instant" or len(saved) < len(style_list)):
         raise RecipeError(
             "a saved style among style pictures, or with method 'optimise'",
             "saved styles alone, with method 'instant'",
         )
-    return [source for source in listed if not isinstance(source, InstantStyle)], saved
+    return [source for source in style_list if not isinstance(source, InstantStyle)], saved
 
 
-def _complete(recipe: Recipe, with_start: bool) -> Recipe:
-    """The recipe with its size named, so that a run's record does not depend on a default; a picture to start
-    from says that painting starts from it."""
+def _with_size_and_init(recipe: Recipe, with_start: bool) -> Recipe:
+    """The recipe with ``size`` set, so that a run's record does not depend on the default, and with ``init``
+    set to ``picture`` if there is a picture to start from."""
     if recipe.size is None:
         recipe = recipe.replace(size=DEFAULT_SIZE)
     if with_start and recipe.init != "picture":
@@ -189,7 +200,10 @@ def _complete(recipe: Recipe, with_start: bool) -> Recipe:
 
 
 def _opaque(start: Picture, content: Picture | None) -> Tensor:
-    """A picture to start from, (1, 3, H, W): the content shows where it is transparent, or what is around."""
+    """A picture to start from, (1, 3, H, W), its transparent pixels replaced by the content's.
+
+    Without a content they are filled in from the opaque pixels around them.
+    """
     if start.alpha is None:
         return start.pixels
     require_coverage(start.alpha, "start")
@@ -212,28 +226,28 @@ def run(
     keep_on_interrupt: bool = False,
     step_fn: Callable[..., Iterator[Step]] | None = None,
 ) -> Result:
-    """Paint what was prepared.
+    """Paint a picture that :func:`prepare` has prepared.
 
     Args:
         on_step: called after each evaluation.
-        stop: asked after each evaluation; True ends the run with the best picture so far.
-        budget: seconds to spend, all of them: scales share them in the ratio of the recipe's iterations,
-            which otherwise do not count.
-        keep_on_interrupt: return the best picture so far on Ctrl-C instead of raising.
-        step_fn: what yields the steps, with the arguments of :func:`impasto.painting.engine.steps`; None:
-            what the recipe's method says.
+        stop: called after each evaluation; if it returns True, the run ends with the best picture so far.
+        budget: seconds to use in full. Scales share them in proportion to the recipe's iterations, which
+            have no other effect then. None: as long as the recipe's iterations take.
+        keep_on_interrupt: on Ctrl-C, return the best picture so far instead of raising.
+        step_fn: yields the steps, with the arguments of :func:`impasto.painting.engine.steps`; None: the
+            function of the recipe's method.
 
     Raises:
-        RecipeError: the budget is too short for the size, or none is possible.
+        RecipeError: the budget is too short for the size, or the method cannot have one.
     """
     if prepared.recipe.method == "instant" and budget is not None:
-        raise RecipeError("a time budget with method 'instant'", "it takes the time it takes", "leave it out")
+        raise RecipeError("a time budget with method 'instant'", "its time cannot be chosen", "leave it out")
     keep_memory()
     step_fn = step_fn or _step_function(prepared)
     trace: list[dict[str, Any]] = []
     step: Step | None = None
     begin = time.perf_counter()
-    recipe, options = _timed(prepared, budget)
+    recipe, options = _loop_arguments(prepared, budget)
     try:
         for step in step_fn(prepared.scene, recipe, prepared.encoder, **options):
             trace.append(trace_entry(step, time.perf_counter() - begin))
@@ -259,14 +273,14 @@ def run(
 
 
 def _step_function(prepared: PreparedRun) -> Callable[..., Iterator[Step]]:
-    """What paints by the recipe's method."""
+    """The function that yields the steps of the recipe's method."""
     if prepared.recipe.method == "instant":
         return partial(feedforward_painting.steps, styles=prepared.saved_styles)
     return engine.steps
 
 
-def _timed(prepared: PreparedRun, budget: float | None) -> tuple[Recipe, dict[str, Any]]:
-    """The recipe and the options of the loop; with a time budget the clock ends each scale, not the count."""
+def _loop_arguments(prepared: PreparedRun, budget: float | None) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe and further arguments of the step function; with a budget, time ends each scale."""
     options: dict[str, Any] = {"limits": prepared.memory.limits}
     if prepared.terms is not None:
         options["terms"] = prepared.terms
@@ -302,17 +316,17 @@ def stylize(
 
     Args:
         content: path, Pillow image, array (H, W, 3) or tensor (3, H, W) or (1, 3, H, W) in [0, 1].
-        style: one of these, or several (see ``style_blend``).
-        preset: settings to begin with, a key of :data:`impasto.recipe.PRESETS`.
-        recipe: settings over the preset's.
-        init_image: a picture to start from instead of ``init``.
+        style: one or several of the same kinds (see ``style_blend``).
+        preset: the settings to begin with, a key of :data:`impasto.recipe.PRESETS`.
+        recipe: its settings override the preset's.
+        init_image: a picture to start from, instead of ``init``.
         mask, style_mask: regions: one picture of coloured labels each, or grey masks; see docs/control.md.
-        terms: what the picture is judged by, instead of what the settings say; see
-            :class:`impasto.Term`, and :func:`impasto.terms_of` for the terms of a recipe.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        terms: the terms of the loss, instead of those of the settings; see :class:`impasto.Term`, and
+            :func:`impasto.terms_of` for the terms of a recipe.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         max_pixels, max_memory, tile: see :func:`prepare`.
         on_step, stop, budget: see :func:`run`.
-        settings: any field of :class:`Recipe`, over ``recipe``.
+        settings: any field of :class:`Recipe`; overrides ``recipe``.
 
     Raises:
         PictureError, RecipeError, WeightsError: one line each, all of them ``ImpastoError``.
@@ -353,7 +367,10 @@ def steps(
     tile: int | None = None,
     **settings: Any,
 ) -> Iterator[Step]:
-    """The same as a generator of :class:`Step`; stop by not asking for more. Arguments as :func:`stylize`."""
+    """Paint as :func:`stylize` does, step by step: an iterator of :class:`Step`, to leave at any time.
+
+    The arguments and errors are those of :func:`stylize`.
+    """
     prepared = prepare(
         content,
         style,
@@ -368,7 +385,7 @@ def steps(
         tile=tile,
     )
     keep_memory()
-    options = _timed(prepared, None)[1]
+    options = _loop_arguments(prepared, None)[1]
     return _step_function(prepared)(prepared.scene, prepared.recipe, prepared.encoder, **options)
 
 
@@ -384,15 +401,16 @@ def instant(
     tile: int | None = None,
     **settings: Any,
 ) -> Result:
-    """Paint ``content`` in the manner of ``style`` at once, by a trained network: :func:`stylize` with the
-    preset ``instant``.
+    """Paint ``content`` in the manner of ``style`` in a moment, with a trained network.
+
+    This is :func:`stylize` with the preset ``instant``; the other arguments are explained there.
 
     Args:
-        style: as for :func:`stylize`, or :class:`~impasto.feedforward.style.InstantStyle`, one or several.
-        tile: side of the tiles that a large picture is painted in; None: 512 pixels.
+        style: as for :func:`stylize`, or one or several :class:`~impasto.feedforward.style.InstantStyle`.
+        tile: side in pixels of the tiles that a large picture is painted in; None: 512.
         settings: size, seed, strength, colours, style_blend, style_scale, style_rotation, style_crop,
-            region_weights, feather. ``strength=0`` gives the content as the network draws it, which is not
-            quite the content.
+            region_weights, feather. ``strength=0`` gives the content as the network reconstructs it, which
+            is not exactly the content.
 
     Raises:
         PictureError, RecipeError, WeightsError: one line each, all of them ``ImpastoError``.

@@ -1,7 +1,8 @@
-"""The errors a user can meet: one base class, one line each.
+"""The errors for users: one base class, one line for each message.
 
-A message says what was got, what is possible and what to do. A mistake of the user's raises one of these and
-nothing else, so that nobody sees a traceback for it; the command line prints the line and exits with code 2.
+A message says what is wrong, what would be accepted and what to do. Every mistake that a user can make
+raises one of these errors, so that nobody sees a traceback for it; the command line prints the line and exits
+with code 2.
 """
 
 from __future__ import annotations
@@ -13,27 +14,27 @@ __all__ = ["ImpastoError", "PictureError", "RecipeError", "VideoError", "Weights
 
 
 class ImpastoError(Exception):
-    """Base of every error that Impasto raises for something its caller can put right.
+    """Base of the errors that Impasto raises for something that its caller can correct.
 
     Args:
-        got: what is wrong, as a clause ("'cat.jpg' is an HTML page").
-        expected: what would have been accepted.
-        remedy: what to do now.
+        got: what is wrong ("'cat.jpg' is an HTML page").
+        expected: what would be accepted; may be empty.
+        remedy: what to do; may be empty.
     """
 
     def __init__(self, got: str, expected: str = "", remedy: str = "") -> None:
         parts = [part.strip().rstrip(".") for part in (got, expected, remedy) if part.strip()]
-        # One line, whatever an inner library's message contained.
+        # One line, even if `got` quotes a library's message of several.
         super().__init__(" ".join("; ".join(parts).split()))
         self.got, self.expected, self.remedy = got, expected, remedy
 
 
 class PictureError(ImpastoError):
-    """A picture file, or a place to write one, cannot be used."""
+    """A picture cannot be read, used or written."""
 
 
 class RecipeError(ImpastoError):
-    """A setting, or a combination of settings, makes no sense."""
+    """A setting, or a combination of settings, is not possible."""
 
 
 class VideoError(ImpastoError):
@@ -44,17 +45,18 @@ class WeightsError(ImpastoError):
     """An encoder's weights are missing, damaged or of another network."""
 
 
-#: Module → the name that people know it by, where that is another one.
+#: Module → name of the package, where it is another.
 _PACKAGES = {"av": "PyAV", "cv2": "OpenCV", "yaml": "PyYAML", "jinja2": "Jinja"}
 
 
 def require_extra(extra: str, modules: Iterable[str], what: str, error: type[ImpastoError]) -> None:
-    """Raise ``error`` where a module of an optional extra cannot be imported.
+    """Raise ``error`` if a module of an optional extra cannot be imported.
 
     Args:
         extra: its name in ``pip install 'impasto[…]'``.
-        modules: names to import.
+        modules: names of the modules.
         what: what needs the extra, for the message: ``the studio``, ``finding faces``.
+        error: class of the error.
     """
     for module in modules:
         try:

@@ -1,7 +1,7 @@
-"""Files that are written whole or not at all, and their sizes in words.
+"""Writes files atomically, and formats their sizes for people.
 
-A reader, or a run that continues after a crash, never sees half a file: data goes into a new file beside
-the target, is flushed to the disk and only then takes the target's name. Until then an older file stays.
+Readers, and runs that resume after a crash, never see half a file: data is written to a new file beside the
+target and flushed to the disk, and only then renamed to the target. Until then an older file stays.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:
     """Write bytes, or text as UTF-8, to ``path``; see :func:`replacing`.
 
     Raises:
-        OSError: nothing was written, and what was there before is untouched.
+        OSError: the file cannot be written; an older one is untouched.
     """
     with replacing(path) as partial, partial.open("xb") as file:
         file.write(data.encode() if isinstance(data, str) else data)
@@ -30,12 +30,12 @@ def write_atomically(path: str | os.PathLike[str], data: bytes | str) -> None:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a new path beside ``path`` for someone else's writer; afterwards it takes the place of ``path``.
+    """Yield a temporary path to write to; at the end of the block it is renamed to ``path``.
 
-    The new path has the ending of ``path``, because many writers choose the format by it. It does not exist
-    yet, so that the writer creates it with the permissions that the umask allows. When the block raises,
-    also by Ctrl-C, it is deleted. A symbolic link stays one: the file that it points to is replaced. The
-    writer may also make a folder of it; ``path`` must then not exist.
+    The temporary path lies beside ``path`` and has its ending, because many writers choose the format by it.
+    It does not exist yet, so that the writer creates it with the permissions of the umask. It is deleted if
+    the block raises, even on Ctrl-C. If ``path`` is a symbolic link, the file that it points to is replaced.
+    The writer may also create a folder; then ``path`` must not exist.
 
     Example:
         >>> with replacing("picture.png") as partial:  # doctest: +SKIP
@@ -56,17 +56,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def partial_path(target: Path) -> Path:
-    """A new hidden name beside ``target``, with its ending: ``.picture.1f2e3d4c.partial.png``.
+    """A new hidden path beside ``target``, with its ending: ``.picture.1f2e3d4c.partial.png``.
 
-    The stem is cut to 40 characters and a longer ending than 16 left out, so that the name stays within the
-    255 bytes that file systems allow even where each character takes four.
+    The stem is cut to 40 characters, and an ending of more than 16 is left out, so that the name stays within
+    the 255 bytes of most file systems even if each character takes four.
     """
     suffix = target.suffix if len(target.suffix) <= 16 else ""
     return target.with_name(f".{target.stem[:40]}.{secrets.token_hex(4)}.partial{suffix}")
 
 
 def _flush(path: Path) -> None:
-    """Wait until the disk has the file: else a power cut could leave the new name on an empty file."""
+    """Wait until the file is on the disk: after a power cut, ``path`` could otherwise be an empty file."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

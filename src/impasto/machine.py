@@ -1,4 +1,4 @@
-"""What this machine offers: device, precision, threads — chosen when asked, never at import."""
+"""Device, precision and memory of this machine, queried when a function is called, never at import."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def choose_device(name: str = "auto") -> torch.device:
     """A device by name: ``auto`` (CUDA, else Apple's MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
 
     Raises:
-        RecipeError: the device does not exist on this machine. Never a silent change to the CPU.
+        RecipeError: the device does not exist on this machine; there is no silent fallback to the CPU.
     """
     available = ["cpu"]
     if torch.cuda.is_available():
@@ -47,10 +47,10 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether convolutions in bfloat16 are faster than in float32 there.
+    """Whether convolutions on ``device`` are faster in bfloat16 than in float32.
 
-    On a CPU with AVX-512 BF16 they take a third to a half of the time; without it they are
-    emulated, and slower.
+    On a CPU with AVX-512 BF16 they take a third to a half of the time; on others bfloat16 is emulated, and
+    slower.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -61,7 +61,7 @@ def fast_bfloat16(device: torch.device) -> bool:
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """What convolutions are computed in for ``precision`` auto, float32 or bfloat16."""
+    """The dtype of convolutions for ``precision`` ``auto``, ``float32`` or ``bfloat16``."""
     if precision == "auto":
         precision = "bfloat16" if fast_bfloat16(device) else "float32"
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -89,22 +89,22 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def keep_memory() -> None:
-    """Tell glibc to keep freed memory instead of giving every large block back to the system.
+    """Make glibc keep freed memory instead of returning every large block to the system.
 
-    Each evaluation allocates the same blocks again; fetched anew from the system they are zeroed page by
-    page, which took 13 % of an evaluation. Does nothing elsewhere than on Linux with glibc.
+    Each evaluation allocates the same blocks again. The system zeroes every page that it hands out, which
+    took 13 % of an evaluation. Does nothing on systems other than Linux with glibc.
     """
     import ctypes
 
     if sys.platform.startswith("linux"):
         libc = ctypes.CDLL(None)
         if hasattr(libc, "mallopt"):
-            libc.mallopt(-3, 1 << 27)  # M_MMAP_THRESHOLD: pictures beyond are given back
+            libc.mallopt(-3, 1 << 27)  # M_MMAP_THRESHOLD: larger blocks are still returned
             libc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
 
 
 def available_memory(device: torch.device) -> float:
-    """Bytes that may still be taken on ``device``: the system's or the container's, whichever is less."""
+    """Free memory of ``device`` in bytes; of the CPU, that of the system or, if less, of the container."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     free = float(psutil.virtual_memory().available)

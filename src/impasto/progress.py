@@ -1,7 +1,7 @@
-"""How far long work is, from where it is done to whoever shows it, without passing through what lies between.
+"""Progress of long tasks, reported to a listener without a callback in the functions between.
 
-A function that takes long calls :func:`report`; a caller who wants to know wraps the call in
-:func:`listening`. Where nobody listens a report costs nothing and goes nowhere.
+A function that takes long calls :func:`report`; a caller that shows progress wraps the call in
+:func:`listening`. Without a listener a report does nothing.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ __all__ = ["Progress", "listening", "report"]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a piece of work is.
+    """The progress of a task.
 
     Attributes:
-        task: what is being done, for people: ``downloading vgg19``.
+        task: what is being done, to be shown: ``downloading vgg19``.
         done: units finished so far.
-        total: units in all; None where nobody knows.
+        total: units in total; None if unknown.
         unit: what is counted, in the plural: ``bytes``, ``rounds``.
     """
 
@@ -38,8 +38,8 @@ _listener: ContextVar[Callable[[Progress], None] | None] = ContextVar("impasto_p
 def listening(listener: Callable[[Progress], None]) -> Iterator[None]:
     """Call ``listener`` for every report made inside the block, in the thread that makes it.
 
-    Listeners do not stack: an inner block's listener takes the place of the outer one. A thread started
-    inside the block has a context of its own and is not heard.
+    In a nested block, the inner listener replaces the outer one. Threads started inside the block do not
+    inherit the listener.
     """
     token = _listener.set(listener)
     try:
@@ -49,7 +49,7 @@ def listening(listener: Callable[[Progress], None]) -> Iterator[None]:
 
 
 def report(progress: Progress) -> None:
-    """Tell the listener, if there is one; an exception that it raises ends the work."""
+    """Call the listener, if there is one; an exception that it raises propagates and so ends the task."""
     listener = _listener.get()
     if listener is not None:
         listener(progress)

@@ -1,7 +1,7 @@
-"""``Recipe``: every setting once — default, unit, range and help.
+"""``Recipe``: all settings of a picture, each with its default, range and help text.
 
-The command line's flags, the run record, the studies' sweeps and the service's schema are all derived
-from the fields below. A recipe is frozen; ``recipe.replace(size=800)`` gives another one.
+The command line's flags, the record of a run, the axes of studies and the studio's schema are derived from
+the fields below. A recipe is immutable; ``recipe.replace(size=800)`` returns another one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from impasto.validation import Validated, add_ranges_to_descriptions
 
 __all__ = ["CONTENT_LOSSES", "DEFAULT_SIZE", "PRESETS", "STYLE_LOSSES", "Recipe", "merged", "preset"]
 
-#: Style losses by name → a :class:`impasto.losses.style.StyleLoss`, or a function (layer weights, weight,
-#: recipe) → :class:`impasto.losses.terms.Term`; or where it is, as "module:name", so that settings can be
-#: read without waiting for PyTorch. Whatever is added here is known to recipes, and so to the command
-#: line, the API and studies.
+#: Name of a style loss → a :class:`impasto.losses.style.StyleLoss`, or a function (layer weights, weight,
+#: recipe) → :class:`impasto.losses.terms.Term`. Either may be named as "module:name", so that settings can be
+#: read without importing PyTorch. A loss that is added here can be used in recipes, and so on the command
+#: line, in the API and in studies.
 STYLE_LOSSES: dict[str, Any] = {
     "gram": "impasto.losses.style:GRAM",
     "wasserstein": "impasto.losses.style:WASSERSTEIN",
@@ -33,7 +33,7 @@ STYLE_LOSSES: dict[str, Any] = {
     "remd": "impasto.losses.style:REMD",
     "nearest": "impasto.losses.nearest:nearest",
 }
-#: The same for content losses: functions only.
+#: The same for content losses, but only functions.
 CONTENT_LOSSES: dict[str, Any] = {
     "features": "impasto.losses.content:features",
     "self-similarity": "impasto.losses.content:self_similarity",
@@ -41,10 +41,10 @@ CONTENT_LOSSES: dict[str, Any] = {
 
 Weight = Annotated[float, Field(ge=0.0, le=1e12, allow_inf_nan=False)]
 
-#: Long side in pixels of a picture where nobody asks for a size.
+#: Long side in pixels of a picture for which no size is set.
 DEFAULT_SIZE = 512
 
-#: The settings that have a meaning with ``method="instant"``.
+#: The settings that apply with ``method="instant"``.
 INSTANT_SETTINGS = (
     "method",
     "size",
@@ -64,7 +64,7 @@ STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
 def _one_of(registry: Mapping[str, Any]) -> GetPydanticSchema:
-    """A name in a registry as it is at the time of asking: what was added later is known too."""
+    """Validation of a name against ``registry``, whose names may be added to after this call."""
 
     def check(name: str) -> str:
         if name not in registry:
@@ -80,7 +80,7 @@ def _one_of(registry: Mapping[str, Any]) -> GetPydanticSchema:
 
 
 class Recipe(Validated):
-    """All settings of one picture. Unknown names and values out of range raise ``RecipeError``."""
+    """All settings of a picture. Unknown names and values out of range raise ``RecipeError``."""
 
     remedy = "see `impasto stylize --help`"
 
@@ -88,57 +88,59 @@ class Recipe(Validated):
     size: Annotated[int, Field(ge=1, le=65536)] | Literal["original"] | None = Field(
         None,
         description=(
-            "Long side of the result in pixels, or 'original' to keep the content's size. "
-            "Default: 512; a clip keeps its size."
+            "Long side of the result in pixels, or 'original' for the content's size. "
+            "Default: 512 for a picture, its own size for a clip."
         ),
     )
     seed: int = Field(
         0, ge=0, lt=2**63, description="Seed of the random numbers; the same seed gives the same picture."
     )
 
-    # -- what is looked at ---------------------------------------------------------------------------
+    # -- the encoder ---------------------------------------------------------------------------------
     encoder: Literal["compact", "vgg19", "vgg19-original"] = Field(
         "compact",
         description=(
-            "Network whose features are compared. compact is part of the package; the others "
-            "are downloaded at first use."
+            "Network whose features the losses compare. compact: included in the package; vgg19, "
+            "vgg19-original: downloaded on first use."
         ),
     )
-    weights: Path | None = Field(None, description="File to load the encoder's weights from.")
+    weights: Path | None = Field(
+        None, description="File with weights for the encoder, instead of the usual ones."
+    )
     pooling: Literal["max", "average", "l2"] | None = Field(
-        None, description="Pooling of a VGG-19 encoder. Default: the one that it was trained with."
+        None, description="Pooling of a VGG-19 encoder. Default: max, as it was trained."
     )
     padding: Literal["reflect", "circular", "replicate", "zeros"] = Field(
         "reflect",
         description=(
-            "How features see beyond the picture's edge. circular: as if the picture "
-            "repeated, for results that tile without a seam; replicate: the edge repeated, in "
-            "the first layer only; zeros: as VGG-19 was trained."
+            "Padding of the convolutions at the picture's edges. reflect: mirror the picture; circular: "
+            "wrap around, for results that tile seamlessly; replicate: repeat the edge pixels in the "
+            "first layer, zeros in the others; zeros: as VGG-19 was trained."
         ),
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description=("Number format of the convolutions. auto: bfloat16 where the processor is fast at it."),
+        description="Number format of the convolutions. auto: bfloat16 where it is faster, else float32.",
     )
 
-    # -- what is wanted ------------------------------------------------------------------------------
-    content_weight: Weight = Field(0.05, description="Weight of the content loss; 0 turns it off.")
+    # -- the losses ----------------------------------------------------------------------------------
+    content_weight: Weight = Field(0.05, description="Weight of the content loss; 0 disables it.")
     strength: Annotated[float, Field(ge=0.0, le=1.0)] | None = Field(
         None,
         description=(
-            "Balance of content and style, from 0 (content) over 0.5 (about the defaults) to "
-            "1 (style alone). Instead of content_weight and style_weight."
+            "Balance between content and style: 0 is the content alone, 0.5 about the default "
+            "weights, 1 the style alone. Replaces content_weight and style_weight."
         ),
     )
     content_loss: Annotated[str, _one_of(CONTENT_LOSSES)] = Field(
         "features",
         description=(
-            "How contents are compared. features: place by place; self-similarity: only which "
-            "places are alike."
+            "How the result is compared with the content. features: position by position; "
+            "self-similarity: only by which positions resemble each other."
         ),
     )
     content_layers: tuple[str, ...] = Field(
-        ("relu3_2",), min_length=1, description="Layers at which contents are compared."
+        ("relu3_2",), min_length=1, description="Layers of the content loss."
     )
     content_layer_weights: tuple[Weight, ...] = Field(
         (), description="Weights of the content layers, relative to each other. Default: equal."
@@ -146,25 +148,25 @@ class Recipe(Validated):
     content_until: Annotated[int, Field(ge=1, le=65536)] | None = Field(
         None,
         description=(
-            "Long side in pixels of the largest scale at which the content counts in full, at most half "
-            "the size. Finer scales then belong to the style: its strokes replace the photograph's detail. "
-            "Default: every scale."
+            "Long side in pixels of the largest scale with the full content weight, at most half the size. "
+            "At larger scales the content weight is multiplied by fine_content, so that strokes replace "
+            "photographic detail. Default: full weight at every scale."
         ),
     )
     fine_content: float = Field(
         0.0,
         ge=0.0,
         le=1.0,
-        description="Share of the content's weight that is left at the scales beyond content_until.",
+        description="Factor of the content weight at scales larger than content_until.",
     )
-    style_weight: Weight = Field(1.0, description="Weight of the style loss; 0 turns it off.")
+    style_weight: Weight = Field(1.0, description="Weight of the style loss; 0 disables it.")
     style_loss: tuple[Annotated[str, _one_of(STYLE_LOSSES)], ...] = Field(
         ("gram",),
         min_length=1,
         description=(
-            "How styles are compared, one or several. nearest: each place with the most "
-            "similar part of the style, which keeps motifs whole; the others compare "
-            "statistics of the whole picture."
+            "How the result is compared with the style, by one or several losses. nearest: each position "
+            "with a similar patch of the style, which keeps motifs whole; the others: by statistics of the "
+            "whole picture."
         ),
     )
     style_loss_weights: tuple[Weight, ...] = Field(
@@ -175,8 +177,8 @@ class Recipe(Validated):
         ge=0.0,
         le=1.0,
         description=(
-            "For style_loss nearest: how similar parts are found, from 0 (by the picture so "
-            "far) to 1 (by the content)."
+            "For style_loss nearest: search similar patches by the content (1), by the result so far (0), "
+            "or by a mixture."
         ),
     )
     rematch_every: int = Field(
@@ -184,13 +186,11 @@ class Recipe(Validated):
         ge=0,
         le=1_000_000,
         description=(
-            "For style_loss nearest: iterations after which similar parts are looked for anew at the scales "
-            "beyond content_until, each time half as much by the content; 0: once a scale."
+            "For style_loss nearest: number of iterations after which similar patches are searched again, at "
+            "scales larger than content_until, halving match_content each time; 0: search once per scale."
         ),
     )
-    style_layers: tuple[str, ...] = Field(
-        STYLE_LAYERS, min_length=1, description="Layers at which styles are compared."
-    )
+    style_layers: tuple[str, ...] = Field(STYLE_LAYERS, min_length=1, description="Layers of the style loss.")
     style_layer_weights: tuple[Weight, ...] = Field(
         (), description="Weights of the style layers, relative to each other. Default: equal."
     )
@@ -202,68 +202,67 @@ class Recipe(Validated):
         gt=0.05,
         le=8.0,
         description=(
-            "Size of the style picture relative to the result: larger values give larger "
-            "strokes. It is never enlarged beyond its own pixels."
+            "Size of the style picture relative to the result; larger values give larger strokes. "
+            "The style picture is never enlarged beyond its original size."
         ),
     )
     colours: Literal["style", "content", "match", "only"] = Field(
         "style",
         description=(
-            "Colours of the result. style: from the style; content: the content keeps its "
-            "hues, the style changes only light and dark; match: the style picture is "
-            "recoloured to the content's palette first; only: the content in the style's "
-            "colours, without strokes."
+            "Colours of the result. style: those of the style; content: hues of the content, only "
+            "lightness from the style; match: recolour the style picture with the content's palette "
+            "first; only: recolour the content with the style's palette, without strokes."
         ),
     )
     style_rotation: tuple[Annotated[float, Field(ge=-360.0, le=360.0)], ...] = Field(
         (),
         description=(
-            "Degrees to rotate the style by, counter-clockwise: one for all style pictures or one for each."
+            "Rotation of the style in degrees, counter-clockwise: one value for all style pictures or one "
+            "for each."
         ),
     )
     style_crop: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...] = Field(
         (),
         description=(
-            "Part of the style picture to use: left, top, width and height in pixels, once "
-            "for all or four numbers for each style picture."
+            "Part of the style picture to use, as left, top, width and height in pixels: four numbers for "
+            "all style pictures or four for each."
         ),
     )
     style_order: Literal["together", "coarse-to-fine"] = Field(
         "together",
         description=(
-            "How several styles are combined. together: at every scale; coarse-to-fine: the "
-            "first at the coarse scales (large strokes), the last at the fine ones."
+            "How several styles are combined. together: all at every scale; coarse-to-fine: the first "
+            "at the coarse scales (large strokes), the last at the fine ones."
         ),
     )
     region_weights: tuple[Weight, ...] = Field(
         (),
         description=(
-            "Style weight of each region of the masks, in their order; 0 leaves a region "
-            "unpainted. Default: equal."
+            "Style weights of the regions, in the order of the masks; 0 leaves a region unpainted. "
+            "Default: equal."
         ),
     )
     feather: float = Field(
         0.01,
         ge=0.0,
         le=0.5,
-        description="Width of the soft edge between regions, as a share of the long side.",
+        description="Width of the soft edge between regions, as a fraction of the long side.",
     )
     mask_spread: Literal["simple", "inside"] = Field(
         "simple",
         description=(
-            "How masks are applied to layers. simple: scaled to the layer; inside: only "
-            "features that see nothing outside of the region."
+            "How masks are applied to features. simple: mask scaled to the layer's size; inside: only "
+            "features whose receptive field lies within the region."
         ),
     )
     tv_weight: Weight = Field(
-        0.0, description="Weight of the total variation loss; higher values give a smoother picture."
+        0.0, description="Weight of the total variation loss; higher values give smoother pictures."
     )
     normalisation: Literal["relative", "gatys", "neural-style"] = Field(
         "relative",
         description=(
-            "Scale of the losses. relative: relative to the pictures, so that weights mean "
-            "the same for every size and encoder; gatys, neural-style: as in these programs, "
-            "for their weights."
+            "Normalisation of the losses. relative: by the pictures, so that weights mean the same for "
+            "every size and encoder; gatys, neural-style: as in these programs, to use their weights."
         ),
     )
 
@@ -272,24 +271,24 @@ class Recipe(Validated):
         ge=0,
         le=256,
         description=(
-            "Width in pixels of a border that is painted around the picture at every scale "
-            "and cropped; it keeps edges clean."
+            "Width in pixels of a border that is painted around the picture and cropped at the end of "
+            "every scale, to avoid artefacts at the edges."
         ),
     )
 
-    # -- how it is found -----------------------------------------------------------------------------
+    # -- the optimisation ----------------------------------------------------------------------------
     method: Literal["optimise", "instant"] = Field(
         "optimise",
         description=(
-            "optimise: the picture is changed step by step; instant: a trained network paints it at once, "
-            "and settings of losses and iterations do not apply."
+            "How the picture is made. optimise: by optimisation, step by step; instant: by a trained "
+            "network in one pass, without the settings of losses and iterations."
         ),
     )
     init: Literal["content", "noise", "style-colours", "picture"] = Field(
         "content",
         description=(
-            "Picture to start from: the content, noise, noise in the style's colours, or a "
-            "picture (--init-image)."
+            "Initial picture. content; noise; style-colours: noise in the style's colours; picture: the "
+            "one given with --init-image."
         ),
     )
     optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="Optimisation algorithm.")
@@ -297,7 +296,8 @@ class Recipe(Validated):
         (60,),
         min_length=1,
         description=(
-            "Iterations at each scale, from coarse to fine; the last number is used for all further scales."
+            "Number of iterations at each scale, from coarse to fine; the last number applies to all "
+            "further scales."
         ),
     )
     coarsest: int = Field(
@@ -305,7 +305,8 @@ class Recipe(Validated):
         ge=1,
         le=65536,
         description=(
-            "Long side in pixels of the smallest scale. With the same value as size there is one scale only."
+            "Long side in pixels of the coarsest scale, approximately. If it equals size, there is only one "
+            "scale."
         ),
     )
     tolerance: float = Field(
@@ -313,20 +314,20 @@ class Recipe(Validated):
         ge=0.0,
         lt=1.0,
         description=(
-            "A scale ends early when ten iterations have changed no place of the picture by "
-            "more than this, on a scale of 0 to 1 (0.004 is one grey level); 0: never."
+            "End a scale early when ten iterations have changed no pixel by more than this; pixels range "
+            "from 0 to 1, and 0.004 is one of 256 levels. 0: never."
         ),
     )
     learning_rate: float = Field(
-        0.02, gt=0.0, le=10.0, description="Step size of Adam, on a scale of 0 to 1."
+        0.02, gt=0.0, le=10.0, description="Learning rate of Adam; pixels range from 0 to 1."
     )
-    history: int = Field(20, ge=1, le=200, description="Number of earlier steps that L-BFGS uses.")
+    history: int = Field(20, ge=1, le=200, description="Number of previous steps that L-BFGS keeps.")
 
     # -- checks that need more than one field ----------------------------------------------------------
     @field_validator("*", mode="before")
     @classmethod
     def _split_lists(cls, value: Any, info: ValidationInfo) -> Any:
-        """A list may be written with commas, and a single value without brackets."""
+        """Accept lists as text with commas, and a single value instead of a list."""
         field = cls.model_fields[info.field_name or ""]
         if get_origin(field.annotation) is not tuple:
             return value
@@ -339,14 +340,14 @@ class Recipe(Validated):
     @field_validator("*", mode="before")
     @classmethod
     def _reject_booleans(cls, value: Any) -> Any:
-        """JSON's true is no number, though Python counts with it; no setting here is true or false."""
+        """Refuse true and false, which pydantic would accept as 1 and 0."""
         if any(isinstance(item, bool) for item in (value if isinstance(value, (list, tuple)) else [value])):
-            raise ValueError("a number or a name is expected, not true or false")
+            raise ValueError("it should be a number or a name, not true or false")
         return value
 
     @field_validator("content_layers", "style_layers")
     @classmethod
-    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _canonical_layers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return canonical_layers(value)
 
     @model_validator(mode="after")
@@ -371,7 +372,7 @@ class Recipe(Validated):
         if self.strength is not None and (self.content_weight, self.style_weight) != defaults:
             raise RecipeError(
                 f"strength {self.strength:g} with content_weight or style_weight",
-                "one or the other, because strength sets both",
+                "either strength or the weights, because strength sets both",
                 "leave out the weights",
             )
         if len(self.style_crop) % 4:
@@ -389,26 +390,28 @@ class Recipe(Validated):
             return
         fields = type(self).model_fields
         changed = [name for name in fields if getattr(self, name) != fields[name].default]
-        if useless := [name for name in changed if name not in INSTANT_SETTINGS]:
+        if inapplicable := [name for name in changed if name not in INSTANT_SETTINGS]:
             raise RecipeError(
-                f"{', '.join(useless)} with method 'instant'",
-                f"it has {', '.join(INSTANT_SETTINGS[1:])}",
+                f"{', '.join(inapplicable)} with method 'instant'",
+                f"only {', '.join(INSTANT_SETTINGS[1:])} apply",
                 "leave it out, or choose another preset",
             )
 
     def _check_style_losses(self) -> None:
         names, weights = self.style_loss, self.style_loss_weights
         if len(set(names)) < len(names):
-            raise RecipeError(f"style losses {', '.join(names)}", "each once", "raise its weight instead")
+            raise RecipeError(
+                f"style losses {', '.join(names)}", "each once", "raise the weight of one instead"
+            )
         if weights and (len(weights) != len(names) or sum(weights) <= 0):
             raise RecipeError(
                 f"style loss weights {', '.join(map(str, weights))} for {', '.join(names)}",
-                "one per style loss, at least one above 0; or none for all alike",
+                "one per style loss, at least one above 0; or none, for equal weights",
             )
         if self.normalisation != "relative" and (names != ("gram",) or self.content_loss != "features"):
             raise RecipeError(
                 f"normalisation {self.normalisation!r} with another loss than Gram matrices and features",
-                "those programs have no other",
+                "those programs have no other losses",
                 "leave normalisation at 'relative'",
             )
 
@@ -422,56 +425,62 @@ class Recipe(Validated):
         return _shares(self.style_layers, self.style_layer_weights)
 
     def style_loss_shares(self) -> dict[str, float]:
-        """Style loss → share of the style loss at each layer, sum 1; those of 0 are left out."""
+        """Style loss → share of the style loss; the shares sum to 1, and those of 0 are left out."""
         shares = _shares(self.style_loss, self.style_loss_weights)
         return {name: share for name, share in shares.items() if share}
 
     def active_layers(self) -> tuple[str, ...]:
-        """The layers whose weight is not 0: what the encoder has to compute."""
+        """Layers of the losses whose weight is not 0, which the encoder has to compute."""
         content = self.content_layers if self.wants_content else ()
         return tuple(dict.fromkeys((*content, *(self.style_layers if self.wants_style else ()))))
 
     @property
     def wants_content(self) -> bool:
-        """The content counts."""
+        """Whether the content loss has any weight."""
         return self.content_weight > 0 and self.strength != 1.0
 
     @property
     def wants_style(self) -> bool:
-        """The style counts."""
+        """Whether the style loss has any weight."""
         return self.style_weight > 0 and self.strength != 0.0
 
     # -- conversion --------------------------------------------------------------------------------------
     def replace(self, **settings: Any) -> Recipe:
-        """A copy with some settings changed, validated anew; what was left at its default stays unset."""
+        """A validated copy with some settings changed; settings that were never set stay unset."""
         return Recipe(**(self.model_dump(exclude_unset=True) | settings))
 
     def to_json(self) -> str:
-        """The recipe as JSON, settings in their order here."""
+        """The recipe as JSON, with the settings in the order of the class."""
         return self.model_dump_json(indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
-        """Read what :meth:`to_json` or a hand wrote; settings left out take their defaults."""
+        """Read a recipe from JSON; settings that are missing take their defaults.
+
+        Raises:
+            RecipeError: not a JSON object, or a setting that is unknown or out of range.
+        """
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise RecipeError(
                 f"the recipe is not JSON: {error}",
-                "a file as --save-run writes it",
-                "mend or leave out --recipe",
+                "a file such as --save-run writes",
+                "correct the file, or leave out --recipe",
             ) from None
         if not isinstance(data, dict):
-            raise RecipeError("the recipe is not a JSON object", 'settings by name, as {"size": 800}')
+            raise RecipeError(
+                "the recipe is not a JSON object", 'expected settings by name, such as {"size": 800}'
+            )
         return cls(**data)
 
 
-#: name → (what it is for, settings that differ from the defaults).
+#: Name → (what the preset is for, settings that differ from the defaults).
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
-    "draft": ("a quick look, a third of the time", {"iterations": (20,)}),
+    "draft": ("a quick preview, in a third of the time of fast", {"iterations": (20,)}),
     "fast": ("the defaults", {}),
     "fine": (
-        "keeps motifs of the style whole, five times the time",
+        "keeps motifs of the style whole, in five times the time of fast",
         {
             "iterations": (60, 60, 250),
             "style_loss": ("gram", "nearest"),
@@ -489,7 +498,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             "rematch_every": 15,
         },
     ),
-    "instant": ("at once, by a trained network; the photograph shows through", {"method": "instant"}),
+    "instant": ("in one pass of a trained network; the photograph shows through", {"method": "instant"}),
     "reference": (
         "as in Gatys et al. 2015: VGG-19 with average pooling, one scale, from noise, L-BFGS",
         {
@@ -511,19 +520,19 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def preset(name: str) -> Recipe:
-    """A recipe by name, a key of :data:`PRESETS`; raises ``RecipeError`` for another."""
+    """The recipe of a preset; ``RecipeError`` if ``name`` is not a key of :data:`PRESETS`."""
     return Recipe(**_preset_settings(name))
 
 
 def merged(preset: str, recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:
-    """A preset's settings, over them those that a recipe sets, over both ``settings`` by name.
+    """A preset's settings, overridden by those that ``recipe`` sets, and both by ``settings``.
 
     Raises:
-        RecipeError: no such preset or setting, or a value out of range.
+        RecipeError: an unknown preset or setting, or a value out of range.
     """
     base = _preset_settings(preset)
-    of_recipe = {} if recipe is None else recipe.model_dump(exclude_unset=True)
-    return Recipe(**(base | of_recipe | dict(settings)))
+    recipe_settings = {} if recipe is None else recipe.model_dump(exclude_unset=True)
+    return Recipe(**(base | recipe_settings | dict(settings)))
 
 
 def _preset_settings(name: str) -> dict[str, Any]:

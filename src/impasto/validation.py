@@ -1,4 +1,4 @@
-"""``Validated``: a pydantic model whose first error reaches the user as one line."""
+"""A pydantic model, ``Validated``, whose errors are reported to users in one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Validated(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    #: What a user should do about an unknown name.
+    #: What a user should do about an unknown name, for the message.
     remedy: ClassVar[str] = ""
     #: Fields whose values must not appear in messages.
     secret: ClassVar[frozenset[str]] = frozenset()
@@ -30,7 +30,7 @@ class Validated(BaseModel):
 
     @classmethod
     def _explain(cls, error: ValidationError) -> tuple[str, str, str]:
-        """The first of a validation's errors as (got, expected, remedy)."""
+        """The first error of a validation as (got, expected, remedy) of an ``ImpastoError``."""
         first = error.errors(include_url=False)[0]
         path = [str(part) for part in first["loc"]]
         name, fields = ".".join(path), cls.model_fields
@@ -44,7 +44,7 @@ class Validated(BaseModel):
             return _reason(first), "", ""
         value = "(hidden)" if path[0] in cls.secret else _in_words(first.get("input")) or "nothing"
         default = "" if field.is_required() else _in_words(field.get_default(call_default_factory=True))
-        # Only the start of the path, because the rest may be pydantic's name for a member of a union.
+        # Only the first part of the path, because the rest may be pydantic's name of a member of a union.
         return (
             f"setting {path[0]} = {value}: {_reason(first)}",
             (field.description or "").rstrip("."),
@@ -52,7 +52,7 @@ class Validated(BaseModel):
         )
 
 
-#: pydantic's error type → the reason in words, where its own message speaks of Python.
+#: pydantic's error type → the reason in words, where pydantic's message uses Python's terms.
 _REASONS = {
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "it should be a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "it should be a number"),
@@ -71,7 +71,7 @@ def _reason(error: ErrorDetails) -> str:
 
 
 def _in_words(value: object) -> str:
-    """A setting's value for people: lists with commas, nothing for an empty one or None, names in quotes."""
+    """A setting's value for messages: names in quotes, lists with commas; empty for None or an empty list."""
     if isinstance(value, (tuple, list)):
         return ", ".join(str(item) for item in value)
     return "" if value is None else repr(value) if isinstance(value, str) else str(value)
@@ -80,7 +80,7 @@ def _in_words(value: object) -> str:
 def add_ranges_to_descriptions(model: type[BaseModel]) -> None:
     """Append each field's range to its help text: ``Width of the edge (0 to 0.5).``
 
-    So a range is written once, where it is enforced. Call it once, directly after the class is defined.
+    So a range is written only once, where it is enforced. To be called once, after the class is defined.
     """
     for field in model.model_fields.values():
         annotation: Any = field.annotation
@@ -89,12 +89,12 @@ def add_ranges_to_descriptions(model: type[BaseModel]) -> None:
             field.description = f"{field.description.rstrip('.')} ({_range_in_words(bounds)})."
 
 
-#: Bounds from here on guard against typing errors, and are no choice to read about.
+#: Bounds this large only catch typing errors, and are left out of help texts.
 _UNREACHABLE = 1e6
 
 
 def _bounds(annotation: Any) -> dict[str, float]:
-    """The bounds in an annotation, also of a list's items or of a union's members: {"ge": 0, "le": 1}."""
+    """The bounds in an annotation, or in those of a list's items or a union's members: {"ge": 0, "le": 1}."""
     bounds: dict[str, float] = {}
     for item in getattr(annotation, "__metadata__", ()):
         for constraint in (item, *getattr(item, "metadata", ())):
@@ -104,8 +104,8 @@ def _bounds(annotation: Any) -> dict[str, float]:
                     bounds[name] = bound
     if bounds:
         return bounds
-    of_parts = (_bounds(part) for part in getattr(annotation, "__args__", ()))
-    return next((bounds for bounds in of_parts if bounds), {})
+    nested = (_bounds(part) for part in getattr(annotation, "__args__", ()))
+    return next((bounds for bounds in nested if bounds), {})
 
 
 def _range_in_words(bounds: dict[str, float]) -> str:
