@@ -1,7 +1,7 @@
-"""The loop: a scene and a recipe in, immutable steps out. No files, no printing, no clock, no threads.
+"""The optimisation loop: turns a scene and a recipe into a stream of immutable steps.
 
-Whoever consumes the steps decides what to show, when to save and when to stop: stopping is not asking for the
-next one.
+It touches no files, prints nothing, and uses neither clock nor threads. The consumer of the steps decides
+what to show, when to save and when to stop; to stop the loop, it asks for no further step.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class Step:
     """One evaluation of the objective.
 
     Attributes:
-        scale, scales: which scale of how many, from 1.
+        scale, scales: number of this scale, from 1, and how many scales there are.
         size: (height, width) of this scale.
-        iteration, iterations: which evaluation of at most how many at this scale, from 1.
+        iteration, iterations: number of this evaluation at this scale, from 1, and the maximum.
         evaluations, planned: the same over all scales.
-        loss: total of the picture just evaluated; may be non-finite, then ``event`` says what was done.
-        terms: the total's losses by name, weights included.
+        loss: total of the picture just evaluated. Where it is not finite, ``event`` says what was done.
+        terms: the losses that make up the total, by name, weights included.
         best_loss: lowest total at this scale so far.
         picture: (1, 3, height, width), the best picture at this scale so far; not to be changed in place.
         event: what the optimiser's guard had to do, or None.
@@ -75,12 +75,13 @@ class Step:
 
 @dataclass(frozen=True)
 class MemoryLimits:
-    """How much memory painting may take; it changes the result by rounding alone.
+    """How much memory painting may take. Tiles change the result only by rounding.
 
     Attributes:
-        tile: side of the tiles in pixels that larger pictures are judged in; None: at once.
-        optimiser_bytes: what the optimiser may remember. L-BFGS keeps fewer pairs at scales where its
-            history would take more; where not even three fit, Adam with half-precision moments steps in.
+        tile: side in pixels of the tiles that larger pictures are evaluated in; None: evaluate them whole.
+        optimiser_bytes: memory for the state of the optimiser; None: no limit. L-BFGS keeps fewer pairs at
+            scales where its history would take more. Where not even three pairs fit, Adam with half-precision
+            moments replaces it.
     """
 
     tile: int | None = None
@@ -105,14 +106,14 @@ def steps(
     limits: MemoryLimits | None = None,
     stop_scale: Callable[[int, int], bool] | None = None,
 ) -> Iterator[Step]:
-    """Paint: yields one :class:`Step` per evaluation, coarse scale to fine.
+    """Paint a scene: yields one :class:`Step` per evaluation, from the coarsest scale to the finest.
 
     The picture of the last step is the result. On the same machine the same arguments give the same bytes.
 
     Args:
-        terms: what the picture is judged by; None: what the recipe says.
-        limits: memory to keep to.
-        stop_scale: asked with (scale, iteration), both from 1, after each evaluation; True ends that scale.
+        terms: the terms of the objective; None: those of the recipe.
+        limits: how much memory may be used; None: no limits.
+        stop_scale: called with (scale, iteration), both from 1, after each evaluation; True ends that scale.
 
     Raises:
         RecipeError: a layer that the encoder does not have, a picture too small, or a start that is missing.
@@ -131,14 +132,14 @@ def steps(
         margin = _margin(recipe, size)
         at_scale = prepared.at(size, margin, device, fineness=_fineness(index, plan))
         canvas = add_margin(_start_of_scale(picture, prepared, recipe, size, index), margin)
-        del picture  # a copy of a very large picture is not kept longer than needed
+        del picture  # the canvas is a copy, and a very large picture should not be in memory twice
         optimiser.carry((canvas.shape[-2], canvas.shape[-1]), limits.optimiser(recipe, size))
         share = content_share(recipe, size, plan[-1])
         descents = _descend_in_rounds(
             lambda start, number, scene=at_scale, share=share: objective_of(  # type: ignore[misc]
                 encoder,
                 replace(scene, start=start),
-                # Matches follow the canvas more and more: what it has become is matched, not the photograph.
+                # From round to round, cells are matched less by the content and more by the painted canvas.
                 recipe.replace(match_content=recipe.match_content * 0.5**number) if number else recipe,
                 terms=terms,
                 tile=limits.tile,
@@ -171,30 +172,37 @@ def steps(
 
 
 def check(scene: Scene, recipe: Recipe, encoder: Encoder, terms: Sequence[Term] | None = None) -> list[Size]:
-    """Raise what :func:`steps` would before its first step; returns the sizes of the scales."""
+    """Raise the errors that :func:`steps` raises before its first step; return the sizes of the scales."""
     if recipe.method != "optimise":
         raise RecipeError(
             f"method {recipe.method!r}",
-            "here pictures are painted by optimisation alone",
+            "only 'optimise' works here",
             "choose another preset",
         )
     plan = scale_sizes(recipe, *scene.size, terms=terms)
     encoder.require(layers_of(recipe, terms), *plan[0])
     if terms is not None and recipe.strength is not None:
         raise RecipeError(
-            f"strength {recipe.strength:g} with terms of one's own",
+            f"strength {recipe.strength:g} with custom terms",
             "strength sets the weights of the recipe's terms",
-            "give the terms their weights",
+            "set the weights of the terms",
         )
     check_scene(scene, recipe, own_terms=terms is not None)
     return plan
 
 
 def style_statistics(scene: Scene, recipe: Recipe, encoder: Encoder) -> dict[Size, Mapping[str, Tensor]]:
-    """What the recipe's terms remember of the styles at each scale, for ``Scene.style_statistics``."""
+    """The style statistics of the recipe's terms, to be shared by many pictures.
+
+    Returns:
+        Size of a scale → name → statistics, for ``Scene.style_statistics``.
+
+    Raises:
+        RecipeError: the colours of the styles would depend on the content; otherwise as :func:`steps`.
+    """
     device = next(encoder.buffers()).device
-    fixed = recipe.colours != "only" and all(style.palette is not None for style in scene.styles)
-    if recipe.colours != "style" and not fixed:
+    fixed_colours = recipe.colours != "only" and all(style.palette is not None for style in scene.styles)
+    if recipe.colours != "style" and not fixed_colours:
         raise RecipeError(
             f"colours {recipe.colours!r} with a style that is looked at once for many pictures",
             "'style', or 'content' and 'match' with a palette that all share",
@@ -204,11 +212,11 @@ def style_statistics(scene: Scene, recipe: Recipe, encoder: Encoder) -> dict[Siz
     statistics: dict[Size, Mapping[str, Tensor]] = {}
     for index, size in enumerate(plan if recipe.wants_style else ()):
         at_scale = prepared.at(size, 0, device, fineness=_fineness(index, plan))
-        of_terms: dict[str, Tensor] = {}
+        by_name: dict[str, Tensor] = {}
         with torch.no_grad():
             for term in terms_of(recipe):
-                of_terms |= term.style_statistics(at_scale, TiledEncoder(encoder))
-        statistics[size] = of_terms
+                by_name |= term.style_statistics(at_scale, TiledEncoder(encoder))
+        statistics[size] = by_name
     return statistics
 
 
@@ -218,22 +226,22 @@ def _margin(recipe: Recipe, size: Size) -> int:
 
 
 def _fineness(index: int, plan: Sequence[Size]) -> float:
-    """Where a scale stands between the coarsest (0) and the finest (1)."""
+    """Position of a scale between the coarsest (0) and the finest (1); a single scale is the finest."""
     return index / (len(plan) - 1) if len(plan) > 1 else 1.0
 
 
 def _recoloured_step(scene: Scene, recipe: Recipe, size: Size) -> Step:
-    """The whole of a run with ``colours="only"``: nothing is optimised, so there is no loss."""
+    """The only step of a run with ``colours="only"``: nothing is optimised, so there is no loss."""
     picture = in_style_colours(preprocess(scene, recipe), recipe, size)
     picture = postprocess(picture, scene, recipe)
     return Step(1, 1, size, 1, 1, 1, 1, 0.0, {}, 0.0, picture, None, last=True)
 
 
 def _start_of_scale(picture: Tensor, scene: Scene, recipe: Recipe, size: Size, index: int) -> Tensor:
-    """The canvas at the next size: the coarser result, and what is known of it already.
+    """The canvas that a scale starts from: the coarser result, with the past and the unpainted areas on top.
 
-    Nothing of the content is added at finer scales: a copy of it at full detail, where the coarse picture has
-    none, would undo the style.
+    None of the content's fine detail is added to the enlarged picture, because the style would have to remove
+    it again.
     """
     picture = (resample_wrapped if recipe.padding == "circular" else resample)(picture, size)
     if index:
@@ -252,13 +260,13 @@ def _descend_in_rounds(
     tolerance: float,
     stop: Callable[[int], bool] | None,
 ) -> Iterator[_Descent]:
-    """Minimise at one scale, round after round; each has an objective of its own.
+    """Minimise at one scale in rounds, each with a new objective.
 
     Args:
-        objective: (canvas as the round begins, number of the round from 0) → what it is judged by.
-        rounds: evaluations at most, for each round.
-        tolerance: a round ends when ten evaluations change no place by more than this.
-        stop: asked with the number of the scale's evaluations so far; True ends the scale.
+        objective: (canvas at the start of the round, number of the round from 0) → its objective.
+        rounds: the maximum number of evaluations of each round.
+        tolerance: a round ends when ten evaluations change no block of pixels by this much on average.
+        stop: called with the number of evaluations at this scale so far; True ends the scale.
     """
     before_round, stopped = 0, False
 
@@ -268,14 +276,14 @@ def _descend_in_rounds(
         return stopped
 
     for number, evaluations in enumerate(rounds):
-        judged, last_round = objective(canvas, number), number + 1 == len(rounds)
+        round_objective, last_round = objective(canvas, number), number + 1 == len(rounds)
         ended = _stop_rule(evaluations, tolerance, asked_to_stop)
         count = 0
-        for descent in _descend(judged, canvas, optimiser, ended):
+        for descent in _descend(round_objective, canvas, optimiser, ended):
             count += 1
-            over = descent.ended and (last_round or stopped or optimiser.finished)
-            yield replace(descent, ended=over)
-            if over:
+            scale_ended = descent.ended and (last_round or stopped or optimiser.finished)
+            yield replace(descent, ended=scale_ended)
+            if scale_ended:
                 return
         before_round += count
         canvas = descent.best
@@ -285,32 +293,39 @@ def _descend_in_rounds(
 def _stop_rule(
     evaluations: int, tolerance: float, stop: Callable[[int], bool]
 ) -> Callable[[int, Tensor], bool]:
-    """Whether a round is over, from the number of its evaluations and the best picture after them."""
-    ten_before: Tensor | None = None
+    """A function of (evaluations of the round so far, best picture) that says whether the round is over."""
+    ten_evaluations_ago: Tensor | None = None
 
     def ended(count: int, best: Tensor) -> bool:
-        nonlocal ten_before
+        nonlocal ten_evaluations_ago
         if count >= evaluations or stop(count):
             return True
         if tolerance <= 0 or count % 10:
             return False
-        before, ten_before = ten_before, best.half()  # half a picture's memory, a tenth of a grey level
-        # Not changed at all is a search in trouble, not a picture that is done.
-        return before is not None and 0 < _largest_change(ten_before, before) < tolerance
+        # Half precision takes half the memory and is exact to about a tenth of a grey level.
+        before, ten_evaluations_ago = ten_evaluations_ago, best.half()
+        # No change at all means that the search has failed for the moment, not that the picture is finished.
+        return before is not None and 0 < _largest_change(ten_evaluations_ago, before) < tolerance
 
     return ended
 
 
 def _largest_change(picture: Tensor, before: Tensor) -> float:
-    """The largest mean absolute change of a block of 16×16 pixels: a small place counts as a large one."""
+    """The largest mean absolute change of a block of 16×16 pixels.
+
+    The mean over the picture would hide that a small area is still changing.
+    """
     block = min(16, *picture.shape[-2:])
-    gap = (picture - before).abs_().mean(1, dtype=torch.float32)
-    return float(F.avg_pool2d(gap, block, ceil_mode=True).max())
+    difference = (picture - before).abs_().mean(1, dtype=torch.float32)
+    return float(F.avg_pool2d(difference, block, ceil_mode=True).max())
 
 
 @dataclass(frozen=True)
 class _Descent:
-    """One evaluation at a scale, and the best picture so far."""
+    """One evaluation at a scale; ``best`` is the best picture so far, margin included.
+
+    ``ended`` says whether the round (in :func:`_descend`) or the scale (afterwards) ends with it.
+    """
 
     loss: float
     terms: Mapping[str, float]
@@ -323,19 +338,19 @@ class _Descent:
 def _descend(
     objective: Objective, start: Tensor, optimiser: Guarded, ended: Callable[[int, Tensor], bool]
 ) -> Iterator[_Descent]:
-    """Minimise at one scale: loss, gradient, step; the best picture seen is kept."""
+    """Minimise one objective: loss, gradient, step. Yields every evaluation; keeps the best picture."""
     picture, best, best_loss, unit = start, start, math.inf, 0.0
     del start
     for count in itertools.count(1):
         loss, gradient, terms = objective.evaluate(picture)
-        # The optimisers see a loss of about one, whatever the weights: no overflow, no underflow.
+        # Dividing by the first loss keeps the optimisers from overflow and underflow, whatever the weights.
         unit = unit or (abs(loss) if math.isfinite(loss) and loss else 0.0)
         usable = math.isfinite(loss) and finite(gradient)
         if usable and loss < best_loss:
             best, best_loss = picture, loss
-        flat = usable and not bool(gradient.any())
+        stationary = usable and not bool(gradient.any())
         picture = optimiser.propose(picture, loss / (unit or 1.0), gradient.div_(unit or 1.0), best)
-        last = ended(count, best) or flat or optimiser.finished
+        last = ended(count, best) or stationary or optimiser.finished
         yield _Descent(loss, terms, best_loss, best, optimiser.last_event, last)
         if last:
             return

@@ -1,8 +1,8 @@
-"""Optimisers for a picture in [0, 1]: told a loss and its gradient, they propose the next picture.
+"""Optimisers for a picture in [0, 1]: from a loss and its gradient they propose the next picture.
 
-Asked and told, rather than handed a closure, every evaluation is one step of the engine's loop: it is
-counted, shown, and none is wasted inside. Neither lets a NaN through: what they are told may be
-non-finite, what they propose is not.
+Because they are not handed a closure that evaluates the loss, every evaluation is one step of the engine's
+loop, where it is counted and can be shown. :class:`Guarded` makes sure that a non-finite loss, gradient or
+proposal never becomes a picture.
 """
 
 from __future__ import annotations
@@ -25,31 +25,40 @@ class Optimiser(Protocol):
     """One step per evaluation."""
 
     def propose(self, picture: Tensor, loss: float, gradient: Tensor) -> Tensor:
-        """The next picture to evaluate, in [0, 1], given the last one's finite loss and gradient."""
+        """The next picture to evaluate, in [0, 1].
+
+        Args:
+            picture: (1, 3, H, W), the one that has been evaluated.
+            loss, gradient: of it, both finite.
+        """
         ...
 
     def retreat(self, picture: Tensor) -> Tensor | None:
-        """The last proposal was unusable; another one from ``picture``, the best known. None: given up."""
+        """A more cautious proposal after an unusable one; None: there is nothing more to try.
+
+        Args:
+            picture: (1, 3, H, W), the best one so far.
+        """
         ...
 
     def carry(self, size: Size) -> None:
-        """The picture is resampled to ``size``: take along what is still true there."""
+        """Adapt the state to a new objective and a picture resampled to ``size``."""
         ...
 
 
-#: Largest move of a pixel that counts as none: a two-hundredth of a grey level of 16 bits.
+#: Largest change of a pixel that counts as none; a grey level of 16 bits is 150 times as large.
 MIN_MOVE = 1e-7
 
 
 class Pairs:
     """The last pairs (s, y) of L-BFGS as rows of one matrix, and all inner products among them.
 
-    The two loops of Nocedal & Wright's algorithm 7.4 then run over a few dozen numbers, and the pixels are
-    passed over three times a step instead of four times a pair (Chen, Wang & Zhou 2014, "Large-scale L-BFGS
-    using MapReduce").
+    The two loops of Nocedal & Wright's algorithm 7.4 then run over a few dozen numbers. A step reads all
+    pixels three times, instead of four times for each pair (Chen, Wang & Zhou 2014, "Large-scale L-BFGS using
+    MapReduce").
 
     Args:
-        capacity: pairs kept; the oldest gives way.
+        capacity: how many pairs are kept; after that a new one replaces the oldest.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -65,31 +74,33 @@ class Pairs:
         self.added = 0
 
     def add(self, s: Tensor, y: Tensor) -> None:
-        """Remember a step ``s`` and the change ``y`` of the gradient over it, any shape."""
+        """Add a step ``s`` and the change ``y`` of the gradient over it, of the same shape."""
         pair = torch.stack([s.flatten(), y.flatten()])
         if self.rows is None or self.rows.shape[1] != pair.shape[1]:
             self.rows = pair.new_empty(2 * self.capacity, pair.shape[1])
-        place = 2 * (self.added % self.capacity)
-        self.rows[place : place + 2] = pair
+        slot = 2 * (self.added % self.capacity)
+        self.rows[slot : slot + 2] = pair
         self.added += 1
         used = 2 * len(self)
         products = (self.rows[:used] @ pair.T).double().cpu()
-        self.products[:used, place : place + 2] = products
-        self.products[place : place + 2, :used] = products.T
+        self.products[:used, slot : slot + 2] = products
+        self.products[slot : slot + 2, :used] = products.T
 
     def apply(self, q: Tensor) -> Tensor:
-        """H q, the inverse Hessian's estimate times ``q``; q itself without pairs."""
+        """H q, the estimate of the inverse Hessian times ``q``; ``q`` itself if there are no pairs."""
         count = len(self)
         if not count or self.rows is None:
             return q
         rows, inner = self.rows[: 2 * count], self.products.tolist()
-        of_q: list[float] = (rows @ q.flatten()).double().tolist()
+        inner_with_q: list[float] = (rows @ q.flatten()).double().tolist()
         slots = [2 * (k % self.capacity) for k in range(self.added - count, self.added)]
-        # r = share · q + Σ weights · rows throughout.
+        # The vector of the two loops is r = factor · q + Σ weights · rows. Only its coefficients are updated.
         weights, projections = [0.0] * (2 * count), {}
 
-        def dot(row: int, share: float) -> float:
-            return share * of_q[row] + math.fsum(w * inner[row][i] for i, w in enumerate(weights) if w)
+        def dot(row: int, factor: float) -> float:
+            """The inner product of a row and r."""
+            products = (weight * inner[row][i] for i, weight in enumerate(weights) if weight)
+            return factor * inner_with_q[row] + math.fsum(products)
 
         for s in reversed(slots):
             projections[s] = dot(s, 1.0) / inner[s][s + 1]
@@ -106,15 +117,15 @@ class Pairs:
 class LBFGS:
     """Limited-memory BFGS within the box [0, 1] (Nocedal & Wright, alg. 7.4 and 7.5; Bertsekas' projection).
 
-    Differs from the textbook: no Wolfe search, whose extra evaluations cost more than they bring here.
-    The unit step is tried first and kept unless the loss exceeds the worst of the last ``memory`` accepted
-    ones (Grippo et al. 1986); then the step is shortened by quadratic interpolation. Pairs without positive
-    curvature are left out. Pixels at a bound that the gradient pushes outwards stand still.
+    Differs from the textbook: there is no Wolfe line search, whose extra evaluations cost more than they gain
+    here. The unit step is tried first and accepted unless the loss exceeds the worst of the last ``memory``
+    accepted ones (Grippo et al. 1986); otherwise it is shortened by quadratic interpolation. Pairs without
+    positive curvature are left out. Pixels at a bound do not move if the step would lead them outside.
 
     Args:
-        history: pairs remembered.
-        memory: losses a step is compared with.
-        max_first_move: largest change of a pixel in the first step, which has no curvature to go by.
+        history: how many pairs are kept.
+        memory: how many accepted losses a new one is compared with.
+        max_first_move: largest change of a pixel in a step without pairs, whose length is a guess.
         max_move: largest change of a pixel in any step.
     """
 
@@ -130,7 +141,7 @@ class LBFGS:
         self.length = 1.0
 
     def carry(self, size: Size) -> None:
-        """Curvature belongs to one scale's objective: forget it."""
+        """Forget the curvature, which belongs to the previous objective."""
         del size
         self._forget()
         self.caution = 1.0
@@ -163,25 +174,25 @@ class LBFGS:
                 self.caution = min(1.0, self.caution * 2.0)
         self.losses.append(loss)
         self.base, self.shortened = (picture, loss, gradient), 0
-        self.direction = self._direct(picture, gradient)
+        self.direction = self._search_direction(picture, gradient)
         return self._move()
 
     def _remember(self, s: Tensor, y: Tensor) -> None:
         if _dot(s, y) > 1e-8 * math.sqrt(_dot(s, s) * _dot(y, y)):
             self.pairs.add(s, y)
 
-    def _direct(self, picture: Tensor, gradient: Tensor) -> Tensor:
+    def _search_direction(self, picture: Tensor, gradient: Tensor) -> Tensor:
         """−H g over the free pixels, scaled so that no pixel moves farther than allowed."""
         free = torch.where(gradient > 0.0, picture > 0.0, picture < 1.0)
-        slope = gradient * free
-        d = self.pairs.apply(slope).mul(free).neg_()
+        free_gradient = gradient * free
+        d = self.pairs.apply(free_gradient).mul(free).neg_()
         largest = float(d.abs().max())
-        # Pairs from a cliff (a loss that fell a thousandfold at once) say the ground is steep everywhere:
-        # no pixel would move by as much as its own rounding, and the picture would stand still for good.
+        # After a step in which the loss fell a thousandfold, the pairs overestimate the curvature everywhere.
+        # No pixel would then move by more than its rounding error, and the picture would never change again.
         moves = not self.pairs or largest > MIN_MOVE
-        if not moves or not math.isfinite(largest) or _dot(d, slope) >= 0.0:
+        if not moves or not math.isfinite(largest) or _dot(d, free_gradient) >= 0.0:
             self.pairs.clear()
-            d = -slope
+            d = -free_gradient
             largest = float(d.abs().max())
         limit = (self.max_move if self.pairs else self.max_first_move) * self.caution
         if largest == 0.0:
@@ -201,7 +212,7 @@ class LBFGS:
 
 
 def finite(values: Tensor) -> bool:
-    """No NaN and no infinity, found without another tensor of the same size."""
+    """Whether there is no NaN and no infinity; takes no memory for a second tensor of the same size."""
     return all(math.isfinite(float(bound)) for bound in torch.aminmax(values))
 
 
@@ -243,9 +254,9 @@ class Adam:
         self.steps += 1
         b1, b2 = self.betas
         proposal = torch.empty_like(picture)
-        # Relative to the gradient's own size, so that tiny weights move the picture as large ones do.
-        tiny = 1e-8 * (float(gradient.abs().max()) + float(self.square.max()) ** 0.5) + 1e-38
-        # Bands of rows: the intermediate results of a very large picture would outweigh the picture.
+        # In proportion to the gradient, so that the step does not depend on the scale of the loss.
+        epsilon = 1e-8 * (float(gradient.abs().max()) + float(self.square.max()) ** 0.5) + 1e-38
+        # In bands of rows, because the intermediate results would take more memory than the picture itself.
         for rows in torch.arange(picture.shape[-2]).split(max(1, 2**18 // picture.shape[-1])):
             band = (..., slice(int(rows[0]), int(rows[-1]) + 1), slice(None))
             g = gradient[band]
@@ -253,16 +264,16 @@ class Adam:
             square = b2 * self.square[band].to(g.dtype) + (1 - b2) * g * g
             self.mean[band], self.square[band] = mean, square
             scale = self.rate / (1 - b1**self.steps)
-            move = scale * mean / ((square / (1 - b2**self.steps)).sqrt() + tiny)
+            move = scale * mean / ((square / (1 - b2**self.steps)).sqrt() + epsilon)
             proposal[band] = (picture[band] - move).clamp(0.0, 1.0)
         return proposal
 
 
 class Guarded:
-    """Runs an optimiser so that a NaN, an explosion or a stuck search never ends a picture.
+    """Wraps an optimiser so that a NaN, a diverging loss or a failed search never spoils a picture.
 
-    A non-finite loss or gradient goes back to the best picture with a shorter step; after the optimiser
-    has given up, Adam goes on from there, and after that the picture stays as it is.
+    After a non-finite loss or gradient the search goes back to the best picture and takes a shorter step.
+    When the optimiser gives up, Adam goes on from there; when Adam gives up too, the picture stays as it is.
     """
 
     def __init__(self, first: Optimiser, rate: float) -> None:
@@ -273,17 +284,20 @@ class Guarded:
 
     @property
     def finished(self) -> bool:
-        """Nothing more can be tried."""
+        """Whether both optimisers have given up."""
         return self.active is None
 
     def carry(self, size: Size, replacement: Optimiser | None = None) -> None:
-        """The picture is resampled to ``size``; ``replacement`` takes over there, unless state is worth
-        keeping."""
+        """Continue with a new objective and a picture resampled to ``size``.
+
+        Args:
+            replacement: takes over, unless the active optimiser is an Adam whose moments are kept.
+        """
         keep_state = isinstance(self.active, Adam) and (
             self.fallen_back or (isinstance(replacement, Adam) and replacement.dtype == self.active.dtype)
         )
         if replacement is not None and self.active is None:
-            # What could not be done at one scale may well be possible at another.
+            # Optimisers that gave up at one scale may work at another.
             self.active, self.fallen_back = replacement, False
         elif replacement is not None and not keep_state:
             self.active = replacement
@@ -318,7 +332,7 @@ class Guarded:
         return best
 
 
-#: name → builder from a recipe.
+#: Name → function that builds the optimiser from a recipe.
 OPTIMISERS: dict[str, Callable[[Recipe], Optimiser]] = {
     "lbfgs": lambda recipe: LBFGS(recipe.history),
     "adam": lambda recipe: Adam(recipe.learning_rate),

@@ -1,4 +1,4 @@
-"""What a picture will cost, and how to paint it within the memory and the time there is."""
+"""Predicts the memory and time that a picture takes, and plans how to paint it within given limits."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ __all__ = [
 ]
 
 GB = 1e9
-#: Interpreter, PyTorch and an encoder, before the first picture (measured, rounded up).
+#: Memory of the interpreter, PyTorch and an encoder before the first picture (measured, rounded up).
 RUNTIME_BYTES = 0.5 * GB
-#: Bytes a pixel of one float32 picture.
+#: Bytes per pixel of a float32 picture.
 PICTURE_BYTES = 12
-#: Pictures alive at once: content, the one evaluated, the best, that of ten evaluations ago (a half),
-#: gradient, proposal, two in resampling.
+#: Pictures in memory at once: content, the one evaluated, the best, that of ten evaluations ago in half
+#: precision, gradient, proposal, two while resampling.
 PICTURES_ALIVE = 7.5
-#: Smallest tile that is worth its halo.
+#: Side in pixels of the smallest tiles that are chosen; smaller ones are mostly halo.
 MIN_TILE = 256
-#: Fewest evaluations at the final size that a time budget is accepted for.
+#: A time budget must allow at least this many evaluations at the final size.
 MIN_EVALUATIONS = 4
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """How a picture is painted within the memory there is.
+    """How a picture is painted within a limit of memory.
 
     Attributes:
         limits: for :func:`impasto.painting.engine.steps`.
-        bytes: expected peak of the process.
+        bytes: expected peak memory of the process.
     """
 
     limits: MemoryLimits
@@ -58,10 +58,11 @@ class MemoryPlan:
 
 
 def bytes_per_pixel(encoder: Encoder, layers: tuple[str, ...]) -> float:
-    """Working memory of one evaluation, a pixel of the picture or tile (forward, saved for backward).
+    """Working memory of one evaluation in bytes per pixel of the picture or tile.
 
-    Each convolution keeps its padded input, its output and that after the ReLU in the encoder's precision;
-    each layer that is read, a float32 copy and its gradient. Measured peaks lie 10 to 30 % below.
+    For the backward pass each convolution keeps its padded input, its output and the output of the ReLU, in
+    the encoder's precision; each of ``layers`` also a float32 copy and its gradient. Measured peaks are 10 to
+    30 % lower.
     """
     width = 2 if encoder.compute_dtype is torch.bfloat16 else 4
     deepest = max((encoder.convs.index(f"conv{layer[4:]}") for layer in layers), default=-1)
@@ -89,8 +90,8 @@ def plan_memory(
     Args:
         size: (height, width) of the result.
         max_bytes: for the whole process.
-        tile: the tile's side if the caller insists; None: chosen here.
-        terms: what the picture is judged by, if not by what the recipe says.
+        tile: side in pixels of the tiles that must be used; None: choose it here.
+        terms: the terms of the objective; None: those of the recipe.
 
     Raises:
         RecipeError: not even the smallest tiles fit.
@@ -99,31 +100,34 @@ def plan_memory(
     per_pixel = bytes_per_pixel(encoder, layers)
     history = 2.0 * PICTURE_BYTES * pixels * recipe.history
     fixed = RUNTIME_BYTES + (PICTURES_ALIVE * PICTURE_BYTES + _content_cache(recipe, encoder)) * pixels
-    room = max_bytes - fixed
-    if tile is None and pixels * per_pixel + history <= room:
+    available = max_bytes - fixed
+    if tile is None and pixels * per_pixel + history <= available:
         return MemoryPlan(MemoryLimits(None, None), fixed + pixels * per_pixel + history)
     radius = max((geometry(layer).radius for layer in layers), default=1)
 
     def cost(side: int) -> float:
+        """Bytes of one evaluation in tiles of this side, halo included."""
         return per_pixel * min(side + 2 * radius, size[0]) * min(side + 2 * radius, size[1])
 
-    # The optimiser's lean form, half-precision moments, needs a third of a picture beside what is counted.
-    least = fixed + PICTURE_BYTES * pixels / 3 + cost(tile or MIN_TILE)
-    if least > max_bytes:
+    # The leanest optimiser, Adam with half-precision moments, needs a third of a picture beyond ``fixed``.
+    minimum = fixed + PICTURE_BYTES * pixels / 3 + cost(tile or MIN_TILE)
+    if minimum > max_bytes:
         raise RecipeError(
             f"a picture of {size[1]}×{size[0]} pixels in {readable_size(int(max_bytes))} of memory",
-            f"at least {readable_size(int(least))} are needed",
+            f"at least {readable_size(int(minimum))} are needed",
             "raise --max-memory or choose a smaller --size",
         )
     side = tile or MIN_TILE
-    while tile is None and side < max(size) and cost(side + 128) <= 0.5 * room:
+    while tile is None and side < max(size) and cost(side + 128) <= 0.5 * available:
         side += 128
-    left = room - cost(side)
-    return MemoryPlan(MemoryLimits(side, int(left)), fixed + cost(side) + min(history, left))
+    for_optimiser = available - cost(side)
+    return MemoryPlan(
+        MemoryLimits(side, int(for_optimiser)), fixed + cost(side) + min(history, for_optimiser)
+    )
 
 
 def _content_cache(recipe: Recipe, encoder: Encoder) -> float:
-    """Bytes a pixel that the content's features take, where they are kept."""
+    """Bytes per pixel of the content's features; 0 where they are too many to be cached."""
     if not recipe.wants_content:
         return 0.0
     needed = encoder.bytes_per_pixel(recipe.content_shares())
@@ -138,7 +142,14 @@ def seconds_per_pixel(
     side: int = 192,
     terms: Sequence[Term] | None = None,
 ) -> float:
-    """Measured cost of one evaluation, seconds a pixel: the second of two on noise of ``side``² pixels."""
+    """Measured time of one evaluation in seconds per pixel.
+
+    Two evaluations of noise are made, and the second one is timed.
+
+    Args:
+        side: of the noise in pixels.
+        terms: the terms of the objective; None: those of the recipe.
+    """
     device = next(encoder.buffers()).device
     noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
     square = replace(
@@ -166,13 +177,19 @@ def expected_seconds(
     tile: int | None = None,
     terms: Sequence[Term] | None = None,
 ) -> float:
-    """What all evaluations of a picture will take, from :func:`seconds_per_pixel` measured here and now."""
+    """Seconds that all evaluations of a picture will take, extrapolated from :func:`seconds_per_pixel`.
+
+    Args:
+        tile: side in pixels of the tiles that larger pictures are evaluated in; None: they are evaluated
+        whole. terms: the terms of the objective; None: those of the recipe.
+    """
     rate, total = seconds_per_pixel(recipe, encoder, scene, terms=terms), 0.0
     radius = max((geometry(layer).radius for layer in layers_of(recipe, terms)), default=1)
     for scale, (height, width) in enumerate(scale_sizes(recipe, *scene.size, terms=terms)):
         cost = rate * height * width
         if tile is not None and max(height, width) > tile:
-            # Two passes forward and one back instead of one and one (measured), over tiles with their halos.
+            # Two forward passes and one backward take 1.6 times as long as one of each (measured), and they
+            # are made over tiles with their halos.
             cost *= 1.6 * (1 + 2 * radius / tile) ** 2
         total += max_evaluations(recipe, scale) * cost
     return total
@@ -181,13 +198,16 @@ def expected_seconds(
 def time_shares(
     recipe: Recipe, plan: list[Size], seconds: float, rate: float, begin: float
 ) -> Callable[[int, int], bool]:
-    """A stop rule that spends ``seconds`` over the scales as the recipe's iterations would, and no more.
+    """A stop rule for :func:`impasto.painting.engine.steps` that keeps to a time budget.
 
-    Time that a scale left over or took too much is made up for at the next: the end stays where it is.
+    Each scale gets the share of the time that its planned evaluations would take. Its deadline is fixed in
+    advance, so that the time which one scale saves or overruns is added to or taken from the next.
 
     Args:
-        rate: seconds a pixel, see :func:`seconds_per_pixel`.
-        begin: ``time.perf_counter()`` when the seconds began to count.
+        plan: (height, width) of the scales.
+        seconds: the time budget.
+        rate: seconds per pixel, see :func:`seconds_per_pixel`.
+        begin: ``time.perf_counter()`` when the budget began.
 
     Raises:
         RecipeError: the final size takes too long for the budget.
@@ -200,10 +220,11 @@ def time_shares(
             "raise --budget or choose a smaller --size",
         )
     planned = [max_evaluations(recipe, scale) * cost for scale, cost in enumerate(costs)]
-    ends = [seconds * sum(planned[: k + 1]) / sum(planned) for k in range(len(plan))]
+    deadlines = [seconds * sum(planned[: k + 1]) / sum(planned) for k in range(len(plan))]
 
     def stop_scale(scale: int, iteration: int) -> bool:
-        # Half an evaluation's time is allowed for: stopping before the end is as wrong as after it.
-        return iteration >= 1 and time.perf_counter() - begin + costs[scale - 1] / 2 >= ends[scale - 1]
+        # Stop as near to the deadline as possible: if one more evaluation would end farther beyond it.
+        elapsed = time.perf_counter() - begin
+        return iteration >= 1 and elapsed + costs[scale - 1] / 2 >= deadlines[scale - 1]
 
     return stop_scale

@@ -1,4 +1,4 @@
-"""A finished picture, and its record in a folder."""
+"""A finished picture, and the record of its run in a folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Result:
         pixels: (1, 3, H, W), float32, sRGB, [0, 1], on the CPU.
         alpha: (1, 1, H, W) or None.
         losses: the best picture's total (``total``) and the last evaluation's losses by name.
-        trace: one entry per evaluation.
+        trace: one entry per evaluation, see :func:`trace_entry`.
         seconds: wall time of the painting, loading excluded.
         finished: False if it was stopped before its last step.
         inputs: the files that the pictures came from, never to be overwritten.
@@ -59,7 +59,11 @@ class Result:
         return Image.fromarray(np.dstack([array, alpha]))
 
     def save(self, path: str | os.PathLike[str], *, bit_depth: int = 8, quality: int = 95) -> Path:
-        """Write the picture with its recipe inside; never over one of the pictures it was made from."""
+        """Write the picture with its recipe in its metadata; see :func:`impasto.pictures.save`.
+
+        Raises:
+            PictureError: the path is one of ``inputs``, or it cannot be written.
+        """
         return pictures.save(
             path,
             self.pixels,
@@ -72,7 +76,7 @@ class Result:
 
 
 def trace_entry(step: Step, seconds: float) -> dict[str, Any]:
-    """A step as one line of the trace."""
+    """A step as an entry of the trace; ``seconds`` since the painting began."""
     return {
         "evaluation": step.evaluations,
         "scale": step.scale,
@@ -119,7 +123,7 @@ def record(result: Result, folder: Path) -> Path:
 
 
 def _without_non_finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """For JSON, which has no NaN and no infinity: null instead."""
+    """The values with None in place of NaN and infinity, which JSON lacks."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in values.items()

@@ -1,4 +1,4 @@
-"""Sizes and evaluations: the schedule of scales that a recipe asks for."""
+"""The schedule of a painting: sizes of its scales, and evaluations at each."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = [
 
 
 def output_size(recipe: Recipe, height: int, width: int, *, enlarge: bool = True) -> Size:
-    """(height, width) of the result for a content of ``height`` × ``width``: same aspect ratio.
+    """(height, width) of the result for a content of ``height`` × ``width``, with the same aspect ratio.
 
     Args:
-        enlarge: whether a small content grows to the default size where the recipe names none.
+        enlarge: whether a small content is enlarged to the default size if the recipe has no size.
     """
     if recipe.size == "original":
         return height, width
@@ -39,7 +39,7 @@ def scale_sizes(
     """The scales, coarse to fine, for a content of ``height`` × ``width``.
 
     Args:
-        terms: what the picture is judged by, if not by what the recipe says.
+        terms: the terms of the objective; None: those of the recipe.
 
     Raises:
         RecipeError: the picture is too small for the layers, or does not tile with them.
@@ -48,7 +48,7 @@ def scale_sizes(
     plan = schedule(*output_size(recipe, height, width), recipe.coarsest, deepest)
     if recipe.padding != "circular":
         return plan
-    # A pooling drops an odd last row or column: what remains would not meet its opposite edge.
+    # Pooling drops an odd last row or column, so that opposite edges would no longer be neighbours.
     if plan[-1] != (fitting := to_multiple(plan[-1], deepest)):
         raise RecipeError(
             f"a tile of {plan[-1][1]}×{plan[-1][0]} pixels",
@@ -66,7 +66,7 @@ def layers_of(recipe: Recipe, terms: Sequence[Term] | None) -> tuple[str, ...]:
 
 
 def min_style_side(recipe: Recipe, terms: Sequence[Term] | None) -> int:
-    """Pixels that a style picture needs on its shorter side, for the deepest layer to see anything."""
+    """Pixels that the shorter side of a style picture needs, so that the deepest layer has a feature."""
     if terms is not None:
         layers = layers_of(recipe, terms)
     else:
@@ -75,30 +75,31 @@ def min_style_side(recipe: Recipe, terms: Sequence[Term] | None) -> int:
 
 
 def content_share(recipe: Recipe, size: Size, final: Size) -> float:
-    """Share of the content's weight that counts at a scale: 1, or the recipe's ``fine_content`` where the
-    scale belongs to the style.
+    """Factor of the content's weight at a scale: 1 up to ``content_until``, ``fine_content`` at finer scales.
 
     Args:
+        size: (height, width) of the scale.
         final: (height, width) of the finest scale.
     """
     if not recipe.wants_style or recipe.content_until is None:
         return 1.0
-    # The finest scale of a small picture belongs to the style too. Sizes are rounded, hence a little more.
-    held = max(size) <= 1.05 * min(recipe.content_until, max(final) / 2)
-    return 1.0 if held else recipe.fine_content
+    # Half the final size at most, so that the finest scale of a small picture leaves the style free too. The
+    # 5 % allow for the rounding of sizes.
+    full_content = max(size) <= 1.05 * min(recipe.content_until, max(final) / 2)
+    return 1.0 if full_content else recipe.fine_content
 
 
 def rounds(recipe: Recipe, evaluations: int, *, rematched: bool) -> list[int]:
-    """The evaluations of a scale in rounds; each begins with new matches.
+    """Divide the evaluations of a scale into rounds, each of which begins with new matches.
 
     Args:
-        rematched: whether the scale is one at which matches are renewed.
+        rematched: whether matches are renewed at this scale.
     """
-    every = recipe.rematch_every if rematched else 0
-    if not every or every >= evaluations:
+    interval = recipe.rematch_every if rematched else 0
+    if not interval or interval >= evaluations:
         return [evaluations]
-    full, rest = divmod(evaluations, every)
-    return [every] * full + ([rest] if rest else [])
+    full_rounds, rest = divmod(evaluations, interval)
+    return [interval] * full_rounds + ([rest] if rest else [])
 
 
 def max_evaluations(recipe: Recipe, scale: int) -> int:
