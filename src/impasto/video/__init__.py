@@ -13,12 +13,12 @@ From a clip to a painted clip, in the order in which the modules use each other:
 ``certainty``       where an earlier frame can be trusted
 ``clip_context``    what all frames share: styles, encoder, style statistics; recipes of frames
 ``warped_past``     what earlier painted frames say about the present one
-``filling``         what has come into view, painted coarse to fine
-``frame_painting``  one frame, by itself or following others
-``shot_painting``   one shot, pass by pass
+``filling``         paints what has come into view, coarse to fine
+``frame_painting``  paints one frame, by itself or following others
+``shot_painting``   paints one shot, pass by pass
 ``job``             everything for a run, loaded and checked
-``stages``          decode, estimate, paint, encode
-``report``          how steady the result is; ``report_page`` writes it as a page
+``stages``          a run: decode, estimate, paint, encode
+``report``          measures how steady the result is; ``report_page`` writes it as a page
 ==================  ==============================================================================
 
 Nothing is imported here: PyAV and OpenCV come with the extra ``impasto[video]``, and the command line

@@ -1,4 +1,4 @@
-"""Errors of FFmpeg, OpenCV and the disk become one line for the user."""
+"""Turns errors of FFmpeg, OpenCV and the disk into one line for the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where earlier frames tell what a frame looks like: not occluded, consistent, or standing still.
+"""Masks of where earlier frames show what the present one shows: not occluded, consistent, or still.
 
 Masks are (1, 1, H, W) in [0, 1]; flows as in :mod:`impasto.video.flow`.
 """
@@ -140,8 +140,8 @@ def still_mask(present: Tensor, past: Tensor, tolerance: float) -> Tensor:
 def slow_mask(flow: Flow, limit: float) -> Tensor:
     """Where there is next to no motion: (1, 1, H, W), 1 up to ``limit`` pixels a frame, 0 from twice that.
 
-    Needed beside :func:`still_mask`, because the flat parts of a moving object change as little as what
-    stands still, and their strokes must move with the object.
+    Needed beside :func:`still_mask`, because the flat parts of a moving object change as little as still
+    areas do, although their strokes must move with the object.
     """
     length = torch.from_numpy(np.sqrt(np.square(flow).sum(-1)))[None, None]
     return (2.0 - gaussian_blur(length, 2.0) / limit).clamp(0.0, 1.0)

@@ -1,4 +1,4 @@
-"""What all frames of a clip share, and how the recipe of a frame follows from that of the clip."""
+"""What all frames of a clip share, and the recipes of single frames, derived from that of the clip."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class ClipContext:
     """What all frames of a clip share.
 
     Attributes:
-        style_statistics: size → layer → what is asked of the style there, for every size that is painted.
-        levels: that a frame is rounded to, 255 or 65535.
+        style_statistics: size → name → statistics of the styles, for every size that is painted.
+        levels: frames are rounded to multiples of 1/levels, 255 or 65535.
     """
 
     styles: tuple[Style, ...]
@@ -51,13 +51,13 @@ class ClipContext:
     def scene(
         self, filmed: Tensor, mask: Tensor | None, past: tuple[Past, ...], start: Tensor | None = None
     ) -> Scene:
-        """What a frame is painted from.
+        """The scene that a frame is painted from.
 
         Args:
             filmed: (1, 3, H, W), the frame of the film.
             mask: (1, 1, H, W), where the frame counts; None: everywhere.
-            past: earlier frames that it is held to.
-            start: (1, 3, H, W), what painting starts from, if anything.
+            past: earlier frames, warped, that the frame is held to.
+            start: (1, 3, H, W), the picture that painting starts from; None: chosen by the recipe.
         """
         return Scene(
             filmed,
@@ -95,7 +95,8 @@ def build_clip_context(
 def frame_recipe(recipe: VideoRecipe) -> Recipe:
     """The recipe of a frame that is painted as a picture of its own.
 
-    The content counts at every scale: strokes that are free of it would jump from frame to frame.
+    The content counts in full at every scale, because strokes that do not depend on it would jump from frame
+    to frame.
     """
     return recipe.picture.replace(size="original", content_until=None)
 
@@ -103,7 +104,7 @@ def frame_recipe(recipe: VideoRecipe) -> Recipe:
 def following_recipe(recipe: VideoRecipe, height: int, width: int, effort: float = 1.0) -> Recipe:
     """The recipe of a frame that follows another: at full size only, with few iterations.
 
-    It keeps the picture's margin: without it the style loss is a third lower, but the edge shows as a line.
+    It keeps the picture's margin: without one the style loss is a third lower, but the edge shows as a line.
 
     Args:
         effort: share of the recipe's iterations, in (0, 1].
@@ -130,7 +131,7 @@ def optimise(scene: Scene, recipe: Recipe, context: ClipContext) -> tuple[Step, 
     """Run the engine to its end.
 
     Returns:
-        The last step, and the number of iterations in units of one at that step's size.
+        The last step, and the cost in iterations at that step's size.
     """
     height, width = scene.size
     limits = TILED_LIMITS if height * width > MAX_UNTILED_PIXELS else None

@@ -1,4 +1,4 @@
-"""Cuts: where a frame differs from the previous one far more than its neighbours do from theirs.
+"""Finds cuts: where a frame differs from the previous one far more than its neighbours do from theirs.
 
 The measure is that of PySceneDetect (mean change of hue, saturation and value), compared with the changes
 around it as in its adaptive detector. It is computed from frames of 96 pixels on the long side.
@@ -31,7 +31,7 @@ class Shot:
 
 
 def signature(pixels: npt.NDArray[Any]) -> Signature:
-    """What is compared of a frame (H, W, 3 or 4), uint8 or uint16, full range RGB."""
+    """The small HSV picture of a frame (H, W, 3 or 4), uint8 or uint16, full range RGB."""
     height, width = pixels.shape[:2]
     scale = 96 / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -42,26 +42,27 @@ def signature(pixels: npt.NDArray[Any]) -> Signature:
 
 
 def frame_change(before: Signature, after: Signature) -> float:
-    """Mean absolute change of hue, saturation and value, 0 to 255; hue counts as far as there is colour."""
-    gap = np.abs(after - before)
-    hue = np.minimum(gap[..., 0], 180 - gap[..., 0]) * np.minimum(before[..., 1], after[..., 1]) / 255.0
-    return float((hue.mean() + gap[..., 1].mean() + gap[..., 2].mean()) / 3.0)
+    """Mean absolute change of hue, saturation and value, 0 to 255; hue is weighted by saturation."""
+    change = np.abs(after - before)
+    hue = np.minimum(change[..., 0], 180 - change[..., 0])
+    hue = hue * np.minimum(before[..., 1], after[..., 1]) / 255.0
+    return float((hue.mean() + change[..., 1].mean() + change[..., 2].mean()) / 3.0)
 
 
 def find_cuts(changes: Sequence[float], threshold: float) -> list[int]:
     """Indices of the frames that begin a new shot; frame 0 is not among them.
 
     Args:
-        changes: of each frame against the previous one; the first is 0.
-        threshold: least change of a cut. It must also be three times the median of the three changes on
-            either side, or four times the threshold, so that fast motion is no cut.
+        changes: of each frame against the previous one, see :func:`frame_change`; the first is 0.
+        threshold: smallest change at a cut. The change must also be at least three times the median of the
+            three changes on either side, or four times the threshold, so that fast motion is not a cut.
     """
     indices = []
     for index in range(1, len(changes)):
         neighbours = [*changes[max(1, index - 3) : index], *changes[index + 1 : index + 4]]
         usual = median(neighbours) if neighbours else 0.0
-        here = changes[index]
-        if here >= threshold and (here >= 3.0 * usual or here >= 4.0 * threshold):
+        change = changes[index]
+        if change >= threshold and (change >= 3.0 * usual or change >= 4.0 * threshold):
             indices.append(index)
     return indices
 

@@ -1,4 +1,4 @@
-"""What has come into view: painted coarse to fine, in the colours of the painting, with its fine strokes."""
+"""Paints what has come into view: coarse to fine, in the colours of the painting, with its fine strokes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def fill_unknown(
 ) -> tuple[Tensor, float]:
     """Paint what the past does not show, at a quarter and at half the size.
 
-    High-frequency detail, which these sizes do not have, is copied from the nearest warped frame, though it
-    belongs to something else there: the few iterations at full size cannot recreate it.
+    The high-frequency detail that these sizes lack is copied from the nearest warped frame, even though it
+    belongs to another object there, because the few iterations at full size could not create it.
 
     Args:
         filmed: (1, 3, H, W).
@@ -51,9 +51,10 @@ def soften_strong_detail(detail: Tensor) -> Tensor:
 
 
 def match_known_colours(filmed: Tensor, painted: Tensor, known: Tensor) -> Tensor:
-    """The film in the colours of the painting: the affine map of colours that fits best where both are known.
+    """The film in the colours of the painting.
 
-    Without it, what comes into view would keep the colours of the film, which a few iterations do not change.
+    Colours are mapped by the affine map that fits best where both are known. Otherwise what comes into view
+    would keep the colours of the film, because a few iterations hardly change them.
 
     Args:
         filmed, painted: (1, 3, H, W).

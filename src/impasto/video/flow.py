@@ -124,7 +124,8 @@ FLOW_METHODS: dict[str, Callable[[], FlowMethod]] = {
 def flow_both_ways(first: Luma, second: Luma, method: FlowMethod) -> tuple[Flow, Flow]:
     """Flow from the first frame to the second, and from the second to the first.
 
-    Motion that is only noise is removed (:func:`suppress_noise`). Frames too small for any method have none.
+    Motion that is only noise is removed (:func:`suppress_noise`). Between frames that are too small for the
+    methods the flow is zero.
     """
     if min(first.shape) < MIN_FLOW_SIDE:
         no_motion: Flow = np.zeros((*first.shape, 2), dtype=np.float32)
@@ -136,10 +137,11 @@ def flow_both_ways(first: Luma, second: Luma, method: FlowMethod) -> tuple[Flow,
 def suppress_noise(first: Luma, second: Luma, flow: Flow) -> Flow:
     """Set the flow to zero where it follows only the noise of a resting camera, as on a bare wall or road.
 
-    That is where standing still explains the second frame as well as the flow does, to a grey level and half
-    the noise, at the pixel and within a twenty-fourth of the long side. When the camera pans, nothing is
-    removed, because flat areas would stay behind: at least a fifth of the textured pixels must stand still.
-    Changes of light (a sixteenth of the picture and larger) are taken out before the comparison.
+    That is where no motion explains the second frame as well as the flow does, within a tolerance of one grey
+    level and half the noise, at the pixel and everywhere within a twenty-fourth of the long side around it.
+    When the camera pans, nothing is removed, because flat areas would stay behind: the flow is removed in
+    full only if at least a fifth of the textured pixels stand still. Changes of light, which are larger than
+    a sixteenth of the picture, are subtracted before the comparison.
 
     Args:
         first, second: (H, W).
@@ -154,7 +156,7 @@ def suppress_noise(first: Luma, second: Luma, flow: Flow) -> Flow:
     moved: Any = cv2.remap(after, xs, ys, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     flow_error = np.abs(moved - before)
     noise = 1.4826 * float(np.median(flow_error))  # the standard deviation, robust to what moves
-    # By how much standing still explains the frame worse than the flow does.
+    # How much larger the error is without motion than with the flow.
     excess: Any = cv2.GaussianBlur(np.abs(after - before) - flow_error, (0, 0), 1.5)
     tolerance = 1.0 + 0.5 * noise
     smooth = cv2.GaussianBlur(before, (0, 0), 1.0)
@@ -164,15 +166,15 @@ def suppress_noise(first: Luma, second: Luma, flow: Flow) -> Flow:
     camera_rests = min(1.0, max(0.0, 10.0 * still_share - 1.0))  # 0 up to a tenth, 1 from a fifth on
     radius = max(2, max(first.shape) // 24)
     largest = cv2.dilate(excess, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))
-    stands: Any = cv2.GaussianBlur(np.clip(2.0 - largest / tolerance, 0.0, 1.0), (0, 0), radius / 4)
-    return np.asarray(flow * (1.0 - camera_rests * stands)[..., None], dtype=np.float32)
+    still: Any = cv2.GaussianBlur(np.clip(2.0 - largest / tolerance, 0.0, 1.0), (0, 0), radius / 4)
+    return np.asarray(flow * (1.0 - camera_rests * still)[..., None], dtype=np.float32)
 
 
 # -- flows as fields ---------------------------------------------------------------------------------------
 
 
 def resize_flow(flow: Flow, size: Size) -> Flow:
-    """A flow on another grid: resampled, its vectors scaled by the ratio of each axis."""
+    """A flow resampled to another grid, its vectors scaled with each axis."""
     height, width = size
     if flow.shape[:2] == size:
         return flow
@@ -181,7 +183,7 @@ def resize_flow(flow: Flow, size: Size) -> Flow:
 
 
 def flow_targets(flow: Flow) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """x and y (H, W) of the place that each pixel moves to."""
+    """x and y (H, W) of the position that each pixel moves to."""
     height, width = flow.shape[:2]
     xs, ys = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     return xs + flow[..., 0], ys + flow[..., 1]
@@ -196,9 +198,9 @@ def sample_flow(flow: Flow, along: Flow) -> Flow:
 def symmetrise(flow: Flow, back: Flow) -> Flow:
     """The mean of a flow and the inverse of the flow back, where the two nearly agree.
 
-    Both are estimated independently: strokes warped along one and measured along the other are off by their
-    difference. Against ground truth the mean is as exact as either. Where they disagree by half a pixel the
-    correction starts to fade, and from a whole pixel on the flow is left as it is.
+    The two are estimated independently, so that strokes which are warped along one and measured along the
+    other are off by their difference. Against ground truth the mean is as exact as either. From a
+    disagreement of half a pixel the correction fades, and from a whole pixel on the flow is left as it is.
     """
     gap = flow + sample_flow(back, flow)
     length = np.sqrt(np.square(gap).sum(-1, keepdims=True))

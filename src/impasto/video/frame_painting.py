@@ -1,9 +1,9 @@
-"""One frame painted: as a picture of its own, or following earlier frames of its shot.
+"""Paints one frame: as a picture of its own, or following earlier frames of its shot.
 
 After Ruder, Dosovitskiy & Brox 2016 (arXiv 1604.08610). Differs from the paper: a frame that follows others
-takes a few iterations instead of about a thousand, because what is known of it starts finished and what is
-new is painted coarse to fine; what stands still is copied instead of painted; mean and contrast are held to
-those of the first frame of the shot.
+takes a few iterations instead of about a thousand, because it starts from the warped earlier frames, and what
+is new in it is painted coarse to fine first; still areas are copied instead of painted; mean and contrast are
+held to those of the first frame of the shot.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from impasto.video.warped_past import EarlierFrame, recall
 
 __all__ = ["PaintedFrame", "apply_mask", "paint_following_frame", "paint_frame", "quantise"]
 
-#: With a smaller share of known pixels a frame is painted as a picture of its own: a cut that was not found.
+#: With a smaller share of known pixels a frame is painted as a picture of its own: probably a missed cut.
 MIN_KNOWN_SHARE = 0.2
 #: With a larger share of new pixels the coarse sizes are painted too.
 REFILL_SHARE = 0.002
-#: Share of new pixels from which on a frame gets all its iterations. With fewer there is less reason to
-#: change anything, so it gets fewer iterations and is held harder to the past, down to MIN_EFFORT.
+#: Share of new pixels from which on a frame gets all its iterations. With fewer new pixels it gets fewer
+#: iterations, down to a share of MIN_EFFORT, and is held harder to the past.
 FULL_EFFORT_SHARE, MIN_EFFORT = 0.05, 0.25
 
 
@@ -37,8 +37,8 @@ class PaintedFrame:
     Attributes:
         pixels: (1, 3, H, W).
         reference: (1, 3, H, W), for each pixel the filmed frame it was last painted from.
-        iterations: in units of one at full size.
-        known, still: shares of the frame that were known from the past, and that were copied.
+        iterations: how many were made, counted at full size: one at half the size is a quarter.
+        known, still: share of the frame that was known from the past, and share that was copied.
         terms: the loss terms of the last iteration; empty when everything was copied.
     """
 
@@ -53,7 +53,7 @@ class PaintedFrame:
 def paint_frame(
     filmed: Tensor, context: ClipContext, mask: Tensor | None = None, past: tuple[Past, ...] = ()
 ) -> PaintedFrame:
-    """Paint a frame as a picture of its own, in full, held to ``past`` where that is certain."""
+    """Paint a frame as a picture of its own with all iterations, held to ``past`` where that is certain."""
     scene = context.scene(filmed, mask, past)
     step, cost = optimise(scene, frame_recipe(context.recipe), context)
     return PaintedFrame(quantise(step.picture.detach(), context.levels), filmed, cost, 0.0, 0.0, step.terms)
@@ -72,7 +72,7 @@ def paint_following_frame(
 
     Args:
         filmed: (1, 3, H, W), [0, 1].
-        earlier: the frames ``recipe.long_term`` back, as far as the shot has them; nearest first.
+        earlier: the frames at the distances ``recipe.long_term`` that are in the shot; nearest first.
         reference: (1, 3, H, W), what each pixel of the nearest painted frame was painted from.
         mask: (1, 1, H, W), where the frame counts; None: everywhere.
         base: this frame as the previous pass painted it; None: this is the first pass.
@@ -113,8 +113,9 @@ def _start(
 ) -> tuple[Tensor, float]:
     """The picture that a following frame starts from, and what it cost in iterations at full size.
 
-    In a later pass: the frame of the previous pass, mixed with the neighbour where that is certain. In the
-    first pass: the past where it is known, elsewhere the film, painted first if that is more than a little.
+    In a later pass it is the frame of the previous pass, mixed with the neighbour where that is certain. In
+    the first pass it is the past where that is known, and elsewhere the film. If more than ``REFILL_SHARE``
+    is unknown, the film is first painted there.
     """
     if base is not None:
         return torch.lerp(base, past[0].pixels, context.recipe.pass_blend * past[0].certainty), 0.0

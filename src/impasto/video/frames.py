@@ -1,7 +1,7 @@
 """Reads clips one frame at a time: any container and codec that FFmpeg reads, or a folder of pictures.
 
-Frames are upright, full range RGB, with the time they are shown at. Corrupt frames are found by the clip's
-own table of packets: a time for which no frame could be decoded.
+Frames are upright, full range RGB, with the time they are shown at. A frame is corrupt if the clip's packets
+include its time, but no frame could be decoded for it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Clip:
         rate: frames a second, on average.
         time_base: unit of ``times``, in seconds.
         times: when each frame is shown; empty where the container does not say.
-        end: when the last frame ends.
+        end: when the last frame ends, in units of ``time_base``; 0 where the container does not say.
         aspect: a pixel's width over its height.
         deep: whether it has more than 8 bits a channel.
         alpha: whether it has transparency.
@@ -158,9 +158,9 @@ def _open_file(path: Path) -> Clip:
         rate = Fraction(stream.average_rate or stream.guessed_rate or stream.base_rate or 25)
         time_base = Fraction(stream.time_base or 1 / rate)
         aspect = Fraction(stream.sample_aspect_ratio or 1)
-        usual = max(1, round(1 / (rate * time_base)))
+        usual_duration = max(1, round(1 / (rate * time_base)))
         durations = (packet.duration for packet in packets if times and packet.pts == times[-1])
-        last = next(filter(None, durations), usual)
+        last_duration = next(filter(None, durations), usual_duration)
     first = next(_decoded(path), None)
     if first is None:
         raise VideoError(f"no frame of '{path}' can be decoded", "a clip", "export or download it again")
@@ -174,7 +174,7 @@ def _open_file(path: Path) -> Clip:
         rate=rate,
         time_base=time_base,
         times=times,
-        end=times[-1] + last if times else 0,
+        end=times[-1] + last_duration if times else 0,
         aspect=1 / aspect if on_its_side else aspect,
         deep=max(component.bits for component in first.format.components) > 8,
         alpha=ALPHA_FORMAT.match(first.format.name) is not None,
@@ -206,7 +206,8 @@ def read(clip: Clip, on_corrupt: str = "repeat") -> Iterator[Frame]:
     """Every frame in order.
 
     Args:
-        on_corrupt: ``repeat`` yields the pixels of the neighbour, marked corrupt; ``stop`` raises.
+        on_corrupt: ``repeat``: a corrupt frame is yielded with the pixels of its neighbour; ``stop``: it
+        raises.
 
     Raises:
         VideoError: a frame is corrupt and ``stop`` was asked for, or none can be decoded.
@@ -253,14 +254,14 @@ def _read_folder(clip: Clip) -> Iterator[tuple[int, Pixels | None]]:
 
 
 def _read_file(clip: Clip) -> Iterator[tuple[int, Pixels | None]]:
-    """Frames with strictly ascending times; None for a time of the packet table that brought no frame."""
+    """(time, pixels) with strictly ascending times; None as pixels if no frame was decoded for a time."""
     expected = iter(clip.times)
     due = next(expected, None)
-    usual = max(1, round(1 / (clip.rate * clip.time_base)))
+    usual_duration = max(1, round(1 / (clip.rate * clip.time_base)))
     last: int | None = None
     with video_errors(f"'{clip.path}' cannot be read"):
         for frame in _decoded(clip.path):
-            time = frame.pts if frame.pts is not None else (0 if last is None else last + usual)
+            time = frame.pts if frame.pts is not None else (0 if last is None else last + usual_duration)
             while due is not None and due < time:
                 yield due, None
                 last, due = due, next(expected, None)
@@ -276,7 +277,7 @@ def _read_file(clip: Clip) -> Iterator[tuple[int, Pixels | None]]:
 
 
 def matrix_of(height: int) -> int:
-    """The colour matrix where a clip names none: BT.709 from 720 lines on, BT.601 below, as players do."""
+    """The colour matrix that players assume if a clip names none: BT.709 from 720 lines on, BT.601 below."""
     return BT709 if height >= 720 else BT601
 
 

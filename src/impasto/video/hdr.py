@@ -1,6 +1,7 @@
-"""HDR to what an ordinary screen shows: PQ and HLG (ITU-R BT.2100) in BT.2020 colours to BT.709.
+"""Converts HDR to the standard range of ordinary screens: PQ and HLG (ITU-R BT.2100, BT.2020) to BT.709.
 
-Without this a clip from a phone's HDR camera comes out grey and pale, because its values mean other light.
+Without this a clip from a phone's HDR camera would look grey and pale, because its values are coded
+otherwise.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["HLG", "PQ", "to_standard"]
 PQ, HLG = 16, 18
 #: Light of paper white and of the brightest white of HLG's reference display, cd/m² (BT.2408).
 PAPER_WHITE, HLG_PEAK = 203.0, 1000.0
-#: Light up to this share of paper white is kept, and above it compressed.
+#: Light up to this share of paper white is kept; above it, light is compressed.
 KNEE = 0.6
 BT2020_TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
@@ -27,7 +28,7 @@ BT2020_LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)
 def to_standard(pixels: npt.NDArray[Any], transfer: int) -> npt.NDArray[Any]:
     """HDR pixels as values of the same type for an ordinary screen.
 
-    White paper comes out at 0.94; what is brighter keeps its hue and rolls off towards 1.
+    Paper white becomes 0.94. What is brighter keeps its hue and is compressed towards 1.
 
     Args:
         pixels: (H, W, 3 or 4) uint8 or uint16, full range RGB; alpha is kept.

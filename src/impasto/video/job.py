@@ -35,7 +35,7 @@ PathLike = str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class VideoJob:
-    """Everything a run needs, loaded and checked. See :func:`prepare_video` for what is not said here.
+    """Everything a run needs, loaded and checked. The other attributes are those of :func:`prepare_video`.
 
     Attributes:
         recipe: with the size filled in.
@@ -89,9 +89,9 @@ def prepare_video(
         quality: constant rate factor of h264, hevc and vp9, 0 (lossless) to 51.
         copy: kinds of streams that are copied into the output.
         mask: a picture, folder or clip: white is painted, black left as filmed.
-        limit: paint only so many frames; None: all.
+        limit: paint only the first ``limit`` frames; None: all.
         processes: how many shots are painted at the same time.
-        preview: a .png that always shows the newest frame.
+        preview: a .png that is replaced by the newest frame while painting.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         restart: delete what an earlier run left in the work folder.
     """
@@ -132,9 +132,9 @@ def prepare_video(
 
 
 def _palette(clip: Clip, recipe: VideoRecipe, size: Size) -> tuple[Tensor, Tensor] | None:
-    """Colour moments of the first frame, which the styles are matched to; None where they stay as they are.
+    """Colour moments of the first frame, which the styles are matched to; None if they keep their colours.
 
-    The whole clip has one palette: with a palette of its own for each frame the colours would flicker.
+    The whole clip has the same palette, because with a new one for each frame the colours would flicker.
     """
     if recipe.picture.colours == "only":
         raise VideoError(
@@ -180,7 +180,7 @@ def _identity(
     processes: int,
     levels: int,
 ) -> dict[str, Any]:
-    """Everything that the painted frames depend on: only a run with the same identity may resume them."""
+    """Everything that the painted frames depend on; only a job with the same identity may resume a run."""
     digest = hashlib.sha256()
     for style in styles:
         digest.update(style.pixels.numpy().tobytes())

@@ -39,8 +39,9 @@ class ClipSteadiness:
     Attributes:
         name: ``film``, ``result``, or the file name of a baseline.
         errors: warp error of each pair of neighbouring frames, pictures in [0, 1].
-        exact_errors: the warp errors if each frame were the previous one, moved exactly along the motion.
-            The measure is not zero even then: it samples bilinearly, which costs fine strong strokes most.
+        exact_errors: the warp errors that there would be if each frame were the previous one, warped exactly
+            along the motion. They are not zero, because bilinear sampling blurs, most of all strong fine
+            strokes.
         means, contrasts: mean and standard deviation of each frame, of its grey picture in [0, 1].
     """
 
@@ -58,7 +59,7 @@ class ClipSteadiness:
 
     @property
     def exact_error(self) -> float:
-        """Mean warp error of a clip that looked like this one and followed the motion exactly."""
+        """Mean warp error that this clip would have if it followed the motion exactly."""
         return float(np.mean(self.exact_errors)) if self.exact_errors else 0.0
 
 
@@ -99,7 +100,9 @@ class SteadinessReport:
 
 
 def warp_error(before: Tensor, after: Tensor, flow: Flow, covered: npt.NDArray[np.bool_]) -> float:
-    """E_warp: mean over what is not covered of (after along the flow − before)², pictures in [0, 1].
+    """E_warp: the mean, where ``before`` is not covered, of (after warped along the flow − before)².
+
+    Pictures are in [0, 1].
 
     Args:
         before, after: (1, 3, H, W).
@@ -109,8 +112,8 @@ def warp_error(before: Tensor, after: Tensor, flow: Flow, covered: npt.NDArray[n
     visible = torch.from_numpy(~covered)[None, None].to(before)
     if not bool(visible.any()):
         return 0.0
-    gap = (warp(after, flow, "bilinear") - before).square().mean(1, keepdim=True)
-    return float((gap * visible).sum() / visible.sum())
+    error = (warp(after, flow, "bilinear") - before).square().mean(1, keepdim=True)
+    return float((error * visible).sum() / visible.sum())
 
 
 def clip_pictures(
@@ -131,9 +134,17 @@ def measure(
     rate: Fraction | float = 25,
     limit: int | None = None,
 ) -> SteadinessReport:
-    """Go through all clips side by side, at the size of the result, two frames of each in memory at a time.
+    """Measure all clips together, at the size of the result, with two frames of each in memory.
 
-    Where one clip is shorter than the others, the rest of these is left out.
+    Frames beyond the end of the shortest clip are left out.
+
+    Args:
+        clip: the film.
+        result: the film as painted.
+        baselines: other paintings of it, to compare with.
+        flow: key of ``FLOW_METHODS``.
+        rate: frames a second of folders of pictures.
+        limit: measure only the first ``limit`` frames; None: all.
 
     Raises:
         VideoError: a clip cannot be read.
@@ -178,7 +189,7 @@ def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[tuple[float, ...], t
 
 
 def _names(baselines: Sequence[Path]) -> list[str]:
-    """A name for each clip, no two alike."""
+    """A unique name for each clip."""
     names = ["film", "result"]
     for path in baselines:
         same = sum(name.split(" #")[0] == path.stem for name in names)
@@ -197,7 +208,7 @@ STEADY_RATIO, FLICKER_RATIO = 2.5, 5.0
 
 
 def summary(report: SteadinessReport) -> list[str]:
-    """A line for each clip, and what follows for the result."""
+    """A line for each clip, then the verdict on the result."""
     width = max(len(clip.name) for clip in report.clips)
     lines = []
     for clip in report.clips:

@@ -1,4 +1,4 @@
-"""The page about the steadiness of a painted clip, with its numbers, clips and pictures inside."""
+"""Writes the page about the steadiness of a painted clip: numbers, chart, clips and pictures in one file."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ Pixels = npt.NDArray[np.uint8]
 
 #: Width in pixels of the clips on the page.
 CLIP_WIDTH = 480
-#: A strip shows each frame this wide, and is at least as wide as this.
+#: Width in pixels of each frame in a strip, and smallest width of a strip.
 STRIP_FRAME_WIDTH, MIN_STRIP_WIDTH = 4, 320
 
 
 def write_page(report: SteadinessReport, folder: Path, column: float = 0.5) -> Path:
-    """Write report.html, report.json, and the page's clips and pictures also as files, into ``folder``.
+    """Write report.html, report.json, and the page's clips and pictures as files into ``folder``.
 
     Args:
-        folder: is made if its parent exists.
-        column: which column is shown over time, from 0 (left) to 1 (right).
+        folder: made if its parent exists.
+        column: position of the column that is shown over time, from 0 (left) to 1 (right).
 
     Returns:
         The path of the page.
@@ -112,7 +112,7 @@ def _row(
 
 
 def _change(values: Sequence[float]) -> str:
-    """Of the last value against the first, in per cent."""
+    """Change from the first value to the last, in per cent."""
     return f"{100 * (values[-1] / max(values[0], 1e-9) - 1):+.2f} %"
 
 
@@ -134,8 +134,8 @@ def column_strip(path: Path, rate: Fraction | float, size: Size, column: float, 
     """One column of every frame at ``size``, side by side: (H, frames, 3)."""
     lines = []
     for picture in clip_pictures(path, rate, size, limit):
-        at = min(size[1] - 1, int(column * size[1]))
-        lines.append(to_pixels(picture[..., at : at + 1], 255)[:, 0])
+        x = min(size[1] - 1, int(column * size[1]))
+        lines.append(to_pixels(picture[..., x : x + 1], 255)[:, 0])
     return np.asarray(np.stack(lines, axis=1), dtype=np.uint8)
 
 
@@ -182,7 +182,7 @@ def _write_motion(report: SteadinessReport, folder: Path) -> Iterator[tuple[Path
 
 
 def flow_colours(flow: Flow) -> Pixels:
-    """A flow as colours (H, W, 3): hue is the direction, saturation the length against the longest."""
+    """A flow as colours (H, W, 3): hue is the direction, saturation the length relative to the longest."""
     length = np.sqrt(np.square(flow).sum(-1))
     angle = np.arctan2(flow[..., 1], flow[..., 0])
     longest = max(float(np.quantile(length, 0.99)), 1e-3)

@@ -1,4 +1,4 @@
-"""One shot painted from its first frame to its last, pass by pass; frames on disk are not painted again."""
+"""Paints one shot, pass by pass; frames that are on disk already are not painted again."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _paint(
     is_first = index == frame_order(shot, pass_number)[0]
     if context.recipe.independent or (base is None and is_first):
         return paint_frame(filmed, context, mask)
-    if base is not None and is_first:  # the last frame of the previous pass has no other neighbour now
+    if base is not None and is_first:  # it ended the previous pass, and has no new neighbour yet
         return PaintedFrame(base, filmed, 0.0, 1.0, 1.0, {})
     step = direction(pass_number)
     past = [index - step * back for back in context.recipe.long_term]

@@ -1,4 +1,4 @@
-"""A job from end to end: decode, estimate, paint shot by shot, encode. A killed run can be resumed."""
+"""Runs a job: decode, estimate, paint shot by shot, encode. A run that was killed can be resumed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class VideoResult:
 
     Attributes:
         corrupt: indices of frames that could not be decoded and repeat their neighbour.
-        iterations: at full size, by this run in this process.
+        iterations: made by this run in this process, counted at full size.
     """
 
     path: Path
@@ -125,7 +125,7 @@ def decode(job: VideoJob) -> Iterator[VideoProgress]:
 
 
 def _masks(job: VideoJob) -> Iterator[Tensor]:
-    """A mask (1, 1, H, W) for each frame: the same for all, or each its own."""
+    """A mask (1, 1, H, W) for each frame; a picture is the same mask for all."""
     assert job.mask is not None
     try:
         still = None if job.mask.is_dir() else pictures.load(job.mask)
@@ -155,14 +155,14 @@ def _shots(job: VideoJob) -> list[Shot]:
 
 
 def _clip_facts(job: VideoJob) -> dict[str, Any]:
-    """What :func:`decode` has learnt about the clip: times, corrupt frames and cuts."""
+    """What :func:`decode` stored about the clip: times, corrupt frames and cuts."""
     facts = job.store.recall("clip")
     assert facts is not None, "`decode` runs first"
     return facts
 
 
 def estimate(job: VideoJob) -> VideoEstimate:
-    """What painting will take at most: two iterations are timed, the others are counted.
+    """What painting will take at most, extrapolated from two iterations that are timed.
 
     Call it after :func:`decode` has run to its end.
     """
@@ -178,7 +178,7 @@ def estimate(job: VideoJob) -> VideoEstimate:
 
 
 def _seconds_per_iteration(job: VideoJob) -> float:
-    """Measured at half the size, where the pixels cost the same."""
+    """Seconds per iteration at full size, measured at half the size, where a pixel costs the same."""
     height, width = job.size
     small = fit(height, width, max(64, max(height, width) // 2))
     scene = Scene(torch.full((1, 3, *small), 0.5), job.styles)
@@ -186,12 +186,13 @@ def _seconds_per_iteration(job: VideoJob) -> float:
     begin = time.perf_counter()
     for _ in engine.steps(scene, recipe, job.encoder):
         pass
-    seconds = (time.perf_counter() - begin) / 3.0  # the style's targets cost about a third iteration
+    # Two iterations, and the style statistics, which take about as long as one.
+    seconds = (time.perf_counter() - begin) / 3.0
     return seconds * height * width / (small[0] * small[1])
 
 
 def _iterations(job: VideoJob) -> tuple[float, float]:
-    """Of a frame painted as a picture and of one that follows another; in units of one at full size."""
+    """Iterations of a frame painted by itself and of one that follows another, counted at full size."""
     area = job.size[0] * job.size[1]
 
     def cost(recipe: Recipe) -> float:
@@ -204,7 +205,7 @@ def _iterations(job: VideoJob) -> tuple[float, float]:
 
 
 def require_room(job: VideoJob, needed: int) -> None:
-    """Raise ``VideoError`` when the disk will not hold the work folder."""
+    """Raise ``VideoError`` when the disk does not have the ``needed`` bytes for the work folder."""
     free = shutil.disk_usage(job.output.parent).free
     if _painted_count(job) == 0 and needed > free:
         raise VideoError(
@@ -214,17 +215,17 @@ def require_room(job: VideoJob, needed: int) -> None:
 
 
 def _painted_count(job: VideoJob) -> int:
-    """Painted frames in the work folder, in all passes."""
+    """Number of painted frames in the work folder, in all passes."""
     return sum(job.store.count(kind) for kind in _passes(job))
 
 
 def _passes(job: VideoJob) -> list[str]:
-    """The store's kinds of painted frames."""
+    """The kinds of painted frames in the store: ``pass1``, ``pass2``, …"""
     return [f"pass{number}" for number in range(1, job.recipe.passes + 1)]
 
 
 def _paint(job: VideoJob) -> Iterator[tuple[VideoProgress, float]]:
-    """Yields how far painting is, and the iterations so far that this process made."""
+    """Yields the progress, and the iterations that this process has made so far."""
     shots = _shots(job)
     job.store.make(*_passes(job))
     total = sum(shot.end - shot.first for shot in shots) * job.recipe.passes
@@ -250,13 +251,13 @@ def _paint_here(job: VideoJob, shots: Sequence[Shot], total: int) -> Iterator[tu
 def _paint_in_processes(
     job: VideoJob, shots: Sequence[Shot], total: int, processes: int
 ) -> Iterator[tuple[VideoProgress, float]]:
-    """Shots in processes of their own; how far they are is counted in the work folder."""
+    """Paint shots in several processes; the progress is counted from the frames in the work folder."""
     begin, before = time.perf_counter(), _painted_count(job)
     threads = max(1, (os.cpu_count() or 1) // processes)
     pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
     arguments = (job.styles, job.recipe, job.size, threads, str(job.device))
     try:
-        # The longest first, so that no process is left alone with it at the end.
+        # The longest shots first, so that no process has to paint one alone at the end.
         tasks = {
             pool.submit(paint_shot_in_process, job.store, shot, *arguments)
             for shot in sorted(shots, key=lambda shot: shot.first - shot.end)
@@ -278,7 +279,7 @@ def _paint_in_processes(
 
 
 def finished_frames(job: VideoJob) -> Iterator[tuple[int, Any]]:
-    """(time, pixels) of every painted frame, with the film where a mask is black, and with its alpha."""
+    """(time, pixels) of every painted frame, with the film where its mask is black, and the film's alpha."""
     for index, frame_time in enumerate(_clip_facts(job)["times"]):
         painted = read_png(job.store.frame(_passes(job)[-1], index))
         if job.clip.alpha or job.mask is not None:
@@ -296,7 +297,7 @@ def _encode(job: VideoJob, total: int) -> Iterator[VideoProgress]:
         yield from _write_folder(job, total, begin)
         return
     yield VideoProgress("encode", 0, total, 0, 0.0)
-    # Encoded in the work folder, so that a run that is killed leaves nothing else behind.
+    # Encoded in the work folder, so that a killed run leaves no other files behind.
     encoded = job.store.root / job.output.name
     write(encoded, finished_frames(job), job.clip, job.codec, quality=job.quality, copy=job.copy)
     with video_errors(f"'{job.output}' cannot be written"), replacing(job.output) as partial:
@@ -305,7 +306,7 @@ def _encode(job: VideoJob, total: int) -> Iterator[VideoProgress]:
 
 
 def _write_folder(job: VideoJob, total: int, begin: float) -> Iterator[VideoProgress]:
-    """Pictures named as those of the source, or numbered from 000001."""
+    """Write pictures, named as those of the source, or numbered from 000001."""
     with video_errors(f"'{job.output}' cannot be written"):
         job.output.mkdir(exist_ok=True)
     for index, (_, pixels) in enumerate(finished_frames(job)):
@@ -316,7 +317,7 @@ def _write_folder(job: VideoJob, total: int, begin: float) -> Iterator[VideoProg
         yield VideoProgress("encode", index + 1, total, index + 1, time.perf_counter() - begin)
 
 
-# -- all of it ---------------------------------------------------------------------------------------------
+# -- all stages --------------------------------------------------------------------------------------------
 
 
 def run_video(
@@ -334,7 +335,7 @@ def run_video(
     Args:
         on_moment: called after each frame.
         on_estimate: called once, before the painting.
-        keep_frames: leave the work folder.
+        keep_frames: do not delete the work folder at the end.
     """
     report = on_moment or (lambda progress: None)
     begin, iterations = time.perf_counter(), 0.0
@@ -364,5 +365,5 @@ def _write_preview(job: VideoJob, path: Path) -> None:
     """Copy the newest frame of the latest pass to ``path``."""
     newest = next(filter(None, (job.store.newest(kind) for kind in reversed(_passes(job)))), None)
     if newest is not None:
-        with suppress(OSError):  # of this frame; it may be replaced meanwhile
+        with suppress(OSError):  # the frame may be deleted or replaced meanwhile
             write_file(path, newest.read_bytes())

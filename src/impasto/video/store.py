@@ -1,4 +1,4 @@
-"""The work folder beside the output: filmed frames, painted frames, and what a resumed run must know.
+"""The work folder beside the output: filmed frames, painted frames, and what is needed to resume a run.
 
 Every file is written whole or not at all. So a run may be killed at any moment, and the next one continues
 at the first frame that is missing.
@@ -28,9 +28,9 @@ __all__ = ["FrameCache", "Store", "from_pixels", "read_png", "to_pixels", "write
 
 Pixels = npt.NDArray[Any]
 
-#: The fastest of PNG's compressions, because painted frames hardly compress anyway.
+#: The fastest compression of PNG, because painted frames can hardly be compressed anyway.
 PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-#: Channels of a picture → the order in which OpenCV has them, blue first. The same map leads back.
+#: Number of channels → their order in OpenCV, blue first. The same order converts back.
 CHANNEL_ORDER = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}
 
 
@@ -150,10 +150,10 @@ class Store:
 
 
 class FrameCache:
-    """Reads and saves frames, and keeps those used last in memory, as they are on disk.
+    """Reads and saves frames, and keeps the most recently used ones in memory, as they are on disk.
 
-    A painted frame is needed again for the frames that follow it, and an input up to five times: without a
-    cache, painting a frame reads eleven PNGs.
+    A painted frame is needed again for the frames that follow it, and an input up to five times. Without a
+    cache, painting one frame would read eleven PNGs.
 
     Args:
         store: where the frames are.

@@ -1,4 +1,4 @@
-"""What the earlier frames of a shot say about the present one: warped, weighted, held against drift."""
+"""The earlier painted frames of a shot, warped onto the present one, with their certainty."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ __all__ = ["EarlierFrame", "WarpedPast", "correct_drift", "recall"]
 MAX_STILL_MOTION = 0.15
 #: Up to this motion an area counts as slow.
 MAX_SLOW_MOTION = MAX_STILL_MOTION / 3.0
-#: Factors of the temporal weight. Slow areas are hardly resampled, so none of their style is lost by holding
-#: them firmly. Still areas will be copied: whatever is painted beside them must treat them as given.
+#: Factors of the temporal weight. Slow areas are hardly resampled, so that holding them firmly loses none of
+#: their style. Still areas will be replaced by copies, so that what is painted beside them must fit these.
 SLOW_WEIGHT_FACTOR, STILL_WEIGHT_FACTOR = 30.0, 300.0
 
 
@@ -35,13 +35,13 @@ class EarlierFrame:
 
 @dataclass(frozen=True)
 class WarpedPast:
-    """What earlier painted frames say about the present one.
+    """Earlier painted frames, warped onto the present one. Masks are (1, 1, H, W) in [0, 1].
 
     Attributes:
-        frames: earlier painted frames, (1, 3, H, W), warped along the motion; nearest first.
-        certainties: (1, 1, H, W) of each, in [0, 1]; of a pixel that a nearer frame shows, the rest.
-        slow: (1, 1, H, W), where the nearest frame hardly moves.
-        still: (1, 1, H, W), where it does not change at all and will be copied.
+        frames: (1, 3, H, W) each, warped along the motion; nearest first.
+        certainties: a mask for each frame, from which the certainty of nearer frames has been subtracted.
+        slow: where the nearest frame hardly moves.
+        still: where it does not change at all and will be copied.
     """
 
     frames: tuple[Tensor, ...]
@@ -55,7 +55,7 @@ class WarpedPast:
         return float(torch.stack(self.certainties).sum(0).mean())
 
     def without_drift(self, first: Tensor) -> WarpedPast:
-        """The same with the nearest frame corrected towards ``first``, except where it is still."""
+        """A copy with the nearest frame corrected towards ``first``, except where it is still."""
         nearest = torch.lerp(correct_drift(self.frames[0], first), self.frames[0], self.still)
         return replace(self, frames=(nearest, *self.frames[1:]))
 
@@ -63,7 +63,7 @@ class WarpedPast:
         """The temporal terms of the objective: the frames, nearest first, then the slow and still areas.
 
         Args:
-            effort: share of its iterations that the frame gets. With few iterations the past holds harder.
+            effort: share of its iterations that the frame gets. With few iterations the weight is higher.
         """
         areas = [(pixels, where, 1.0) for pixels, where in zip(self.frames, self.certainties, strict=True)]
         areas.append((self.frames[0], self.certainties[0] * self.slow, SLOW_WEIGHT_FACTOR))
@@ -76,7 +76,7 @@ class WarpedPast:
 def recall(
     filmed: Tensor, earlier: Sequence[EarlierFrame], reference: Tensor, recipe: VideoRecipe
 ) -> WarpedPast:
-    """Warp the earlier frames onto the present one, and tell where they can be trusted.
+    """Warp the earlier frames onto the present one, and compute where they can be trusted.
 
     Args:
         filmed: (1, 3, H, W), the present frame.
@@ -93,7 +93,7 @@ def recall(
         past = flow.to_luma(frame.filmed, recipe.flow_size)
         forward, backward = flow.flow_both_ways(past, present, method)
         known, motion = certainty.past_certainty(backward, forward, filmed, frame.filmed)
-        if not certainties:  # only against the nearest frame can anything be still
+        if not certainties:  # still areas are those that do not differ from the nearest frame
             slow = certainty.slow_mask(motion, MAX_SLOW_MOTION).to(still)
             still = still * certainty.slow_mask(motion, MAX_STILL_MOTION).to(still)
             known = torch.maximum(known, still)
@@ -106,11 +106,12 @@ def recall(
 def correct_drift(painted: Tensor, first: Tensor, limit: float = 0.01) -> Tensor:
     """Lead the mean and contrast of every channel back to those of the first painted frame of the shot.
 
-    Every resampling and every few iterations shift both a little, always the same way: over hundreds of
-    frames a background darkens, and newly painted areas, with fewer iterations, are greyer than the rest. The
-    first frame is a good reference, because a frame painted by itself has about the mean and contrast of the
-    style, whatever was filmed. The whole frame is corrected, as otherwise seams would show; and before it is
-    painted, because afterwards 2 % of contrast would raise the style loss by a fifth.
+    Resampling and a few iterations shift both a little for each frame, always in the same direction: over
+    hundreds of frames a background darkens, and newly painted areas, with fewer iterations, are greyer than
+    the rest. The first frame is a good reference, because a frame painted by itself has about the mean and
+    contrast of the style, whatever was filmed. The whole frame is corrected, because otherwise seams would
+    show. It is corrected before it is painted, because a change of contrast by 2 % afterwards would raise the
+    style loss by a fifth.
 
     Args:
         painted, first: (1, 3, H, W).

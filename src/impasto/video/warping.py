@@ -13,7 +13,7 @@ __all__ = ["warp"]
 
 
 def warp(picture: Tensor, flow: Flow, mode: str = "sharp") -> Tensor:
-    """The picture seen along a flow: result[p] = picture[p + flow[p]], mirrored beyond the frame.
+    """The picture sampled along a flow: result[p] = picture[p + flow[p]], mirrored beyond the frame.
 
     Differs from Ruder's bilinear sampling, which blurs a stylised frame a little more with every frame.
     The bicubic sampling of PyTorch and OpenCV does the opposite: within twenty frames it raises the contrast
@@ -30,19 +30,19 @@ def warp(picture: Tensor, flow: Flow, mode: str = "sharp") -> Tensor:
     height, width = picture.shape[-2:]
     xs, ys = flow_targets(flow)
     grid = np.stack([2.0 * xs / max(width - 1, 1) - 1.0, 2.0 * ys / max(height - 1, 1) - 1.0], axis=-1)
-    where = torch.from_numpy(grid)[None].to(picture)
-    sampled = F.grid_sample(picture, where, mode=mode, padding_mode="reflection", align_corners=True)
+    positions = torch.from_numpy(grid)[None].to(picture)
+    sampled = F.grid_sample(picture, positions, mode=mode, padding_mode="reflection", align_corners=True)
     return sampled.clamp(0.0, 1.0)
 
 
-#: Offsets of the ten pixels that a sample is made from, relative to the pixel before the place.
+#: Offsets of the ten pixels that a sample is computed from, relative to the pixel at or before its position.
 OFFSETS = tuple(range(-4, 6))
 
 
 def _kaiser_sinc(parts: int = 256, shape: float = 6.0) -> Tensor:
-    """Weights (parts + 1, 10) of the ten pixels, for places 0, 1/parts, …, 1 beyond the fifth of them.
+    """Weights (parts + 1, 10) of the ten pixels, for positions 0, 1/parts, …, 1 beyond the fifth of them.
 
-    A sinc in a Kaiser window (Kaiser 1974): at 0 exactly the fifth pixel.
+    A sinc in a Kaiser window (Kaiser 1974); at position 0 the sample is exactly the fifth pixel.
     """
     distance = torch.linspace(0.0, 1.0, parts + 1, dtype=torch.float64)[:, None] - torch.tensor(OFFSETS)
     window = torch.special.i0(shape * (1.0 - (distance / 5.0).square()).clamp_min(0.0).sqrt())
@@ -55,13 +55,13 @@ SINC_WEIGHTS = _kaiser_sinc()
 
 
 def _taps(fraction: Tensor) -> tuple[Tensor, ...]:
-    """Weights of the ten pixels around a place ``fraction`` beyond the fifth, to 1/256 of a pixel."""
+    """Weights of the ten pixels for positions ``fraction`` beyond the fifth, rounded to 1/256 of a pixel."""
     nearest = (fraction * (len(SINC_WEIGHTS) - 1)).round().long()
     return SINC_WEIGHTS.to(fraction.device)[nearest].unbind(-1)
 
 
 def _mirrored(index: Tensor, count: int) -> Tensor:
-    """Indices beyond 0 … count − 1 reflected back, however far beyond."""
+    """Indices reflected into 0 … count − 1, however far outside they are."""
     period = max(2 * (count - 1), 1)
     index = index.remainder(period)
     return torch.minimum(index, period - index) if count > 1 else torch.zeros_like(index)

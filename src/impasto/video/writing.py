@@ -1,4 +1,4 @@
-"""Writes clips: the frames are encoded, and sound and subtitles of the source are copied as they are.
+"""Writes clips: frames are encoded, and sound and subtitles of the source are copied as they are.
 
 The file is written whole or not at all. The same frames give the same bytes.
 """
@@ -31,8 +31,8 @@ class Codec:
     """How frames are encoded.
 
     Attributes:
-        encoder: FFmpeg's name of it.
-        formats: pixel formats without and with alpha; the latter empty where there is none.
+        encoder: FFmpeg's name of the encoder.
+        formats: pixel formats without and with alpha; the second is empty if alpha is not supported.
         options: fixed options of the encoder.
         crf: whether its quality is set by a constant rate factor.
         even: whether both sides must be even, because chroma is stored at half size.
@@ -47,7 +47,7 @@ class Codec:
     deep: bool = False
 
 
-# With the macroblock tree the bytes depended on what the heap had held before: the same frames gave either of
+# With x264's macroblock tree the bytes depend on what was in the heap before: the same frames gave either of
 # two files, whatever the number of threads. A resumed run must end in the same bytes.
 H264_OPTIONS = (("preset", "medium"), ("x264-params", "mbtree=0"))
 
@@ -75,7 +75,7 @@ DEFAULT_CODECS = {
 
 
 def choose_codec(path: Path, name: str | None) -> Codec:
-    """The codec of that name; None: the default for the file's ending.
+    """The codec of that name; with None the default for the file's ending.
 
     Raises:
         VideoError: an unknown ending, or a codec that this PyAV lacks.
@@ -141,7 +141,12 @@ def _write(
     *,
     whole: bool,
 ) -> None:
-    """Write ``path``, which messages call ``name``; not ``whole``: of what is copied only the beginning."""
+    """Write the clip to ``path``.
+
+    Args:
+        name: of the output, for messages.
+        whole: False for a trial: the copied streams are not read to their end.
+    """
     with video_errors(f"'{name}' cannot be written", "choose another --codec or container"):
         source = None if clip.files else av.open(str(clip.path), metadata_errors="ignore")
         try:
@@ -177,7 +182,7 @@ class _ClipWriter:
         self._next_packet: Any = None
 
     def add(self, time: int, pixels: Pixels) -> None:
-        """Encode a frame, and copy what belongs before it: the muxer wants packets in the order of time."""
+        """Encode a frame, after copying the packets before it: the muxer needs packets in order of time."""
         if self.stream is None:
             self._add_streams(pixels)
         seconds = time * self.clip.time_base
@@ -186,7 +191,7 @@ class _ClipWriter:
         self.out.mux(self.stream.encode(_to_frame(pixels, time, self.clip, self.codec, self.stream)))
 
     def finish(self, whole: bool) -> None:
-        """End the video; ``whole``: copy also what follows, but not beyond a video that was cut short."""
+        """End the video. If ``whole``, copy the rest of the streams, up to the end of a video cut short."""
         if self.stream is None:
             raise VideoError("no frames to encode", "at least one")
         self.out.mux(self.stream.encode(None))
@@ -195,7 +200,7 @@ class _ClipWriter:
             self._copy_until(None if complete else self.end)
 
     def _add_streams(self, pixels: Pixels) -> None:
-        """All streams must be there before the first packet is written."""
+        """Add all streams, which must be there before the first packet is written."""
         self.stream = _video_stream(self.out, pixels, self.clip, self.codec, self.quality)
         if self.source is None:
             return
@@ -249,7 +254,8 @@ def _video_stream(out: Any, pixels: Pixels, clip: Clip, codec: Codec, quality: i
     if clip.aspect != 1:
         context.sample_aspect_ratio = clip.aspect
     if "yuv" in stream.pix_fmt:
-        # Named as what it was converted with, so that a player's conversion back gives the same sRGB.
+        # The properties name the matrix that the frames are converted with, so that players convert them
+        # back.
         matrix = matrix_of(height)
         code = {BT709: 1, BT601: 6}[matrix]  # the same number for FFmpeg's three properties
         context.colorspace = context.color_primaries = context.color_trc = code
