@@ -1,12 +1,12 @@
-"""What all paintings share: noise, flow, brush strokes, relief and paper.
+"""Tools that all paintings share: noise, flow, brush strokes and relief.
 
-Coordinates are in *spans*: 1.0 is the long side of the picture, x to the right, y down. Random numbers
-are drawn per stroke or per noise cell, never per pixel, so a composition is the same at every size.
+Coordinates are in *spans*: 1.0 is the long side of the picture, x to the right, y down. Random numbers are
+drawn for each stroke or cell of noise, never for each pixel, so that a composition is the same at every size.
 Arrays of colour are (H, W, 3) float32 sRGB in [0, 1].
 
-Strokes are painted as in deferred rendering: Pillow fills an identity buffer with the outline of each stroke
-(later strokes cover earlier ones), and NumPy then shades each visible pixel once, in the coordinates of the
-stroke it belongs to. So thousands of strokes with bristles take little time.
+Strokes are painted by deferred rendering: Pillow fills the outline of each stroke in a buffer with the
+stroke's number, later strokes over earlier ones, and NumPy then shades each visible pixel once, in the
+coordinates of its stroke. Thousands of strokes with bristles take little time that way.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Field = Callable[[Array, Array], Array]
 class Strokes(NamedTuple):
     """Brush strokes as circular arcs, all arrays of length N, in spans and radians.
 
-    `colour` and `second` are the two paints on the brush, (N, 3); bristles carry one or the other.
+    `colour` and `second`, (N, 3), are the two paints on the brush; each bristle carries more of one of them.
     """
 
     x: Array
@@ -88,9 +88,9 @@ def pixel_centres(shape: tuple[int, int]) -> tuple[Array, Array]:
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, int], cells: float, stretch: float = 1.0) -> Array:
-    """Smooth noise of about unit variance with `cells` cells over the long side.
+    """Smooth noise (H, W) of about unit variance, with `cells` cells along the long side.
 
-    `stretch` makes the cells that much longer horizontally than vertically.
+    The cells are `stretch` times as wide as high.
     """
     H, W = shape
     span = max(H, W)
@@ -104,38 +104,39 @@ def noise(rng: np.random.Generator, shape: tuple[int, int], cells: float, stretc
 def sample_at(field: Array, x: Array, y: Array, order: int = 1) -> Array:
     """Values of a raster (H, W) or (H, W, C), of any resolution, at positions in spans."""
     span = max(field.shape[:2])
-    at = np.stack([y * span - 0.5, x * span - 0.5])
+    indices = np.stack([y * span - 0.5, x * span - 0.5])
     if field.ndim == 2:
-        values: Array = ndimage.map_coordinates(field, at, order=order, mode="nearest")
+        values: Array = ndimage.map_coordinates(field, indices, order=order, mode="nearest")
         return values
     planes = [
-        ndimage.map_coordinates(field[..., c], at, order=order, mode="nearest") for c in range(field.shape[2])
+        ndimage.map_coordinates(field[..., c], indices, order=order, mode="nearest")
+        for c in range(field.shape[2])
     ]
     return np.stack(planes, -1)
 
 
 def ramp(colours: Array, t: Array) -> Array:
-    """A colour gradient: `t` in [0, 1] runs through the rows of `colours`, in 1024 steps."""
-    at = np.linspace(0, len(colours) - 1, 1024)
+    """Colours of a gradient through the rows of `colours`, for `t` from 0 to 1, in 1024 steps."""
+    positions = np.linspace(0, len(colours) - 1, 1024)
     stops = np.arange(len(colours))
-    table = np.stack([np.interp(at, stops, channel) for channel in colours.T], -1).astype(np.float32)
+    table = np.stack([np.interp(positions, stops, channel) for channel in colours.T], -1).astype(np.float32)
     return np.asarray(table.take((np.clip(t, 0, 1) * 1023).astype(np.int32), 0))
 
 
 def mix(first: Array, second: Array, share: Array | float) -> Array:
-    """Two paints mixed: `share` of the second, broadcast over the channels."""
-    part = np.asarray(share, np.float32)
-    part = part[..., None] if part.ndim else part
-    return first * (1 - part) + second * part
+    """Interpolate from `first` to `second` by `share`, 0 to 1, which is broadcast over the channels."""
+    weights = np.asarray(share, np.float32)
+    weights = weights[..., None] if weights.ndim else weights
+    return first * (1 - weights) + second * weights
 
 
 def undirected_difference(angle: Array) -> Array:
-    """A difference of undirected angles in (-pi/2, pi/2], because a stroke has no beginning and no end."""
+    """Wrap a difference of angles to [-pi/2, pi/2), because a stroke's two directions are equivalent."""
     return np.asarray((angle + np.pi / 2) % np.pi - np.pi / 2)
 
 
 def scatter(rng: np.random.Generator, ratio: float, count: int) -> tuple[Array, Array]:
-    """About `count` positions on a jittered grid over the picture and a margin, in random order."""
+    """About `count` positions (x, y) on a jittered grid over the picture and a margin, in random order."""
     width, height = (1.0, ratio) if ratio <= 1 else (1 / ratio, 1.0)
     step = float(np.sqrt(width * height / count))
     x, y = np.meshgrid(np.arange(-step, width + step, step), np.arange(-step, height + step, step))
@@ -148,23 +149,25 @@ def strokes_along(
     x: Array, y: Array, angle: Field, length: Array, width: Array, colour: Array, second: Array
 ) -> Strokes:
     """Strokes centred on (x, y) that follow a field of angles, with the field's curvature."""
-    here = angle(x, y)
-    dx, dy = np.cos(here) * length * 0.3, np.sin(here) * length * 0.3
+    centre = angle(x, y)
+    dx, dy = np.cos(centre) * length * 0.3, np.sin(centre) * length * 0.3
     turn = undirected_difference(angle(x + dx, y + dy) - angle(x - dx, y - dy))
     bend = np.clip(turn / (0.6 * length), -2.4 / length, 2.4 / length)
-    middle = (angle(x + dx, y + dy), angle(x - dx, y - dy))
-    here = here + 0.5 * (undirected_difference(middle[0] - here) + undirected_difference(middle[1] - here))
-    return Strokes(x, y, here, bend.astype(np.float32), length, width, colour, second)
+    near = (angle(x + dx, y + dy), angle(x - dx, y - dy))
+    centre = centre + 0.5 * (
+        undirected_difference(near[0] - centre) + undirected_difference(near[1] - centre)
+    )
+    return Strokes(x, y, centre, bend.astype(np.float32), length, width, colour, second)
 
 
 def smear_along_flow(field: Array, angle: Array, reach: float, steps: int = 24) -> Array:
-    """Noise smeared along a flow: line integral convolution (Cabral & Leedom 1993).
+    """Smear noise along a flow by line integral convolution (Cabral & Leedom 1993), (H, W).
 
     Args:
-        field: (H, W), what is smeared.
+        field: (H, W), the noise.
         angle: (H, W), direction of the flow in radians.
-        reach: how far to each side, in spans.
-        steps: samples to each side.
+        reach: distance in each direction, in spans.
+        steps: number of samples in each direction.
     """
     x0, y0 = pixel_centres((field.shape[0], field.shape[1]))
     total = field.copy()
@@ -173,17 +176,17 @@ def smear_along_flow(field: Array, angle: Array, reach: float, steps: int = 24) 
         for _ in range(steps):
             x, y = x + np.cos(heading) * reach / steps, y + np.sin(heading) * reach / steps
             span = max(field.shape)
-            at = (
+            indices = (
                 np.clip((y * span).astype(np.int32), 0, field.shape[0] - 1),
                 np.clip((x * span).astype(np.int32), 0, field.shape[1] - 1),
             )
-            heading = heading + undirected_difference(angle[at] - heading)
-            total += field[at]
+            heading = heading + undirected_difference(angle[indices] - heading)
+            total += field[indices]
     return np.asarray(total / total.std(), np.float32)
 
 
 def bristles(rng: np.random.Generator, rows: int = 512, columns: int = 512) -> Array:
-    """The mark of a brush: streaks along axis 1, of zero mean and unit variance, that tile."""
+    """A texture of bristles: streaks along axis 1 of zero mean and unit variance; it tiles."""
     raw = rng.standard_normal((rows, columns))
     fine = ndimage.gaussian_filter(raw, (0.8, 40), mode="wrap")
     coarse = ndimage.gaussian_filter(rng.standard_normal((rows, columns)), (4, 60), mode="wrap")
@@ -191,33 +194,40 @@ def bristles(rng: np.random.Generator, rows: int = 512, columns: int = 512) -> A
     return np.asarray(mark / mark.std(), np.float32)
 
 
-def stroke_outlines(s: Strokes, span: int, bulge: float = 6.0) -> Array:
-    """Polygons of the strokes in pixels, (N, 2·14, 2): an arc, blunt in the middle, round at its ends."""
+def stroke_outlines(strokes: Strokes, span: int, bulge: float = 6.0) -> Array:
+    """Outlines of the strokes in pixels, (N, 2·14, 2): arcs with rounded ends."""
     t = np.array([-1, -0.97, -0.9, -0.75, -0.5, -0.25, 0, 0, 0.25, 0.5, 0.75, 0.9, 0.97, 1])
     half = (1 - np.abs(t) ** bulge) ** 0.5 * 0.5
     flip = np.concatenate([t, t[::-1]])
     side = np.concatenate([half, -half[::-1]])
-    bend = np.where(np.abs(s.bend) < 1e-3, 1e-3, s.bend)[:, None]
-    phi = bend * flip * s.length[:, None] * 0.5
-    v = side * s.width[:, None]
+    bend = np.where(np.abs(strokes.bend) < 1e-3, 1e-3, strokes.bend)[:, None]
+    phi = bend * flip * strokes.length[:, None] * 0.5
+    v = side * strokes.width[:, None]
     u_local = np.sin(phi) / bend - v * np.sin(phi)
     v_local = (1 - np.cos(phi)) / bend + v * np.cos(phi)
-    c, d = np.cos(s.angle)[:, None], np.sin(s.angle)[:, None]
-    xy = np.stack([s.x[:, None] + c * u_local - d * v_local, s.y[:, None] + d * u_local + c * v_local], -1)
+    cos, sin = np.cos(strokes.angle)[:, None], np.sin(strokes.angle)[:, None]
+    xy = np.stack(
+        [
+            strokes.x[:, None] + cos * u_local - sin * v_local,
+            strokes.y[:, None] + sin * u_local + cos * v_local,
+        ],
+        -1,
+    )
     return np.asarray(xy * span, np.float64)
 
 
-def fill_polygons(
-    shape: tuple[int, int], polygons: list[list[float]], identities: Ints | None = None
-) -> Ints:
-    """Identity buffer (H, W): which polygon is on top of each pixel, 0 for none, i + 1 for polygon i.
+def fill_polygons(shape: tuple[int, int], polygons: list[list[float]], numbers: Ints | None = None) -> Ints:
+    """The number of the topmost polygon at each pixel, (H, W); 0 where there is none.
 
-    Each polygon is a flat list x0, y0, x1, y1, … in pixels.
+    Args:
+        shape: (H, W).
+        polygons: flat lists x0, y0, x1, y1, … in pixels, from bottom to top.
+        numbers: the number of each polygon; None: 1 for the first, and so on.
     """
     buffer = Image.new("I", (shape[1], shape[0]), 0)
     draw = ImageDraw.Draw(buffer)
-    numbers = range(1, len(polygons) + 1) if identities is None else identities.tolist()
-    for number, polygon in zip(numbers, polygons, strict=True):
+    fills = range(1, len(polygons) + 1) if numbers is None else numbers.tolist()
+    for number, polygon in zip(fills, polygons, strict=True):
         draw.polygon(polygon, fill=number)
     return np.array(buffer, np.int32)
 
@@ -225,7 +235,7 @@ def fill_polygons(
 def paint_strokes(
     canvas: Array,
     height: Array,
-    s: Strokes,
+    strokes: Strokes,
     mark: Array,
     *,
     dry: float = 0.0,
@@ -234,52 +244,59 @@ def paint_strokes(
     streak: float = 0.05,
     bulge: float = 6.0,
 ) -> None:
-    """Paint strokes of thick paint on a canvas, in order (after Hertzmann 1998, with bristles and relief).
+    """Paint strokes of thick paint on a canvas, in order (Hertzmann 1998, with bristles and relief).
 
     Args:
         canvas: (H, W, 3), painted in place.
-        height: (H, W), thickness of the paint in stroke widths, raised in place.
-        s: the strokes.
-        mark: what `bristles` returned.
-        dry: 0 wet to 1 dry: how much of the ground shows between the bristles, most at the tail.
-        ridge: paint pushed up at the edges of a stroke.
-        body: how thick the paint is.
-        streak: how much lighter or darker single bristles paint.
-        bulge: shape of the ends: 2 an ellipse, 6 a blunt brush.
+        height: (H, W), thickness of the paint in pixels, changed in place.
+        strokes: from bottom to top.
+        mark: the texture from `bristles`.
+        dry: dryness of the brush, 0 to 1: how much ground shows between the bristles, most at the tail.
+        ridge: height of the paint pushed up along the edges of a stroke.
+        body: thickness of the paint.
+        streak: how much lighter or darker single bristles are.
+        bulge: shape of the ends: 2 for an ellipse, 6 for a blunt brush.
     """
     H, W = canvas.shape[:2]
     span = max(H, W)
-    top = fill_polygons((H, W), stroke_outlines(s, span, bulge).reshape(len(s.x), -1).tolist())
+    top = fill_polygons((H, W), stroke_outlines(strokes, span, bulge).reshape(len(strokes.x), -1).tolist())
     rows, columns = np.nonzero(top)
-    k = top[rows, columns] - 1
-    dx = (columns + 0.5) / span - s.x[k]
-    dy = (rows + 0.5) / span - s.y[k]
-    c, d = np.cos(s.angle)[k], np.sin(s.angle)[k]
-    du, dv = c * dx + d * dy, c * dy - d * dx
-    radius = 1 / np.where(np.abs(s.bend) < 1e-3, 1e-3, s.bend)[k]
+    stroke = top[rows, columns] - 1
+    dx = (columns + 0.5) / span - strokes.x[stroke]
+    dy = (rows + 0.5) / span - strokes.y[stroke]
+    cos, sin = np.cos(strokes.angle)[stroke], np.sin(strokes.angle)[stroke]
+    du, dv = cos * dx + sin * dy, cos * dy - sin * dx
+    radius = 1 / np.where(np.abs(strokes.bend) < 1e-3, 1e-3, strokes.bend)[stroke]
     sign = np.sign(radius)
-    u = np.abs(radius) * np.arctan2(du, sign * (radius - dv)) / (0.5 * s.length[k])
-    v = sign * (np.abs(radius) - np.hypot(du, radius - dv)) / (0.5 * s.width[k])
-    shift = (np.arange(len(s.x)) * 7919) % mark.size
-    across = (v * 14 + shift[k] // mark.shape[1]).astype(np.int32) % mark.shape[0]
-    along = (u * 30 + shift[k] % mark.shape[1]).astype(np.int32) % mark.shape[1]
-    hair = mark[across, along]
-    keep = hair > dry * (3.2 * np.maximum(u, -0.2) + 0.4) - 3.0 + 1.6 * dry if dry > 0 else slice(None)
-    rows, columns, k, u, v, hair = rows[keep], columns[keep], k[keep], u[keep], v[keep], hair[keep]
-    share = np.clip(0.5 + 0.9 * (hair - 0.75), 0, 1).astype(np.float32)
-    paint = mix(s.colour[k], s.second[k], share) + (streak * hair)[:, None]
+    u = np.abs(radius) * np.arctan2(du, sign * (radius - dv)) / (0.5 * strokes.length[stroke])
+    v = sign * (np.abs(radius) - np.hypot(du, radius - dv)) / (0.5 * strokes.width[stroke])
+    shift = (np.arange(len(strokes.x)) * 7919) % mark.size
+    across = (v * 14 + shift[stroke] // mark.shape[1]).astype(np.int32) % mark.shape[0]
+    along = (u * 30 + shift[stroke] % mark.shape[1]).astype(np.int32) % mark.shape[1]
+    bristle = mark[across, along]
+    covered = bristle > dry * (3.2 * np.maximum(u, -0.2) + 0.4) - 3.0 + 1.6 * dry if dry > 0 else slice(None)
+    rows, columns, stroke, u, v, bristle = (
+        rows[covered],
+        columns[covered],
+        stroke[covered],
+        u[covered],
+        v[covered],
+        bristle[covered],
+    )
+    share = np.clip(0.5 + 0.9 * (bristle - 0.75), 0, 1).astype(np.float32)
+    paint = mix(strokes.colour[stroke], strokes.second[stroke], share) + (streak * bristle)[:, None]
     canvas[rows, columns] = paint
-    rim = np.abs(v) ** 4 * ridge - np.abs(v) ** 12 * 0.8 * ridge
-    thick = body * (0.55 + 0.16 * hair + rim + 0.25 * np.clip(u, 0, 1) ** 3)
-    height[rows, columns] = height[rows, columns] * 0.35 + thick * (s.width[k] * span)
+    edge = np.abs(v) ** 4 * ridge - np.abs(v) ** 12 * 0.8 * ridge
+    thickness = body * (0.55 + 0.16 * bristle + edge + 0.25 * np.clip(u, 0, 1) ** 3)
+    height[rows, columns] = height[rows, columns] * 0.35 + thickness * (strokes.width[stroke] * span)
 
 
 def light_relief(
     canvas: Array, height: Array, *, strength: float = 0.5, gloss: float = 0.12, blur: float = 0.7
 ) -> Array:
-    """Raking light from the upper left over a relief: Lambert shading and a little gloss.
+    """Light a relief from the upper left, with diffuse shading and a little gloss; (H, W, 3).
 
-    `height` is in pixels, so the look is the same at every size.
+    `height` (H, W) is in pixels, so that the shading is the same at every size.
     """
     soft = ndimage.gaussian_filter(height, blur)
     slope_y, slope_x = np.gradient(soft)
@@ -291,7 +308,7 @@ def light_relief(
 
 
 def smooth_curve(points: list[tuple[float, float]], count: int = 60) -> Array:
-    """A Catmull-Rom curve through points, (count, 2), evenly spaced along its length."""
+    """A Catmull-Rom curve through `points`, (count, 2), sampled evenly along its length."""
     p = np.array(points, np.float64)
     p = np.vstack([2 * p[0] - p[1], p, 2 * p[-1] - p[-2]])
     t = np.linspace(0, len(points) - 1 - 1e-9, count * 6)
@@ -305,7 +322,7 @@ def smooth_curve(points: list[tuple[float, float]], count: int = 60) -> Array:
 
 
 def ribbon(line: Array, width: Array) -> Array:
-    """The outline of a line of varying width, (2N, 2): a brush-drawn contour."""
+    """The outline of a line (N, 2) of varying width (N,), as a polygon (2N, 2)."""
     step = np.gradient(line, axis=0)
     step /= np.maximum(np.hypot(step[:, :1], step[:, 1:]), 1e-9)
     normal = np.stack([-step[:, 1], step[:, 0]], -1) * width[:, None] / 2
@@ -313,7 +330,7 @@ def ribbon(line: Array, width: Array) -> Array:
 
 
 def downsample(canvas: Array, shape: tuple[int, int]) -> Array:
-    """A supersampled canvas averaged down to (H, W), clipped to [0, 1]."""
+    """Average a supersampled canvas down to (H, W), and clip it to [0, 1]."""
     size = (shape[1], shape[0])
     planes = [
         np.asarray(Image.fromarray(np.ascontiguousarray(canvas[..., c])).resize(size, Image.Resampling.BOX))

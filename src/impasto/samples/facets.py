@@ -1,8 +1,8 @@
-"""Guitar, bottle and glass on a table, taken apart into planes: analytic cubism, Paris, winter 1911.
+"""A guitar, a bottle and a glass on a table, broken into planes, after the analytic cubism of 1911.
 
-Planes of a few directions are laid over one another, each lit at one edge and fading at the other into
-what lies behind (passage). Contours break off and go on a little further. All of it is then painted in
-short laid strokes that turn with the plane they belong to.
+Planes of a few directions overlap, each lit at one edge and fading at the other into what lies behind it
+("passage"). Contours are interrupted and continue a little further on. Everything is then painted in short
+strokes along the direction of their plane.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Lines = list[tuple[Array, float]]  # path (N, 2) and width, in spans
 
 
 def facets(size: int, rng: np.random.Generator) -> Array:
-    """Build the planes, paint them, draw over them; (H, W, 3)."""
+    """Plan the planes, paint them in strokes and draw lines over them; (H, W, 3)."""
     shape = brush.picture_size(size, RATIO)
     big = (shape[0] * 2, shape[1] * 2)
     plan, angle, edges = planes(rng)
@@ -39,7 +39,7 @@ def facets(size: int, rng: np.random.Generator) -> Array:
         brush.paint_strokes(
             canvas, height, short_strokes(rng, plan, angle, x, y, length, width), mark, dry=0.45, streak=0.055
         )
-    # Paint laid over an edge is wiped back half way, so that planes stay crisp.
+    # Strokes cross the edges of planes, so mix in the plan by half to keep the edges crisp.
     canvas = np.asarray(brush.mix(canvas, brush.sample_at(plan, *brush.pixel_centres(big)), 0.5), np.float32)
     brush.paint_strokes(
         canvas, height, lines_to_strokes(rng, edges + instrument(rng)), mark, dry=0.38, body=0.5
@@ -71,7 +71,7 @@ def short_strokes(
 
 
 def planes(rng: np.random.Generator) -> tuple[Array, Array, Lines]:
-    """The plan of colours (H, W, 3), of stroke directions (H, W), and the edges worth a line."""
+    """The colours (H, W, 3), the directions of the strokes (H, W), and the edges to draw as lines."""
     shape = brush.picture_size(900, RATIO)
     x, y = brush.pixel_centres(shape)
     centre = np.hypot((x - WIDE / 2) / 0.42, (y - 0.53) / 0.56)
@@ -83,7 +83,7 @@ def planes(rng: np.random.Generator) -> tuple[Array, Array, Lines]:
         if k == 2 * count // 3:
             still_life(plan, angle)
         share = k / count
-        # A pyramid: planes crowd around the axis, and are smaller in the middle and later on.
+        # A pyramid: planes are denser around the axis, and later ones are smaller and nearer to it.
         cx = WIDE / 2 + (0.25 - 0.09 * share) * rng.normal()
         cy = 0.52 + (0.37 - 0.13 * share) * rng.normal()
         size = (0.30 - 0.17 * share) * rng.lognormal(0, 0.3)
@@ -95,7 +95,7 @@ def planes(rng: np.random.Generator) -> tuple[Array, Array, Lines]:
 def plane(
     rng: np.random.Generator, plan: Array, angle: Array, centre: Array, size: float, *, line: bool
 ) -> Lines:
-    """One plane, a sheared quadrilateral or a round one, and the lines along its strong edges."""
+    """Lay a plane, a sheared quadrilateral or a half round, and return the lines along its strong edges."""
     first = AXES[rng.integers(len(AXES))]
     second = first + rng.choice([-1, 1]) * rng.uniform(0.9, 1.7)
     a = np.array([np.cos(first), np.sin(first)]) * size * rng.uniform(0.6, 1.4) / 2
@@ -104,8 +104,8 @@ def plane(
     if rng.uniform() < 0.16:
         t = np.linspace(0, np.pi, 16)
         corner = centre + np.outer(-np.cos(t), a) + np.outer(np.sin(t), b) * 1.4 - b * 0.6
-    away = np.hypot((centre[0] - WIDE / 2) / 0.36, (centre[1] - 0.52) / 0.50)
-    light = rng.uniform() < 0.62 - 0.40 * away
+    distance = np.hypot((centre[0] - WIDE / 2) / 0.36, (centre[1] - 0.52) / 0.50)
+    light = rng.uniform() < 0.62 - 0.40 * distance
     edge = rng.normal(0.86, 0.07) if light else rng.normal(0.17, 0.10)
     tones = SLATES if rng.uniform() < 0.32 else TONES
     hatch = first if rng.uniform() < 0.6 else 0.06
@@ -138,7 +138,7 @@ def veil(
     hatch: float,
     cover: float,
 ) -> None:
-    """Lay a polygon over the plan: tone `edge` at the side it starts from, thinning out along `across`."""
+    """Lay a polygon over the plan: tone `edge` on one side, more and more transparent along `across`."""
     span, limit = max(plan.shape[:2]), np.array([plan.shape[1], plan.shape[0]])
     points = outline * span
     low = np.clip(np.floor(points.min(0)).astype(int), 0, limit)
@@ -148,13 +148,13 @@ def veil(
     stencil = Image.new("L", (int(high[0] - low[0]), int(high[1] - low[1])), 0)
     ImageDraw.Draw(stencil).polygon((points - low).ravel().tolist(), fill=255)
     y, x = np.mgrid[low[1] : high[1], low[0] : high[0]] / span
-    ahead = across / np.hypot(*across)
-    along = outline @ ahead
-    t = np.clip((x * ahead[0] + y * ahead[1] - along.min()) / (np.ptp(along) + 1e-9), 0, 1)
+    direction = across / np.hypot(*across)
+    along = outline @ direction
+    t = np.clip((x * direction[0] + y * direction[1] - along.min()) / (np.ptp(along) + 1e-9), 0, 1)
     share = np.asarray(stencil, np.float32) / 255 * cover * (1 - t**1.6) ** 0.8
-    there = (slice(low[1], high[1]), slice(low[0], high[0]))
-    plan[there] = brush.mix(plan[there], brush.ramp(tones, edge + 0.5 * (0.52 - edge) * t), share)
-    angle[there] = np.where(share > 0.3, hatch, angle[there])
+    box = (slice(low[1], high[1]), slice(low[0], high[0]))
+    plan[box] = brush.mix(plan[box], brush.ramp(tones, edge + 0.5 * (0.52 - edge) * t), share)
+    angle[box] = np.where(share > 0.3, hatch, angle[box])
 
 
 BODY = [
@@ -171,7 +171,7 @@ BODY = [
 
 
 def still_life(plan: Array, angle: Array) -> None:
-    """Guitar, bottle, glass and newspaper as planes, the halves of each a little apart."""
+    """Guitar, bottle, glass and newspaper as planes; the two halves of the guitar do not quite meet."""
     body = brush.smooth_curve(BODY, 50)
     flip = np.stack([0.79 - body[:, 0], body[:, 1] - 0.022], -1)
     left, right, down = np.array([-1.0, 0.1]), np.array([1.0, 0.15]), np.array([0.1, 1.0])
@@ -198,7 +198,7 @@ def still_life(plan: Array, angle: Array) -> None:
 
 
 def details(plan: Array) -> None:
-    """Sound hole, bridge, the bottle's neck, lines of print: small darks over all planes."""
+    """Small dark details over all planes: sound hole, bridge, the bottle's neck, lines of print."""
     picture = Image.fromarray((np.clip(plan, 0, 1) * 255).astype(np.uint8))
     draw, span = ImageDraw.Draw(picture), max(plan.shape[:2])
 
@@ -232,7 +232,7 @@ def details(plan: Array) -> None:
 
 
 def instrument(rng: np.random.Generator) -> Lines:
-    """Fragments of outline, the strings and the frets."""
+    """Lines of the instrument and the glass: fragments of their outlines, strings and frets."""
     lines: Lines = []
     body = brush.smooth_curve(BODY, 80)
     for flip, shift, begin, end in (
@@ -264,7 +264,7 @@ def instrument(rng: np.random.Generator) -> Lines:
 
 
 def letters() -> Lines:
-    """Stencilled capitals, cut off by the edge of a plane: IMPA."""
+    """Stencilled capitals "IMPA", as if cut off by the edge of a plane."""
     strokes: dict[float, list[list[tuple[float, float]]]] = {
         0.00: [[(0, 0), (0, 1)]],
         0.30: [[(0, 1), (0, 0)], [(0, 0), (0.45, 0.6)], [(0.45, 0.6), (0.9, 0)], [(0.9, 0), (0.9, 1)]],
@@ -282,7 +282,7 @@ def letters() -> Lines:
 
 
 def lines_to_strokes(rng: np.random.Generator, lines: Lines) -> brush.Strokes:
-    """Lines as short overlapping strokes that swell and taper along each."""
+    """Lines as short overlapping strokes, wider in the middle of each line."""
     parts = [segments(rng, path, width) for path, width in lines]
     return brush.Strokes(*(np.concatenate(part).astype(np.float32) for part in zip(*parts, strict=True)))
 

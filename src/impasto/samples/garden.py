@@ -1,8 +1,8 @@
 """A tree of spirals over a flower garden on gold leaf, in the manner of Klimt's golden friezes.
 
-Every bough is a path whose curvature grows along its way until it coils; boughs spring from boughs. Eyes,
-lozenges and leaves hang between them, rosettes fill the ground by dart throwing (Cook 1986), and the gold
-is laid in squares, with fine spirals pressed into it and lit from the side.
+A bough is a path whose curvature grows along its length until it coils; smaller boughs grow from larger
+ones. Leaves and eyes hang on them. Rosettes fill the ground by dart throwing (Cook 1986). The gold leaf is
+laid in squares, with fine spirals pressed into it, and lit from the side.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Bough = tuple[Array, Array]  # path (N, 2) and width (N,)
 
 
 class Panel(NamedTuple):
-    """A drawing in colour and one in relief, both of the same size."""
+    """Two drawings of the same size: the colours, and the relief. `span` is the long side in pixels."""
 
     colour: ImageDraw.ImageDraw
     relief: ImageDraw.ImageDraw
@@ -43,7 +43,7 @@ class Panel(NamedTuple):
 
 
 def garden(size: int, rng: np.random.Generator) -> Array:
-    """Lay the gold, then draw the tree and the garden on it; (H, W, 3)."""
+    """Draw a tree and a garden on gold leaf; (H, W, 3)."""
     shape = brush.picture_size(size, RATIO)
     big = (shape[0] * 2, shape[1] * 2)
     ground = (np.clip(gold_leaf(rng, big), 0, 1) * 255).astype(np.uint8)
@@ -57,7 +57,7 @@ def garden(size: int, rng: np.random.Generator) -> Array:
 
 
 def gold_leaf(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
-    """Gold leaf in overlapping squares, mottled, darker to the edges."""
+    """Gold leaf in squares, mottled, and darker towards the edges of the picture."""
     x, y = brush.pixel_centres(shape)
     across, down = (
         np.floor(x * 13 + 0.02 * brush.noise(rng, shape, 40)),
@@ -76,7 +76,7 @@ def gold_leaf(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
 
 
 def coil(start: Array, heading: float, length: float, whorl: float, count: int = 90) -> Array:
-    """A path that sets out straight and winds itself up; the sign of `whorl` is the sense of winding.
+    """A path (count, 2) that begins straight and coils; the sign of `whorl` is the direction of the coil.
 
     Its curvature grows as in a logarithmic spiral of finite length.
     """
@@ -87,7 +87,7 @@ def coil(start: Array, heading: float, length: float, whorl: float, count: int =
 
 
 def press_spirals(rng: np.random.Generator, panel: Panel) -> None:
-    """Small spirals pressed into the gold, all over."""
+    """Small spirals pressed into the gold, all over the picture."""
     xs, ys = brush.scatter(rng, RATIO, 330)
     for x, y in zip(xs, ys, strict=True):
         size, sense = rng.uniform(0.14, 0.22), rng.choice([-1, 1])
@@ -98,7 +98,7 @@ def press_spirals(rng: np.random.Generator, panel: Panel) -> None:
 
 
 def tree(rng: np.random.Generator, panel: Panel) -> None:
-    """The trunk and its boughs, longest first, then what hangs in them."""
+    """The trunk and its boughs, widest first, then what hangs on them."""
     trunk = brush.smooth_curve([(0.46, 0.95), (0.485, 0.80), (0.503, 0.68), (0.497, 0.60), (0.50, 0.53)], 80)
     boughs: list[Bough] = [(trunk, np.linspace(0.10, 0.06, 80) + 0.04 * np.linspace(1, 0, 80) ** 6)]
     for at, heading, length, whorl in (
@@ -128,7 +128,7 @@ def tree(rng: np.random.Generator, panel: Panel) -> None:
 def bough(
     rng: np.random.Generator, start: Array, heading: float, length: float, whorl: float, depth: int
 ) -> list[Bough]:
-    """A coiling bough with smaller ones on its outer side: (path, width) of each."""
+    """A coiling bough, with smaller ones on its outer side down to `depth` levels."""
     whorl *= rng.uniform(0.95, 1.05)
     path = coil(start, heading, length * rng.uniform(0.95, 1.05), whorl, 150)
     width = length * 0.030 * np.linspace(1, 0.22, 150) ** 0.9 + 0.0015
@@ -142,7 +142,7 @@ def bough(
 
 
 def inlay(rng: np.random.Generator, panel: Panel, path: Array, width: Array) -> None:
-    """Marks along a bough: bars, dots and triangles, black, white and gold."""
+    """Short bars along a bough, in black, white, brown and gold."""
     if width[0] < 0.008:
         return
     distances = np.cumsum(np.hypot(*np.gradient(path, axis=0).T))
@@ -162,7 +162,7 @@ def inlay(rng: np.random.Generator, panel: Panel, path: Array, width: Array) -> 
 
 
 def hang(rng: np.random.Generator, panel: Panel, path: Array, width: Array) -> None:
-    """On the outside of a bough: leaves, lozenges, and here and there an eye."""
+    """Hang leaves beside a bough, and now and then an eye."""
     size = float(np.clip(width[0] * 0.55, 0.008, 0.016))
     for at in rng.choice(np.arange(20, 92), 3 if width[0] > 0.01 else 2, replace=False):
         step = path[at + 1] - path[at - 1]
@@ -189,7 +189,7 @@ def ring(centre: Array, radius: float) -> Array:
 
 
 def eye(panel: Panel, centre: Array, ahead: Array, size: float, iris: Array) -> None:
-    """An eye of Horus reduced to an almond and two rings, lying along its bough."""
+    """An eye of Horus, reduced to an almond and two rings, along its bough."""
     t = np.linspace(-1, 1, 14)
     side = np.array([-ahead[1], ahead[0]])
     for share, colour, raised in ((1.25, BARK[0], 150), (1.0, GOLD[3], 235), (0.76, WHITE, 215)):
@@ -202,7 +202,7 @@ def eye(panel: Panel, centre: Array, ahead: Array, size: float, iris: Array) -> 
 
 
 def flowers(rng: np.random.Generator, panel: Panel) -> None:
-    """The garden: rosettes thrown on a mound, the large first, none on another."""
+    """The garden: rosettes at random positions on a mound, large ones first, without overlaps."""
     count = 9000
     x = rng.uniform(-0.02, 1.02, count)
     y = rng.uniform(0.66, 1.03, count)
@@ -217,8 +217,8 @@ def flowers(rng: np.random.Generator, panel: Panel) -> None:
     for i, (px, py) in enumerate(zip(x, y, strict=True)):
         share = i / len(x)
         radius = 0.034 - 0.029 * share**0.30 + 0.004 * rng.uniform()
-        gap = np.hypot(placed[:, 0] - px, placed[:, 1] - py) - placed[:, 2]
-        radius = min(radius, float(gap.min()) - 0.001) if len(placed) else radius
+        room = np.hypot(placed[:, 0] - px, placed[:, 1] - py) - placed[:, 2]
+        radius = min(radius, float(room.min()) - 0.001) if len(placed) else radius
         if radius > 0.0036:
             placed = np.vstack([placed, [px, py, radius]])
     for px, py, radius in placed:
@@ -249,7 +249,7 @@ def rosette(rng: np.random.Generator, panel: Panel, centre: Array, radius: float
 
 
 def light_and_wear(rng: np.random.Generator, canvas: Array, relief: Array) -> Array:
-    """Light on the raised gold, unevenness of the paint, and a little wear."""
+    """Light the relief, with a hammered surface and uneven paint."""
     shape = (canvas.shape[0], canvas.shape[1])
     span = max(shape)
     height = ndimage.gaussian_filter(relief, span / 1400) * span / 150

@@ -1,8 +1,8 @@
-"""A rose window in the manner of Chartres: lead, pot-metal glass and daylight behind it.
+"""A rose window in the manner of Chartres: coloured glass in lead, with daylight behind it.
 
-The window is a function of polar coordinates: each ring of tracery says which pane a point belongs to
-and of which glass it is. Lead lies wherever the pane changes; the glass is streaked, seeded and darker
-towards the lead, where the painter matted it, and light spreads a little over the edge of the leads.
+The window is a function of polar coordinates: each ring of the tracery determines to which pane a point
+belongs, and the colour of its glass. Lead lies wherever the pane changes. The glass has streaks and air
+bubbles ("seeds") and is darker towards the lead, and light spreads a little over the edges of the lead.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ TAU = 2 * np.pi
 
 
 class Window(NamedTuple):
-    """Which pane (an arbitrary number) and which glass, (H, W) each."""
+    """The number of the pane (any number) and the index of its glass in `GLASS` at each pixel, (H, W)."""
 
     pane: Array
     glass: Array
 
 
 def glass(size: int, rng: np.random.Generator) -> Array:
-    """Lead the window and let the light through; (H, W, 3)."""
+    """Draw the window with light shining through it; (H, W, 3)."""
     shape = brush.picture_size(size, RATIO)
     big = (shape[0] * 2, shape[1] * 2)
     x, y = brush.pixel_centres(big)
@@ -41,7 +41,7 @@ def glass(size: int, rng: np.random.Generator) -> Array:
 
 
 def tracery(x: Array, y: Array) -> Window:
-    """The tracery from the corners inwards."""
+    """The panes, from the corners inwards; `x` and `y` are relative to the centre."""
     r, turn = np.hypot(x, y), np.arctan2(y, x)
     window = spandrels(x, y)
     window = outer_ring(r, turn, window)
@@ -51,12 +51,12 @@ def tracery(x: Array, y: Array) -> Window:
 
 
 def over(window: Window, inside: Mask, pane: Array | float, kind: Array | int) -> Window:
-    """Panes put in where `inside` is true."""
+    """The window with other panes where `inside` is true."""
     return Window(np.where(inside, pane, window.pane), np.where(inside, kind, window.glass))
 
 
 def sector(turn: Array, count: int, shift: float = 0.0) -> tuple[Array, Array]:
-    """The number of the sector, and the angle from its middle, of `count` equal sectors."""
+    """For `count` equal sectors of a circle: the sector at each angle, and the angle from its middle."""
     at = turn / TAU * count + shift
     number = np.round(at)
     return np.asarray(number % count), np.asarray((at - number) * TAU / count)
@@ -77,7 +77,7 @@ def spandrels(x: Array, y: Array) -> Window:
 
 
 def outer_ring(r: Array, turn: Array, window: Window) -> Window:
-    """Two borders of short panes, and between them twenty-four lancets."""
+    """Two borders of short panes, and twenty-four lancets."""
     number, _ = sector(turn, 96)
     window = over(
         window,
@@ -133,7 +133,7 @@ def medallions(x: Array, y: Array, r: Array, turn: Array, window: Window) -> Win
 
 
 def petals(r: Array, turn: Array, window: Window) -> Window:
-    """Twelve pointed petals around the heart, half a sector turned."""
+    """Twelve pointed petals around the heart, rotated by half a sector."""
     border, _ = sector(turn, 48)
     window = over(window, r < 0.214, 9000 + border, np.where(border % 2 == 0, AMBER, RUBY))
     number, angle = sector(turn, 12, 0.5)
@@ -157,7 +157,7 @@ def petals(r: Array, turn: Array, window: Window) -> Window:
 
 
 def heart(r: Array, turn: Array, window: Window) -> Window:
-    """An eight-petalled flower."""
+    """An eight-petalled flower in the centre."""
     number, angle = sector(turn, 16)
     window = over(window, r < 0.072, 11000 + number, np.where(number % 2 == 0, GREEN, SEA))
     number, angle = sector(turn, 8)
@@ -168,7 +168,7 @@ def heart(r: Array, turn: Array, window: Window) -> Window:
 
 
 def shine_through(rng: np.random.Generator, window: Window, x: Array, y: Array) -> Array:
-    """Glass with its streaks and seeds, paint on it, lead around it and halation over all."""
+    """Glass with streaks and seeds, line work painted on it, lead around it, and light behind it."""
     shape = (x.shape[0], x.shape[1])
     span = max(shape)
     pane = (window.pane * 16 + window.glass).astype(np.int32)
@@ -188,7 +188,7 @@ def shine_through(rng: np.random.Generator, window: Window, x: Array, y: Array) 
 
 
 def depth_of(pane: brush.Ints) -> Array:
-    """Distance of each pixel to the edge of its pane, in pixels; planned at half resolution."""
+    """Distance of each pixel to the edge of its pane, in pixels, computed at half resolution."""
     edge = (pane != np.roll(pane, 1, 0)) | (pane != np.roll(pane, 1, 1))
     H, W = edge.shape
     rough = edge.reshape(H // 2, 2, W // 2, 2).any((1, 3))
@@ -197,7 +197,7 @@ def depth_of(pane: brush.Ints) -> Array:
 
 
 def line_work(x: Array, y: Array, inward: Array) -> Array:
-    """The glass painter's brown line work: a fine diaper scratched out of the matt, and a contour line."""
+    """Opacity (H, W) of the painted line work: a fine lozenge pattern, and a contour inside each pane."""
     u, v = np.sin((x + y) * 2 * np.pi * 82), np.sin((x - y) * 2 * np.pi * 82)
     diaper = np.clip(np.abs(u * v) * 2.2 - 0.9, 0, 1) * np.clip((inward - 0.006) * 300, 0, 1) * 0.7
     contour = np.exp(-(((inward - 0.0062) / 0.0011) ** 2)) * 0.8
@@ -205,7 +205,7 @@ def line_work(x: Array, y: Array, inward: Array) -> Array:
 
 
 def add_lead(rng: np.random.Generator, colour: Array, inward: Array, span: int) -> Array:
-    """Lead around the panes, round in section, with light spilling over its edge."""
+    """Add lead with a round profile around the panes, and light that spills over its edge."""
     shape = (colour.shape[0], colour.shape[1])
     half = 0.0027 * (1 + 0.16 * brush.noise(rng, shape, 60))
     lead = np.clip((half - inward) * span + 0.5, 0, 1)

@@ -1,8 +1,8 @@
-"""A peacock in tesserae, after the pavements and apses of Ravenna.
+"""A peacock as a mosaic, after the floors and apses of Ravenna.
 
-Stones are laid the antique way, in rows that follow the contour of what they depict (andamento): each
-region's distance transform is cut into rows one stone apart, and the rows into stones (compare Hausner
-2001, "Simulating decorative mosaics"). Every stone has its own colour, tilt and wear; mortar lies between.
+As in antiquity, stones are laid in rows along the contours of what they depict ("andamento"): the level lines
+of each region's distance transform, one stone apart, are divided into stones (compare Hausner 2001,
+"Simulating decorative mosaics"). Every stone has its own colour, tilt and wear, with mortar in between.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from impasto.samples.brush import Array, Mask
 
 __all__ = ["mosaic"]
 
-GRID = 640  # cells per span of the raster on which the andamento is planned
-STONE = 0.0118
+GRID = 640  # cells per span of the raster on which the rows are planned
+STONE = 0.0118  # width of a stone in spans
 MORTAR = brush.palette("8d7c66")[0]
 IVORY, GOLD, OCHRE, TERRACOTTA, OXBLOOD = brush.palette("e9dbb8 dcaa3e c08434 b3532f 6a2319")
 TEAL, TURQUOISE, COBALT, NAVY, OLIVE = brush.palette("22706f 68a99c 2b529c 17244a 61753a")
 
 
 class Area(NamedTuple):
-    """One part of the picture: where it is, its colours (H, W, 3), and the size of its stones in spans."""
+    """A part of the picture: its mask (H, W), its colours (H, W, 3), and the width of its stones in spans."""
 
     mask: Mask
     colour: Array
@@ -34,7 +34,7 @@ class Area(NamedTuple):
 
 
 class Stones(NamedTuple):
-    """Stones: centre, direction, size in spans (N,), colour (N, 3), number of corners."""
+    """Stones: centre and size in spans, direction in radians, (N,) each, and colour (N, 3)."""
 
     x: Array
     y: Array
@@ -45,7 +45,7 @@ class Stones(NamedTuple):
 
 
 def mosaic(size: int, rng: np.random.Generator) -> Array:
-    """Lay the mosaic; (H, W, 3)."""
+    """Plan the stones, and render them in mortar; (H, W, 3)."""
     shape = brush.picture_size(size, 1.0)
     big = (shape[0] * 2, shape[1] * 2)
     plan = peacock()
@@ -56,7 +56,7 @@ def mosaic(size: int, rng: np.random.Generator) -> Array:
 
 
 def peacock() -> list[Area]:
-    """The regions from the ground up to what lies on it, each without what covers it."""
+    """The areas of the picture from back to front, each without what covers it."""
     x, y = brush.pixel_centres((GRID, GRID))
     layers: list[Area] = [*background(x, y), *fan(x, y), *bird(x, y)]
     free = np.ones((GRID, GRID), bool)
@@ -68,14 +68,14 @@ def peacock() -> list[Area]:
 
 
 def flat(colour: Array) -> Array:
-    """One colour over the whole plan."""
+    """One colour over the whole raster, (GRID, GRID, 3)."""
     return np.broadcast_to(colour, (GRID, GRID, 3))
 
 
 def capsule(
     x: Array, y: Array, a: tuple[float, float], b: tuple[float, float], ra: float, rb: float
 ) -> Array:
-    """Signed distance to a rounded cone from a to b: negative inside."""
+    """Signed distance to a rounded cone from a to b with radii ra and rb; negative inside."""
     dx, dy = b[0] - a[0], b[1] - a[1]
     t = np.clip(((x - a[0]) * dx + (y - a[1]) * dy) / (dx * dx + dy * dy), 0, 1)
     return np.asarray(np.hypot(x - a[0] - t * dx, y - a[1] - t * dy) - (ra + (rb - ra) * t), np.float32)
@@ -143,7 +143,7 @@ def plants(x: Array, y: Array) -> list[Area]:
 
 
 def fan(x: Array, y: Array) -> list[Area]:
-    """The spread tail: barbs in greens and three rings of eyes."""
+    """The spread tail: green barbs and two rings of eyes."""
     cx, cy = 0.5, 0.60
     r, turn = np.hypot(x - cx, y - cy), np.arctan2(y - cy, x - cx)
     scallop = 0.395 + 0.014 * np.abs(np.sin((turn + np.pi / 2) * 7.5))
@@ -213,7 +213,7 @@ def bird(x: Array, y: Array) -> list[Area]:
 
 
 def rows(rng: np.random.Generator, region: Area) -> list[Stones]:
-    """Rows of stones inside a region, parallel to its edge, from the edge inwards."""
+    """Rows of stones in a region, parallel to its edge, from the edge inwards."""
     if not region.mask.any():
         return []
     box = ndimage.find_objects(region.mask.astype(np.int8))[0]
@@ -239,7 +239,7 @@ def rows(rng: np.random.Generator, region: Area) -> list[Stones]:
 def cut(
     rng: np.random.Generator, region: Area, line: Array, distances: Array, at: Array, length: float
 ) -> Stones:
-    """The stones of one row, centred at distances `at` along a line of (row, column) points."""
+    """The stones of one row along a line of (row, column) points, centred at the distances `at` in spans."""
     n = at.size
 
     def where(distance: Array) -> tuple[Array, Array]:
@@ -256,7 +256,7 @@ def cut(
 
 
 def fill_gaps(rng: np.random.Generator, stones: Stones, plan: list[Area]) -> Stones:
-    """Small stones in the gaps that the rows leave where they meet."""
+    """Add small stones in the gaps where rows meet."""
     laid = brush.fill_polygons((GRID, GRID), corners(rng, stones, GRID, 0.0))
     gap = ndimage.distance_transform_edt(laid == 0)
     spots = feature.peak_local_max(gap, min_distance=2, threshold_abs=1.8, exclude_border=False)  # type: ignore[no-untyped-call,unused-ignore]
@@ -271,38 +271,40 @@ def fill_gaps(rng: np.random.Generator, stones: Stones, plan: list[Area]) -> Sto
     return Stones(*(np.concatenate([e, s]).astype(np.float32) for s, e in zip(stones, extra, strict=True)))
 
 
-def corners(rng: np.random.Generator, s: Stones, span: int, margin: float) -> list[list[float]]:
-    """The four hand-cut corners of each stone in pixels, grown by `margin` spans to all sides."""
-    n = len(s.x)
-    knock = 1 + rng.normal(0, 0.07, (n, 4, 2))
-    u = np.array([-0.5, 0.5, 0.5, -0.5]) * s.length[:, None] * knock[..., 0]
-    v = np.array([-0.5, -0.5, 0.5, 0.5]) * s.width[:, None] * knock[..., 1]
+def corners(rng: np.random.Generator, stones: Stones, span: int, margin: float) -> list[list[float]]:
+    """The four irregular corners of each stone in pixels, moved outwards by `margin` spans."""
+    n = len(stones.x)
+    irregularity = 1 + rng.normal(0, 0.07, (n, 4, 2))
+    u = np.array([-0.5, 0.5, 0.5, -0.5]) * stones.length[:, None] * irregularity[..., 0]
+    v = np.array([-0.5, -0.5, 0.5, 0.5]) * stones.width[:, None] * irregularity[..., 1]
     u, v = u + np.sign(u) * margin, v + np.sign(v) * margin
-    c, d = np.cos(s.angle)[:, None], np.sin(s.angle)[:, None]
-    xy = np.stack([s.x[:, None] + c * u - d * v, s.y[:, None] + d * u + c * v], -1) * span
+    cos, sin = np.cos(stones.angle)[:, None], np.sin(stones.angle)[:, None]
+    xy = np.stack([stones.x[:, None] + cos * u - sin * v, stones.y[:, None] + sin * u + cos * v], -1) * span
     polygons: list[list[float]] = xy.reshape(n, 8).tolist()
     return polygons
 
 
-def render(rng: np.random.Generator, s: Stones, shape: tuple[int, int]) -> Array:
-    """Stones set in mortar, each with its own colour and tilt, in raking light."""
-    n, span = len(s.x), max(shape)
+def render(rng: np.random.Generator, stones: Stones, shape: tuple[int, int]) -> Array:
+    """Stones in mortar, each with its own colour and tilt, lit from the side."""
+    n, span = len(stones.x), max(shape)
     state = rng.bit_generator.state
-    joint = corners(rng, s, span, 0.0006)
-    rng.bit_generator.state = state  # the same knocks, so that the joint runs around the stone
-    stone = corners(rng, s, span, -0.0011)
-    both = [polygon for pair in zip(joint, stone, strict=True) for polygon in pair]
-    number = np.stack([np.zeros(n), np.arange(1, n + 1)], 1).astype(np.int32).ravel()
-    top = brush.fill_polygons(shape, both, number)
-    batch = brush.sample_at(brush.noise(rng, (96, 96), 9), s.x, s.y)[:, None] * np.array([0.02, 0.0, -0.035])
+    joint = corners(rng, stones, span, 0.0006)
+    rng.bit_generator.state = state  # the same irregularities, so that the joint follows the stone
+    stone = corners(rng, stones, span, -0.0011)
+    polygons = [polygon for pair in zip(joint, stone, strict=True) for polygon in pair]
+    numbers = np.stack([np.zeros(n), np.arange(1, n + 1)], 1).astype(np.int32).ravel()
+    top = brush.fill_polygons(shape, polygons, numbers)
+    batch = brush.sample_at(brush.noise(rng, (96, 96), 9), stones.x, stones.y)[:, None] * np.array(
+        [0.02, 0.0, -0.035]
+    )
     shade = rng.normal(0, 0.055, (n, 1)) + rng.normal(0, 0.026, (n, 3)) + batch
-    paint = np.vstack([MORTAR[None], np.clip(s.colour + shade, 0.02, 1)]).astype(np.float32)
+    paint = np.vstack([MORTAR[None], np.clip(stones.colour + shade, 0.02, 1)]).astype(np.float32)
     canvas = paint[top]
     wear = brush.noise(rng, shape, 260) * 0.5 + brush.noise(rng, shape, 90) * 0.5
     canvas *= (1 + 0.045 * wear)[..., None]
     x, y = brush.pixel_centres(shape)
     tilt = np.vstack([np.zeros((1, 2)), rng.normal(0, 0.16, (n, 2))]).astype(np.float32)
-    centre = np.vstack([np.zeros((1, 2)), np.stack([s.x, s.y], 1)]).astype(np.float32)
+    centre = np.vstack([np.zeros((1, 2)), np.stack([stones.x, stones.y], 1)]).astype(np.float32)
     lean = tilt[top, 0] * (x - centre[top, 0]) + tilt[top, 1] * (y - centre[top, 1])
     raised = ndimage.gaussian_filter((top > 0).astype(np.float32), span / 1100) * span / 330
     return brush.light_relief(canvas, raised + lean * span + 0.35 * wear, strength=0.75, blur=0.6, gloss=0.2)

@@ -1,8 +1,8 @@
-"""A Sunday on the river in divided colour, after Seurat and Signac.
+"""A Sunday on the river in dots of pure colour, after Seurat and Signac.
 
-The landscape is a plan of local colours and lights; each dot is then put down in one of two dozen pure
-pigments, drawn at random with a chance that falls with its distance from the colour local, and now and
-then in the complementary. The eye mixes them again (Rood's optical mixture, 1879).
+The landscape is planned as an ordinary picture. Each dot then gets one of two dozen pure pigments at random,
+with a probability that falls with its distance from the local colour, or sometimes the complementary colour.
+Seen from a distance the dots mix again (Rood 1879, "optical mixture").
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HORIZON = 0.275
 
 
 def pointillist(size: int, rng: np.random.Generator) -> Array:
-    """Set the dots; (H, W, 3)."""
+    """Paint layers of dots, coarse to fine; (H, W, 3)."""
     shape = brush.picture_size(size, RATIO)
     big = (shape[0] * 2, shape[1] * 2)
     plan = landscape(rng)
@@ -58,7 +58,7 @@ def pointillist(size: int, rng: np.random.Generator) -> Array:
 def dots(
     rng: np.random.Generator, plan: Array, x: Array, y: Array, width: float, stretch: float, purity: float
 ) -> brush.Strokes:
-    """Dots at (x, y); `purity` is how far they go from the local colour to a pigment."""
+    """Dots at (x, y); `purity` is the share of a pure pigment in their colour, against the local colour."""
     n = x.size
     local = brush.sample_at(plan, x, y)
     pure = choose_pigments(rng, local)
@@ -70,23 +70,23 @@ def dots(
 
 
 def choose_pigments(rng: np.random.Generator, local: Array) -> Array:
-    """A pigment for each local colour (N, 3), drawn so that many dots together come near to it.
+    """A random pigment for each local colour (N, 3), such that many dots together approximate it.
 
-    Instead of a pigment, one dot in eleven gets the complementary colour, which enlivens the shadows.
+    One dot in eleven gets the complementary colour instead, which makes shadows livelier.
     """
     n = len(local)
-    seen = np.array([0.95, 1.1, 0.9])
-    a, b = local * seen, PIGMENTS * seen
+    channel_weights = np.array([0.95, 1.1, 0.9])
+    a, b = local * channel_weights, PIGMENTS * channel_weights
     distance = (a**2).sum(-1)[:, None] + (b**2).sum(-1) - 2 * a @ b.T
-    chance = -distance / 0.016 + rng.gumbel(0, 1, distance.shape)
-    pure = PIGMENTS[np.argmax(chance, 1)]
+    scores = -distance / 0.016 + rng.gumbel(0, 1, distance.shape)
+    pure = PIGMENTS[np.argmax(scores, 1)]
     light = local.mean(-1, keepdims=True)
-    other = np.clip(light + 1.4 * (light - local) + np.array([0.06, 0.0, 0.03]), 0, 1)
-    return np.asarray(np.where(rng.uniform(0, 1, (n, 1)) < 0.09, other, pure))
+    complementary = np.clip(light + 1.4 * (light - local) + np.array([0.06, 0.0, 0.03]), 0, 1)
+    return np.asarray(np.where(rng.uniform(0, 1, (n, 1)) < 0.09, complementary, pure))
 
 
 def landscape(rng: np.random.Generator) -> Array:
-    """The plan of colours, (H, W, 3)."""
+    """The planned landscape, (H, W, 3)."""
     shape = brush.picture_size(480, RATIO)
     x, y = brush.pixel_centres(shape)
     soft = brush.noise(rng, shape, 7, 3.0), brush.noise(rng, shape, 22, 2.5), brush.noise(rng, shape, 40)
@@ -110,7 +110,7 @@ def landscape(rng: np.random.Generator) -> Array:
 
 
 def put(plan: Array, inside: Mask, colour: Array, share: float = 1.0) -> Array:
-    """A colour, (3,) or (H, W, 3), where `inside` is true."""
+    """The plan with a colour, (3,) or (H, W, 3), mixed in by `share` where `inside` is true."""
     return np.asarray(
         np.where(inside[..., None], brush.mix(plan, np.broadcast_to(colour, plan.shape), share), plan),
         np.float32,
@@ -118,7 +118,7 @@ def put(plan: Array, inside: Mask, colour: Array, share: float = 1.0) -> Array:
 
 
 def air(x: Array, y: Array, soft: tuple[Array, Array, Array]) -> Array:
-    """Sky with long clouds, a far bank of hills and poplars."""
+    """Sky with long clouds and the sun, and in the distance hills and poplars."""
     plan = brush.ramp(SKY, y / HORIZON * 0.95 - 0.12 * (x - 0.6) + 0.05 * soft[0])
     cloud = np.clip(soft[0] + 0.55 * soft[1] - 0.35 + 0.6 * np.sin(26 * y + 3 * x), 0, 1) * np.clip(
         1.15 - y / HORIZON, 0, 1
@@ -142,21 +142,21 @@ def air(x: Array, y: Array, soft: tuple[Array, Array, Array]) -> Array:
 
 
 def river(x: Array, y: Array, soft: tuple[Array, Array, Array], plan: Array) -> Array:
-    """Water: the sky upside down, broken by ripples, with the road of the sun."""
+    """Water: the mirrored sky, broken by ripples, with the reflection of the sun."""
     depth = (y - HORIZON) / 0.32
     ripple = 0.14 * np.sin(150 * np.sqrt(np.clip(depth, 0.001, 2)) + 4 * soft[1]) + 0.07 * soft[1]
-    plan_water = brush.ramp(WATER, 0.12 + depth * 0.75 + ripple)
+    water = brush.ramp(WATER, 0.12 + depth * 0.75 + ripple)
     bank = np.exp(-(depth * 7)) * 0.75
-    plan_water = brush.mix(plan_water, brush.palette("5f8a84")[0], bank)
-    road = np.exp(-(((x - 0.70 + 0.012 * np.sin(120 * y)) / (0.035 + 0.10 * np.clip(depth, 0, 1))) ** 2)) * (
-        0.5 + 2.8 * ripple
-    )
-    plan_water = brush.mix(plan_water, brush.palette("fdeeb4")[0], np.clip(road * 1.3, 0, 1))
-    return put(plan, y > HORIZON, plan_water)
+    water = brush.mix(water, brush.palette("5f8a84")[0], bank)
+    reflection = np.exp(
+        -(((x - 0.70 + 0.012 * np.sin(120 * y)) / (0.035 + 0.10 * np.clip(depth, 0, 1))) ** 2)
+    ) * (0.5 + 2.8 * ripple)
+    water = brush.mix(water, brush.palette("fdeeb4")[0], np.clip(reflection * 1.3, 0, 1))
+    return put(plan, y > HORIZON, water)
 
 
 def sail(x: Array, y: Array, plan: Array, at: float, foot: float, tall: float) -> Array:
-    """A sailing boat and its reflection."""
+    """A sailing boat and its reflection: x of the mast, y of the waterline, and height in spans."""
     for sign, share in ((1.0, 1.0), (-1.0, 0.55)):
         up = sign * (foot - y) / tall + (0.0 if sign > 0 else 0.02)
         shake = 0.0 if sign > 0 else 0.012 * np.sin(180 * y)
@@ -171,7 +171,7 @@ def sail(x: Array, y: Array, plan: Array, at: float, foot: float, tall: float) -
 
 
 def meadow(x: Array, y: Array, soft: tuple[Array, Array, Array], plan: Array) -> Array:
-    """The near bank, sunlit, with long cool shadows and a path."""
+    """The near bank, sunlit, with flowers, darker towards the foreground."""
     edge = 0.37 + 0.20 * x**1.6 + 0.012 * np.sin(12 * x) + 0.004 * soft[1]
     depth = (y - edge) / 0.3
     plan = put(plan, (depth > -0.05) & (depth < 0.02), brush.palette("4a5f78")[0])
@@ -193,7 +193,10 @@ def tree_at(
     tall: float,
     wide: float,
 ) -> Array:
-    """A tree of overlapping round masses, lit from the right, with its trunk and shadow."""
+    """A tree of overlapping round masses, with its trunk and shadow, lit from above right.
+
+    `foot` and `ground` are x and y of the foot of its trunk, `tall` and `wide` its size in spans.
+    """
     shadow = np.hypot((x - foot + 0.10 * tall) / (wide * 1.5), (y - ground - 0.012) / 0.028) < 1
     plan = put(plan, shadow, brush.palette("3f7a70")[0], 0.8)
     trunk = np.abs(x - foot - 0.006 * np.sin(20 * y)) < 0.012 * tall / 0.4 * (
@@ -217,7 +220,10 @@ def tree_at(
 
 
 def stroller(x: Array, y: Array, plan: Array, at: float, ground: float, tall: float, parasol: float) -> Array:
-    """A figure in its Sunday clothes, with a shadow and perhaps a parasol."""
+    """A figure with a shadow: a woman with a parasol, or a man with a hat if `parasol` is 0.
+
+    `at` and `ground` are x and y of its feet, `tall` its height in spans.
+    """
     up, across = (ground - y) / tall, (x - at) / tall
     plan = put(plan, np.hypot((across + 0.42) / 0.5, up / 0.055) < 1, brush.palette("33487f")[0], 0.85)
     if parasol:

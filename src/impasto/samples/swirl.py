@@ -1,9 +1,10 @@
-"""A night sky in motion, after the manner of Van Gogh's Saint-Rémy nights.
+"""A night sky in motion, in the manner of Van Gogh's nights at Saint-Rémy.
 
-The sky is a flow: a wind from left to right, two great vortices (Lamb-Oseen), a ring of dashes around each
-star, and curl noise (Bridson et al. 2007) so that no stroke is straight. Four layers of strokes follow
-it, wide to narrow (Hertzmann 1998); hills follow their contours and a cypress burns upwards. The colour of
-the sky is noise smeared along the flow, so light and dark paint run in streams.
+The sky is a flow field: a wind from left to right, two large vortices (Lamb-Oseen), rotation around each
+star, and curl noise (Bridson et al. 2007), so that no stroke is straight. Four layers of strokes follow
+it, wide to narrow (Hertzmann 1998). On the hills strokes follow the slopes, and on cypresses they rise
+like flames. The colour of the sky is noise smeared along the flow, so that light and dark paint run in
+streams.
 """
 
 from __future__ import annotations
@@ -42,22 +43,18 @@ VORTICES = ((0.43, 0.275, 0.115, 1.0), (0.665, 0.365, 0.07, -0.8))  # x, y, core
 
 
 class PaintMaps(NamedTuple):
-    """Maps on a small raster that the strokes are taken from.
-
-    Two paints and the light of a halo (H, W, 3); the share of strokes that take the light, the direction
-    and the level of detail (H, W).
-    """
+    """Maps on a small raster that determine the strokes: (H, W, 3) for colours, else (H, W)."""
 
     colour: Array
-    second: Array
-    light: Array
-    share: Array
-    angle: Array
-    detail: Array
+    second: Array  # the other paint on the brush
+    light: Array  # the colour of halos
+    share: Array  # of the strokes that have the colour of the halo
+    angle: Array  # direction of the strokes in radians
+    detail: Array  # 0 to 1; narrow strokes are painted only where it is high
 
 
 def swirl(size: int, rng: np.random.Generator) -> Array:
-    """Paint the night; (H, W, 3)."""
+    """Paint layers of strokes, wide to narrow; (H, W, 3)."""
     shape = brush.picture_size(size, RATIO)
     big = (shape[0] * 2, shape[1] * 2)
     scene, mark = night(rng), brush.bristles(rng)
@@ -82,7 +79,7 @@ def swirl(size: int, rng: np.random.Generator) -> Array:
 def dabs(
     rng: np.random.Generator, scene: PaintMaps, x: Array, y: Array, length: float, width: float
 ) -> brush.Strokes:
-    """Strokes of one layer at (x, y): colour from the scene, a little off, so that neighbours differ."""
+    """Strokes at (x, y) with the colours of the scene, varied a little so that neighbours differ."""
     n = x.size
     jitter = rng.normal(0, 0.035, (n, 1)) + rng.normal(0, 0.018, (n, 3))
     light = brush.sample_at(scene.light, x, y)
@@ -110,7 +107,7 @@ def dabs(
 
 
 def night(rng: np.random.Generator) -> PaintMaps:
-    """The scene: sky, hills and cypress, each with its colours and its flow."""
+    """The scene: sky, hills and cypresses, each with its colours and its flow."""
     shape = brush.picture_size(480, RATIO)
     x, y = brush.pixel_centres(shape)
     sky = heavens(rng, x, y)
@@ -119,7 +116,7 @@ def night(rng: np.random.Generator) -> PaintMaps:
 
 
 def heavens(rng: np.random.Generator, x: Array, y: Array) -> PaintMaps:
-    """The flow of the sky and its streams of colour."""
+    """The sky: its flow, its streams of colour, and the stars."""
     drift = brush.noise(rng, (x.shape[0], x.shape[1]), 5)
     gy, gx = np.gradient(ndimage.gaussian_filter(drift, 6), 1 / 480)
     u, v = 1.0 + 0.035 * gy, 0.35 * np.sin(7 * x + 2 * y) - 0.035 * gx
@@ -160,16 +157,16 @@ def heavens(rng: np.random.Generator, x: Array, y: Array) -> PaintMaps:
 
 
 def crescent(x: Array, y: Array, colour: Array) -> Array:
-    """The moon in the largest halo: a disc of orange with a bite taken out."""
+    """The moon in the largest halo: an orange crescent around a pale disc."""
     cx, cy, radius = STARS[0]
     disc = np.hypot(x - cx, y - cy) < radius * 0.40
-    bite = np.hypot(x - cx + 0.021, y - cy + 0.008) < radius * 0.30
-    out = np.where((disc & ~bite)[..., None], brush.palette("ee9a2c")[0], colour)
-    return np.asarray(np.where((disc & bite)[..., None], brush.palette("f6e59a")[0], out))
+    inner = np.hypot(x - cx + 0.021, y - cy + 0.008) < radius * 0.30
+    out = np.where((disc & ~inner)[..., None], brush.palette("ee9a2c")[0], colour)
+    return np.asarray(np.where((disc & inner)[..., None], brush.palette("f6e59a")[0], out))
 
 
 def hills(rng: np.random.Generator, x: Array, y: Array, scene: PaintMaps) -> PaintMaps:
-    """Two blue ridges, a sleeping village, and a field of wheat: strokes run along the slopes."""
+    """Two blue ridges, a village, and a field of wheat; strokes run along the slopes."""
     for level, base in enumerate((0.545, 0.605, 0.685)):
         phase = rng.uniform(0, 0.15)
         ridge = base - 0.045 * np.sin(5.2 * (x + phase + 0.2)) - 0.015 * np.sin(13 * x + level)
@@ -220,7 +217,7 @@ def village(rng: np.random.Generator, x: Array, y: Array, scene: PaintMaps) -> P
 
 
 def cypress(x: Array, y: Array, scene: PaintMaps) -> PaintMaps:
-    """A dark flame at the left, taller than the hills."""
+    """Two dark cypresses on the left, taller than the hills."""
     for foot, top, wide in ((0.175, 0.16, 0.062), (0.235, 0.36, 0.04)):
         t = np.clip((y - top) / (RATIO - top), 0, 1)
         middle = foot + 0.014 * np.sin(9 * y + foot * 30)

@@ -1,9 +1,9 @@
 """A great wave as a colour woodblock print, in the manner of Hokusai's sea pieces.
 
-A breaker is a family of curves between its back and its hollow face: tapering ribs of paler blue run
-along them to the crest. The crest breaks into foam, scallops with recursive claws; nearer swells carry
-seigaiha scales. Every colour is one block, printed a little out of
-register, with wood grain and mottled ink.
+A breaker is a family of curves between its back and its hollow face, with tapering ribs of paler blue along
+them to the crest. The crest breaks into foam: scallops with recursive claws. The nearer swells are covered
+with scales (the pattern "seigaiha"). Each colour has its own block, printed a little out of register, with
+wood grain and mottled ink.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Points = list[tuple[float, float]]
 
 
 class Blocks:
-    """The carved blocks: an index of ink per pixel, drawn in spans."""
+    """The printing blocks: the index in `INKS` of each pixel, drawn in spans."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self.span = max(shape)
@@ -35,17 +35,17 @@ class Blocks:
         self.draw = ImageDraw.Draw(self.ink)
 
     def area(self, outline: Array, ink: int) -> None:
-        """Fill an outline, (N, 2)."""
+        """Fill an outline (N, 2)."""
         self.draw.polygon((outline * self.span).ravel().tolist(), fill=ink)
 
     def line(self, path: Array, width: float, ink: int = INDIGO, swell: float = 0.5) -> None:
-        """A carved line that swells and tapers along its way."""
+        """Draw a line (N, 2) that is widest in the middle; `swell`, 0 to 1, is how much it tapers."""
         t = np.linspace(0, 1, len(path))
         press = (1 - swell) + swell * np.sin(np.pi * t) ** 0.7
         self.area(brush.ribbon(path, width * press), ink)
 
     def disc(self, x: float, y: float, radius: float, ink: int) -> None:
-        """A disc."""
+        """Fill a disc."""
         box = [
             (x - radius) * self.span,
             (y - radius) * self.span,
@@ -56,11 +56,11 @@ class Blocks:
 
 
 def wave(size: int, rng: np.random.Generator) -> Array:
-    """Carve and print the wave; (H, W, 3)."""
+    """Draw the blocks and print them; (H, W, 3)."""
     shape = brush.picture_size(size, RATIO)
     big = (shape[0] * 2, shape[1] * 2)
     blocks = Blocks(big)
-    heaven(rng, blocks)
+    sky(rng, blocks)
     swells(rng, blocks)
     breaker(
         rng,
@@ -100,7 +100,7 @@ def wave(size: int, rng: np.random.Generator) -> Array:
     return brush.downsample(print_blocks(rng, np.array(blocks.ink), big), shape)
 
 
-def heaven(rng: np.random.Generator, blocks: Blocks) -> None:
+def sky(rng: np.random.Generator, blocks: Blocks) -> None:
     """Banks of cloud, a low red sun and a far mountain."""
     blocks.disc(0.735, 0.255, 0.062, VERMILION)
     for x, y, wide in (
@@ -149,7 +149,7 @@ def heaven(rng: np.random.Generator, blocks: Blocks) -> None:
 
 
 def swells(rng: np.random.Generator, blocks: Blocks) -> None:
-    """Far rollers, striped along their backs, with broken caps."""
+    """Distant swells with broken stripes along their crests."""
     for level, base in enumerate((0.485, 0.53, 0.585)):
         x = np.linspace(-0.05, 1.05, 120)
         crest = base - (0.018 + 0.012 * level) * np.abs(np.sin(x * (9 - 2 * level) + 1.7 * level)) ** 1.5
@@ -170,7 +170,10 @@ def swells(rng: np.random.Generator, blocks: Blocks) -> None:
 def breaker(
     rng: np.random.Generator, blocks: Blocks, back: Points, face: Points, ribs: int, claw: float
 ) -> None:
-    """A curling wave between its back and its hollow face; both run from the foot to the tip."""
+    """A curling wave between its back and its hollow face, which both run from the foot to the tip.
+
+    `ribs` is the number of stripes, `claw` the length of the largest claws of foam in spans.
+    """
     outer, inner = brush.smooth_curve(back, 160), brush.smooth_curve(face, 160)
     body = np.vstack([outer, inner[::-1]])
     blocks.area(body, PRUSSIAN)
@@ -196,7 +199,7 @@ def breaker(
 
 
 def foam(rng: np.random.Generator, blocks: Blocks, outer: Array, inner: Array, claw: float) -> None:
-    """The breaking crest: scallops along the lip, claws reaching out of them, and spray."""
+    """The breaking crest: scallops along the lip, claws growing out of them, and spray."""
     t = np.linspace(0, 1, len(outer))
     (ax, ay), (bx, by) = outer[-1] - outer[len(outer) // 2], inner[-40] - outer[-40]
     turn = float(np.sign(ax * by - ay * bx))
@@ -248,7 +251,7 @@ def foam(rng: np.random.Generator, blocks: Blocks, outer: Array, inner: Array, c
 def hook(
     rng: np.random.Generator, root: Array, heading: float, length: float, turn: float, depth: int
 ) -> list[Claw]:
-    """A claw of foam that curls in, with smaller claws on its back: (path, width) of each."""
+    """A curling claw of foam, with smaller claws on its back down to `depth` levels."""
     s = np.linspace(0, 1, 16)
     bend = turn * rng.uniform(1.5, 2.3)
     theta = heading + bend * (s**1.4 - 0.22)
@@ -265,7 +268,7 @@ def hook(
 
 
 def spray(rng: np.random.Generator, blocks: Blocks, outer: Array, claw: float, turn: float) -> None:
-    """Drops thrown off the crest."""
+    """Drops of spray around the crest."""
     for _ in range(230):
         i = int(len(outer) * (1 - 0.6 * rng.uniform() ** 1.6)) - 1
         away = np.abs(rng.normal(0, 1.0)) * claw * 1.7 + claw * 0.2
@@ -277,7 +280,7 @@ def spray(rng: np.random.Generator, blocks: Blocks, outer: Array, claw: float, t
 
 
 def foreground(rng: np.random.Generator, blocks: Blocks) -> None:
-    """The nearest swells, covered with seigaiha scales, and the foam that laces them."""
+    """The nearest swells, covered with scales and edged with foam."""
     x = np.linspace(-0.05, 1.05, 160)
     for level, (base, lift) in enumerate(((0.585, 0.10), (0.635, 0.035))):
         peak = np.exp(-(((x - 0.20) / 0.13) ** 2)) * lift * (1 - level) + 0.02 * np.sin(7 * x + 2 + 3 * level)
@@ -288,13 +291,13 @@ def foreground(rng: np.random.Generator, blocks: Blocks) -> None:
 
 
 def scales(blocks: Blocks, crest: Array, radius: float) -> None:
-    """Seigaiha, overlapping rings like fish scales, below a crest and following it."""
+    """Overlapping rings like fish scales ("seigaiha") below a crest, in rows that follow it."""
     W, H = blocks.ink.size
     x, y = brush.pixel_centres((H, W))
     down = y - np.interp(x[0], crest[:, 0], crest[:, 1])[None].astype(np.float32)
     ring = np.full((H, W), -1, np.float32)
     first = np.floor(down / (radius / 2)).astype(np.int32)
-    for k in range(3):  # scales further down lie on top, so they come last
+    for k in range(3):  # lower scales lie on top, so they are drawn last
         row = first + k
         cx = (np.round((x - row % 2 * radius) / (2 * radius)) * 2 + row % 2) * radius
         d = np.hypot(x - cx, down - row * radius / 2) / radius
@@ -320,17 +323,17 @@ def lace(rng: np.random.Generator, blocks: Blocks, crest: Array, claw: float) ->
 
 
 def print_blocks(rng: np.random.Generator, ink: NDArray[np.uint8], shape: tuple[int, int]) -> Array:
-    """Ink on paper: blocks a hair out of register, bokashi sky, wood grain, mottled ink, fibres."""
+    """Print the blocks a little out of register: graded sky ("bokashi"), wood grain and mottled ink."""
     span = max(shape)
     colour = INKS[ink]
     shifted = np.roll(ink, (round(span * 0.0007), round(span * 0.0011)), (0, 1))
     is_indigo = ink == INDIGO
     colour = np.where((is_indigo | (shifted == INDIGO))[..., None], colour, INKS[shifted])
     _, y = brush.pixel_centres(shape)
-    sky = (ink == SAND) | (ink == CLOUD)
+    is_sky = (ink == SAND) | (ink == CLOUD)
     fade = np.clip(1 - y / 0.20, 0, 1) ** 1.4 * 0.85
     colour = np.where(
-        sky[..., None], brush.mix(colour, INKS[PRUSSIAN], fade * np.where(ink == CLOUD, 0.5, 1)), colour
+        is_sky[..., None], brush.mix(colour, INKS[PRUSSIAN], fade * np.where(ink == CLOUD, 0.5, 1)), colour
     )
     glow = np.clip((y - 0.25) / 0.25, 0, 1) * 0.55
     colour = np.where((ink == SAND)[..., None], brush.mix(colour, brush.palette("dc9a6c")[0], glow), colour)

@@ -1,7 +1,7 @@
-"""Pines on a lake under a burning sun: a black-line woodcut with one red block, after the Expressionists.
+"""Pines on a lake under a large sun: a woodcut in black with red and ochre blocks, after the Expressionists.
 
-Nothing is drawn but light: each form has a phase (the direction in which the gouge travels) and a tone
-(how much wood the gouge takes away). Ink stays where the ridge between two cuts is higher than the tone.
+Only the light is carved. Each form has a phase, whose level lines are the cuts of the gouge, and a tone, the
+amount of wood that they remove. Ink stays where the ridge between two cuts is higher than the tone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PAPER, INK, RED, OCHRE = brush.palette("ece0c4 1c1815 b5402a d9a25a")
 
 
 class Cut(NamedTuple):
-    """How the block is cut: phase in cuts, tone in [0, 1] and which tint block prints below (H, W)."""
+    """The block's phase in cuts, tone in [0, 1], and tint (1 red, 2 ochre, 0 none), each (H, W)."""
 
     phase: Array
     tone: Array
@@ -28,7 +28,7 @@ class Cut(NamedTuple):
 
 
 def woodcut(size: int, rng: np.random.Generator) -> Array:
-    """Cut and print the block; (H, W, 3)."""
+    """Cut the block and print it; (H, W, 3)."""
     shape = brush.picture_size(size, RATIO)
     big = (shape[0] * 2, shape[1] * 2)
     x, y = brush.pixel_centres(big)
@@ -43,7 +43,7 @@ def woodcut(size: int, rng: np.random.Generator) -> Array:
 
 
 def over(cut: Cut, inside: Mask, phase: Array, tone: Array, tint: float = 0.0) -> Cut:
-    """A form in front of what is cut already."""
+    """The block with another form where `inside` is true."""
     return Cut(
         np.where(inside, phase, cut.phase), np.where(inside, tone, cut.tone), np.where(inside, tint, cut.tint)
     )
@@ -69,7 +69,7 @@ PINES = (  # x of the foot, y of the foot, height, half width
 
 
 def sky(x: Array, y: Array) -> Cut:
-    """Rays that widen away from the sun, broken by rings."""
+    """The sun, rings around it, and rays that widen away from it."""
     r, turn = np.hypot(x - SUN[0], y - SUN[1]), np.arctan2(y - SUN[1], x - SUN[0])
     rays = turn * 46 / (2 * np.pi) + 1.1 * np.sin(r * 13)
     rings = (r - SUN[2]) / 0.0135
@@ -92,7 +92,7 @@ def sky(x: Array, y: Array) -> Cut:
 
 
 def mountains(x: Array, y: Array, wobble: Array, cut: Cut) -> Cut:
-    """Peaks one before the other: the lit flank cut along its fall, the shaded flank left nearly black."""
+    """Peaks in front of each other: the lit flank is cut along its slope, the other left nearly black."""
     jag = 0.008 * np.sin(61 * x + 3 * np.sin(23 * x)) + 3.2 * wobble
     for at, top, slope, pitch in PEAKS:
         depth = y - top - slope * np.abs(x - at) - jag
@@ -107,20 +107,20 @@ def mountains(x: Array, y: Array, wobble: Array, cut: Cut) -> Cut:
 
 
 def lake(rng: np.random.Generator, x: Array, y: Array, wobble: Array, cut: Cut) -> Cut:
-    """Level cuts, finer with distance, and the road of the sun."""
+    """Horizontal cuts, finer with distance, and the reflection of the sun."""
     horizon = 0.625
     depth = y - horizon
     waves = np.log1p(np.clip(depth, 0, 1) * 16) / 0.056 + 0.5 * np.sin(17 * x + 30 * depth) + 90 * wobble
-    road = np.exp(-(((x - SUN[0] + 5 * wobble) / (0.035 + 0.32 * np.clip(depth, 0, 1))) ** 2))
+    reflection = np.exp(-(((x - SUN[0] + 5 * wobble) / (0.035 + 0.32 * np.clip(depth, 0, 1))) ** 2))
     patchy = brush.noise(rng, (x.shape[0], x.shape[1]), 16, 4.0)
-    tone = 0.36 + 0.52 * road + 0.13 * patchy - 0.5 * depth
+    tone = 0.36 + 0.52 * reflection + 0.13 * patchy - 0.5 * depth
     return over(cut, depth > 0, waves, np.clip(tone, 0.12, 0.94), 0.0)._replace(
-        tint=np.where((depth > 0) & (road > 0.45), 2.0, np.where(depth > 0, 0.0, cut.tint))
+        tint=np.where((depth > 0) & (reflection > 0.45), 2.0, np.where(depth > 0, 0.0, cut.tint))
     )
 
 
 def shore(rng: np.random.Generator, x: Array, y: Array, wobble: Array, cut: Cut) -> Cut:
-    """A bank of grass, cut in tufts that lean with the wind."""
+    """Two banks of grass, cut in tufts that lean with the wind."""
     for level, base in enumerate((0.86, 0.925)):
         edge = (
             base
@@ -148,7 +148,10 @@ def pine(
     tall: float,
     half: float,
 ) -> Cut:
-    """A black pine: hanging boughs with their needles cut towards the light."""
+    """A black pine with drooping boughs, whose needles are cut on the side towards the sun.
+
+    `foot` and `ground` are x and y of its foot, `tall` its height and `half` half its width, in spans.
+    """
     t = (y - (ground - tall)) / tall
     inside = (t > 0) & (t < 0.93)
     boughs = 9 + 30 * (tall - 0.4)
@@ -167,14 +170,14 @@ def pine(
 
 
 def print_block(rng: np.random.Generator, x: Array, y: Array, cut: Cut) -> Array:
-    """Black over the tint blocks: ridges between the cuts, chatter in the hollows, uneven inking."""
+    """Print black over the tint blocks: ridges between the cuts, stray marks in the hollows, uneven ink."""
     shape = (x.shape[0], x.shape[1])
     rough = 0.07 * brush.noise(rng, shape, 210) + 0.05 * brush.noise(rng, shape, 420)
     taper = 0.13 * brush.noise(rng, shape, 26) + rough
     ridge = np.abs((cut.phase % 1) * 2 - 1)
     ink = np.clip((ridge - cut.tone - taper * (0.25 + cut.tone)) * 9 + 0.5, 0, 1)
-    chatter = (brush.noise(rng, shape, 120, 3.5) > 1.75) & (cut.tone > 0.55) & (ridge > 0.25)
-    ink = np.maximum(ink, chatter * 0.92)
+    stray_marks = (brush.noise(rng, shape, 120, 3.5) > 1.75) & (cut.tone > 0.55) & (ridge > 0.25)
+    ink = np.maximum(ink, stray_marks * 0.92)
     edge = np.minimum(np.minimum(x, x.max() - x), np.minimum(y, y.max() - y)) + 0.0025 * brush.noise(
         rng, shape, 60
     )
