@@ -1,4 +1,4 @@
-"""Studies: many runs that differ in a few settings, measured and laid side by side.
+"""Studies: many runs that differ in a few settings, measured and shown side by side.
 
 >>> from impasto.studies import named, run_study
 >>> run_study(named.layers("photograph:chelsea", of="content"), folder)  # doctest: +SKIP
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Axis", "StudyPlan", "Value", "run_study"]
 
-_HOME = {"Axis": "plan", "StudyPlan": "plan", "Value": "plan", "run_study": "runner"}
+_MODULES = {"Axis": "plan", "StudyPlan": "plan", "Value": "plan", "run_study": "runner"}
 
 
 def __getattr__(name: str) -> Any:
-    """Load on first use: `impasto --help` imports the commands and waits for nothing else."""
-    if name not in _HOME:
+    """Import on first use, because `impasto --help` imports this package and should not wait for the rest."""
+    if name not in _MODULES:
         raise AttributeError(f"module 'impasto.studies' has no attribute {name!r}")
-    return getattr(import_module(f"impasto.studies.{_HOME[name]}"), name)
+    return getattr(import_module(f"impasto.studies.{_MODULES[name]}"), name)

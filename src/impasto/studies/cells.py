@@ -1,4 +1,4 @@
-"""One cell of a study: painted, recorded and measured in a folder of its own, whole or not at all."""
+"""Paints, records and measures one cell of a study; its folder is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from impasto.studies.plan import StudyCell
 
 __all__ = ["PAINTERS", "CellTask", "attempt", "is_done", "is_judged", "judge_again", "paint", "read"]
 
-#: name → generator of steps; what a value of an axis may name as its ``painter``.
+#: What a value of an axis may have as its ``painter``: name → generator of steps.
 PAINTERS: dict[str, Callable[..., Iterator[Step]]] = {
     "impasto": engine.steps,
     "textbook": textbook.steps,
@@ -40,12 +40,12 @@ PAINTERS: dict[str, Callable[..., Iterator[Step]]] = {
 
 @dataclass(frozen=True)
 class CellTask:
-    """A cell with all that is needed to paint and to judge it, in any process.
+    """A cell with all that is needed to paint and to measure it, in any process.
 
     Attributes:
-        parent: the folder that all cells of the study lie in.
-        shown: the coordinates that tell this cell from the others.
-        references: further pictures whose style the result is held to.
+        parent: folder with the folders of all cells.
+        shown: names of the coordinates in which the cells of the study differ.
+        references: further pictures whose style the result is compared with.
     """
 
     parent: Path
@@ -70,7 +70,7 @@ class CellTask:
 
     @property
     def folder(self) -> Path:
-        """Where the cell is, readable first and unique last: ``relu3_2.seed-0.1a2b3c4d5e``."""
+        """The cell's folder, named by its coordinates and its identity: ``relu3_2.seed-0.1a2b3c4d5e``."""
         words = [
             f"{axis}-{label}" if axis == "seed" else label
             for axis, label in self.cell.coordinates.items()
@@ -81,7 +81,7 @@ class CellTask:
 
     @property
     def cost(self) -> float:
-        """Pixels times iterations, roughly: what progress is counted in."""
+        """Pixels times iterations, roughly, which weights the cell in the progress of the study."""
         size = self.cell.recipe.size if isinstance(self.cell.recipe.size, int) else DEFAULT_SIZE
         return float(size * size * self.cell.recipe.iterations[-1])
 
@@ -96,18 +96,18 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def is_done(task: CellTask) -> bool:
-    """Painted, in this or an earlier call."""
+    """Whether the cell is painted, in this call or an earlier one."""
     return read(task.folder) is not None
 
 
 def is_judged(task: CellTask) -> bool:
-    """Measured by this judge against these references."""
+    """Whether the cell is measured by this judge against these references."""
     record = read(task.folder)
     return record is not None and record.get("judged_by") == _judged_by(task)
 
 
 def paint(task: CellTask, on_step: Callable[[Step], None] | None = None) -> None:
-    """Paint, record and measure. The folder appears under its name when all is in it."""
+    """Paint, record and measure a cell. Its folder gets its name when all files are in it."""
     cell, folder = task.cell, task.folder
     _remove_unfinished(task)
     content = None if cell.content is None else sources.picture(cell.content)
@@ -126,13 +126,13 @@ def paint(task: CellTask, on_step: Callable[[Step], None] | None = None) -> None
 
 
 def _remove_unfinished(task: CellTask) -> None:
-    """Delete what a process that was killed left of this cell, and a cell whose record cannot be read."""
+    """Delete what a killed process left of this cell, and the cell's folder if its record cannot be read."""
     for leftover in (task.folder, *task.parent.glob(f".*.partial.{task.identity}")):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _facts(cell: StudyCell, result: api.Result) -> dict[str, Any]:
-    """What ``cell.json`` says of the painting."""
+    """What ``cell.json`` says about the painting."""
     return {
         "coordinates": dict(cell.coordinates),
         "evaluations": len(result.trace),
@@ -149,7 +149,7 @@ def _as_json(facts: dict[str, Any]) -> str:
 
 
 def judge_again(task: CellTask) -> None:
-    """Measure a painted cell anew, as another judge was asked for."""
+    """Measure a painted cell again, by another judge or against other references."""
     record = read(task.folder) or {}
     write_atomically(task.folder / "cell.json", _as_json(record | _judgement(task, task.folder)))
 
@@ -167,7 +167,7 @@ def _judgement(task: CellTask, folder: Path) -> dict[str, Any]:
 
 
 def measure(task: CellTask, result: Tensor) -> dict[str, float]:
-    """All measurements of a finished picture (1, 3, H, W), read back from its file: 8 bits, as seen."""
+    """All measurements of a finished picture (1, 3, H, W), as it was read back from its file of 8 bits."""
     cell, judge = task.cell, load(task.judge)
     size = (int(result.shape[-2]), int(result.shape[-1]))
     measures = {"stroke_px": metrics.stroke_width(result)}
@@ -193,7 +193,7 @@ def measure(task: CellTask, result: Tensor) -> dict[str, float]:
 
 
 def _by_layer(name: str, values: Mapping[str, float]) -> dict[str, float]:
-    """``name/layer`` for each, and their mean under ``name`` alone."""
+    """Layer → value as ``name/layer`` → value, with their mean as ``name``."""
     if not values:
         return {}
     mean = math.fsum(values.values()) / len(values)
@@ -201,7 +201,7 @@ def _by_layer(name: str, values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _as_painted(spec: str, size: tuple[int, int], scale: float) -> Tensor:
-    """A style picture at the size that the engine looked at it: never enlarged."""
+    """A style picture at the size at which the engine used it: never enlarged."""
     pixels = sources.picture(spec).pixels
     height, width = pixels.shape[-2:]
     long_side = min(max(height, width), max(1, round(max(size) * scale)))
@@ -212,7 +212,7 @@ _encoders: dict[tuple[str, str, str], Encoder] = {}
 
 
 def _painting_encoder(name: str, weights: Path | None, pooling: str | None) -> Encoder:
-    """The encoder that a picture was painted with, in float32 on the CPU whatever it was painted in."""
+    """The encoder that a picture was painted with, but in float32 on the CPU."""
     key = (name, str(weights), str(pooling))
     if key not in _encoders:
         _encoders.clear()
@@ -221,7 +221,7 @@ def _painting_encoder(name: str, weights: Path | None, pooling: str | None) -> E
 
 
 def attempt(task: CellTask, on_step: Callable[[Step], None] | None = None) -> str | None:
-    """Do what is missing of a cell; returns the error's line where it cannot be done."""
+    """Paint or measure a cell, if either is missing; returns one line about an error, or None."""
     try:
         if not is_done(task):
             paint(task, on_step)

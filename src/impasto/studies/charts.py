@@ -1,4 +1,4 @@
-"""A study's plots: how the loss fell, and what was measured along the columns' axis."""
+"""Draws a study's charts: how the loss fell, and what was measured along the axis of the columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from impasto.studies.results import ResultRow, SeedGroup, mean_and_deviation, ob
 
 __all__ = ["AXIS_NAMES", "as_png", "as_svg", "loss_curves", "measure_charts"]
 
-#: What a measurement is called where a person reads it.
+#: Measurement → its title on a chart.
 AXIS_NAMES = {
     "content_psnr_db": "PSNR to the content, dB",
     "content_ssim": "SSIM to the content",
@@ -35,7 +35,7 @@ AXIS_NAMES = {
     "evaluations_to_settle": "iterations to settle",
 }
 
-#: Okabe and Ito's colours, told apart by nearly everyone; more series take a continuous map.
+#: Okabe and Ito's colours, which colour-blind people can tell apart too; more series take a continuous map.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333", "#B8A800")
 
 STYLE: Any = {
@@ -51,19 +51,19 @@ STYLE: Any = {
 }
 
 
-#: A point's numbers along the x-axis: the axis' name → its place in ``ResultRow.curve``.
+#: Name of the x-axis → index of its value in a point of ``ResultRow.curve``.
 UNITS = {"iterations": 0, "seconds": 1}
 
-#: Told apart also in print; more rows than these repeat them.
+#: Line styles that can be told apart without colour; if there are more rows, they repeat.
 LINE_STYLES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)), (0, (1, 4)))
 
 
 def loss_curves(plan: StudyPlan, rows: Sequence[ResultRow]) -> list[Figure]:
     """Best loss against iterations and against seconds: a line for each cell.
 
-    A line's colour is its column on the sheet. Cells of one objective share a panel, whose title is their
-    row. Where every column has an objective of its own all cells share one panel: a line's dashes say which
-    row, and losses are drawn as shares of each cell's first.
+    The colour of a line stands for the cell's column on the sheet. Cells with the same objective share a
+    panel, whose title is their row. If every column has its own objective, all cells share one panel: the
+    line style stands for the row, and each loss is divided by the cell's first.
 
     Returns:
         A figure for each panel, then one with all of them.
@@ -77,7 +77,7 @@ CurvePanel = tuple[str, list[ResultRow], str]
 
 
 def _comparable(plan: StudyPlan, rows: Sequence[ResultRow]) -> list[tuple[str, list[ResultRow]]]:
-    """(title, cells whose losses mean the same); one group, untitled, where each column would be alone."""
+    """(title, cells with the same objective); one untitled group if they are too many, or compare nothing."""
     groups: dict[str, list[ResultRow]] = {}
     for row in rows:
         groups.setdefault(objective_of(row), []).append(row)
@@ -88,14 +88,14 @@ def _comparable(plan: StudyPlan, rows: Sequence[ResultRow]) -> list[tuple[str, l
 
 
 def _row_label(plan: StudyPlan, row: ResultRow) -> str:
-    """What a cell's row on the sheet is called, but for the seed."""
+    """The label of a cell's row on the sheet, without the seed."""
     return ", ".join(with_axis(axis, row.coordinates[axis]) for axis in plan.row_axes if axis != "seed")
 
 
 def _curves(plan: StudyPlan, panels: Sequence[CurvePanel], across: int) -> Figure:
     columns = plan.axes[plan.column_axis]
     colours = dict(zip(columns, _colours(len(columns)), strict=True))
-    # A panel with a title has the cells of that row alone.
+    # A panel with a title has only cells of that row, which need no line style.
     labels = dict.fromkeys(_row_label(plan, row) for title, rows, _ in panels for row in rows if not title)
     dashes = {label: LINE_STYLES[k % len(LINE_STYLES)] for k, label in enumerate(labels)}
     down = math.ceil(len(panels) / across)
@@ -124,7 +124,7 @@ def _line(row: ResultRow, unit: int, shares: bool) -> tuple[list[float], list[fl
 
 
 def _legend(figure: Figure, colours: Mapping[str, str], dashes: Mapping[str, Any]) -> None:
-    """An entry for each colour and, where they differ, for each kind of dashes."""
+    """Draw an entry for each colour and, if there are several, for each line style."""
     axes = figure.axes[-1]
     for label, colour in colours.items():
         axes.plot([], [], color=colour, lw=2.5, label=_short(label))
@@ -139,9 +139,9 @@ def _legend(figure: Figure, colours: Mapping[str, str], dashes: Mapping[str, Any
 def measure_charts(
     plan: StudyPlan, rows: Sequence[ResultRow], groups: Sequence[SeedGroup], across: int = 2
 ) -> list[tuple[str, Figure]]:
-    """Measurements along the columns' axis: each cell a dot, means joined, deviations as bars.
+    """Measurements along the axis of the columns: a dot for each cell, a line of means, bars for deviations.
 
-    A measurement with ``/*`` has a line for each layer; else there is a line for each row of the sheet.
+    A measurement with ``/*`` has a line for each layer; any other has a line for each row of the sheet.
 
     Returns:
         (name, figure of one panel) for each measurement there is, then ("all", all panels ``across`` wide).
@@ -155,7 +155,7 @@ def measure_charts(
 def _figure(plan: StudyPlan, panels: Sequence[tuple[str, Series]], across: int) -> Figure:
     down = math.ceil(len(panels) / across)
     with rc_context(STYLE):
-        # A panel alone is cut to what is drawn (see _save), which is quicker than laying it out.
+        # A single panel is cropped to what is drawn (see _save), which is quicker than a layout.
         layout: Any = "constrained" if len(panels) > 1 else None
         figure = Figure(figsize=(4.8 * across, 3.5 * down), layout=layout)
         grid = figure.subplots(down, across, squeeze=False).ravel()
@@ -172,8 +172,8 @@ Series = dict[str, list[tuple[int, float]]]
 
 def _panel(axes: Axes, name: str, labels: Sequence[str], series: Series) -> None:
     colours = _colours(len(series))
-    # Side by side, so that error bars do not hide each other. Numbers keep their place: beside 0.01 a point
-    # would be read as another number.
+    # Series are shifted sideways, so that error bars do not hide each other. Columns that are numbers are
+    # not: a point beside 0.01 would be read as another number.
     spread = 0.0 if len(series) == 1 or all(map(_is_number, labels)) else 0.3
     for k, ((label, points), colour) in enumerate(zip(series.items(), colours, strict=True)):
         shift = spread * (k / (len(series) - 1) - 0.5) if spread else 0.0
@@ -205,7 +205,7 @@ def _panel(axes: Axes, name: str, labels: Sequence[str], series: Series) -> None
 
 
 def _measures_to_plot(plan: StudyPlan, rows: Sequence[ResultRow], groups: Sequence[SeedGroup]) -> list[str]:
-    """As the plan says, else all that there are."""
+    """The plan's ``charts``; if it has none, all measurements that the cells may have."""
     if plan.charts:
         return list(plan.charts)
     wanted = ["content_psnr_db", "content_ssim", "content_edges", "content_judge/*"]
@@ -217,7 +217,7 @@ def _measures_to_plot(plan: StudyPlan, rows: Sequence[ResultRow], groups: Sequen
 
 
 def _series(plan: StudyPlan, rows: Sequence[ResultRow], groups: Sequence[SeedGroup], name: str) -> Series:
-    """Line's label → (column, value) of every cell or, for a comparison of seeds, of every pair."""
+    """Label of a line → (column, value) of every cell or, for a comparison of seeds, of every pair."""
     at = {label: k for k, label in enumerate(plan.axes[plan.column_axis])}
     series: Series = {}
     if name.startswith("pair_"):
@@ -258,12 +258,12 @@ def _is_number(label: str) -> bool:
     return True
 
 
-def _short(label: str, letters: int = 24) -> str:
-    return label if len(label) <= letters else label[: letters - 1] + "…"
+def _short(label: str, max_length: int = 24) -> str:
+    return label if len(label) <= max_length else label[: max_length - 1] + "…"
 
 
 def as_svg(figure: Figure) -> str:
-    """SVG without date, doctype or links: it can be set into a page as it is."""
+    """SVG without date, doctype or links, so that it can be inserted into a page."""
     data = io.BytesIO()
     _save(figure, data, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg = data.getvalue().decode()
@@ -271,15 +271,15 @@ def as_svg(figure: Figure) -> str:
 
 
 def as_png(figure: Figure) -> bytes:
-    """PNG at twice the size on screen."""
+    """PNG at 160 dpi."""
     data = io.BytesIO()
     _save(figure, data, format="png", dpi=160, metadata={"Software": None})
     return data.getvalue()
 
 
 def _save(figure: Figure, data: io.BytesIO, **options: Any) -> None:
-    cut: dict[str, Any] = (
+    cropping: dict[str, Any] = (
         {"bbox_inches": "tight", "pad_inches": 0.05} if figure.get_layout_engine() is None else {}
     )
     with rc_context(STYLE):
-        figure.savefig(data, **options, **cut)
+        figure.savefig(data, **options, **cropping)

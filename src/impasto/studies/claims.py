@@ -1,6 +1,6 @@
-"""The studies behind docs/studies.md: the claims of a course report and a forum thread, each to be run again.
+"""The studies behind docs/studies.md, which test the claims of a course report and a forum thread.
 
-Pictures are scikit-image's photographs and the project's own paintings, so that anybody has them.
+Pictures are scikit-image's photographs and the project's own paintings, so that everybody can run them.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def content_blocks() -> StudyPlan:
 
 
 def content_tutorial() -> StudyPlan:
-    """The same names read as the tutorial counts them."""
+    """conv_1 … conv_5 as PyTorch's tutorial counts them."""
     plan = named.layers(CAT, of="content", names=TUTORIAL, settings=_small(160, 150))
     return _with(plan, name="content-tutorial", title="Content, the tutorial's layers")
 
 
 def content_freedom() -> StudyPlan:
-    """How far two seeds' reconstructions lie apart, by depth: four seeds."""
+    """How much the reconstructions from two seeds differ, by depth: four seeds."""
     plan = named.layers(CAT, of="content", names=RELUS, seeds=range(4), settings=_small(160, 150))
     return _with(
         plan,
@@ -52,14 +52,14 @@ def content_freedom() -> StudyPlan:
 
 
 def style_blocks() -> StudyPlan:
-    """Textures at each block and all together."""
+    """Textures from each block, and from all together."""
     plan = named.layers("painting:facets", of="style", settings=_small(160, 150))
     charts = ("stroke_px", "style_palette", "style_judge/*", "pair_style/*")
     return _with(plan, name="style-blocks", charts=charts)
 
 
 def style_seeds() -> StudyPlan:
-    """Is one seed's texture another's? Six seeds of three styles, all layers."""
+    """How much textures from different seeds differ: six seeds of three styles, all layers."""
     paintings = tuple(f"painting:{name}" for name in ("facets", "wave", "pointillist"))
     return StudyPlan(
         name="style-seeds",
@@ -74,12 +74,12 @@ def style_seeds() -> StudyPlan:
 
 
 def style_of() -> StudyPlan:
-    """The deconstructed style."""
+    """The style from each layer alone, and from all layers up to it."""
     return named.style_of("painting:swirl", settings=_small(192, 150))
 
 
 def starts() -> StudyPlan:
-    """Content against noise on two contents, at two content weights."""
+    """Starts from the content and from noise, for two contents at two content weights."""
     plan = named.inits(CAT, "painting:facets", seeds=(0, 1, 2), settings={"size": 192})
     weights = tuple(
         Value(label=f"content weight {w:g}", settings={"content_weight": w}) for w in (0.05, 0.01)
@@ -93,14 +93,14 @@ def starts() -> StudyPlan:
 
 
 def optimisers() -> StudyPlan:
-    """From the content and from noise, two seeds."""
+    """All optimisers, from the content and from noise, two seeds."""
     plan = named.optimisers(CAT, "painting:facets", seeds=(0, 1), settings=_small(160, 160))
     starts = tuple(Value(label=f"from {init}", settings={"init": init}) for init in ("content", "noise"))
     return _with(plan, name="optimisers", vary=(Axis(name="start", values=starts), *plan.vary))
 
 
 def nan() -> StudyPlan:
-    """The textbook's L-BFGS at the tutorial's units and weights, and Impasto's beside it."""
+    """The textbook's L-BFGS with the tutorial's normalisation and weights, compared with Impasto's."""
     kinds_of_loss = {
         "style alone × 1e6": {"style_weight": 1e6, "content_weight": 0.0},
         "style alone × 1": {"style_weight": 1.0, "content_weight": 0.0},
@@ -161,7 +161,7 @@ def weights() -> StudyPlan:
     return named.weights(CUP, "painting:swirl", settings=_small(160, 120))
 
 
-#: name of the folder → builder, in the order of the page.
+#: Name of the folder → function that builds the plan, in the order of the page.
 CLAIMS: dict[str, Callable[[], StudyPlan]] = {
     "content-blocks": content_blocks,
     "content-tutorial": content_tutorial,

@@ -1,7 +1,7 @@
-"""The judge: the encoder that measures the results, which is not the one that they were painted with.
+"""The judge: the encoder that measures the results, other than the one that they were painted with.
 
-A picture that was optimised under a network fits it better than any other network: some of the changes affect
-its features alone. So the style is measured under another one:
+A picture fits the network that it was optimised under better than any other, because some of the changes
+affect the features of that network alone. So results are measured under another one:
 
 - ``vgg19-original`` or ``vgg19`` where their weights are given: the usual reference.
 - ``compact`` for pictures painted with a VGG-19.
@@ -29,10 +29,10 @@ from impasto.networks.weights import embedded
 
 __all__ = ["DESCRIPTIONS", "JUDGED", "JUDGES", "Judge", "choose", "encoder_digest", "load", "random_vgg"]
 
-#: Layers that measurements are taken at: the first of each block, as far as the encoder goes.
+#: Layers at which is measured: the first of each block, as far as the encoder has them.
 JUDGED = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 JUDGES = ("auto", "random", *ENCODERS)
-#: Judge → what a report says of it.
+#: Judge → how a report describes it.
 DESCRIPTIONS = {
     "random": "an untrained network of VGG's shape, which no picture is optimised under",
     "compact": "Impasto's own small encoder, which these pictures were not optimised under",
@@ -44,14 +44,14 @@ CHANNELS = (32, 64, 128, 128, 128)
 
 @dataclass(frozen=True)
 class Judge:
-    """Which encoder judges: its name and the file its weights are from (None: its own place)."""
+    """Which encoder measures: its name, and the file of its weights (None: where they usually are)."""
 
     name: str
     weights: Path | None = None
 
     @property
     def identity(self) -> str:
-        """Changes when the judge would judge otherwise."""
+        """Name and digest of the weights: two judges with the same identity measure the same."""
         return f"{self.name} {encoder_digest(self.name, self.weights)}".strip()
 
 
@@ -59,10 +59,12 @@ def choose(judge: str, weights: Path | None, painted_with: set[str]) -> Judge:
     """The judge for pictures painted with these encoders.
 
     Args:
-        judge: a name of :data:`JUDGES`; ``auto``: compact for pictures of a VGG-19, else random.
+        judge: a name of :data:`JUDGES`; ``auto``: ``random`` if some were painted with ``compact``, else
+            ``compact``.
+        weights: file of the judge's weights; None: where they usually are.
 
     Raises:
-        RecipeError: unknown, or the judge painted some of the pictures itself.
+        RecipeError: the judge is unknown, or some of the pictures were painted with it.
     """
     if judge not in JUDGES:
         raise RecipeError(f"unknown judge {judge!r}", f"possible are {', '.join(JUDGES)}")
@@ -98,7 +100,7 @@ def random_vgg(seed: int = 0) -> Encoder:
 
 
 def encoder_digest(name: str, weights: Path | None) -> str:
-    """Eight letters of the weights' SHA-256 where they lie in a known file; else nothing."""
+    """First eight hexadecimal digits of the SHA-256 of the weights; empty if their file is not known."""
     path = weights if weights is not None else embedded(name) if name == "compact" else None
     return "" if path is None else _digest(str(path))
 

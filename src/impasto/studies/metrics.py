@@ -1,7 +1,7 @@
 """Measurements of a finished picture, kept apart from the losses it was painted with.
 
-Pictures are (1, 3, H, W), float32, sRGB, [0, 1]. None of these functions is ever minimised: measured by its
-own loss, a picture only shows that the optimiser worked.
+Pictures are (1, 3, H, W), float32, sRGB, [0, 1]. None of these functions is ever minimised, because the loss
+that a picture was painted with only shows that the optimiser worked.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ __all__ = [
     "usable_layers",
 ]
 
-#: Rec. 709 weights of the (gamma-encoded) channels: luma, all that structure and edges are read from.
+#: Rec. 709 weights of the gamma-encoded channels. Structure and edges are measured in luma alone.
 LUMA = (0.2126, 0.7152, 0.0722)
 
 
 def luma(picture: Tensor) -> Tensor:
-    """(1, 1, H, W) in [0, 1]."""
+    """Luma of a picture, (1, 1, H, W) in [0, 1]."""
     return (picture * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
@@ -73,10 +73,10 @@ def _blur(plane: Tensor, sigma: float, radius: int) -> Tensor:
 
 
 def edge_agreement(a: Tensor, b: Tensor) -> float:
-    """Correlation of the two pictures' edge strength in [-1, 1]: are there edges where the other has them?
+    """Correlation of the edge strengths of two pictures of the same size, in [-1, 1].
 
-    Sobel gradients of luma, blurred by a hundredth of the long side, so that an outline moved by a brush's
-    width still counts. 0 where one of the pictures has no edges at all.
+    Edge strength is the Sobel gradient of luma, blurred by a hundredth of the long side, so that an outline
+    which is moved by the width of a brush still counts. 0 if one of the pictures has no edges at all.
     """
     sigma = max(a.shape[-2:]) / 100.0
     x, y = (_edges(picture, sigma) for picture in (a, b))
@@ -95,10 +95,11 @@ def _edges(picture: Tensor, sigma: float) -> Tensor:
 
 
 def grain(picture: Tensor, style: Tensor) -> float:
-    """Energy of the finest detail over the style's own, without unit; far above 1: noise or checkerboard.
+    """Ratio of the energy of the finest detail to the style's; far above 1: noise or a checkerboard pattern.
 
-    Mean square of luma less its blur of σ = 1 pixel: what is finer than about three pixels. The style is
-    looked at as large as the picture, as while painting, never larger than it is. Infinite for a flat style.
+    The energy is the mean square of luma minus its blur of σ = 1 pixel, that is, of what is finer than about
+    three pixels. The style is resampled to the size of the picture, as while painting, but never enlarged.
+    Infinite for a flat style.
     """
     height, width = style.shape[-2:]
     size = fit(height, width, min(max(height, width), max(picture.shape[-2:])))
@@ -110,18 +111,18 @@ def grain(picture: Tensor, style: Tensor) -> float:
 def grain_where_smooth(picture: Tensor, content: Tensor, *, share: float = 0.25) -> float:
     """Finest detail of a picture where its content is smoothest, as a root mean square of luma in [0, 1].
 
-    Skies and walls should stay quiet: 0.004 is one level of 8 bits, 0.02 is seen as noise.
+    Skies and walls should stay smooth: 0.004 is one level of 8 bits, 0.02 is seen as noise.
 
     Args:
         content: of the same size.
-        share: how much of the content counts as smooth, by its least variation within about 10 pixels.
+        share: share of the content that counts as smooth: where luma varies least within about 10 pixels.
     """
     plane = luma(content).double()
     radius = min(8, min(plane.shape[-2:]) - 1)
-    spread = (radius + 3,) * 4
+    padding = (radius + 3,) * 4
     mode = "reflect" if min(plane.shape[-2:]) > radius + 3 else "replicate"
-    around = F.pad(plane, spread, mode=mode)
-    variation = _blur(around.square(), 4.0, radius + 3) - _blur(around, 4.0, radius + 3).square()
+    padded = F.pad(plane, padding, mode=mode)
+    variation = _blur(padded.square(), 4.0, radius + 3) - _blur(padded, 4.0, radius + 3).square()
     smooth = variation <= variation.flatten().kthvalue(max(1, int(share * variation.numel()))).values
     return math.sqrt(float(_finest(picture)[smooth].mean()))
 
@@ -133,15 +134,17 @@ def _finest(picture: Tensor) -> Tensor:
 
 
 def palette_distance(a: Tensor, b: Tensor, *, directions: int = 32, quantiles: int = 256) -> float:
-    """How far one picture's colours are from the other's, wherever they are: ΔE, 0 for equal palettes.
+    """Distance of two pictures' colours, whatever their positions: ΔE, 0 for equal palettes.
 
     Sliced Wasserstein-1 distance of the two clouds of CIELAB colours (Rabin et al. 2011): the mean, over
     fixed directions, of the distance between the sorted projections.
     """
     axes = np.random.RandomState(0).standard_normal((3, directions))
     axes /= np.linalg.norm(axes, axis=0)
-    at = (np.arange(quantiles) + 0.5) / quantiles
-    x, y = (np.quantile(_lab(picture) @ axes, at, axis=0) for picture in (a, b))  # (quantiles, directions)
+    levels = (np.arange(quantiles) + 0.5) / quantiles
+    x, y = (
+        np.quantile(_lab(picture) @ axes, levels, axis=0) for picture in (a, b)
+    )  # (quantiles, directions)
     return float(np.abs(x - y).mean())
 
 
@@ -155,15 +158,17 @@ def _lab(picture: Tensor) -> NDArray[np.float64]:
 def pattern_distances(
     picture: Tensor, style: Tensor, *, sides: tuple[int, ...] = (16, 32), count: int = 1024
 ) -> tuple[float, float]:
-    """How much of the style's pattern the picture lacks, and how much of the picture's the style lacks.
+    """How much of the style's patterns the picture lacks, and how much of the picture's the style lacks.
 
-    Both ways (Simakov et al. 2008, "bidirectional similarity"): patches of ``sides`` pixels, seen as 8×8 of
-    colour less their mean, are laid on the other picture's most similar patch; what remains of their energy
-    is counted, as a share. 0: all of it is there; 1: nothing like it. Palettes do not count, and even areas
-    count as little as their energy. The style is at most as large as the picture when it is compared.
+    After the bidirectional similarity of Simakov et al. 2008. Patches are reduced to 8×8 pixels, and their
+    mean colour is subtracted. Each is then compared with the most similar patch of the other picture. The
+    result is the share of their energy that remains as a difference: 0: all patterns are there; 1: nothing
+    like them is. Palettes do not count, and flat areas count little, because they have little energy. The
+    style is reduced to the size of the picture if it is larger.
 
     Args:
-        count: how many patches of a picture are looked for, evenly spread.
+        sides: of the patches in pixels; the results are averaged.
+        count: how many patches of each picture are compared, evenly distributed.
     """
     height, width = style.shape[-2:]
     style = resample(style, fit(height, width, min(max(height, width), max(picture.shape[-2:]))))
@@ -176,7 +181,7 @@ def pattern_distances(
 
 
 def _patterns(picture: Tensor, side: int) -> Tensor:
-    """(n, 192): every patch of ``side`` pixels, less its mean colour, as 8×8."""
+    """(n, 192): every patch of ``side`` pixels, reduced to 8×8 in 3 channels, minus its mean colour."""
     small = F.avg_pool2d(picture, max(1, side // 8))
     patches = F.unfold(small, min(8, *small.shape[-2:]))[0].T.unflatten(1, (3, -1))
     centred: Tensor = (patches - patches.mean(2, keepdim=True)).flatten(1)
@@ -184,21 +189,22 @@ def _patterns(picture: Tensor, side: int) -> Tensor:
 
 
 def _unexplained(wanted: Tensor, bank: Tensor) -> float:
-    """Share of the wanted patches' energy that their nearest patch of the bank does not have."""
+    """Share of the energy of ``wanted`` (n, 192) that remains after subtracting the nearest of ``bank``."""
     norms = bank.square().sum(1)
-    left = [
+    remaining = [
         (chunk.square().sum(1) + (norms - 2.0 * chunk @ bank.T).amin(1)).clamp_min(0.0)
         for chunk in wanted.split(128)
     ]
     energy = float(wanted.square().sum())
-    return float(torch.cat(left).sum()) / energy if energy > 1e-9 else 0.0
+    return float(torch.cat(remaining).sum()) / energy if energy > 1e-9 else 0.0
 
 
 def stroke_width(picture: Tensor) -> float:
     """Typical width of the strokes in pixels: twice the shift at which luma's autocorrelation falls to ½.
 
-    Luma less its blur over a fifth of the long side, so that light and shade of the whole do not count.
-    The autocorrelation is the power spectrum's transform (Wiener–Khinchin), averaged over directions.
+    Luma is taken minus its blur over a fifth of the long side, so that the large areas of light and shade do
+    not count. Its autocorrelation is the Fourier transform of the power spectrum (Wiener–Khinchin), averaged
+    over directions.
     """
     plane = luma(picture).double()
     sigma = max(picture.shape[-2:]) / 5.0
@@ -213,7 +219,7 @@ def stroke_width(picture: Tensor) -> float:
 
 
 def _half_width(correlation: NDArray[np.float64]) -> float:
-    """Where the mean over rings of a centred-at-origin (H, W) correlation first reaches ½, in pixels."""
+    """Distance in pixels at which a correlation (H, W), origin at [0, 0], averaged over rings falls to ½."""
     height, width = correlation.shape
     y, x = (np.minimum(np.arange(side), side - np.arange(side)) for side in (height, width))
     ring = np.rint(np.hypot(y[:, None], x[None, :])).astype(int).ravel()

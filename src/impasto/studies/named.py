@@ -1,8 +1,8 @@
-"""The ready-made studies: a plan from a few words, and the reason for each choice.
+"""The ready-made studies: functions that return a plan.
 
-All of them paint at one scale (``coarsest`` = ``size``), as Gatys et al. did: losses at two sizes cannot be
-drawn as one curve. Without a margin, so that all that was painted is measured; in float32, so that numbers do
-not depend on the processor; and to the last iteration.
+All of them paint at one scale (``coarsest`` = ``size``), as Gatys et al. did, because losses at two sizes
+cannot be drawn as one curve. There is no margin, so that all that was painted is measured. Precision is
+float32, so that numbers do not depend on the processor, and all iterations are made.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ DEFAULTS: dict[str, Settings] = {
     "optimisers": {"size": 192, "iterations": (250,)},
 }
 
-#: Convolutions that courses and lectures name by their block.
+#: The first convolution of each block; courses and lectures call them conv1 to conv5.
 BLOCKS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 DEFAULT_LAYERS = (*BLOCKS, "conv1_1+conv4_1", "+".join(BLOCKS))
 CONTENT, STYLE = "photograph:chelsea", "painting:wave"
 
 
 def single_scale(*settings: Settings) -> dict[str, Any]:
-    """The shared settings and over them ``settings``; at one scale unless they say otherwise."""
+    """The shared settings, overridden by each of ``settings``; one scale, unless they set ``coarsest``."""
     merged = dict(SHARED)
     for overriding in settings:
         merged |= overriding
@@ -73,7 +73,7 @@ def layers(
     Args:
         of: ``content`` reconstructs ``picture``, ``style`` makes a texture of it.
         names: layers, several joined by +: ``conv1_1+conv4_1``.
-        settings: of the recipe, over the study's own.
+        settings: of the recipe; they override those of the study.
     """
     content = of == "content"
     if of not in ("content", "style"):
@@ -98,7 +98,7 @@ def layers(
 
 
 def _at_layers(setting: str, names: str) -> Value:
-    """A point on an axis of layers: ``conv1_1+conv4_1``. A long sum is labelled by its ends."""
+    """A point on an axis of layers, from ``conv1_1+conv4_1``; four or more are labelled by first and last."""
     chosen = [canonical_layer(name) for name in names.split("+")]
     label = "+".join(chosen) if len(chosen) < 4 else f"{chosen[0]}…{chosen[-1]}"
     return Value(label=label, settings={setting: chosen})
@@ -173,7 +173,7 @@ def weights(
     seed: int = 0,
     settings: Settings | None = None,
 ) -> StudyPlan:
-    """A grid of any two settings. Of the two weights only the ratio counts: diagonals are alike.
+    """A grid of any two settings. Of the two weights only the ratio matters: cells on a diagonal are alike.
 
     Args:
         x, y: setting and its values, along the columns and down the rows.
@@ -207,7 +207,7 @@ def content_layers(
     """The content loss at one layer or another: block3_conv2 with 0.1 against block4_conv2 with 1, and so on.
 
     Args:
-        factors: of the recipe's content weight, whatever that is.
+        factors: by which the recipe's content weight is multiplied.
     """
     weight = float((settings or {}).get("content_weight", 1.0))
     scaled = tuple(
@@ -254,8 +254,8 @@ def styles(
     )
 
 
-#: Optimisers and the settings that people argue about. The textbook rows are PyTorch's L-BFGS as its tutorial
-#: drives it, in the units that the tutorial's weights make of the same loss.
+#: (label, settings, painter) of each optimiser, with the settings that are most often debated. The painter
+#: ``textbook`` is PyTorch's L-BFGS as its tutorial uses it.
 OPTIMISERS: tuple[tuple[str, Settings, str], ...] = (
     ("L-BFGS, 5 remembered", {"optimiser": "lbfgs", "history": 5}, "impasto"),
     ("L-BFGS, 20", {"optimiser": "lbfgs", "history": 20}, "impasto"),

@@ -1,4 +1,4 @@
-"""A study as data: a base recipe, what is varied, the pictures and the seeds; written as YAML.
+"""The plan of a study: a base recipe, what is varied, the pictures and the seeds. Plans can be YAML files:
 
     name: how-much-content
     base: {size: 192, iterations: 150}
@@ -34,10 +34,11 @@ __all__ = ["Axis", "Painter", "StudyCell", "StudyPlan", "Value", "with_axis"]
 
 Painter = Literal["impasto", "textbook"]
 
-#: More cells than this are a mistake: at ten seconds each they take half a day.
+#: A plan with more cells is refused, since it is probably a mistake: at ten seconds each they take half a
+#: day.
 MAX_CELLS = 5000
 
-#: Labels that are not from ``vary``, in the order of a cell's coordinates.
+#: Names of the axes that are not from ``vary``, in the order of a cell's coordinates.
 CONTENT, STYLE, SEED = "content", "style", "seed"
 
 #: Columns of a study's results; no axis may have one of these names.
@@ -48,9 +49,9 @@ RESERVED_NAMES = {
 
 
 class Value(BaseModel):
-    """One point on an axis: a label and the settings it stands for, over the plan's base.
+    """One point on an axis: a label, and settings that override the plan's base.
 
-    ``painter``: ``textbook`` runs PyTorch's own L-BFGS without Impasto's guard, for comparison.
+    The ``painter`` ``textbook`` runs PyTorch's own L-BFGS without Impasto's guard, for comparison.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,7 +67,7 @@ class Value(BaseModel):
 
 
 class Axis(BaseModel):
-    """What is varied, in the order of the sheet's columns or rows."""
+    """What is varied: a name, and values in the order of the sheet's columns or rows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -94,8 +95,9 @@ class StudyCell:
 
     Attributes:
         coordinates: axis → label; content, style, the plan's axes, seed.
-        content, style: as the plan names them; None: a texture, or a reconstruction.
-        canvas: (height, width) of a texture; None: as the style.
+        content, style: pictures as the plan names them. Without content the cell is a texture, without style
+            a reconstruction.
+        canvas: (height, width) of a texture; None: that of the style.
     """
 
     coordinates: Mapping[str, str]
@@ -130,7 +132,7 @@ class StudyPlan(Validated):
     @field_validator("vary", mode="before")
     @classmethod
     def _axes(cls, vary: Any) -> Any:
-        """``{axis: [values]}`` as people write it."""
+        """Accept axes as plan files have them: ``{axis: [values]}``."""
         if not isinstance(vary, Mapping):
             return vary
         return tuple(
@@ -176,7 +178,10 @@ class StudyPlan(Validated):
 
     @property
     def column_axis(self) -> str:
-        """The axis along the columns: as asked, else the last varied one, else style, content, seed."""
+        """The axis along the columns: the plan's ``columns``, else the last varied axis of several labels.
+
+        If nothing is varied, it is the first of seed, style and content that has several labels.
+        """
         if self.columns:
             return self.columns
         several = [name for name, labels in self.axes.items() if len(labels) > 1]
@@ -218,7 +223,7 @@ class StudyPlan(Validated):
 
     def _recipe(self, values: Sequence[Value], seed: int, content: str | None, style: str | None) -> Recipe:
         settings: dict[str, Any] = {"size": DEFAULT_SIZE} | self.base | {"seed": seed}
-        # Without a picture there is no loss of it.
+        # The loss of a picture that is missing is switched off.
         settings |= {} if content else {"content_weight": 0.0}
         settings |= {} if style else {"style_weight": 0.0}
         if content is None and settings.get("init", "content") == "content":
@@ -234,7 +239,7 @@ class StudyPlan(Validated):
         data["vary"] = {axis.name: [_as_yaml(value) for value in axis.values] for axis in self.vary}
         if not self.vary:
             del data["vary"]
-        # YAML would fold a line separator in a title into a space; escaped, every character survives.
+        # YAML would fold a line separator in a title into a space. Escaped, every character is preserved.
         readable = json.dumps(data, ensure_ascii=False).isprintable()
         return str(_yaml().safe_dump(data, sort_keys=False, allow_unicode=readable, width=100))
 
@@ -316,13 +321,13 @@ def _label(value: Any) -> str:
 
 
 def with_axis(axis: str, label: str) -> str:
-    """A label as it is, but ``content weight 0.1`` for a number, which says nothing without its axis."""
+    """The label, with its axis before it if it is a number, as in ``content weight 0.1``."""
     bare = label.replace(".", "").replace("-", "").replace("e", "").isdigit()
     return f"{axis.replace('_', ' ')} {label}" if bare else label
 
 
 def _labels(specs: Sequence[str]) -> tuple[str, ...]:
-    """Short names of pictures, whole where the short ones would be alike."""
+    """Short names of pictures; full ones where two short names would be the same."""
     short = [_short(spec) for spec in specs]
     return tuple(name if short.count(name) == 1 else spec for name, spec in zip(short, specs, strict=True))
 

@@ -1,4 +1,4 @@
-"""Writes the results of a study: its tables, its contact sheet, its plots and its page."""
+"""Writes the results of a study: tables, contact sheet, charts and page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from impasto.studies.sheet import SheetGrid, arrange, contact_sheet, thumbnail
 
 __all__ = ["write"]
 
-#: Columns of the page's table, where any cell has them; all the others are in results.csv.
+#: Columns of the table on the page, if any cell has them, and their titles; results.csv has all columns.
 TABLE = {
     "evaluations": "iterations",
     "seconds": "seconds",
@@ -41,7 +41,7 @@ TABLE = {
     "non_finite": "not finite",
     "events": "guard's events",
 }
-#: The numbers below a picture, by what it was made from.
+#: The numbers below a picture, by the pictures that it was made from.
 CAPTION = {
     "both": (("content_ssim", "SSIM"), ("style_judge", "style")),
     "content": (("content_ssim", "SSIM"), ("content_psnr_db", "PSNR")),
@@ -52,7 +52,11 @@ SHOWN = 320
 
 
 def write(outcome: StudyOutcome) -> Path:
-    """Write all of it into the study's folder; returns the page's path."""
+    """Write all files into the study's folder; returns the path of the page.
+
+    Raises:
+        PictureError: a file cannot be written.
+    """
     plan, folder = outcome.plan, outcome.folder
     rows, flat = results.gather(outcome.tasks, plan.name, outcome.failures)
     files: dict[str, str | bytes] = {
@@ -96,7 +100,7 @@ def page(
     drawings: Mapping[str, Sequence[Figure]],
     sheet: Image.Image | None,
 ) -> str:
-    """The page: one file without any link outside itself."""
+    """The page as HTML, with all pictures and charts inside."""
     environment = Environment(
         loader=PackageLoader("impasto.studies", "."), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -126,7 +130,7 @@ def page(
 
 
 def _grid(grid: SheetGrid) -> list[tuple[list[str], list[dict[str, Any]]]]:
-    """Rows as the page shows them: the words above a row, and its figures."""
+    """Rows as the page shows them: the lines of the label above a row, and its figures."""
     return [
         (label.split("\n"), [_figure(row, name) for row, name in zip(cells, grid.columns, strict=True)])
         for label, cells in grid.rows
@@ -141,14 +145,14 @@ def _figure(row: ResultRow | None, column: str) -> dict[str, Any]:
 
 
 def _caption(row: ResultRow) -> str:
-    """The two numbers that say most of a picture of its kind."""
+    """The two numbers below a picture, see ``CAPTION``."""
     cell = row.task.cell
     kind = "both" if cell.content and cell.style else "content" if cell.content else "style"
     return " · ".join(f"{word} {number(row.values.get(name))}" for name, word in CAPTION[kind])
 
 
 def number(value: Any) -> str:
-    """Three figures; a dash for nothing."""
+    """A number with three significant figures; a dash if it is missing or not finite."""
     if value is None:
         return "–"
     if isinstance(value, str):
@@ -161,7 +165,7 @@ def number(value: Any) -> str:
 
 
 def _seed_line(group: SeedGroup) -> dict[str, Any]:
-    """A group on the page: differences of pairs, spread of the measurements."""
+    """A group of seeds on the page: differences between pairs, and spread of the measurements."""
     pairs = {name: results.mean_and_deviation(values) for name, values in group.pairs.items()}
     features = [pairs[name][0] for name in pairs if name.startswith("pair_features/")]
     styles = [pairs[name][0] for name in pairs if name.startswith("pair_style/")]
@@ -182,7 +186,7 @@ def _spread(value: tuple[float, float]) -> str:
 
 
 def _seed_rows(groups: Sequence[SeedGroup]) -> list[dict[str, results.Scalar]]:
-    """One row per group: every pair measurement's and column's mean and standard deviation."""
+    """One row per group: mean and standard deviation of every measurement of pairs and every column."""
     rows = []
     for group in groups:
         row: dict[str, results.Scalar] = {"group": group.label, "seeds": len(group.rows)}
@@ -212,7 +216,7 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _inline(svg: str) -> str:
-    """In an HTML page SVG needs no namespaces, and no fixed size: the page decides."""
+    """SVG for an HTML page: without namespaces, which it does not need there, and without a fixed size."""
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, count=1, flags=re.S)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
     return re.sub(

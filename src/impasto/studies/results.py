@@ -1,4 +1,4 @@
-"""A study's numbers: one row per cell, pairs of seeds, and when cells reached the same loss."""
+"""The numbers of a study: one row per cell, comparisons of seeds, and when cells reached the same loss."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ __all__ = [
     "objective_of",
 ]
 
-#: Settings of the optimisation, not of the objective: cells that share all the others can be compared by
-#: their loss.
+#: Settings that do not change the objective: cells that differ in nothing else can be compared by their loss.
 OPTIMISATION_SETTINGS = {
     "seed", "init", "optimiser", "iterations", "coarsest", "tolerance", "learning_rate", "history",
     "precision",
@@ -48,8 +47,9 @@ class StudyOutcome:
     """A study that has been run.
 
     Attributes:
-        failures: cell folder's name → the error's line. They are tried again by the next call.
-        painted: cells that this call painted; the others were there.
+        failures: name of a cell's folder → one line about the error. The next call tries these cells again.
+        painted: how many cells this call painted; the others were finished already.
+        seconds: wall time of the call.
     """
 
     folder: Path
@@ -65,7 +65,7 @@ class ResultRow:
     """A finished cell.
 
     Attributes:
-        values: its columns.
+        values: column → value.
         curve: (iteration, seconds, best loss) after each iteration.
         scales: number of scales that it was painted at.
     """
@@ -125,7 +125,7 @@ def gather(
 
 
 def _finite(value: Any) -> Scalar:
-    """JSON and most readers of CSV know no infinity."""
+    """A value for the tables: to six figures, and None if not finite, which JSON and CSV cannot express."""
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     return value if isinstance(value, (str, int)) else None
@@ -139,14 +139,14 @@ def _trace(folder: Path) -> tuple[list[tuple[int, float, float]], int]:
     return curve, len({entry["scale"] for entry in entries})
 
 
-# -- how soon ---------------------------------------------------------------------------------------------
+# -- iterations to a loss ----------------------------------------------------------------------------------
 
 
 def _time_to_equal_loss(rows: Iterable[ResultRow]) -> None:
-    """Add when each cell first reached the loss that all cells of the same objective have reached.
+    """Add when each cell first reached the loss that all cells with the same objective have reached.
 
-    And ``evaluations_to_settle``, which can be compared across objectives. Cells of several scales have
-    neither: their loss changes its meaning with the size.
+    Adds ``evaluations_to_settle`` too, which can be compared across objectives. Cells of several scales have
+    neither, because losses at different sizes cannot be compared.
     """
     for row in rows:
         row.values["evaluations_to_settle"] = iterations_to_settle(row.curve) if row.scales == 1 else None
@@ -166,14 +166,14 @@ def _time_to_equal_loss(rows: Iterable[ResultRow]) -> None:
 
 
 def objective_of(row: ResultRow) -> str:
-    """The same for cells whose losses mean the same."""
+    """A key that is the same for cells with the same objective, whose losses can be compared."""
     cell = row.task.cell
     settings = cell.recipe.model_dump(mode="json", exclude=OPTIMISATION_SETTINGS)
     return json.dumps([cell.content, cell.style, cell.canvas, settings])
 
 
 def iterations_to_settle(curve: Sequence[tuple[int, float, float]]) -> int | None:
-    """Iterations until nine tenths of the fall of the loss, on a log scale, are done; None without a fall."""
+    """Iterations until the loss has made nine tenths of its fall on a log scale; None if it does not fall."""
     first, last = curve[0][2], curve[-1][2]
     if not (math.isfinite(first) and math.isfinite(last)) or last <= 0 or last >= first:
         return None
@@ -222,9 +222,9 @@ def _common_label(rows: Sequence[ResultRow]) -> str:
 
 
 def _beginning(labels: Sequence[str]) -> str:
-    """What labels that name their seed have in common: "noise, seed 0", "noise, seed 1" → "noise"."""
-    same = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*labels, strict=False))
-    return "".join(letters[0] for letters in same).removesuffix("seed ").rstrip(" ,")
+    """The common beginning of labels that name their seed: "noise, seed 0", "noise, seed 1" → "noise"."""
+    common = itertools.takewhile(lambda letters: len(set(letters)) == 1, zip(*labels, strict=False))
+    return "".join(letters[0] for letters in common).removesuffix("seed ").rstrip(" ,")
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
@@ -248,7 +248,7 @@ def as_csv(flat: Sequence[Mapping[str, Scalar]]) -> str:
 
 
 def as_json_lines(flat: Sequence[Mapping[str, Scalar]]) -> str:
-    """One object per line, every line with every column: what a Parquet writer takes as it is."""
+    """One object per line, each with every column, so that a Parquet writer can take it as it is."""
     columns = _columns(flat)
     return "".join(json.dumps({name: row.get(name) for name in columns}) + "\n" for row in flat)
 

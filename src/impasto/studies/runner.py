@@ -1,4 +1,4 @@
-"""Runs a study: what is missing of its cells, in as many processes as the machine has use for."""
+"""Runs a study: paints and measures the cells that are not finished yet, in several processes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from impasto.studies.results import StudyOutcome
 
 __all__ = ["StudyProgress", "run_study", "share_out"]
 
-#: What the tables, the sheet and the page of a study are made with: the extra ``studies``.
+#: Modules of the extra ``studies``, which plans, charts and pages need.
 MODULES = ("matplotlib", "jinja2", "yaml")
 
 
@@ -39,9 +39,9 @@ class StudyProgress:
     """How far a study is.
 
     Attributes:
-        done, cells: finished cells, earlier calls included, and all of them.
-        share: of this call's work that is done, in [0, 1], counted in pixels × iterations.
-        label: the cell that made the latest step.
+        done, cells: number of finished cells, those of earlier calls included, and of all cells.
+        share: share of this call's work that is done, in [0, 1], counted in pixels × iterations.
+        label: of the cell that made the latest step.
     """
 
     done: int
@@ -60,18 +60,18 @@ def run_study(
     device: str = "auto",
     on_progress: Callable[[StudyProgress], None] | None = None,
 ) -> StudyOutcome:
-    """Do what is missing of a study, then write its results, sheet and page into ``folder``.
+    """Paint and measure what is missing of a study, then write its results, sheet and page into ``folder``.
 
     Args:
         folder: of the study; its parent must exist. One run per cell goes into ``folder/cells``.
-        judge, judge_weights: the encoder that measures, see ``judges``.
-        workers: processes; 0: as many as there are cores and cells, one on a GPU.
+        judge, judge_weights: the encoder that measures, see :mod:`impasto.studies.judges`.
+        workers: number of processes; 0: as many as there are cores, but no more than cells, and one on a GPU.
         device: ``auto``, ``cpu``, ``cuda`` …
         on_progress: called often; must be quick.
 
     Raises:
-        RecipeError, PictureError, WeightsError: the plan cannot be carried out at all. A cell that fails
-            alone is reported in the outcome.
+        RecipeError, PictureError, WeightsError: the plan cannot be carried out at all. The failure of a
+            single cell is reported in the outcome.
     """
     require_extra("studies", MODULES, "a study", RecipeError)
     from impasto.studies import report
@@ -96,7 +96,7 @@ def run_study(
 def tasks_of(
     plan: StudyPlan, folder: Path, judge: str, judge_weights: Path | None, device: str
 ) -> list[CellTask]:
-    """The study's cells as tasks; makes its folder. Whatever can be known to fail fails here."""
+    """The study's cells as tasks; makes its folder. Errors that are certain to occur are raised here."""
     all_cells = plan.cells()
     chosen = choose(judge, judge_weights, {cell.recipe.encoder for cell in all_cells})
     for spec in dict.fromkeys((*plan.contents, *plan.styles, *plan.references)):
@@ -123,9 +123,9 @@ def _make_folder(folder: Path, plan: StudyPlan) -> None:
 
 
 def share_out(tasks: int, cores: int, workers: int, device: str) -> tuple[int, int]:
-    """(processes, threads of each): never more threads in all than cores. A GPU serves one process.
+    """(processes, threads of each). If ``workers`` is 0: no more threads than cores; on a GPU one process.
 
-    One thread each and many processes paint more pictures an hour than the reverse.
+    Many processes with one thread each paint more pictures per hour than one process with many threads.
     """
     if workers < 0:
         raise RecipeError(f"{workers} workers", "0 (as the machine allows) or more")
@@ -139,7 +139,7 @@ class ProgressAggregator:
 
     Args:
         tasks: what this call has to do.
-        cells: number of the study's cells, those that are there already included.
+        cells: number of all cells of the study, those finished earlier included.
         listener: called at every change.
     """
 
@@ -152,12 +152,12 @@ class ProgressAggregator:
         self.cost = sum(task.cost for task in tasks) or 1.0
 
     def update(self, index: int, share: float) -> None:
-        """Task ``index`` has done this share of its iterations."""
+        """Record that task ``index`` has made this share of its iterations."""
         self.shares[index] = max(self.shares[index], share)
         self._report(index)
 
     def finish(self, index: int) -> None:
-        """Task ``index`` has ended."""
+        """Record that task ``index`` has ended."""
         self.shares[index], self.done = 1.0, self.done + 1
         self._report(index)
 
@@ -191,7 +191,7 @@ def _run_here(
 def _run_in_processes(
     tasks: list[CellTask], count: int, threads: int, progress: ProgressAggregator
 ) -> Iterator[tuple[int, str | None]]:
-    """The same in ``count`` processes; in the order that they end in."""
+    """(index, error or None) of each task, in the order in which they end, from ``count`` processes."""
     context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
     messages, stop = context.Queue(), context.Event()
     pool = ProcessPoolExecutor(
@@ -207,7 +207,7 @@ def _run_in_processes(
                 progress.finish(index)
                 yield index, _error_of(future)
     finally:
-        stop.set()  # at Ctrl-C the cells in work are given up at their next step
+        stop.set()  # so that at Ctrl-C the cells being painted stop at their next step
         pool.shutdown(cancel_futures=True)
 
 
@@ -216,14 +216,14 @@ def _error_of(future: Future[str | None]) -> str | None:
         return future.result()
     except BrokenProcessPool:
         raise ImpastoError(
-            "a process of the study was ended from outside, most likely for want of memory",
+            "a process of the study was killed, most likely because memory ran out",
             "all finished cells are kept",
             "run the same command again, with --workers 1",
         ) from None
 
 
 def _forward(messages: Any, progress: ProgressAggregator) -> None:
-    """Pass on what the workers have sent since the last time."""
+    """Pass on the progress that the workers have sent since the last call."""
     while True:
         try:
             index, share = messages.get_nowait()
@@ -233,7 +233,7 @@ def _forward(messages: Any, progress: ProgressAggregator) -> None:
 
 
 class StudyStoppedError(Exception):
-    """The study was stopped while a cell was in work."""
+    """The study was stopped while a cell was being painted."""
 
 
 _messages: Any = None
@@ -241,16 +241,16 @@ _stop: Any = None
 
 
 def _begin_worker(threads: int, messages: Any, stop: Any) -> None:
-    """First thing in a worker process."""
+    """Set up a worker process."""
     global _messages, _stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the study itself tells its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; workers obey ``stop`` alone
     torch.set_num_threads(threads)
     _messages, _stop = messages, stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """End this worker when the study is killed: it would wait for work for ever."""
+    """End this worker when the study's process is killed; otherwise it would wait for work for ever."""
     if (parent := multiprocessing.parent_process()) is not None:
         wait_for([parent.sentinel])
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The contact sheet: all results of a study in one labelled picture."""
+"""Draws the contact sheet: all results of a study in one labelled picture."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from impasto.studies.results import ResultRow
 
 __all__ = ["SheetGrid", "arrange", "contact_sheet", "thumbnail"]
 
-INK, QUIET, PAPER, EMPTY = (28, 28, 30), (110, 110, 116), (255, 255, 255), (236, 236, 238)
-#: Widest sheet in pixels: with many columns the thumbnails get smaller.
+TEXT, SECONDARY_TEXT, BACKGROUND, EMPTY_CELL = (28, 28, 30), (110, 110, 116), (255, 255, 255), (236, 236, 238)
+#: Largest width of a sheet in pixels, as long as thumbnails are not smaller than 96 pixels.
 MAX_WIDTH = 3600
 MARGIN, GAP = 28, 10
 
 
 @dataclass(frozen=True)
 class SheetGrid:
-    """Rows of cells as they lie on the sheet and on the page.
+    """The cells of a study, arranged in rows and columns as on the sheet and on the page.
 
     Attributes:
-        columns: labels along the top.
-        rows: label of each row, one line per axis, and its cells in the columns' order; None: failed or
-            missing.
+        columns: labels of the columns.
+        rows: label of each row, one line per axis, and its cells in the order of the columns; None for a cell
+            that failed or is missing.
     """
 
     columns: tuple[str, ...]
@@ -38,7 +38,7 @@ class SheetGrid:
 
 
 def arrange(plan: StudyPlan, rows: Sequence[ResultRow]) -> SheetGrid:
-    """Lay a study's cells out: one axis along the columns, the others down the rows."""
+    """Arrange a study's cells: one axis along the columns, the others down the rows."""
     columns = plan.axes[plan.column_axis]
     by_row: dict[tuple[str, ...], dict[str, ResultRow]] = {}
     for row in rows:
@@ -52,7 +52,7 @@ def contact_sheet(plan: StudyPlan, grid: SheetGrid, captions: Mapping[str, str])
     """Draw the sheet.
 
     Args:
-        captions: cell folder's name → a line below its picture.
+        captions: name of a cell's folder → the line below its picture.
     """
     side = max(96, min(256, (MAX_WIDTH - 260) // max(1, len(grid.columns)) - GAP))
     sheet = _Sheet(plan, grid, side)
@@ -63,11 +63,11 @@ def contact_sheet(plan: StudyPlan, grid: SheetGrid, captions: Mapping[str, str])
 
 
 class _Sheet:
-    """A page being drawn from top to bottom; ``y`` is the top of what comes next."""
+    """A sheet that is being drawn from top to bottom; ``y`` is the top of the next element."""
 
     def __init__(self, plan: StudyPlan, grid: SheetGrid, side: int) -> None:
         self.plan, self.grid, self.side = plan, grid, side
-        # Cells of a row may differ in shape: each thumbnail keeps its own.
+        # The long side is the same for all thumbnails, because cells of a row may differ in aspect ratio.
         self.thumbs = [
             [None if row is None else thumbnail(row.task.folder / "picture.png", side) for row in cells]
             for _, cells in grid.rows
@@ -82,7 +82,7 @@ class _Sheet:
         self.source_height = max(
             (_source_thumbnail(spec, 130).height for _, spec in self._sources()), default=0
         )
-        self.image = Image.new("RGB", (self.width, self._height()), PAPER)
+        self.image = Image.new("RGB", (self.width, self._height()), BACKGROUND)
         self.draw = ImageDraw.Draw(self.image)
 
     def _row_heights(self) -> list[int]:
@@ -106,26 +106,26 @@ class _Sheet:
         )
 
     def heading(self) -> None:
-        """Title and question."""
+        """Draw title and question."""
         self._text(MARGIN, self.y, self.plan.title or self.plan.name, 28, bold=True)
         self.y += 44
         for line in self.head:
-            self._text(MARGIN, self.y, line, 17, QUIET)
+            self._text(MARGIN, self.y, line, 17, SECONDARY_TEXT)
             self.y += 23
         self.y += 16
 
     def source_pictures(self) -> None:
-        """The pictures that the study is about, small."""
+        """Draw small copies of the study's contents and styles."""
         x = MARGIN
         for label, spec in self._sources():
             small = _source_thumbnail(spec, 130)
             self.image.paste(small, (x, self.y + self.source_height - small.height))
-            self._text(x, self.y + self.source_height + 4, _cut(label, 130, 14), 14, QUIET)
+            self._text(x, self.y + self.source_height + 4, _cut(label, 130, 14), 14, SECONDARY_TEXT)
             x += 150
         self.y += self.source_height + 40
 
     def cells(self, captions: Mapping[str, str]) -> None:
-        """The grid with its labels."""
+        """Draw the grid of results with its labels."""
         lines = self._column_lines()
         deepest = max(len(words) for words in lines)
         for i, words in enumerate(lines):
@@ -141,16 +141,16 @@ class _Sheet:
             for i, (row, thumb) in enumerate(zip(cells, thumbs, strict=True)):
                 x = self.left + i * (self.side + GAP)
                 if row is None or thumb is None:
-                    self.draw.rectangle((x, self.y, x + self.side, self.y + height), fill=EMPTY)
-                    self._text(x + 10, self.y + 8, "failed", 15, QUIET)
+                    self.draw.rectangle((x, self.y, x + self.side, self.y + height), fill=EMPTY_CELL)
+                    self._text(x + 10, self.y + 8, "failed", 15, SECONDARY_TEXT)
                     continue
                 self.image.paste(thumb, (x, self.y))
                 caption = _cut(captions.get(row.task.folder.name, ""), self.side, 14)
-                self._text(x, self.y + height + 4, caption, 14, QUIET)
+                self._text(x, self.y + height + 4, caption, 14, SECONDARY_TEXT)
             self.y += height + 34
 
     def _text(
-        self, x: int, y: int, text: str, size: int, fill: tuple[int, int, int] = INK, *, bold: bool = False
+        self, x: int, y: int, text: str, size: int, fill: tuple[int, int, int] = TEXT, *, bold: bool = False
     ) -> None:
         self.draw.text((x, y), text, fill=fill, font=_font(size, bold))
 
@@ -172,7 +172,7 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
 
 @lru_cache(maxsize=16)
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib and has × and →."""
+    """DejaVu Sans, because it comes with matplotlib and has × and →."""
     from matplotlib import font_manager
 
     weight = "bold" if bold else "normal"
@@ -193,10 +193,10 @@ def _cut(text: str, width: int, size: int) -> str:
     return text.rstrip() + "…"
 
 
-def _wrapped(text: str, letters: int) -> list[str]:
-    """Lines of at most so many letters; + and , are good places to break."""
+def _wrapped(text: str, max_length: int) -> list[str]:
+    """The text in lines of at most ``max_length`` characters, broken also after a +."""
     lines = []
     for part in text.split("\n"):
-        spaced = part.replace("+", "+ ") if len(part) > letters else part
-        lines += [line.replace("+ ", "+") for line in textwrap.wrap(spaced, letters)] or [""]
+        spaced = part.replace("+", "+ ") if len(part) > max_length else part
+        lines += [line.replace("+ ", "+") for line in textwrap.wrap(spaced, max_length)] or [""]
     return lines

@@ -1,4 +1,4 @@
-"""A study's pictures by name: files, the project's samples, and a motif set into another picture."""
+"""The pictures of a study by name: files, the project's samples, and a motif inset in another picture."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from impasto.pictures.geometry import resample
 
 __all__ = ["digest", "inset", "picture"]
 
-#: Long side of a painted sample in pixels: more than any study of the project's page looks at.
+#: Long side of a painted sample in pixels: more than any study in docs/studies.md uses.
 PAINTED = 512
 
 
@@ -48,8 +48,8 @@ def inset(motif: str, ground: str, share: float) -> torch.Tensor:
     patch = resample(samples.painting(motif, size=PAINTED), (height, width))
     h, w = (round(side * math.sqrt(share)) for side in (height, width))
     top, left = (height - h) // 2, (width - w) // 2
-    here = (..., slice(top, top + h), slice(left, left + w))
-    base[here] = patch[here]
+    centre = (..., slice(top, top + h), slice(left, left + w))
+    base[centre] = patch[centre]
     return base
 
 
@@ -70,7 +70,7 @@ def _inset_parts(spec: str) -> tuple[str, str, float]:
 
 @lru_cache(maxsize=256)
 def digest(spec: str) -> str:
-    """What a picture is, in few letters: another file under the same name has another digest."""
+    """What identifies a picture: the SHA-256 of a file, which changes with its contents; a sample's name."""
     if spec.partition(":")[0] in ("photograph", "painting", "inset"):
         return spec
     try:

@@ -1,8 +1,8 @@
-"""PyTorch's own L-BFGS as the style-transfer tutorial drives it, without Impasto's guard: for comparison.
+"""PyTorch's own L-BFGS as the style-transfer tutorial uses it, without Impasto's guard, for comparison.
 
-The tutorial (and the courses that start from its code) writes ``LBFGS([picture])``: steps of length 1 with
-no line search, a picture clamped to [0, 1] behind the optimiser's back, and noise that is Gaussian, so that
-two thirds of it are clamped at once. It is here so that a study can count how often that goes wrong.
+The tutorial, and the courses that start from its code, use ``LBFGS([picture])``: steps of length 1 without a
+line search, a picture that is clamped to [0, 1] without the optimiser's knowledge, and Gaussian noise, two
+thirds of which are clamped at once. With this module a study can count how often that goes wrong.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ __all__ = ["steps"]
 
 
 def steps(scene: Scene, recipe: Recipe, encoder: Encoder, **options: object) -> Iterator[Step]:
-    """As ``engine.steps``, at one scale.
+    """As :func:`impasto.painting.engine.steps`, at one scale.
 
     It ends at a loss that is not finite, and when the optimiser no longer moves the picture; the last step's
     ``event`` says which.
 
-    The engine's ``options`` about memory and time do not apply.
+    Args:
+        options: those of the engine; they have no effect here.
     """
     del options
     one_scale = recipe.replace(coarsest=max(schedule.output_size(recipe, *scene.size)))
     first = next(engine.steps(scene, one_scale, encoder))  # checks everything, and its picture is the start
     objective = _objective(scene, one_scale, encoder, first)
     canvas = _start(first, one_scale).requires_grad_(True)
-    # One iteration a call keeps the state and gives one evaluation a step: the same iterates.
+    # With one iteration per call the iterates are the same, and each step is one evaluation.
     optimiser = torch.optim.LBFGS([canvas], max_iter=1, history_size=recipe.history)
     picture, planned = first.picture, schedule.max_evaluations(recipe, 0)
     for iteration in range(1, planned + 1):
@@ -59,7 +60,7 @@ def steps(scene: Scene, recipe: Recipe, encoder: Encoder, **options: object) -> 
             planned=planned,
             loss=loss,
             terms=terms,
-            best_loss=loss,  # the textbook keeps no best: its result is its last picture
+            best_loss=loss,  # the tutorial keeps no best picture: its result is the last one
             picture=picture,
             event=event,
             last=event is not None or iteration == planned,
@@ -69,7 +70,7 @@ def steps(scene: Scene, recipe: Recipe, encoder: Encoder, **options: object) -> 
 
 
 def _start(first: Step, recipe: Recipe) -> Tensor:
-    """The engine's start; for noise the tutorial's: standard Gaussian, not yet clamped."""
+    """The engine's start; for noise that of the tutorial: standard Gaussian, not clamped yet."""
     if recipe.init != "noise":
         return first.picture.clone()
     noise = torch.randn(first.picture.shape, generator=torch.Generator().manual_seed(recipe.seed))
@@ -101,6 +102,6 @@ def _advance(
 
 
 def _objective(scene: Scene, recipe: Recipe, encoder: Encoder, first: Step) -> Objective:
-    """The recipe's objective on the pictures as they are: nothing filled in, no margin, no regions."""
+    """The recipe's objective on the unprocessed pictures, without mask, margin and regions."""
     plain = replace(scene, content_mask=None, regions=(), style_scale=recipe.style_scale)
     return objective_of(encoder, plain.at(first.size, 0, first.picture.device), recipe)
