@@ -2,18 +2,189 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from fakes import checks, picture, tiny_encoder
+import oracles
+from fakes import array, checks, picture, tiny_encoder, tiny_state
 from fakes import objective as make_objective
-from impasto.losses.build import BALANCE
+from impasto import pictures
+from impasto.cli import main
+from impasto.losses.build import BALANCE, objective_of, terms_of
+from impasto.losses.content import ContentTerm, SelfSimilarityTerm
+from impasto.losses.nearest import NearestTerm
 from impasto.losses.objective import Objective
+from impasto.losses.pixels import TemporalTerm, TotalVariationTerm
+from impasto.losses.style import GRAM, StyleLoss, StyleTerm
 from impasto.painting import engine
-from impasto.recipe import Recipe
+from impasto.recipe import CONTENT_LOSSES, STYLE_LOSSES, Recipe
 from impasto.scene import Scene, Style
+
+# --------------------------------------------------------------------------------------- terms from a recipe
+
+
+def test_each_setting_becomes_a_term_with_its_weight():
+    recipe = Recipe(
+        content_weight=0.3, style_weight=8.0, style_loss=("gram", "nearest"), style_loss_weights=(3, 1),
+        style_layers=("relu1_1", "relu2_1"), style_layer_weights=(1, 4), tv_weight=0.5, mask_spread="inside",
+    )  # fmt: skip
+    content, gram, nearest, tv, temporal = terms_of(recipe)
+    assert (type(content), content.weight, content.layers) == (ContentTerm, 0.3, ("relu3_2",))
+    assert (type(gram), gram.weight, gram.loss, gram.inside) == (StyleTerm, 6.0, GRAM, True)
+    assert (type(nearest), nearest.weight) == (NearestTerm, 2.0)
+    assert gram.layer_weights == nearest.layer_weights == {"relu1_1": 0.2, "relu2_1": 0.8}
+    assert (type(tv), tv.weight) == (TotalVariationTerm, 0.5)
+    assert type(temporal) is TemporalTerm
+
+
+def test_weights_of_zero_and_a_strength_leave_terms_out():
+    def names(**settings: object) -> list[str]:
+        return [term.name for term in terms_of(Recipe(**settings))]
+
+    assert names() == ["content", "style", "temporal"]
+    assert names(content_weight=0) == ["style", "temporal"]
+    assert names(style_weight=0) == ["content", "temporal"]
+    assert names(strength=0.0) == ["content", "temporal"]
+    assert names(strength=1.0, tv_weight=1) == ["style", "tv", "temporal"]
+    assert names(style_loss="gram,sliced", style_loss_weights=(0, 1)) == ["content", "style", "temporal"]
+    assert [term.weight for term in terms_of(Recipe(strength=0.4))] == [1.0, 1.0, 1.0]
+    (similarity, *_) = terms_of(Recipe(content_loss="self-similarity"))
+    assert type(similarity) is SelfSimilarityTerm
+
+
+def test_terms_for_which_the_scene_has_no_pictures_are_left_out():
+    encoder, image = tiny_encoder(), picture(32, 32)
+    styles = (Style(checks(32, 32)),)
+
+    def kinds(scene: Scene) -> set[str]:
+        scene = scene.at((32, 32), 0, torch.device("cpu"))
+        losses = objective_of(encoder, scene, Recipe(tv_weight=1.0)).losses(image)
+        return {name.partition("/")[0] for name in losses}
+
+    assert kinds(Scene(image, styles)) == {"content", "style", "tv"}
+    assert kinds(Scene(None, styles, aspect=(32, 32))) == {"style", "tv"}
+    assert kinds(Scene(image)) == {"content", "tv"}
+
+
+def test_the_share_of_the_content_counts_unless_the_caller_has_terms_of_his_own():
+    encoder, image = tiny_encoder(dtype=torch.float64), picture(32, 32, 2).double()
+    content = picture(32, 32).double()
+    scene = Scene(content, (Style(checks(32, 32).double()),)).at((32, 32), 0, torch.device("cpu"))
+
+    def loss(share: float, **options: object) -> float:
+        judged = objective_of(encoder, scene, Recipe(), content_share=share, **options)
+        return judged.losses(image).get("content/relu3_2", 0.0)
+
+    assert loss(0.25) == pytest.approx(0.25 * loss(1.0))
+    assert loss(0.0) == 0.0 < loss(1.0)
+    assert loss(0.0, terms=terms_of(Recipe())) == loss(1.0)
+    # A strength below one half keeps more of the content: at 0.2 a share of s becomes s + 0.6 (1 - s).
+    gentle = Recipe(strength=0.2)
+    full, reduced = (
+        objective_of(encoder, scene, gentle, content_share=share).losses(image)["content/relu3_2"]
+        for share in (1.0, 0.25)
+    )
+    assert reduced == pytest.approx((0.25 + 0.6 * 0.75) * full)
+
+
+# ------------------------------------------------------------------------------ a loss that is registered
+
+
+def _gather(features, layer, grid, tile) -> Tensor:
+    """Mean and mean square of every channel, (C, 2)."""
+    weights = grid.weights_in(tile)
+    values = features[layer] if weights is None else features[layer] * weights
+    sums = [values.sum((0, 2, 3)), (values * features[layer]).sum((0, 2, 3))]
+    return torch.stack(sums, 1) / grid.total_weight
+
+
+def _judge(statistic: Tensor, target: Tensor, normalisation: str) -> Tensor:
+    """Mean squared difference of mean over root mean square: a ratio, which no sum of tiles' losses gives."""
+    ratio, ratio_of_target = (values[:, 0] / (values[:, 1] + 0.01).sqrt() for values in (statistic, target))
+    return (ratio - ratio_of_target).square().mean()
+
+
+EVENNESS = StyleLoss(_gather, _judge, averages=True)
+
+
+def evenness(image: Tensor, target: Tensor, layer: str) -> float:
+    """The same for NumPy."""
+    state = {key: array(value) for key, value in tiny_state().items() if key[4:7] in ("1_1", "1_2", "2_1")}
+    both = [oracles.encode(state, array(pixels[0]), [layer])[layer] for pixels in (image, target)]
+    ratios = [features.mean((1, 2)) / np.sqrt((features**2).mean((1, 2)) + 0.01) for features in both]
+    return float(((ratios[0] - ratios[1]) ** 2).mean())
+
+
+def test_a_registered_style_loss_is_its_formula_whole_and_in_tiles(monkeypatch):
+    monkeypatch.setitem(STYLE_LOSSES, "evenness", EVENNESS)
+    recipe = Recipe(
+        content_weight=0, style_loss="gram,evenness", style_loss_weights=(1, 3), style_weight=8.0,
+        style_layers="relu1_1,relu2_1", style_layer_weights=(1, 3),
+    )  # fmt: skip
+    encoder, style = tiny_encoder(dtype=torch.float64), checks(30, 26, 3).double()
+    image = picture(36, 52, 2).double()
+    scene = Scene(None, (Style(style),), aspect=(36, 52)).at((36, 52), 0, torch.device("cpu"))
+    (region,) = scene.regions
+    whole = objective_of(encoder, scene, recipe).evaluate(image)
+    tiled = objective_of(encoder, scene, recipe, tile=16).evaluate(image)
+    for layer, share in (("relu1_1", 0.25), ("relu2_1", 0.75)):
+        expected = 6.0 * share * evenness(image, region.styles[0].pixels, layer)
+        assert whole[2][f"style/{layer}/evenness"] == pytest.approx(expected, rel=1e-6)
+        assert expected > 0.0
+    assert tiled[0] == pytest.approx(whole[0], rel=1e-12)
+    assert tiled[2] == pytest.approx(whole[2], rel=1e-11)
+    torch.testing.assert_close(tiled[1], whole[1], rtol=0, atol=1e-12 * float(whole[1].abs().max()))
+
+
+@pytest.mark.slow
+def test_a_registered_style_loss_reaches_the_command_line_and_its_tiles(monkeypatch, tmp_path, capfd):
+    monkeypatch.setitem(STYLE_LOSSES, "evenness", EVENNESS)
+    monkeypatch.chdir(tmp_path)
+    pictures.save("content.png", picture(72, 96))
+    pictures.save("style.png", checks(64, 64))
+
+    def stylize(*flags: str) -> int:
+        arguments = ["stylize", "content.png", "style.png", "--size", "144", "--coarsest", "144"]
+        layers = ["--iterations", "2", "--precision", "float32", "--style-layers", "relu1_1,relu2_1", "-q"]
+        with pytest.raises(SystemExit) as ended:
+            main.main([*arguments, *layers, *flags])
+        return int(ended.value.code)
+
+    traces = []
+    for folder, flags in (("whole", []), ("tiled", ["--tile", "64"])):
+        flags = ["--style-loss", "evenness", "-o", f"{folder}.png", "--save-run", folder, *flags]
+        assert stylize(*flags) == 0, capfd.readouterr().err
+        assert Recipe.from_json(Path(folder, "recipe.json").read_text()).style_loss == ("evenness",)
+        traces.append(json.loads(Path(folder, "trace.jsonl").read_text().splitlines()[0]))
+    whole, tiled = traces
+    assert whole["style/relu2_1/evenness"] > 0.0
+    for name in ("loss", "content/relu3_2", "style/relu1_1/evenness", "style/relu2_1/evenness"):
+        assert tiled[name] == pytest.approx(whole[name], rel=1e-4)
+    capfd.readouterr()
+    assert stylize("--style-loss", "eveness", "-o", "no.png") == 2
+    assert "evenness" in capfd.readouterr().err
+
+
+def test_a_registered_content_loss_is_a_function_of_layers_weight_and_recipe(monkeypatch):
+    asked = []
+
+    def build(layer_weights, weight, recipe):
+        asked.append((layer_weights, weight, recipe))
+        return TotalVariationTerm(name="content", weight=weight)
+
+    monkeypatch.setitem(CONTENT_LOSSES, "flat", build)
+    recipe = Recipe(content_loss="flat", content_weight=0.5, content_layers="relu1_1,relu2_1")
+    assert terms_of(recipe)[0] == TotalVariationTerm(name="content", weight=0.5)
+    assert asked == [({"relu1_1": 0.5, "relu2_1": 0.5}, 0.5, recipe)]
+
+
+# -------------------------------------------------------------------------------------------------- strength
 
 
 def judged(strength: float, *, tile: int | None = None, **settings: object) -> Objective:
