@@ -105,7 +105,7 @@ class Recipe(Validated):
         ),
     )
     weights: Path | None = Field(
-        None, description="File with weights for the encoder, instead of the usual ones."
+        None, description="File with weights for the encoder, instead of the default file."
     )
     pooling: Literal["max", "average", "l2"] | None = Field(
         None, description="Pooling of a VGG-19 encoder. Default: max, as it was trained."
@@ -143,7 +143,7 @@ class Recipe(Validated):
         ("relu3_2",), min_length=1, description="Layers of the content loss."
     )
     content_layer_weights: tuple[Weight, ...] = Field(
-        (), description="Weights of the content layers, relative to each other. Default: equal."
+        (), description="Weights of the content layers, relative to each other; equal by default."
     )
     content_until: Annotated[int, Field(ge=1, le=65536)] | None = Field(
         None,
@@ -170,14 +170,14 @@ class Recipe(Validated):
         ),
     )
     style_loss_weights: tuple[Weight, ...] = Field(
-        (), description="Weights of the style losses, relative to each other. Default: equal."
+        (), description="Weights of the style losses, relative to each other; equal by default."
     )
     match_content: float = Field(
         0.75,
         ge=0.0,
         le=1.0,
         description=(
-            "For style_loss nearest: search similar patches by the content (1), by the result so far (0), "
+            "For style_loss nearest: search for similar patches by the content (1), by the result so far (0), "
             "or by a mixture."
         ),
     )
@@ -192,10 +192,10 @@ class Recipe(Validated):
     )
     style_layers: tuple[str, ...] = Field(STYLE_LAYERS, min_length=1, description="Layers of the style loss.")
     style_layer_weights: tuple[Weight, ...] = Field(
-        (), description="Weights of the style layers, relative to each other. Default: equal."
+        (), description="Weights of the style layers, relative to each other; equal by default."
     )
     style_blend: tuple[Weight, ...] = Field(
-        (), description="Weights of the style pictures, relative to each other. Default: equal."
+        (), description="Weights of the style pictures, relative to each other; equal by default."
     )
     style_scale: float = Field(
         1.0,
@@ -238,8 +238,8 @@ class Recipe(Validated):
     region_weights: tuple[Weight, ...] = Field(
         (),
         description=(
-            "Style weights of the regions, in the order of the masks; 0 leaves a region unpainted. "
-            "Default: equal."
+            "Style weights of the regions, in the order of the masks; 0 leaves a region unpainted; "
+            "equal by default."
         ),
     )
     feather: float = Field(
