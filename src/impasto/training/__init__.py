@@ -1,1 +1,1 @@
-"""Distilling the compact encoder from VGG-19: ``python -m impasto.training --help``."""
+"""Training of the compact encoder and of the instant decoder: ``python -m impasto.training --help``."""

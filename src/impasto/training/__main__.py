@@ -90,8 +90,8 @@ def distil(
     rng = np.random.default_rng(99)
     pairs = [(held_out[0].draw(1, 192, rng), held_out[1].draw(1, 192, rng)) for _ in range(4)]
     unseen = torch.cat([crops.draw(24, 192, rng) for crops in held_out])
-    on = choose_device(device)
-    trainer = Trainer(network, photos, paintings, unseen, plan, fit=not resume, device=on)
+    chosen_device = choose_device(device)
+    trainer = Trainer(network, photos, paintings, unseen, plan, fit=not resume, device=chosen_device)
     if resume:
         trainer.resume(out)
     if widen is not None:
@@ -169,7 +169,12 @@ def _make_folder(out: Path) -> None:
 def _report(
     console: Console, trainer: Trainer, pairs: list[tuple[Tensor, Tensor]], record: dict[str, float]
 ) -> None:
-    """Print the variance explained on held-out crops, the error on policy and the scores of some pictures."""
+    """Print the variance explained on held-out crops, the error on canvases, and scores of painted pictures.
+
+    Args:
+        pairs: contents and styles (1, 3, H, W) of the pictures that are painted for the scores.
+        record: of the latest training step; empty: the error on canvases is left out.
+    """
     state = {k: v.float() for k, v in export(trainer.student, trainer.mean_state).items()}
     encoder = Encoder(state, CENTRED, pooling=trainer.plan.pooling).to(trainer.device)
     outputs = paint(encoder, pairs, REPORT_RECIPE)
@@ -180,13 +185,13 @@ def _report(
     explained = trainer.explained()
     table.add_row("explained", *(f"{explained[t]:.3f}" for t in TARGETS))
     if record:
-        table.add_row("error on policy", *(f"{record[f'canvas_{t}']:.3f}" for t in TARGETS))
+        table.add_row("error on canvases", *(f"{record[f'canvas_{t}']:.3f}" for t in TARGETS))
     console.print(table)
     console.print("style_rel " + " ".join(f"{score.mean:.3f}" for score in scores))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; an error of the user's is printed as one line, with exit code 2."""
+    """Run the command. A user's error is printed as one line, with exit code 2."""
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except (ImpastoError, CycloptsError) as error:

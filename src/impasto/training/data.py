@@ -1,4 +1,4 @@
-"""Training pictures: random crops from two folders, photographs and paintings, 5 % of each held out."""
+"""Training pictures: random crops of the pictures in a folder, 5 % of which are held out."""
 
 from __future__ import annotations
 
@@ -27,9 +27,12 @@ class Crops:
     """Random square crops of the pictures in one folder, kept in memory as uint8.
 
     Args:
-        folder: holds picture files.
-        held_out: use the 5 % that training never sees instead of the other 95 %.
-        limit: use at most this many pictures.
+        folder: with .jpg, .jpeg or .png files.
+        held_out: use the 5 % that are never trained on instead of the other 95 %.
+        limit: use at most this many pictures; None: all.
+
+    Raises:
+        PictureError: the folder has no such pictures, or one cannot be read.
     """
 
     def __init__(self, folder: Path, *, held_out: bool = False, limit: int | None = None) -> None:
@@ -40,8 +43,11 @@ class Crops:
         self.pictures = [(load(p).pixels[0] * 255.0).round().to(torch.uint8) for p in files]
 
     def draw(self, count: int, size: int, rng: np.random.Generator) -> Tensor:
-        """``count`` crops (count, 3, size, size), float32 in [0, 1], scaled by 1 to 2, mirrored at random."""
-        out = torch.empty(count, 3, size, size)
+        """Random crops (count, 3, size, size), float32 in [0, 1], half of them mirrored.
+
+        A crop is 1 to 2 times ``size`` pixels wide in its picture, if that is large enough.
+        """
+        crops = torch.empty(count, 3, size, size)
         for i in range(count):
             picture = self.pictures[int(rng.integers(len(self.pictures)))]
             side = min(int(size * rng.uniform(1.0, 2.0)), picture.shape[1], picture.shape[2])
@@ -52,5 +58,5 @@ class Crops:
                 crop = crop.flip(-1)
             if side != size:
                 crop = F.interpolate(crop, (size, size), mode="bilinear", antialias=True)
-            out[i] = crop[0].clamp(0, 1)
-        return out
+            crops[i] = crop[0].clamp(0, 1)
+        return crops

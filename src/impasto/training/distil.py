@@ -1,4 +1,7 @@
-"""The training loop: half of each batch are crops, half on-policy canvases; the teacher gives the targets."""
+"""The training loop of the compact encoder, which learns to predict the teacher's features.
+
+A batch has crops of pictures and canvases (:mod:`impasto.training.policy`).
+"""
 
 from __future__ import annotations
 
@@ -28,15 +31,20 @@ __all__ = ["Trainer", "TrainingPlan"]
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """The settings of a training run, stored in its checkpoint.
+    """The settings of a training run, stored in its checkpoint. The attributes are also flags with this help.
 
     Attributes:
-        crops, canvases: of a batch. buffer: canvases that are being stylised.
-        size: side of both in pixels.
-        start: crops for the start in closed form.
-        lr: learning rate of Adam.
-        gram_weight, gradient_weight: of the losses beside the one of the features.
-        average: decay of the running mean of the parameters, which is what is exported.
+        crops: Crops of pictures in a batch.
+        canvases: Canvases in a batch.
+        buffer: Canvases that are being stylised at a time.
+        size: Side of crops and canvases in pixels.
+        start: Crops that the student is fitted to in closed form before training.
+        lr: Learning rate of Adam.
+        gram_weight: Weight of the loss of Gram matrices; that of features has weight 1.
+        gradient_weight: Weight of the loss of gradients at the canvases.
+        pooling: Pooling of the student: max or average.
+        average: Decay of the running mean of the parameters, which is exported.
+        seed: Seed of everything random.
     """
 
     crops: int = 6
@@ -57,8 +65,8 @@ class Trainer:
 
     Args:
         teacher: supplies the targets.
-        photos, paintings: folders' training crops.
-        held_out: crops (N, 3, S, S) that are never trained on, for the variance explained.
+        photos, paintings: crops that are trained on.
+        held_out: crops (N, 3, S, S) that are never trained on, for :meth:`explained`.
         plan: settings of this run.
         widths: channels of each convolution.
         fit: start in closed form, on the CPU; False before :meth:`resume`.
@@ -95,15 +103,18 @@ class Trainer:
         self.steps, self.seconds = 0, 0.0
 
     def _train_student(self, student: Student) -> None:
-        """Make this the network that is trained, with a fresh optimiser and mean."""
+        """Make this the network that is trained, with a new optimiser and running mean."""
         self.student = student.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = torch.optim.Adam(student.parameters(), lr=self.plan.lr, betas=(0.9, 0.99))
         self.mean_state = {k: v.clone() for k, v in student.state_dict().items()}
 
     def reshape(self, added: Mapping[str, int]) -> None:
-        """Drop silent channels, add new ones (convolution → count), and continue with the averaged student.
+        """Continue with the averaged student, without its silent channels and with new ones.
 
-        On the CPU; see :mod:`impasto.training.reshaping`.
+        The new network is computed on the CPU; see :mod:`impasto.training.reshaping`.
+
+        Args:
+            added: convolution → number of new channels.
         """
         self.student.load_state_dict(self.mean_state)
         self.teacher.cpu()
@@ -121,10 +132,14 @@ class Trainer:
         return torch.cat([photos, self.paintings.draw(count - half, self.plan.size, self.rng)])
 
     def run(self, seconds: float, *, final: float = 0.3, every: int = 50) -> Iterator[dict[str, float]]:
-        """Train for ``seconds`` of wall time; the learning rate falls to zero over the last ``final``.
+        """Train for ``seconds`` of wall time.
+
+        Args:
+            final: last share of the time, over which the learning rate falls to zero.
+            every: steps between two records.
 
         Yields:
-            steps, seconds, loss, per-level feature error on crops and on canvases.
+            Number of steps, seconds, learning rate, and what :meth:`step` returns.
         """
         begin, base = time.perf_counter(), self.seconds
         while (spent := time.perf_counter() - begin) < seconds:
@@ -137,7 +152,11 @@ class Trainer:
                 yield {"steps": self.steps, "seconds": self.seconds, "lr": rate} | record
 
     def step(self, rate: float) -> dict[str, float]:
-        """Make one step at this learning rate; returns the losses by level, on crops and on canvases."""
+        """Make one step at this learning rate.
+
+        Returns:
+            ``loss``, and each layer's relative errors: ``crop_relu3_1``, ``canvas_gram_relu3_1`` and so on.
+        """
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         index, canvases = self.canvases.take(self.plan.canvases)
@@ -177,11 +196,19 @@ class Trainer:
     def loss(
         self, features: dict[str, Tensor], targets: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, float]]:
-        """Relative feature error at every target plus relative Gram error at the style levels.
+        """Relative error of the features at every target, and of Gram matrices at the style targets.
 
-        Both are expanded so that no wide feature map is formed or walked through in float32, which would
-        cost more than the student itself: with G = s sᵀ / M, K = s tᵀ / M and A = t tᵀ / M,
-        ‖W s − t‖² / M = tr(WᵀW G) − 2 tr(W K) + tr A and ‖W G Wᵀ − A‖² = tr(MGMG) − 2 tr(G WᵀAW) + ‖A‖².
+        Both are expanded so that no feature map with the teacher's many channels is computed or read in
+        float32, which would cost more than the student itself. For the student's features s, its head W, the
+        teacher's features t, P positions, G = s sᵀ / P, K = s tᵀ / P, A = t tᵀ / P and M = WᵀW,
+        ‖W s − t‖² / P = tr(M G) − 2 tr(W K) + tr A and ‖W G Wᵀ − A‖² = tr(MGMG) − 2 tr(G WᵀAW) + ‖A‖².
+
+        Args:
+            features: layer → (N, C, h, w) of the student, before the heads; crops first, then canvases.
+            targets: layer → (N, K, h, w) of the teacher, unscaled.
+
+        Returns:
+            The loss, and the record of :meth:`step`.
         """
         total, record = torch.zeros((), device=self.device), dict[str, float]()
         for layer in TARGETS:
@@ -210,13 +237,14 @@ class Trainer:
         return total, record
 
     def _thinned(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Every second row and column of large maps, at a random offset, for a quarter of the time."""
+        """Every second row and column of large maps, at a random offset: a quarter of the work."""
         if s.shape[2] < self.plan.size // 2:
             return s, t
         i, j = (int(k) for k in self.rng.integers(2, size=2))
         return s[:, :, i::2, j::2], t[:, :, i::2, j::2]
 
     def _record(self, record: dict[str, float], name: str, value: Tensor) -> None:
+        """Add the means of a value (N,) over the crops and over the canvases of the batch."""
         crops, canvases = value.detach().tensor_split([self.plan.crops])
         record[f"crop_{name}"], record[f"canvas_{name}"] = float(crops.mean()), float(canvases.mean())
 
@@ -236,7 +264,7 @@ class Trainer:
         return {layer: 1.0 - error[layer] / total[layer] for layer in TARGETS}
 
     def save(self, folder: Path) -> None:
-        """Write ``checkpoint.pt`` (to resume) and ``compact.safetensors`` (to use), whole or not at all."""
+        """Write ``checkpoint.pt``, to resume from, and ``compact.safetensors``, to paint with."""
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             "student": self.student.state_dict(),

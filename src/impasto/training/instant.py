@@ -1,8 +1,9 @@
-"""The training of the decoder for instant transfer: what it sees, what it is judged by, one step.
+"""Trains the decoder for instant transfer.
 
-The loss asks for the style's Gram matrices at five layers (bounded, relative), for features that resemble the
-nearest ones of the style (centred cosine, matched anew each step, as in Kolkin et al. 2022), for a little of
-the content, and for the picture itself where style and content are the same.
+The loss has four parts: the relative distance of the Gram matrices to the style's at five layers; the
+distance of features to the nearest ones of the style (centred cosine, matched anew at each step, as in Kolkin
+et al. 2022); a little of the distance to the content's features; and, where style and content are the same
+picture, the difference from it. Beside these, fine variation in flat areas is penalised.
 """
 
 from __future__ import annotations
@@ -39,23 +40,23 @@ CONTENT_LAYER = "relu3_2"
 
 @dataclass(frozen=True)
 class DecoderPlan:
-    """Batches, weights of the losses and augmentation.
+    """The settings of a training run, stored in its checkpoint. The attributes are also flags with this help.
 
     Attributes:
-        batch: pairs of a content and a style for each step.
-        size: side of the content's crops in pixels.
-        style_size: side of the styles' crops in pixels.
-        lr: learning rate of Adam.
-        gram: weight of the relative distance of Gram matrices.
-        gram_shares: of the five layers relu1_1 to relu5_1 in it.
-        nearest: weight of the cosine distance to the nearest style features.
-        content: weight of the relative distance of relu3_2 to the content's.
-        identity: weight of the mean absolute difference where style and content are the same.
-        identity_share: share of the steps with such pairs.
-        variation: weight of fine variation where the content is even.
-        recolour: share of the styles with permuted or inverted colours.
-        rotate: share of the styles turned by quarters.
-        seed: of everything random.
+        batch: Pairs of a content and a style in each step.
+        size: Side of the content's crops in pixels.
+        style_size: Side of the styles' crops in pixels.
+        lr: Learning rate of Adam.
+        gram: Weight of the relative distance of Gram matrices.
+        gram_shares: Factors of the five layers relu1_1 to relu5_1 in that distance.
+        nearest: Weight of the cosine distance to the nearest style features.
+        content: Weight of the relative distance of relu3_2 to the content's.
+        identity: Weight of the mean absolute difference from the content where it is also the style.
+        identity_share: Share of the steps in which the content is also the style.
+        variation: Weight of fine variation where the content is flat.
+        recolour: Share of the styles with permuted or inverted colours.
+        rotate: Share of the styles that are rotated by 90°, 180° or 270°.
+        seed: Seed of everything random.
     """
 
     batch: int = 2
@@ -75,11 +76,12 @@ class DecoderPlan:
 
 
 class DecoderTrainer:
-    """Decoder, its running mean, optimiser and random state; :meth:`step` moves it once.
+    """The decoder with its running mean, optimiser and random state; :meth:`step` makes one training step.
 
     Args:
         encoder: ``compact``; it is not changed.
-        photos, paintings: contents and styles.
+        photos, paintings: where contents and styles are cropped from.
+        plan: settings of this run.
     """
 
     def __init__(self, encoder: Encoder, photos: Crops, paintings: Crops, plan: DecoderPlan) -> None:
@@ -95,10 +97,10 @@ class DecoderTrainer:
         self.mean_state = {k: v.detach().clone() for k, v in self.decoder.state_dict().items()}
 
     def run(self, seconds: float, *, final: float = 0.3) -> Iterator[dict[str, float]]:
-        """Train for some time; yields the losses of every step.
+        """Train for ``seconds`` of wall time; yields the losses of every step.
 
         Args:
-            final: share of the time over which the learning rate falls to zero.
+            final: last share of the time, over which the learning rate falls to zero.
         """
         begin, before = time.perf_counter(), self.seconds
         while (done := (time.perf_counter() - begin) / seconds) < 1.0:
@@ -108,7 +110,7 @@ class DecoderTrainer:
             yield losses
 
     def step(self, lr: float) -> dict[str, float]:
-        """One step of Adam; returns the weighted losses by name."""
+        """Make one step of Adam at this learning rate; returns the losses by name, weights included."""
         content, style, same = self._draw()
         inputs, of_content, of_style = self._inputs(content, style)
         inputs = {k: v.contiguous(memory_format=torch.channels_last) for k, v in inputs.items()}
@@ -137,7 +139,7 @@ class DecoderTrainer:
             self.mean_state[name].lerp_(value, 1 - decay)
 
     def _draw(self) -> tuple[Tensor, Tensor, bool]:
-        """Contents, styles, and whether they are the same pictures."""
+        """Contents and styles, (N, 3, H, H) each, and whether they are the same pictures."""
         plan, rng = self.plan, self.rng
         style = self.paintings.draw(plan.batch, plan.style_size, rng)
         style = turned(recoloured(style, plan.recolour, rng), plan.rotate, rng)
@@ -150,7 +152,7 @@ class DecoderTrainer:
     def _inputs(
         self, content: Tensor, style: Tensor
     ) -> tuple[dict[str, Tensor], Mapping[str, Tensor], Mapping[str, Tensor]]:
-        """The decoder's inputs, raw features of the content and of the style."""
+        """The decoder's inputs, and the raw features of the contents and of the styles, by layer."""
         layers = tuple(dict.fromkeys((*LEVELS, *GRAM_LAYERS, *NEAREST_LAYERS, CONTENT_LAYER)))
         of_content = self.encoder(content, layers).raw
         of_style = of_content if style is content else self.encoder(style, layers).raw
@@ -160,7 +162,7 @@ class DecoderTrainer:
         return decoder_inputs(of_content, styles, maps, self.heads, noise), of_content, of_style
 
     def _noise(self, features: Tensor) -> Tensor:
-        """Another part of the fixed noise for each picture, with other signs."""
+        """A random window of the fixed noise for each picture, with a random sign for each channel."""
         n, c, h, w = features.shape
         parts = []
         for _ in range(n):
@@ -170,7 +172,7 @@ class DecoderTrainer:
         return torch.cat(parts)
 
     def _calibrate(self) -> None:
-        """Scale each level's inputs to an RMS of 1."""
+        """Set the decoder's scales so that the inputs of each level have an RMS of 1."""
         totals = dict.fromkeys(LEVELS, 0.0)
         for _ in range(8):
             content, style, _ = self._draw()
@@ -183,7 +185,7 @@ class DecoderTrainer:
     def _losses(
         self, painted: Tensor, of_content: Mapping[str, Tensor], of_style: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Losses of features, weighted."""
+        """The losses that are computed from features, weights included."""
         layers = tuple(dict.fromkeys((*GRAM_LAYERS, *NEAREST_LAYERS, CONTENT_LAYER)))
         features = self.encoder(painted, layers).raw
         grams = [
@@ -194,15 +196,17 @@ class DecoderTrainer:
             nearest_distance(features[k], of_style[k], self.heads[k], self.generator).mean()
             for k in NEAREST_LAYERS
         ]
-        gap = content_distance(features[CONTENT_LAYER], of_content[CONTENT_LAYER], self.heads[CONTENT_LAYER])
+        distance = content_distance(
+            features[CONTENT_LAYER], of_content[CONTENT_LAYER], self.heads[CONTENT_LAYER]
+        )
         return {
             "gram": self.plan.gram * torch.stack(grams).sum(),
             "nearest": self.plan.nearest * torch.stack(matches).mean(),
-            "content": self.plan.content * gap.mean(),
+            "content": self.plan.content * distance.mean(),
         }
 
     def save(self, folder: Path) -> None:
-        """Write checkpoint.pt, from which :meth:`resume` goes on, and instant.safetensors."""
+        """Write ``checkpoint.pt``, to resume from, and ``instant.safetensors``, to paint with."""
         state = {
             "decoder": self.decoder.state_dict(),
             "mean": self.mean_state,
@@ -218,7 +222,7 @@ class DecoderTrainer:
         export_decoder(self.mean_state, folder / "instant.safetensors", steps=self.steps)
 
     def resume(self, folder: Path) -> None:
-        """Go on from the checkpoint in ``folder``.
+        """Continue from the checkpoint in ``folder``.
 
         Raises:
             WeightsError: there is none, or it is damaged.
@@ -259,7 +263,7 @@ def recoloured(pictures: Tensor, share: float, rng: np.random.Generator) -> Tens
 
 
 def turned(pictures: Tensor, share: float, rng: np.random.Generator) -> Tensor:
-    """Some square pictures of a batch (N, 3, H, H) turned by one to three quarters."""
+    """Some square pictures of a batch (N, 3, H, H) rotated by 90°, 180° or 270°."""
     changed = pictures.clone()
     for i in range(len(changed)):
         if rng.random() < share:
@@ -268,27 +272,31 @@ def turned(pictures: Tensor, share: float, rng: np.random.Generator) -> Tensor:
 
 
 def gram_distance(features: Tensor, style: Tensor, head: Tensor | None) -> Tensor:
-    """2 ‖A − B‖² / (‖A‖² + ‖B‖²) of the Gram matrices behind the head: (N,), from 0 to 2."""
+    """2 ‖A − B‖² / (‖A‖² + ‖B‖²) of the Gram matrices of features after the head: (N,), from 0 to 2."""
     a, b = (_gram(x, head) for x in (features, style))
     return 2 * (a - b).square().sum((1, 2)) / (a.square() + b.square()).sum((1, 2))
 
 
 def _gram(features: Tensor, head: Tensor | None) -> Tensor:
+    """Gram matrices (N, D, D), float32, of features (N, C, H, W) after the head (D, C)."""
     f = features.permute(0, 2, 3, 1).flatten(1, 2)
     gram = (f.mT @ f).float() / f.shape[1]
     return gram if head is None else head @ gram @ head.T
 
 
 def content_distance(features: Tensor, content: Tensor, head: Tensor | None) -> Tensor:
-    """‖F − C‖² / ‖C‖² behind the head: (N,)."""
-    gap, target = features.float() - content.float(), content.float()
+    """‖F − C‖² / ‖C‖² of features after the head: (N,)."""
+    difference, target = features.float() - content.float(), content.float()
     if head is not None:
-        gap, target = (F.conv2d(x, head[:, :, None, None]) for x in (gap, target))
-    return gap.square().sum((1, 2, 3)) / target.square().sum((1, 2, 3))
+        difference, target = (F.conv2d(x, head[:, :, None, None]) for x in (difference, target))
+    return difference.square().sum((1, 2, 3)) / target.square().sum((1, 2, 3))
 
 
 def nearest_distance(features: Tensor, style: Tensor, head: Tensor | None, rng: torch.Generator) -> Tensor:
-    """1 − cosine to the nearest style feature, both centred by the style's mean: (N,), over 512 places."""
+    """Mean of 1 − cosine to the nearest style feature, both centred on the style's mean: (N,).
+
+    The mean is over 512 random positions, each of which is compared with 1024 random features of the style.
+    """
     q, k = _sample(features, 512, rng), _sample(style, 1024, rng)
     if head is not None:
         q, k = q @ head.T, k @ head.T
@@ -301,6 +309,7 @@ def nearest_distance(features: Tensor, style: Tensor, head: Tensor | None, rng: 
 
 
 def _sample(features: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """At most ``count`` features of (N, C, H, W) at random positions, the same for all N: (N, K, C)."""
     f = features.permute(0, 2, 3, 1).flatten(1, 2)
     if f.shape[1] > count:
         f = f[:, torch.randperm(f.shape[1], generator=rng)[:count]]
@@ -308,9 +317,13 @@ def _sample(features: Tensor, count: int, rng: torch.Generator) -> Tensor:
 
 
 def variation(painted: Tensor, content: Tensor) -> Tensor:
-    """RMS of the finest details where the content is even: dots and grids."""
+    """RMS of the finest details where the content is flat, such as dots and grids: a scalar.
+
+    Args:
+        painted, content: (N, 3, H, W) in [0, 1].
+    """
     grey = content.mean(1, keepdim=True)
     busy = F.avg_pool2d((grey - F.avg_pool2d(grey, 5, 1, 2)).square(), 9, 1, 4).sqrt()
-    even = torch.exp(-busy / 0.01)
+    flat = torch.exp(-busy / 0.01)
     fine = painted - F.avg_pool2d(F.pad(painted, (1, 1, 1, 1), mode="reflect"), 3, 1)
-    return (even * fine.square()).mean().sqrt()
+    return (flat * fine.square()).mean().sqrt()

@@ -1,9 +1,8 @@
-"""On-policy pictures: canvases that are being stylised with the student as it is at the moment.
+"""On-policy training pictures: canvases that are being stylised with the student in its present state.
 
-Optimisation leads to pictures that make the student's loss small, also where the student is wrong about
-them. Photographs and paintings alone never show the student such pictures. So a part of every batch are
-canvases, with the teacher's features as their targets (on-policy distillation, after DAgger: Ross et al.
-2011).
+Optimisation leads to pictures whose loss under the student is small even where its features are wrong. Such
+pictures do not occur among photographs and paintings. So a part of every batch are canvases, with the
+teacher's features as their targets (on-policy distillation, after DAgger: Ross et al. 2011).
 """
 
 from __future__ import annotations
@@ -39,17 +38,20 @@ def inner(a: Tensor, b: Tensor) -> Tensor:
 
 
 def folded_gram_distance(metric: Tensor, difference: Tensor) -> Tensor:
-    """‖W D Wᵀ‖² per picture from M = WᵀW (C, C) and D (N, C, C), without the wide matrix: tr(M D M D)."""
+    """‖W D Wᵀ‖² per picture, (N,), from M = WᵀW (C, C) and D (N, C, C), computed as tr(M D M D)."""
     md = metric @ difference
     return (md * md.transpose(1, 2)).sum((1, 2))
 
 
 @dataclass
 class _Slot:
-    """What one canvas is being painted towards, and how.
+    """Pictures and settings that one canvas is painted with.
 
     Attributes:
-        remaining: steps until it is replaced.
+        style, content: (1, 3, S, S).
+        content_weight: of the content loss; the style loss has weight 1.
+        lr: learning rate of Adam.
+        remaining: steps until the canvas is replaced.
     """
 
     style: Tensor
@@ -60,7 +62,7 @@ class _Slot:
 
 
 class Canvases:
-    """A buffer of pictures being stylised; each makes one Adam step whenever it is used.
+    """A buffer of pictures that are being stylised; each makes one step of Adam whenever it is in a batch.
 
     Args:
         photos, paintings: where contents and styles come from.
@@ -88,7 +90,7 @@ class Canvases:
         self.next_index = 0
 
     def _new_slot(self, i: int) -> _Slot:
-        """Fill a place with a new pair; its canvas starts from the content, from noise or from a mixture."""
+        """Start canvas ``i`` for a new pair of pictures, from the content, from noise or from a mixture."""
         rng = self.rng
         content = self.photos.draw(1, self.size, rng)
         style = (self.paintings if rng.random() < 0.85 else self.photos).draw(1, self.size, rng)
@@ -110,7 +112,11 @@ class Canvases:
         return index, self.images[index].clone()
 
     def loss(self, student: Student, features: dict[str, Tensor], index: list[int]) -> Tensor:
-        """The loss that the canvases ``index`` are being painted to lower, by the student's features."""
+        """The loss that the canvases ``index`` are optimised for, summed, from the student's features.
+
+        Args:
+            features: layer → (N, C, h, w) of these canvases, before the heads.
+        """
         style, content, weight = self._targets(index)
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
             styles = grams(student.features(style))
@@ -123,9 +129,10 @@ class Canvases:
             total = total + folded_gram_distance(metric, gram - styles[layer]) / scale / len(STYLE_TARGETS)
         w = student.heads[CONTENT].weight.flatten(1)
         metric = w.T @ w
-        delta, base = features[CONTENT].float() - contents.float(), contents.float()
-        error = torch.einsum("nchw,cd,ndhw->n", delta, metric, delta)
-        energy = torch.einsum("nchw,cd,ndhw->n", base, metric, base).clamp_min(1e-8)
+        target = contents.float()
+        difference = features[CONTENT].float() - target
+        error = torch.einsum("nchw,cd,ndhw->n", difference, metric, difference)
+        energy = torch.einsum("nchw,cd,ndhw->n", target, metric, target).clamp_min(1e-8)
         return (total + weight * error / energy).sum()
 
     def _targets(self, index: list[int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -135,7 +142,7 @@ class Canvases:
         return torch.cat([slot.style for slot in slots]), torch.cat([slot.content for slot in slots]), weights
 
     def teacher_gradient(self, teacher: Teacher, images: Tensor, index: list[int]) -> Tensor:
-        """Gradient at ``images`` (N, 3, S, S) of the same loss by the teacher's features."""
+        """Gradient at ``images`` (N, 3, S, S) of the same loss, computed from the teacher's features."""
         images = images.detach().requires_grad_(True)
         style, content, weight = self._targets(index)
         layers = (*STYLE_TARGETS, CONTENT)

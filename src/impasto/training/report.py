@@ -1,4 +1,4 @@
-"""How good a student is: the teacher judges pictures that were painted with it."""
+"""Evaluates a student: the teacher's features measure pictures that were painted with it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TeacherEncoder(Encoder):
 
 @dataclass(frozen=True)
 class Score:
-    """What the teacher says of a picture.
+    """Distances of a picture to its content and style, by the teacher's features.
 
     Attributes:
         style_rel: per style level, ‖G(out) − G(style)‖² / ‖G(content) − G(style)‖²:
@@ -59,7 +59,13 @@ class Score:
 
 @torch.no_grad()
 def judge(teacher: Teacher, out: Tensor, content: Tensor, style: Tensor) -> Score:
-    """Score ``out`` (1, 3, H, W); content and style are resampled to its size, the style never larger."""
+    """Score a painted picture.
+
+    Args:
+        out: (1, 3, H, W), the painted picture.
+        content: is resampled to the size of ``out``.
+        style: is reduced to the size of ``out`` if it is larger.
+    """
     size = (out.shape[-2], out.shape[-1])
     content, style = resample(content, size).to(out.device), style.to(out.device)
     height, width = style.shape[-2:]

@@ -1,7 +1,8 @@
 """Removes silent channels from a trained student and adds new ones, without changing its features.
 
-New channels are fitted to what the student explains least. The weights with which the next layers read them
-are zero, so that nothing is lost, and training continues from there (after Net2Net, Chen et al. 2016).
+New channels are fitted to what the student explains least. The next convolution's weights for them are zero
+at first, so that its features do not change, and training continues from there (after Net2Net, Chen et al.
+2016).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["rebuild", "widen", "without_silent"]
 
 #: A channel with less than this share of the median RMS is silent.
 _SILENT = 0.02
-#: A filter with a norm above this multiple of the median norm responds rarely, and then enormously.
+#: A filter with a norm above this multiple of the median norm is removed: it responds rarely, but enormously.
 _STEEP = 40.0
 
 
@@ -41,7 +42,7 @@ def _readers(student: Student, name: str, state: Mapping[str, Tensor]) -> Iterat
 
 @torch.no_grad()
 def without_silent(student: Student, crops: Tensor) -> Student:
-    """``student`` without the channels that do not fire on ``crops`` (N, 3, S, S), or only in spikes."""
+    """``student`` without the channels that hardly respond to ``crops`` (N, 3, S, S), or only in spikes."""
     features = [student.features(chunk) for chunk in crops.split(32)]
     state = {key: value.clone() for key, value in student.state_dict().items()}
     for name in student.names:
@@ -71,8 +72,8 @@ def widen(student: Student, teacher: Teacher, crops: Tensor, name: str, count: i
         for c in chunks
     ]
     xx, yx, yy = (torch.stack(part).mean(0) for part in zip(*sums, strict=True))
-    best = solve(xx, yx)
-    unexplained = yy - best @ yx.T - yx @ best.T + best @ xx @ best.T
+    fit = solve(xx, yx)
+    unexplained = yy - fit @ yx.T - yx @ fit.T + fit @ xx @ fit.T
     targets = torch.eye(len(yy), dtype=yy.dtype)[strongest(unexplained, count)]
     weight, bias = fit_filters(student, teacher, chunks, name, targets)
     state = {key: value.clone() for key, value in student.state_dict().items()}

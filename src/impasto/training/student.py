@@ -32,8 +32,13 @@ class Student(nn.Module):
     There are no normalisation layers: each layer starts as a combination of the teacher's filters, scaled to
     unit RMS on data, as batch normalisation would do.
 
-    The padding is the one that ``Encoder`` paints with, because in crops of 128 pixels most of what conv5_1
-    sees is near an edge.
+    The padding is the same as in painting with :class:`~impasto.networks.encoder.Encoder`, because in crops
+    of 128 pixels most of the receptive fields of conv5_1 reach an edge.
+
+    Args:
+        channels: target → channels of the teacher.
+        widths: convolution → channels of the student.
+        pooling: ``max`` or ``average``.
     """
 
     padding = "reflect"
@@ -89,11 +94,14 @@ def solve(xx: Tensor, yx: Tensor, ridge: float = 1e-4) -> Tensor:
 
 
 def _fit_targets(cov: Tensor, count: int) -> Tensor:
-    """What a layer of ``count`` channels is fitted to, in the teacher's C channels: (count, C), unit rows.
+    """What a layer of ``count`` channels is fitted to: mixtures of the teacher's C channels, (count, C).
 
-    The strongest channels, and random mixtures of all of them where there are fewer. Channels that hardly
-    ever fire are left out. Compressed teachers have many of them, and a filter that is fitted to one and
-    scaled to unit RMS responds enormously to very few pictures.
+    Rows have length 1. They select the strongest channels; if there are fewer than ``count``, random mixtures
+    follow. Channels that hardly ever respond are left out. Compressed teachers have many of them, and a
+    filter that is fitted to one and scaled to unit RMS responds enormously to very few pictures.
+
+    Args:
+        cov: (C, C), second moments of the teacher's channels.
     """
     firing = (cov.diagonal() > 1e-4 * cov.diagonal().max()).nonzero()[:, 0]
     chosen = firing[strongest(cov[firing][:, firing], min(count, len(firing)))]
@@ -147,10 +155,12 @@ def fit_to_teacher(student: Student, teacher: Teacher, crops: Tensor) -> dict[st
 def fit_filters(
     student: Student, teacher: Teacher, chunks: Sequence[Tensor], name: str, targets: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Filters of one convolution, on the student's input: least squares, then unit RMS after the ReLU.
+    """Fit the filters of one convolution by least squares, and scale them to unit RMS after the ReLU.
 
     Args:
-        targets: (count, C), the mixtures of the teacher's C pre-activations to fit.
+        chunks: crops (N, 3, S, S); inputs of the convolution are the student's features of these.
+        name: of the convolution.
+        targets: (count, C), the mixtures of the teacher's C pre-activations that are fitted.
 
     Returns:
         Weights (count, in, 3, 3) and biases (count,). The factor that scales a channel is at most ten times
@@ -195,6 +205,7 @@ def _sample(x: Tensor, y: Tensor, limit: int = 16384) -> tuple[Tensor, Tensor]:
 
 
 def _fit_heads(student: Student, teacher: Teacher, chunks: Sequence[Tensor]) -> dict[str, float]:
+    """Fit all heads by least squares; returns the share of each target's variance that they explain."""
     sums: dict[str, list[Tensor]] = {}
     for chunk in chunks:
         features, target = student.features(chunk), teacher(chunk)
@@ -214,18 +225,20 @@ def _fit_heads(student: Student, teacher: Teacher, chunks: Sequence[Tensor]) -> 
 
 @torch.no_grad()
 def export(student: Student, state: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """The tensors of the embedded file: convolutions, and of each head W the square R, RᵀR = WᵀW; float16.
+    """The tensors of the embedded file, float16: the convolutions, and a square head R for each head W.
+
+    RᵀR = WᵀW, so that distances and norms of Gram matrices are the same.
 
     Args:
         state: averaged parameters to use instead of the student's present ones.
     """
     params = dict(student.state_dict()) if state is None else dict(state)
-    out = {}
+    tensors = {}
     for name in student.names:
         for kind in ("weight", "bias"):
-            out[f"{name}.{kind}"] = params[f"conv.{name}.{kind}"].half().contiguous()
+            tensors[f"{name}.{kind}"] = params[f"conv.{name}.{kind}"].half().contiguous()
     for layer in TARGETS:
         w = params[f"head.{layer}.weight"].double()[:, :, 0, 0]
         # The triangular factor of W equals that of WᵀW, without squaring the condition number.
-        out[f"head.{layer}.weight"] = torch.linalg.qr(w, mode="r")[1].half().contiguous()
-    return {name: value.cpu() for name, value in out.items()}
+        tensors[f"head.{layer}.weight"] = torch.linalg.qr(w, mode="r")[1].half().contiguous()
+    return {name: value.cpu() for name, value in tensors.items()}

@@ -1,7 +1,7 @@
-"""What the compact encoder learns from: a VGG-19, complete or not.
+"""The teacher that the compact encoder learns from: a VGG-19, complete or not.
 
-A complete VGG-19 supplies every target. Where only its first blocks are available, a compressed network with
-published heads can supply the levels above (:class:`Compressed`); :class:`Teacher` joins the two.
+A complete VGG-19 supplies every target. If only its first blocks are available, a compressed network with
+published heads can supply the deeper layers (:class:`Compressed`); :class:`Teacher` combines the two.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from impasto.networks.weights import read_state
 __all__ = ["STYLE_TARGETS", "TARGETS", "Compressed", "Teacher"]
 
 STYLE_TARGETS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-#: All layers that the student learns, shallow to deep; those besides the style's are usual content layers.
+#: All layers that the student learns, shallow to deep: those for the style, and the usual content layers.
 TARGETS = ("relu1_1", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu4_1", "relu4_2", "relu5_1")
 
 
 class Compressed(nn.Module):
     """A 16-times smaller VGG-19 (Wang et al., CVPR 2020) with its heads to VGG's channels.
 
-    Reflection padding before each 3×3 convolution, max pooling, a 1×1 ``preprocess`` convolution first,
-    and 1×1 heads (then ReLU) behind conv1_1, 2_1, 3_1, 4_1 and 5_1 that reach the *normalised* VGG-19.
+    It has a 1×1 convolution ``preprocess`` at first, reflection padding before each 3×3 convolution, and max
+    pooling. 1×1 heads with a ReLU after conv1_1, 2_1, 3_1, 4_1 and 5_1 lead to the features of the
+    *normalised* VGG-19.
     """
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
@@ -43,7 +44,7 @@ class Compressed(nn.Module):
         return F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype))
 
     def forward(self, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
-        """relu{k}_1 through its head; any other layer as the channels of this network."""
+        """Features by layer: relu1_1 to relu5_1 after their heads, other layers as this network has them."""
         features: dict[str, Tensor] = {}
         x = self._conv(image, "preprocess")
         for index, conv in enumerate(self.convs):
@@ -61,9 +62,17 @@ class Compressed(nn.Module):
 
 
 class Teacher(nn.Module):
-    """Targets at every level of :data:`TARGETS`, each divided by its RMS over ``calibrate``'s pictures.
+    """Supplies the features at every layer of :data:`TARGETS`, divided by their RMS (:meth:`calibrate`).
 
-    Raw features differ by orders of magnitude between levels; without scaling, the student would not learn.
+    Raw features differ by orders of magnitude between layers; without scaling, the student would not learn.
+
+    Args:
+        lower: weights of a VGG-19, or of its first blocks.
+        upper: weights of a compressed network; None: ``lower`` has all layers.
+        normalisation: of the input of ``lower``.
+
+    Raises:
+        WeightsError: ``lower`` lacks layers, and there is no ``upper``.
     """
 
     def __init__(
@@ -87,7 +96,7 @@ class Teacher(nn.Module):
 
     @classmethod
     def from_files(cls, lower: Path, upper: Path | None = None) -> Teacher:
-        """Oxford's VGG-19 in any container that ``read_state`` reads, and a compressed network's file."""
+        """From Oxford's VGG-19, in any format that ``read_state`` reads, and a compressed network's file."""
         from safetensors.torch import load_file
 
         return cls(read_state(lower), None if upper is None else load_file(upper))
@@ -107,7 +116,7 @@ class Teacher(nn.Module):
         return {layer: features[layer] for layer in LAYERS if layer in features}
 
     def forward(self, image: Tensor, layers: tuple[str, ...] = TARGETS) -> dict[str, Tensor]:
-        """Features of unit RMS."""
+        """Features by layer, (N, C, H, W), scaled to an RMS of 1."""
         return {layer: value / self.rms[layer] for layer, value in self.raw(image, layers).items()}
 
     @torch.no_grad()
