@@ -177,7 +177,7 @@ class Recipe(Validated):
         ge=0.0,
         le=1.0,
         description=(
-            "For style_loss nearest: search for similar patches by the content (1), by the result so far (0), "
+            "For style_loss nearest: search for similar patches by the content (1), by the result so far (0) "
             "or by a mixture."
         ),
     )
