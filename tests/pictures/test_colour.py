@@ -132,7 +132,7 @@ def test_colours_need_both_pictures():
             Scene(None, (Style(checks(48, 48)),), aspect=(48, 48)),
             Recipe(size=48, colours="match", content_weight=0, init="noise"), tiny_encoder(),
         ))  # fmt: skip
-    with pytest.raises(RecipeError, match="looked at once for many"):
+    with pytest.raises(RecipeError, match="statistics that many pictures share"):
         engine.style_statistics(
             Scene(picture(48, 48), (Style(checks(48, 48)),)),
             Recipe(colours="content"),

@@ -50,7 +50,9 @@ def check(
     if terms is not None:
         raise RecipeError("terms with method 'instant'", "it has no objective", "leave the terms out")
     if scene.content is None:
-        raise RecipeError("no content picture with method 'instant'", "one", "make a texture by optimisation")
+        raise RecipeError(
+            "no content picture with method 'instant'", "a content picture", "make a texture by optimisation"
+        )
     if not styles:
         check_scene(scene, recipe)
         return

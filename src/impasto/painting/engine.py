@@ -32,6 +32,7 @@ from impasto.painting.schedule import (
     scale_sizes,
 )
 from impasto.painting.starts import first_canvas
+from impasto.pictures.chroma import finest_chroma, limit_finest_chroma
 from impasto.pictures.geometry import Size, add_margin, crop_margin, resample, resample_wrapped
 from impasto.recipe import Recipe
 from impasto.scene import Scene, overlay_past
@@ -151,9 +152,13 @@ def steps(
             recipe.tolerance,
             None if stop_scale is None else functools.partial(stop_scale, index + 1),
         )
+        chroma_limit = _chroma_limit(at_scale, recipe)
         del canvas, at_scale
         for iteration, descent in enumerate(descents, 1):
             picture = crop_margin(descent.best, margin)
+            last = descent.ended and index + 1 == len(plan)
+            if last and chroma_limit is not None:
+                picture = limit_finest_chroma(picture, chroma_limit, wrap=recipe.padding == "circular")
             yield Step(
                 scale=index + 1,
                 scales=len(plan),
@@ -167,7 +172,7 @@ def steps(
                 best_loss=descent.best_loss,
                 picture=postprocess(picture, scene, recipe),
                 event=descent.event,
-                last=descent.ended and index + 1 == len(plan),
+                last=last,
             )
 
 
@@ -204,8 +209,8 @@ def style_statistics(scene: Scene, recipe: Recipe, encoder: Encoder) -> dict[Siz
     fixed_colours = recipe.colours != "only" and all(style.palette is not None for style in scene.styles)
     if recipe.colours != "style" and not fixed_colours:
         raise RecipeError(
-            f"colours {recipe.colours!r} with a style that is looked at once for many pictures",
-            "'style', or 'content' and 'match' with a palette that all share",
+            f"colours {recipe.colours!r} with style statistics that many pictures share",
+            "'style', or 'content' and 'match' with a shared palette",
         )
     plan = check(scene, recipe, encoder)
     prepared = preprocess(scene, recipe, min_style_side=min_style_side(recipe, None))
@@ -228,6 +233,15 @@ def _margin(recipe: Recipe, size: Size) -> int:
 def _fineness(index: int, plan: Sequence[Size]) -> float:
     """Position of a scale between the coarsest (0) and the finest (1); a single scale is the finest."""
     return index / (len(plan) - 1) if len(plan) > 1 else 1.0
+
+
+def _chroma_limit(scene: Scene, recipe: Recipe) -> float | None:
+    """The limit of the finest chroma for ``clean_chroma``, in a scene at one scale; None: no limit."""
+    styles = [style for region in scene.regions for style in region.styles] or list(scene.styles)
+    if recipe.clean_chroma is None or not styles:
+        return None
+    # A grey style's chroma is 0; a limit of less than half a level of 8 bits cannot be seen.
+    return max(0.001, recipe.clean_chroma * max(finest_chroma(style.pixels) for style in styles))
 
 
 def _recoloured_step(scene: Scene, recipe: Recipe, size: Size) -> Step:

@@ -135,5 +135,5 @@ def _write(path: Path, text: str) -> None:
         write_atomically(path, text)
     except OSError as error:
         raise PictureError(
-            f"{path} cannot be written: {error.strerror}", "a folder with room in it"
+            f"{path} cannot be written: {error.strerror}", "a writable folder with enough free space"
         ) from None

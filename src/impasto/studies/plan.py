@@ -111,15 +111,19 @@ class StudyCell:
 class StudyPlan(Validated):
     """A study. Unknown names, wrong settings and empty axes raise ``RecipeError``."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$", description="Of the study's folder.")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$", description="Name of the study's folder.")
     title: str = Field("", max_length=200, description="Heading of the sheet and the page.")
     question: str = Field("", max_length=2000, description="What the study asks, in a sentence or two.")
     base: dict[str, Any] = Field({}, description="Settings of the recipe that all cells share.")
     contents: tuple[str, ...] = Field((), description="Content pictures; none: textures.")
     styles: tuple[str, ...] = Field((), description="Style pictures; none: reconstructions.")
-    references: tuple[str, ...] = Field((), description="Further pictures whose style results are held to.")
+    references: tuple[str, ...] = Field(
+        (), description="Further pictures that the results' style is compared with."
+    )
     canvas: tuple[int, int] | None = Field(None, description="Width and height of textures in pixels.")
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="One run of every combination for each.")
+    seeds: tuple[int, ...] = Field(
+        (0,), min_length=1, description="Every combination is run once with each seed."
+    )
     vary: tuple[Axis, ...] = Field((), description="What differs from cell to cell.")
     columns: str | None = Field(None, description="Axis along the sheet's columns; default: the last varied.")
     charts: tuple[str, ...] = Field((), description="Measurements to plot, * for every layer; default: all.")

@@ -87,7 +87,7 @@ def write(outcome: StudyOutcome) -> Path:
     except OSError as error:
         raise PictureError(
             f"the results of the study cannot be written to {folder}: {error.strerror}",
-            "a folder with room in it",
+            "a writable folder with enough free space",
         ) from None
     return folder / "report.html"
 
