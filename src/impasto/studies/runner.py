@@ -118,7 +118,8 @@ def _make_folder(folder: Path, plan: StudyPlan) -> None:
         write_atomically(folder / "plan.yaml", plan.to_yaml())
     except OSError as error:
         raise PictureError(
-            f"no study can be kept in {str(folder)!r}: {error.strerror}", "a folder in a folder that exists"
+            f"the study cannot be written to {str(folder)!r}: {error.strerror}",
+            "a folder in a folder that exists",
         ) from None
 
 

@@ -162,7 +162,7 @@ def _make_folder(out: Path) -> None:
         out.mkdir(exist_ok=True)
     except OSError as error:
         raise RecipeError(
-            f"no folder {str(out)!r}: {error.strerror}", "one in a folder that exists"
+            f"the folder {str(out)!r} cannot be made: {error.strerror}", "a folder in a folder that exists"
         ) from None
 
 

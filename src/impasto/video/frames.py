@@ -243,7 +243,7 @@ def _read_folder(clip: Clip) -> Iterator[tuple[int, Pixels | None]]:
             continue
         if picture.size != (clip.height, clip.width):
             got = f"'{file}' is {picture.size[1]}×{picture.size[0]} pixels"
-            raise VideoError(got, f"{clip.width}×{clip.height}, as the first", "make all alike")
+            raise VideoError(got, f"{clip.width}×{clip.height}, as the first", "give all pictures one size")
         array = pictures.to_uint8(picture.pixels)
         if clip.alpha:
             alpha = np.full(array.shape[:2], 255, np.uint8)

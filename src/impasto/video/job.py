@@ -164,7 +164,7 @@ def _check_output(
             raise VideoError(f"the output '{path}' is also an input", remedy="choose another name")
     if codec is None:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise VideoError(f"the output '{path}' is there already", "a new or empty folder", "rename it")
+            raise VideoError(f"the output '{path}' exists already", "a new or empty folder", "rename it")
     elif path.is_dir():
         raise VideoError(f"the output '{path}' is a folder", "a file name", "choose another name")
     else:

@@ -137,7 +137,9 @@ def _masks(job: VideoJob) -> Iterator[Tensor]:
     for frame in read(open_clip(job.mask, job.clip.rate)):
         yield resample(_luma(from_pixels(frame.pixels)), job.size)
     raise VideoError(
-        f"the mask '{job.mask}' has fewer frames than the clip", "as many", "give one mask for each frame"
+        f"the mask '{job.mask}' has fewer frames than the clip",
+        "as many frames",
+        "give one mask for each frame",
     )
 
 
@@ -209,7 +211,7 @@ def require_room(job: VideoJob, needed: int) -> None:
     free = shutil.disk_usage(job.output.parent).free
     if _painted_count(job) == 0 and needed > free:
         raise VideoError(
-            f"the frames need up to {readable_size(needed)} on the way, and {readable_size(free)} are free",
+            f"the work folder needs up to {readable_size(needed)}, and {readable_size(free)} are free",
             remedy="make room, or paint smaller with --size",
         )
 
