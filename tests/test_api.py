@@ -179,7 +179,7 @@ def test_terms_of_ones_own_are_painted_with_and_named_in_the_trace():
     assert float(result.pixels.mean()) == pytest.approx(0.8, abs=0.02)
     steps = impasto.steps(picture(36, 48), picture(48, 48, 2), terms=[Brightness()], **small)
     assert set(next(steps).terms) == {"brightness"}
-    with pytest.raises(RecipeError, match=r"strength 0\.5 with terms"):
+    with pytest.raises(RecipeError, match=r"strength 0\.5 with custom terms"):
         impasto.stylize(picture(36, 48), picture(48, 48, 2), terms=[Brightness()], strength=0.5)
     with pytest.raises(RecipeError, match="two terms called 'brightness'"):
         impasto.stylize(picture(36, 48), picture(48, 48, 2), terms=[Brightness(), Brightness()], **small)
