@@ -159,6 +159,15 @@ class Recipe(Validated):
         le=1.0,
         description="Factor of the content weight at scales larger than content_until.",
     )
+    keep_details: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description=(
+            "How firmly small features of the content (eyes, letters, windows) are kept, from 0 (like "
+            "everything else) to 1."
+        ),
+    )
     style_weight: Weight = Field(1.0, description="Weight of the style loss; 0 disables it.")
     style_loss: tuple[Annotated[str, _one_of(STYLE_LOSSES)], ...] = Field(
         ("gram",),
@@ -212,6 +221,13 @@ class Recipe(Validated):
             "Colours of the result. style: those of the style; content: hues of the content, only "
             "lightness from the style; match: recolour the style picture with the content's palette "
             "first; only: recolour the content with the style's palette, without strokes."
+        ),
+    )
+    clean_chroma: Annotated[float, Field(gt=0.0, le=100.0)] | None = Field(
+        None,
+        description=(
+            "Largest difference of colour between neighbouring pixels, relative to the style's own. Beyond "
+            "it, colours are smoothed along the edges of the finished picture. Default: not smoothed."
         ),
     )
     style_rotation: tuple[Annotated[float, Field(ge=-360.0, le=360.0)], ...] = Field(
@@ -495,6 +511,8 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
             "style_loss_weights": (2.0, 1.0),
             "content_until": 256,
             "fine_content": 0.15,
+            "keep_details": 0.7,
+            "clean_chroma": 1.0,
             "rematch_every": 15,
         },
     ),

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impasto.feedforward.decoder import Decoder, load_decoder, reflect
+from impasto.feedforward.decoder import Decoder, load_decoder
 from impasto.feedforward.network import InstantNetwork, StyledRegion
 from impasto.networks.registry import load_encoder
 
@@ -96,12 +96,6 @@ def test_any_size_is_painted(network, painted_style, size):
     result = network.paint(picture(*size), [StyledRegion(painted_style)])
     assert result.shape[-2:] == size
     assert bool(result.isfinite().all())
-
-
-def test_reflection_is_pytorchs_with_its_derivative():
-    x = torch.rand(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
-    assert torch.equal(reflect(x), F.pad(x, (1, 1, 1, 1), mode="reflect"))
-    assert torch.autograd.gradcheck(reflect, x)
 
 
 def grid_strength(image: torch.Tensor, window: int = 32) -> float:

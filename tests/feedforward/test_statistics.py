@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from impasto.feedforward.noise import PERIOD, noise_field
 from impasto.feedforward.statistics import feature_bank, feature_moments, layer_weights
 
 
@@ -40,10 +39,3 @@ def test_weights_of_a_layer_are_means_of_pixels():
     mask = torch.zeros(1, 1, 8, 8)
     mask[..., :4, :2] = 1
     assert layer_weights(mask, 4).tolist() == [[[[0.5, 0.0], [0.0, 0.0]]]]
-
-
-def test_noise_belongs_to_its_place():
-    whole = noise_field(3, 100, 90)
-    torch.testing.assert_close(noise_field(3, 20, 30, 40, 50), whole[..., 40:60, 50:80])
-    torch.testing.assert_close(noise_field(3, 4, 4, PERIOD, PERIOD), whole[..., :4, :4])
-    assert not torch.equal(noise_field(3, 8, 8, seed=1), whole[..., :8, :8])

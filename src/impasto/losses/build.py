@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from impasto.losses.details import DETAIL_FACTOR, DetailTerm
 from impasto.losses.objective import Objective
 from impasto.losses.pixels import TemporalTerm, TotalVariationTerm
 from impasto.losses.style import StyleLoss, StyleTerm
@@ -37,6 +38,15 @@ def terms_of(recipe: Recipe) -> tuple[Term, ...]:
         weight = 1.0 if has_strength else recipe.content_weight
         build_term = _resolved(CONTENT_LOSSES[recipe.content_loss])
         terms.append(build_term(recipe.content_shares(), weight, recipe))
+        if recipe.keep_details and recipe.wants_style:
+            terms.append(
+                DetailTerm(
+                    weight=weight * recipe.keep_details * DETAIL_FACTOR,
+                    layers=tuple(recipe.content_shares()),
+                    layer_weights=recipe.content_shares(),
+                    normalisation=recipe.normalisation,
+                )
+            )
     if recipe.wants_style:
         weight = 1.0 if has_strength else recipe.style_weight
         for name, share in recipe.style_loss_shares().items():
@@ -119,8 +129,10 @@ def balanced(objective: Objective, content: Tensor, strength: float) -> Objectiv
     if not content_losses or not style_losses:
         return objective
     balance = BALANCE * ((1.0 - strength) / strength) ** 3
+    content_factor = balance / _scale(content_losses)
     return objective.reweighted({
-        "content": balance / _scale(content_losses),
+        "content": content_factor,
+        "details": content_factor,
         "style": 1.0 / _scale(style_losses),
     })  # fmt: skip
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from impasto.losses.details import without_details
 from impasto.losses.grids import Grid, layer_grid
 from impasto.losses.matching import Pull, assign, bank_rows, cell_side, hypercolumn
 from impasto.losses.style import blend_rows, known_statistics, region_shares
@@ -46,12 +47,14 @@ class NearestTerm(Term):
         layer_weights: layer → its share of the loss and of the similarity by which cells are matched.
         match_content: by what cells are matched, from 0 (the canvas) to 1 (the content).
         seed: of the draw among matches that are nearly as good.
+        keep_details: in [0, 1], how much less the term counts where the content's outlines are strongest.
     """
 
     name: str = "style"
     layer_weights: Mapping[str, float]
     match_content: float = 0.75
     seed: int = 0
+    keep_details: float = 0.0
 
     @property
     def cell(self) -> int:
@@ -90,12 +93,13 @@ class NearestTerm(Term):
         pulls: dict[str, Pulled] = {}
         for region, share in region_shares(scene):
             bank = {layer: banks[self._key(layer, region)] for layer in self.layers}
+            mask = without_details(region.mask, scene, self.keep_details)
             matches = self._match(scene, region, bank, encoder)
             for layer in self.layers:
                 pulls[self._key(layer, region)] = Pulled(
                     layer,
                     share,
-                    layer_grid(layer, scene.size, region.mask),
+                    layer_grid(layer, scene.size, mask),
                     Pull(layer, bank[layer], matches, self.cell),
                 )
         return pulls
@@ -160,4 +164,5 @@ def nearest(layer_weights: Mapping[str, float], weight: float, recipe: Recipe) -
         layer_weights=layer_weights,
         match_content=recipe.match_content,
         seed=recipe.seed,
+        keep_details=recipe.keep_details,
     )

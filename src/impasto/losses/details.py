@@ -1,0 +1,77 @@
+"""Details: the content's small outlines (eyes, letters, windows), which a style's strokes would cover."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto.losses.content import ContentMemory, ContentTerm
+from impasto.losses.functions import content_sums
+from impasto.losses.grids import Grid, layer_grid
+from impasto.losses.tiled import Gathered, Part, TiledEncoder, size_of
+from impasto.pictures.outlines import outline_strength
+from impasto.scene import Scene
+
+__all__ = ["DETAIL_FACTOR", "DetailTerm", "without_details"]
+
+#: The term's weight over that of the content with ``keep_details=1``. Where outlines are at their strongest,
+#: the content counts that many times as much, at every scale.
+DETAIL_FACTOR = 8.0
+
+
+@dataclass(frozen=True)
+class DetailMemory:
+    """What :class:`DetailTerm` remembers of a scene.
+
+    Attributes:
+        content: the content's features and grids.
+        outlines: layer → its grid, weighted by the strength of the content's outlines.
+    """
+
+    content: ContentMemory
+    outlines: dict[str, Grid]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetailTerm(ContentTerm):
+    """The content loss, with each position weighted by :func:`~impasto.pictures.outlines.outline_strength`.
+
+    The relative loss is divided by the energy of *all* of the content, as in :class:`ContentTerm`. A content
+    loss holds a small feature no more than an equally small patch of sky, and at coarse scales an eye is two
+    pixels wide: without this term a strong style paints over it.
+    """
+
+    name: str = "details"
+
+    def prepare(self, scene: Scene, encoder: TiledEncoder) -> DetailMemory:  # type: ignore[override]
+        memory = ContentTerm.prepare(self, scene, encoder)
+        size, mask = size_of(memory.content), scene.content_mask
+        strength = outline_strength(memory.content)
+        weights = strength if mask is None else strength * mask
+        return DetailMemory(memory, {layer: layer_grid(layer, size, weights) for layer in self.layers})
+
+    def gather(self, part: Part, memory: DetailMemory) -> Gathered:  # type: ignore[override]
+        target = memory.content.features_in(part)
+        sums: Gathered = {}
+        for layer, outlines in memory.outlines.items():
+            whole = memory.content.grids[layer].weights_in(part.tile)
+            error = content_sums(part.features[layer], target[layer], outlines.weights_in(part.tile))[0]
+            energy = content_sums(target[layer], target[layer], whole)[1:]
+            sums[layer] = torch.cat([error[None], energy])
+        return sums
+
+    def judge(self, gathered: Gathered, memory: DetailMemory) -> Gathered:  # type: ignore[override]
+        return ContentTerm.judge(self, gathered, memory.content)
+
+
+def without_details(mask: Tensor | None, scene: Scene, share: float) -> Tensor | None:
+    """A mask (1, 1, H, W) in [0, 1], lowered by ``share`` where the content's outlines are strongest.
+
+    None stands for a mask of ones, and is returned if there is nothing to lower.
+    """
+    if scene.content is None or not share:
+        return mask
+    lowered = 1.0 - share * outline_strength(scene.content)
+    return lowered if mask is None else mask * lowered
