@@ -36,7 +36,6 @@ def test_a_picture_of_the_features_size_in_the_open_unit_interval():
     assert sum(parameter.numel() for parameter in decoder.parameters()) == pytest.approx(0.57e6, rel=0.01)
 
 
-@pytest.mark.slow
 def test_a_pixel_depends_on_nothing_beyond_the_radius_and_on_something_close_to_it():
     decoder, size = load_decoder(), 8 * (2 * RADIUS // 8 + 3)
     inputs = {layer: value.requires_grad_() for layer, value in features(decoder, size, size).items()}

@@ -62,7 +62,10 @@ def quadratic(count: int, condition: float, *, inside: bool) -> Function:
     return lambda u: (0.5 * (u - c) @ a @ (u - c), a @ (u - c))
 
 
-@pytest.mark.parametrize(("count", "condition"), [(20, 10.0), (50, 100.0), (100, 1e3), (200, 1e4)])
+@pytest.mark.parametrize(
+    ("count", "condition"),
+    [(20, 10.0), (50, 100.0), (100, 1e3), pytest.param(200, 1e4, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("inside", [True, False])
 def test_lbfgs_minimises_quadratics_about_as_fast_as_scipy(count, condition, inside):
     function, x0 = quadratic(count, condition, inside=inside), np.full(count, 0.5)
