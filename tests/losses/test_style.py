@@ -10,9 +10,10 @@ from torch import Tensor
 
 from fakes import checks, picture, tiny_encoder
 from fakes import objective as make_objective
+from impasto.losses.style import blend_rows, blend_statistics, region_shares
 from impasto.painting import engine
 from impasto.recipe import Recipe
-from impasto.scene import Scene, Style
+from impasto.scene import Region, Scene, Style
 
 NAMES = ("gram", "wasserstein", "sliced", "histogram", "remd", "nearest")
 
@@ -62,3 +63,31 @@ def test_known_statistics_of_the_styles_change_nothing():
     ends = [list(engine.steps(scene, recipe, encoder))[-1] for scene in (fresh, known)]
     assert torch.equal(ends[0].picture, ends[1].picture)
     assert ends[0].loss == ends[1].loss
+
+
+def test_regions_count_by_their_area_and_weight():
+    left = torch.zeros(1, 1, 8, 10)
+    left[..., :2] = 1.0
+    regions = (Region("left", left, (), weight=3.0), Region("right", 1 - left, ()))
+    shares = [share for _, share in region_shares(Scene(None, regions=regions))]
+    assert shares == pytest.approx([3.0 * 0.2, 0.8])
+    whole = Scene(None, regions=(Region("", None, ()),))
+    assert [share for _, share in region_shares(whole)] == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("shares", "counts"),
+    [((0.5, 0.5), (8, 8)), ((0.75, 0.25), (20, 6)), ((0.0, 1.0), (0, 8)), ((0.999, 0.001), (20, 1))],
+)
+def test_rows_of_two_styles_are_taken_in_the_ratio_of_their_shares(shares, counts):
+    rows = [torch.arange(20.0)[:, None], 100.0 + torch.arange(8.0)[:, None]]
+    blended = blend_rows(rows, shares)
+    expected = [*range(counts[0]), *range(100, 100 + counts[1])]
+    assert blended[:, 0].tolist() == expected
+    assert torch.equal(blend_statistics(rows, shares, averages=False), blended)
+
+
+def test_averages_of_two_styles_are_mixed():
+    first, second = torch.eye(3), torch.ones(3, 3)
+    mixed = blend_statistics([first, second], (0.25, 0.75), averages=True)
+    torch.testing.assert_close(mixed, 0.25 * first + 0.75 * second)

@@ -22,7 +22,7 @@ from impasto.errors import RecipeError
 from impasto.networks.encoder import Encoder
 from impasto.painting import engine
 from impasto.painting.engine import Step
-from impasto.painting.optimisers import OPTIMISERS, Guarded
+from impasto.painting.optimisers import LBFGS, OPTIMISERS, Adam, Guarded
 from impasto.pictures.geometry import fit
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
@@ -344,6 +344,22 @@ def test_styles_blend_linearly():
     torch.testing.assert_close(even["relu1_1"], 0.5 * one["relu1_1"] + 0.5 * two["relu1_1"])
     alone = targets(a, b, blend=(0, 5))
     torch.testing.assert_close(alone["relu2_1"], two["relu2_1"])
+
+
+# ------------------------------------------------------------------------------------------ memory to keep to
+
+
+def test_the_optimiser_remembers_as_much_as_the_memory_allows():
+    # A pair of L-BFGS is two pictures of 12 bytes a pixel.
+    size, pair = (50, 40), 2 * 12 * 50 * 40
+    for budget, history in ((None, 20), (100 * pair, 20), (7 * pair, 7), (7 * pair - 1, 6), (3 * pair, 3)):
+        optimiser = engine.MemoryLimits(optimiser_bytes=budget).optimiser(recipe(), size)
+        assert isinstance(optimiser, LBFGS)
+        assert optimiser.pairs.capacity == history
+    lean = engine.MemoryLimits(optimiser_bytes=3 * pair - 1).optimiser(recipe(), size)
+    assert isinstance(lean, Adam)
+    lean.propose(picture(50, 40), 1.0, torch.ones(1, 3, 50, 40))
+    assert lean.mean.dtype == torch.bfloat16
 
 
 # ---------------------------------------------------------------------------------------------- transparency
