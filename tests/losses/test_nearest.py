@@ -121,3 +121,16 @@ def test_an_even_content_is_not_given_the_same_cell_everywhere():
     assert matches.shape == (24, 24)
     assert float((matches[:, 1:] == matches[:, :-1]).float().mean()) < 0.5
     assert torch.equal(matches, again)
+
+
+def test_an_objective_with_tiles_may_be_evaluated_whole_first():
+    tiled = objective(
+        tiny_encoder(dtype=torch.float64),
+        Recipe(style_loss="nearest", style_layers="relu1_1,relu2_1"),
+        picture(48, 64).double(),
+        [Style(checks(48, 48).double())],
+        tile=16,
+    )
+    canvas = picture(48, 64, seed=2).double()
+    whole = float(tiled(canvas)[0])
+    assert tiled.evaluate(canvas)[0] == pytest.approx(whole, rel=1e-9)

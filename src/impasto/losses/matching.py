@@ -247,7 +247,7 @@ class Pull:
         Args:
             size: (h, w) of the tile's features; the result is smaller by what does not fill a cell.
         """
-        if self._whole is not None:
+        if self._whole is not None and tile.is_whole:
             return self._whole
         matches = self.matches[tile.grid(self.cell)]
         if self.stride > self.cell:
