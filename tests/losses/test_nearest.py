@@ -124,11 +124,10 @@ def test_an_even_content_is_not_given_the_same_cell_everywhere():
 
 
 def test_an_objective_with_tiles_may_be_evaluated_whole_first():
-    tiled = objective(
+    tiled = Objective(
         tiny_encoder(dtype=torch.float64),
-        Recipe(style_loss="nearest", style_layers="relu1_1,relu2_1"),
-        picture(48, 64).double(),
-        [Style(checks(48, 48).double())],
+        scene(picture(48, 64).double(), Style(checks(48, 48).double())),
+        [term("relu1_1", "relu2_1", weight=1.0)],
         tile=16,
     )
     canvas = picture(48, 64, seed=2).double()
