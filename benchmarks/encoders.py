@@ -237,7 +237,7 @@ def embedded(options: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Te
     teacher.lower.compute_in(best)
     rows, sheet = [], []
     for names, pair in zip(PAIRS, pairs, strict=False):
-        pictures, row = [], {"pair": " × ".join(names)}
+        painted, row = [], {"pair": " × ".join(names)}
         for name, encoder, weight in (
             ("teacher", full, recipe.content_weight),
             ("compact", compact, recipe.content_weight),
@@ -253,10 +253,10 @@ def embedded(options: argparse.Namespace, teacher: Teacher, pairs: list[tuple[Te
                 "content": score.content,
                 "seconds": seconds,
             }
-            pictures.append(picture)
+            painted.append(picture)
         rows.append(row)
         print(json.dumps(row), flush=True)
-        sheet.append(torch.cat([_cell(p) for p in pictures], 2))
+        sheet.append(torch.cat([_cell(p) for p in painted], 2))
         pictures.save(options.out / "sheet.png", torch.cat(sheet, 3))
     return rows
 

@@ -115,7 +115,7 @@ def test_only_settings_that_apply_are_listed(impasto, command, listed, left_out)
 
 @pytest.mark.slow
 def test_the_defaults_on_the_page_are_the_commands_own(impasto, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "400")
     assert "[default: noise]" in impasto("texture", "--help")[1]
     lines = impasto("reconstruct", "--help")[1].splitlines()
     (weight,) = (line for line in lines if "--content-weight" in line)

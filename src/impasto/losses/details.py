@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from impasto.losses.content import ContentMemory, ContentTerm
 from impasto.losses.functions import content_sums
 from impasto.losses.grids import Grid, layer_grid
-from impasto.losses.tiled import Gathered, Part, TiledEncoder, size_of
+from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
 from impasto.pictures.outlines import outline_strength
 from impasto.scene import Scene
 
@@ -28,10 +29,12 @@ class DetailMemory:
     Attributes:
         content: the content's features and grids.
         outlines: layer → its grid, weighted by the strength of the content's outlines.
+        energies: layer → (2,), ΣP² and the number of elements of the content, as in ``content_sums``.
     """
 
     content: ContentMemory
-    outlines: dict[str, Grid]
+    outlines: Mapping[str, Grid]
+    energies: Gathered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,20 +53,32 @@ class DetailTerm(ContentTerm):
         size, mask = size_of(memory.content), scene.content_mask
         strength = outline_strength(memory.content)
         weights = strength if mask is None else strength * mask
-        return DetailMemory(memory, {layer: layer_grid(layer, size, weights) for layer in self.layers})
+
+        def energies(part: Part) -> Gathered:
+            return {
+                layer: content_sums(target, target, memory.grids[layer].weights_in(part.tile))[1:]
+                for layer, target in part.features.items()
+            }
+
+        return DetailMemory(
+            memory,
+            {layer: layer_grid(layer, size, weights) for layer in self.layers},
+            add_up(encoder.parts(memory.content, self.layers), energies),
+        )
 
     def gather(self, part: Part, memory: DetailMemory) -> Gathered:  # type: ignore[override]
         target = memory.content.features_in(part)
-        sums: Gathered = {}
+        errors: Gathered = {}
         for layer, outlines in memory.outlines.items():
-            whole = memory.content.grids[layer].weights_in(part.tile)
-            error = content_sums(part.features[layer], target[layer], outlines.weights_in(part.tile))[0]
-            energy = content_sums(target[layer], target[layer], whole)[1:]
-            sums[layer] = torch.cat([error[None], energy])
-        return sums
+            weights = outlines.weights_in(part.tile)
+            assert weights is not None, "the grids are weighted by outlines"
+            difference = part.features[layer] - target[layer]
+            errors[layer] = (difference.square() * weights).sum()[None]
+        return errors
 
     def judge(self, gathered: Gathered, memory: DetailMemory) -> Gathered:  # type: ignore[override]
-        return ContentTerm.judge(self, gathered, memory.content)
+        sums = {layer: torch.cat([error, memory.energies[layer]]) for layer, error in gathered.items()}
+        return ContentTerm.judge(self, sums, memory.content)
 
 
 def without_details(mask: Tensor | None, scene: Scene, share: float) -> Tensor | None:

@@ -39,7 +39,7 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], str, str | None]] = {
     "deep JSON": ({"recipe": DEEP}, "not JSON", "recipe"),
     "deep inside": ({"recipe": '{"size": ' + DEEP + "}"}, "not JSON", "recipe"),
     "a number of 5000 digits": ({"recipe": '{"seed": ' + "9" * 5000 + "}"}, "", "recipe"),
-    "a path": ({"recipe": '{"weights": "/etc/passwd"}'}, "not taken from a client", "weights"),
+    "a path": ({"recipe": '{"weights": "/etc/passwd"}'}, "cannot be set by a client", "weights"),
     "a start that is not there": ({"recipe": '{"init": "picture"}'}, "init", "init"),
     "an encoder that is not here": ({"recipe": '{"encoder": "vgg19"}'}, "not here", "encoder"),
     "too large a result": ({"recipe": '{"size": 2000}'}, "at most 1024", "size"),
