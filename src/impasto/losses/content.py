@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +20,10 @@ from impasto.scene import Scene
 
 __all__ = [
     "CONTENT_CACHE_BYTES_PER_PIXEL",
+    "ContentMemory",
     "ContentTerm",
     "SelfSimilarityTerm",
+    "content_memory",
     "features",
     "self_similarity",
 ]
@@ -58,6 +60,19 @@ class ContentMemory:
             return self.encoder.part(part.tile, self.content, tuple(self.grids)).features
 
 
+def content_memory(scene: Scene, encoder: TiledEncoder, layers: Sequence[str]) -> ContentMemory:
+    """What a term of the content's features at ``layers`` has to remember of a scene with content."""
+    assert scene.content is not None, "a term is prepared only if it applies"
+    size = size_of(scene.content)
+    keep_features = encoder.encoder.bytes_per_pixel(layers) <= CONTENT_CACHE_BYTES_PER_PIXEL
+    return ContentMemory(
+        scene.content,
+        encoder,
+        encoder.features(scene.content, layers) if keep_features else None,
+        {layer: layer_grid(layer, size, scene.content_mask) for layer in layers},
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ContentTerm(Term):
     """Squared distance of features to those of the content (Gatys et al. 2015, eq. 1).
@@ -75,15 +90,7 @@ class ContentTerm(Term):
         return scene.content is not None
 
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> ContentMemory:
-        assert scene.content is not None, "a term is prepared only if it applies"
-        size = size_of(scene.content)
-        keep_features = encoder.encoder.bytes_per_pixel(self.layers) <= CONTENT_CACHE_BYTES_PER_PIXEL
-        return ContentMemory(
-            scene.content,
-            encoder,
-            encoder.features(scene.content, self.layers) if keep_features else None,
-            {layer: layer_grid(layer, size, scene.content_mask) for layer in self.layers},
-        )
+        return content_memory(scene, encoder, self.layers)
 
     def gather(self, part: Part, memory: ContentMemory) -> Gathered:
         target = memory.features_in(part)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.losses.content import ContentMemory, ContentTerm
-from impasto.losses.functions import content_sums
+from impasto.losses.content import ContentMemory, content_memory
+from impasto.losses.functions import content_from_sums, content_sums
 from impasto.losses.grids import Grid, layer_grid
+from impasto.losses.terms import Term
 from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
 from impasto.pictures.outlines import outline_strength
 from impasto.scene import Scene
@@ -38,18 +39,27 @@ class DetailMemory:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetailTerm(ContentTerm):
+class DetailTerm(Term):
     """The content loss, with each position weighted by :func:`~impasto.pictures.outlines.outline_strength`.
 
     The relative loss is divided by the energy of *all* of the content, as in :class:`ContentTerm`. A content
     loss holds a small feature no more than an equally small patch of sky, and at coarse scales an eye is two
     pixels wide: without this term a strong style paints over it.
+
+    Attributes:
+        layer_weights: layer → its share of the loss.
+        normalisation: see :mod:`impasto.losses.functions`.
     """
 
     name: str = "details"
+    layer_weights: Mapping[str, float]
+    normalisation: str = "relative"
 
-    def prepare(self, scene: Scene, encoder: TiledEncoder) -> DetailMemory:  # type: ignore[override]
-        memory = ContentTerm.prepare(self, scene, encoder)
+    def applies(self, scene: Scene) -> bool:
+        return scene.content is not None
+
+    def prepare(self, scene: Scene, encoder: TiledEncoder) -> DetailMemory:
+        memory = content_memory(scene, encoder, self.layers)
         size, mask = size_of(memory.content), scene.content_mask
         strength = outline_strength(memory.content)
         weights = strength if mask is None else strength * mask
@@ -66,7 +76,7 @@ class DetailTerm(ContentTerm):
             add_up(encoder.parts(memory.content, self.layers), energies),
         )
 
-    def gather(self, part: Part, memory: DetailMemory) -> Gathered:  # type: ignore[override]
+    def gather(self, part: Part, memory: DetailMemory) -> Gathered:
         target = memory.content.features_in(part)
         errors: Gathered = {}
         for layer, outlines in memory.outlines.items():
@@ -76,9 +86,12 @@ class DetailTerm(ContentTerm):
             errors[layer] = (difference.square() * weights).sum()[None]
         return errors
 
-    def judge(self, gathered: Gathered, memory: DetailMemory) -> Gathered:  # type: ignore[override]
-        sums = {layer: torch.cat([error, memory.energies[layer]]) for layer, error in gathered.items()}
-        return ContentTerm.judge(self, sums, memory.content)
+    def judge(self, gathered: Gathered, memory: DetailMemory) -> Gathered:
+        return {
+            layer: share
+            * content_from_sums(torch.cat([gathered[layer], memory.energies[layer]]), self.normalisation)
+            for layer, share in self.layer_weights.items()
+        }
 
 
 def without_details(mask: Tensor | None, scene: Scene, share: float) -> Tensor | None:
