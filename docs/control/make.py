@@ -111,6 +111,17 @@ def strokes() -> None:
     )
 
 
+def details() -> None:
+    person, glass = samples.photograph("astronaut"), samples.painting("glass", size=512)
+    kinds: list[dict[str, object]] = [
+        {"preset": "fast"},
+        {"preset": "painterly", "keep_details": 0.0, "clean_chroma": None},
+        {"preset": "painterly"},
+    ]
+    painted = [api.stylize(person, glass, size=512, **kind).pixels for kind in kinds]
+    row("details", glass, *painted)
+
+
 def cut() -> None:
     person, style = samples.photograph("astronaut"), samples.painting("pointillist", size=512)
     mask = cutouts.cut_out(person, (20, 10, 420, 500)).expand(1, 3, -1, -1)
@@ -125,6 +136,7 @@ PAGES: dict[str, Callable[[], None]] = {
     "cut": cut,
     "strokes": strokes,
     "strength": strength,
+    "details": details,
 }
 
 if __name__ == "__main__":

@@ -504,7 +504,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "painterly": (
-        "strokes instead of photographic detail, but eyes, letters and windows stay; about the time of fast",
+        "strokes instead of photographic detail, but eyes, letters and windows stay; a sixth more time",
         {
             "iterations": (60, 60, 45),
             "style_loss": ("nearest", "gram"),
