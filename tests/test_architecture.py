@@ -71,6 +71,7 @@ ROOMS: dict[str, set[str]] = {
         "painting",
         "pictures",
         "recipe",
+        "reporting",
         "samples",
         "scene",
         "validation",

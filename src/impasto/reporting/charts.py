@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-__all__ = ["CHART_STYLE", "COLOURS", "inline_svg"]
+__all__ = ["CHART_STYLE", "COLOURS", "for_page", "inline_svg"]
 
 #: Colours after Okabe and Ito, which people with colour blindness can tell apart too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333", "#B8A800")
@@ -29,11 +29,15 @@ CHART_STYLE: Any = {
 
 
 def inline_svg(figure: Figure) -> str:
-    """A figure as an SVG element, without date, metadata, namespaces, or a size, which the page sets."""
+    """A figure as an SVG element, as :func:`for_page` returns it; the same figure gives the same text."""
     data = io.BytesIO()
     with rc_context(CHART_STYLE):
         figure.savefig(data, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    svg = data.getvalue().decode()
+    return for_page(data.getvalue().decode())
+
+
+def for_page(svg: str) -> str:
+    """The SVG element of a file, to be embedded in an HTML page, which needs no namespaces and sets the size."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)

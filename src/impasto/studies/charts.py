@@ -12,6 +12,7 @@ from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from impasto.reporting.charts import CHART_STYLE, COLOURS
 from impasto.studies.plan import StudyPlan, with_axis
 from impasto.studies.results import ResultRow, SeedGroup, mean_and_deviation, objective_of
 
@@ -34,22 +35,6 @@ AXIS_NAMES = {
     "evaluations_to_equal_loss": "iterations to equal loss",
     "evaluations_to_settle": "iterations to settle",
 }
-
-#: Okabe and Ito's colours, which colour-blind people can tell apart too; more series take a continuous map.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333", "#B8A800")
-
-STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e4e4e8",
-    "axes.axisbelow": True,
-    "svg.fonttype": "path",  # looks the same where DejaVu is not installed
-    "svg.hashsalt": "impasto",  # the same numbers give the same file
-}
-
 
 #: Name of the x-axis → index of its value in a point of ``ResultRow.curve``.
 UNITS = {"iterations": 0, "seconds": 1}
@@ -100,7 +85,7 @@ def _curves(plan: StudyPlan, panels: Sequence[CurvePanel], across: int) -> Figur
     dashes = {label: LINE_STYLES[k % len(LINE_STYLES)] for k, label in enumerate(labels)}
     down = math.ceil(len(panels) / across)
     entries = len(colours) + (len(dashes) if len(dashes) > 1 else 0)
-    with rc_context(STYLE):
+    with rc_context(CHART_STYLE):
         size = (5.0 * across, 3.2 * down + 0.3 + 0.22 * math.ceil(entries / (3 * across)))
         figure = Figure(figsize=size, layout="constrained")
         for axes, (title, rows, unit) in zip(
@@ -154,7 +139,7 @@ def measure_charts(
 
 def _figure(plan: StudyPlan, panels: Sequence[tuple[str, Series]], across: int) -> Figure:
     down = math.ceil(len(panels) / across)
-    with rc_context(STYLE):
+    with rc_context(CHART_STYLE):
         # A single panel is cropped to what is drawn (see _save), which is quicker than a layout.
         layout: Any = "constrained" if len(panels) > 1 else None
         figure = Figure(figsize=(4.8 * across, 3.5 * down), layout=layout)
@@ -281,5 +266,5 @@ def _save(figure: Figure, data: io.BytesIO, **options: Any) -> None:
     cropping: dict[str, Any] = (
         {"bbox_inches": "tight", "pad_inches": 0.05} if figure.get_layout_engine() is None else {}
     )
-    with rc_context(STYLE):
+    with rc_context(CHART_STYLE):
         figure.savefig(data, **options, **cropping)

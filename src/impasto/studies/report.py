@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from PIL import Image
 
 from impasto.errors import PictureError
 from impasto.files import write_atomically
+from impasto.reporting.charts import for_page
 from impasto.studies import charts, results
 from impasto.studies.judges import DESCRIPTIONS
 from impasto.studies.results import ResultRow, SeedGroup, StudyOutcome
@@ -113,7 +113,8 @@ def page(
         grid=_grid(grid),
         width=max(1, len(grid.columns)),
         drawings={
-            name: [_inline(charts.as_svg(figure)) for figure in figures] for name, figures in drawings.items()
+            name: [for_page(charts.as_svg(figure)) for figure in figures]
+            for name, figures in drawings.items()
         },
         axes=[name for name, labels in outcome.plan.axes.items() if len(labels) > 1],
         columns=[TABLE[name] for name in shown],
@@ -213,15 +214,3 @@ def _png(image: Image.Image) -> bytes:
     data = io.BytesIO()
     image.save(data, "PNG", optimize=True)
     return data.getvalue()
-
-
-def _inline(svg: str) -> str:
-    """SVG for an HTML page: without namespaces, which it does not need there, and without a fixed size."""
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, count=1, flags=re.S)
-    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
-    return re.sub(
-        r'(<svg[^>]*?) width="[^"]*"',
-        r"\1",
-        re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1),
-        count=1,
-    )
