@@ -37,7 +37,7 @@ def inline_svg(figure: Figure) -> str:
 
 
 def for_page(svg: str) -> str:
-    """The SVG element of a file, to be embedded in an HTML page, which needs no namespaces and sets the size."""
+    """The SVG element of a file, to embed in an HTML page: without namespaces, metadata or a size."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
