@@ -13,7 +13,6 @@ from impasto.losses.functions import content_from_sums, content_sums
 from impasto.losses.grids import Grid, layer_grid
 from impasto.losses.terms import Term
 from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
-from impasto.pictures.outlines import outline_strength
 from impasto.scene import Scene
 
 __all__ = ["DETAIL_FACTOR", "DetailTerm", "without_details"]
@@ -61,8 +60,8 @@ class DetailTerm(Term):
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> DetailMemory:
         memory = content_memory(scene, encoder, self.layers)
         size, mask = size_of(memory.content), scene.content_mask
-        strength = outline_strength(memory.content)
-        weights = strength if mask is None else strength * mask
+        assert scene.outlines is not None, "a scene with content has outlines"
+        weights = scene.outlines if mask is None else scene.outlines * mask
 
         def energies(part: Part) -> Gathered:
             return {
@@ -99,7 +98,7 @@ def without_details(mask: Tensor | None, scene: Scene, share: float) -> Tensor |
 
     None stands for a mask of ones, and is returned if there is nothing to lower.
     """
-    if scene.content is None or not share:
+    if not share or scene.outlines is None:
         return mask
-    lowered = 1.0 - share * outline_strength(scene.content)
+    lowered = 1.0 - share * scene.outlines
     return lowered if mask is None else mask * lowered

@@ -152,7 +152,7 @@ def steps(
             recipe.tolerance,
             None if stop_scale is None else functools.partial(stop_scale, index + 1),
         )
-        chroma_limit = _chroma_limit(at_scale, recipe)
+        chroma_limit = _chroma_limit(at_scale, recipe) if index + 1 == len(plan) else None
         del canvas, at_scale
         for iteration, descent in enumerate(descents, 1):
             picture = crop_margin(descent.best, margin)

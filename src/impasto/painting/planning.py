@@ -180,8 +180,9 @@ def expected_seconds(
     """Seconds that all evaluations of a picture will take, extrapolated from :func:`seconds_per_pixel`.
 
     Args:
-        tile: side in pixels of the tiles that larger pictures are evaluated in; None: they are evaluated
-        whole. terms: the terms of the objective; None: those of the recipe.
+        tile: side in pixels of the tiles that larger pictures are evaluated in; None: they are
+            evaluated whole.
+        terms: the terms of the objective; None: those of the recipe.
     """
     rate, total = seconds_per_pixel(recipe, encoder, scene, terms=terms), 0.0
     radius = max((geometry(layer).radius for layer in layers_of(recipe, terms)), default=1)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from impasto.errors import RecipeError
 from impasto.pictures.geometry import Size, add_margin, fit, resample
+from impasto.pictures.outlines import outline_strength
 
 __all__ = ["Past", "Region", "Scene", "Style", "overlay_past"]
 
@@ -133,6 +135,11 @@ class Scene:
     style_order: str = "together"
     min_style_side: int = 1
     style_statistics: Mapping[Size, Mapping[str, Tensor]] = field(default_factory=dict)
+
+    @cached_property
+    def outlines(self) -> Tensor | None:
+        """:func:`~impasto.pictures.outlines.outline_strength` of the content, for all terms and regions."""
+        return None if self.content is None else outline_strength(self.content)
 
     @property
     def size(self) -> Size:
