@@ -297,7 +297,7 @@ def stylize(
     content: PictureLike,
     style: Styles,
     *,
-    preset: str = "fast",
+    preset: str | None = None,
     recipe: Recipe | None = None,
     init_image: PictureLike | None = None,
     mask: Pictures = (),
@@ -317,7 +317,8 @@ def stylize(
     Args:
         content: path, Pillow image, array (H, W, 3) or tensor (3, H, W) or (1, 3, H, W) in [0, 1].
         style: one or several of the same kinds (see ``style_blend``).
-        preset: the settings to begin with, a key of :data:`impasto.recipe.PRESETS`.
+        preset: the settings to begin with, a key of :data:`impasto.recipe.PRESETS`. None: ``fast``, or
+            ``classic`` with a recipe, terms or a style loss of one's own.
         recipe: its settings override the preset's.
         init_image: a picture to start from, instead of ``init``.
         mask, style_mask: regions: one picture of coloured labels each, or grey masks; see docs/control.md.
@@ -338,7 +339,7 @@ def stylize(
     prepared = prepare(
         content,
         style,
-        merged(preset, recipe, settings),
+        merged(preset or ("classic" if terms is not None else None), recipe, settings),
         init_image=init_image,
         mask=mask,
         style_mask=style_mask,
@@ -355,7 +356,7 @@ def steps(
     content: PictureLike,
     style: Styles,
     *,
-    preset: str = "fast",
+    preset: str | None = None,
     recipe: Recipe | None = None,
     init_image: PictureLike | None = None,
     mask: Pictures = (),
@@ -374,7 +375,7 @@ def steps(
     prepared = prepare(
         content,
         style,
-        merged(preset, recipe, settings),
+        merged(preset or ("classic" if terms is not None else None), recipe, settings),
         init_image=init_image,
         mask=mask,
         style_mask=style_mask,

@@ -44,8 +44,9 @@ def stylize(
     *,
     output: Output,
     preset: Annotated[
-        Literal["draft", "fast", "fine", "painterly", "instant", "reference"], Parameter(group=OUTPUT)
-    ] = "fast",
+        Literal["draft", "fast", "fine", "finest", "classic", "instant", "reference"] | None,
+        Parameter(group=OUTPUT),
+    ] = None,
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     budget: Annotated[str | None, Parameter(group=OUTPUT, metavar="TIME")] = None,
     max_memory: Annotated[str | None, Parameter(group=OUTPUT, metavar="SIZE")] = None,
@@ -74,9 +75,9 @@ def stylize(
     output
         File to write: .png, .jpg, .webp, .avif or .tif.
     preset
-        Settings to start from. draft: a quick look; fine: slower, keeps motifs of the style whole;
-        painterly: strokes instead of the photograph's detail; instant: at once, by a trained network;
-        reference: as in the paper of 2015, with the full VGG-19.
+        Settings to start from. draft: a quick look; fast: the default; fine, finest: slower, with bolder and
+        cleaner strokes; classic: by Gram matrices, the default with --recipe or --style-loss; instant: at
+        once, by a trained network; reference: as in the paper of 2015, with the full VGG-19.
     recipe
         Recipe file to use. It overrides the preset, and flags override it.
     budget

@@ -199,7 +199,7 @@ def _iterations(job: VideoJob) -> tuple[float, float]:
 
     def cost(recipe: Recipe) -> float:
         sizes = schedule.scale_sizes(recipe, *job.size)
-        iterations = [schedule.max_evaluations(recipe, scale) for scale in range(len(sizes))]
+        iterations = schedule.max_evaluations(recipe, sizes)
         return sum(n * height * width / area for n, (height, width) in zip(iterations, sizes, strict=True))
 
     following = cost(following_recipe(job.recipe, *job.size)) + cost(fill_recipe(job.recipe, *job.size))
