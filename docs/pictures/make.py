@@ -52,7 +52,7 @@ def first() -> None:
 
 
 def presets() -> None:
-    """A row for each pair: content, style, and the presets at 512 pixels; seconds.csv has the time of each."""
+    """A row for each pair: content, style, presets at 512 pixels; seconds.csv has the time of each."""
     lines = [",".join(("photograph", "painting", *PRESETS))]
     for photograph, painting in PAIRS:
         content, style = samples.photograph(photograph), samples.painting(painting, size=512)
