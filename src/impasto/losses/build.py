@@ -25,9 +25,10 @@ __all__ = ["balanced", "objective_of", "terms_of"]
 #: Weight of the content against the style's at a strength of one half, with both losses scaled as in
 #: :func:`balanced`. The result is then close to that of the default weights.
 BALANCE = 1 / 20
-#: Weight of the Gram loss in the finishing pass, against that of nearest features. It holds contrast and
-#: saturation; at three times as much the strokes dissolve into texture.
-FINISHING_GRAM = 0.07
+#: Weight of the Gram loss in the finishing pass, against that of nearest features. It holds contrast,
+#: saturation and the finest marks: with a third of it a pointillist's dots are lost, with twice as much strokes
+#: become thinner.
+FINISHING_GRAM = 0.25
 
 
 def terms_of(recipe: Recipe, *, finishing: bool = False) -> tuple[Term, ...]:
