@@ -26,8 +26,8 @@ __all__ = ["balanced", "objective_of", "terms_of"]
 #: :func:`balanced`. The result is then close to that of the default weights.
 BALANCE = 1 / 20
 #: Weight of the Gram loss in the finishing pass, against that of nearest features. It holds contrast,
-#: saturation and the finest marks: with a third of it a pointillist's dots are lost, with twice as much strokes
-#: become thinner.
+#: saturation and the finest marks: with a third of it the dots of a pointillist are lost, with twice as much
+#: strokes become thinner.
 FINISHING_GRAM = 0.25
 
 
