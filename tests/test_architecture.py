@@ -50,6 +50,7 @@ ROOMS: dict[str, set[str]] = {
         "recipe",
         "scene",
     },
+    "pieces": {"files", "machine"},
     "training": {
         "feedforward",
         "files",
@@ -70,6 +71,7 @@ ROOMS: dict[str, set[str]] = {
         "networks",
         "painting",
         "pictures",
+        "pieces",
         "recipe",
         "reporting",
         "samples",

@@ -99,6 +99,7 @@ def prepare(
     mask: Pictures = (),
     style_mask: Pictures = (),
     terms: Sequence[Term] | None = None,
+    encoder: Encoder | None = None,
     device: str = "auto",
     max_pixels: int = DEFAULT_MAX_PIXELS,
     max_memory: float | None = None,
@@ -116,6 +117,7 @@ def prepare(
         init_image: the picture to start from; sets ``init="picture"``.
         mask, style_mask: regions of the content and of the styles, see :mod:`impasto.masks.regions`.
         terms: the terms of the loss; None: those of the recipe.
+        encoder: that of the recipe on ``device``, if it is loaded already; None: load it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         max_pixels: files with more are refused before they are decoded.
         max_memory: bytes that the process may use; None: four fifths of the free memory.
@@ -142,7 +144,7 @@ def prepare(
         pictures.require_usable(content_picture, "content")
     for picture in styles:
         pictures.require_usable(picture, "style")
-    encoder = encoder_for(recipe, torch_device)
+    encoder = encoder or encoder_for(recipe, torch_device)
     scene = Scene(
         content=None if content_picture is None else content_picture.pixels,
         styles=tuple(Style(picture.pixels, picture.alpha, position=i) for i, picture in enumerate(styles)),

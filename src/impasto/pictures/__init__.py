@@ -13,6 +13,7 @@ from impasto.pictures.picture import (
     DEFAULT_MAX_PIXELS,
     Picture,
     load,
+    load_bytes,
     read_metadata,
     require_usable,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "check_output",
     "format_of",
     "load",
+    "load_bytes",
     "not_a_picture",
     "read_header",
     "read_metadata",
