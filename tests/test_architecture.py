@@ -51,6 +51,7 @@ ROOMS: dict[str, set[str]] = {
         "scene",
     },
     "pieces": {"files", "machine"},
+    "batch": {"api", "files", "machine", "networks", "painting", "pictures", "pieces", "recipe"},
     "training": {
         "feedforward",
         "files",
@@ -102,6 +103,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "cli": {
         "api",
+        "batch",
         "files",
         "machine",
         "masks",
@@ -192,7 +194,7 @@ def test_no_arrow_runs_back_up():
 
 
 def test_applications_are_siblings():
-    applications = {"training", "studies", "video", "studio"}
+    applications = {"batch", "training", "studies", "video", "studio"}
     for room in applications:
         assert ROOMS[room] & applications <= ({"video"} if room == "studio" else set())
 

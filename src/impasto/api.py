@@ -41,6 +41,7 @@ __all__ = [
     "PreparedRun",
     "Result",
     "Styles",
+    "expected_memory",
     "instant",
     "prepare",
     "record",
@@ -169,14 +170,25 @@ def prepare(
         device=torch_device,
         alpha=None if scene.content_mask is None else resample(scene.content_mask, size),
         inputs=tuple(picture.source for picture in loaded if picture.source is not None),
-        memory=(
-            MemoryPlan(engine.MemoryLimits(tile or TILE), INSTANT_BYTES + 60.0 * size[0] * size[1])
-            if recipe.method == "instant"
-            else plan_memory(recipe, encoder, size, budget, tile=tile, terms=terms)
-        ),
+        memory=expected_memory(recipe, encoder, size, budget, tile=tile, terms=terms),
         terms=None if terms is None else tuple(terms),
         saved_styles=saved_styles,
     )
+
+
+def expected_memory(
+    recipe: Recipe,
+    encoder: Encoder,
+    size: Size,
+    max_bytes: float,
+    *,
+    tile: int | None = None,
+    terms: Sequence[Term] | None = None,
+) -> MemoryPlan:
+    """The memory that a picture of ``size`` will take, see :func:`impasto.painting.planning.plan_memory`."""
+    if recipe.method == "instant":
+        return MemoryPlan(engine.MemoryLimits(tile or TILE), INSTANT_BYTES + 60.0 * size[0] * size[1])
+    return plan_memory(recipe, encoder, size, max_bytes, tile=tile, terms=terms)
 
 
 def _styles(sources: Styles, recipe: Recipe) -> tuple[Sequence[PictureLike], tuple[InstantStyle, ...]]:

@@ -8,7 +8,7 @@ from impasto.pictures.formats import (
     not_a_picture,
     read_header,
 )
-from impasto.pictures.output import check_output, save, to_uint8
+from impasto.pictures.output import check_encoding, check_output, save, to_bytes, to_uint8
 from impasto.pictures.picture import (
     DEFAULT_MAX_PIXELS,
     Picture,
@@ -24,6 +24,7 @@ __all__ = [
     "READABLE_SUFFIXES",
     "Picture",
     "PictureHeader",
+    "check_encoding",
     "check_output",
     "format_of",
     "load",
@@ -33,5 +34,6 @@ __all__ = [
     "read_metadata",
     "require_usable",
     "save",
+    "to_bytes",
     "to_uint8",
 ]

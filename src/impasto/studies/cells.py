@@ -1,4 +1,4 @@
-"""A cell of a study: painted, recorded and measured in any process; its folder is written whole or not at all."""
+"""A cell of a study: painted, recorded and measured in any process; written whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from impasto.files import replacing, write_atomically
 from impasto.machine import choose_device
 from impasto.networks.encoder import Encoder
 from impasto.networks.registry import load_encoder
+from impasto.networks.weights import encoder_digest
 from impasto.painting import engine
 from impasto.painting.engine import Step
 from impasto.painting.setup import encoder_for
@@ -31,7 +32,7 @@ from impasto.pictures.geometry import fit, resample
 from impasto.pieces.piece import Files, Report
 from impasto.recipe import DEFAULT_SIZE
 from impasto.studies import metrics, sources, textbook
-from impasto.studies.judges import JUDGED, Judge, encoder_digest, load
+from impasto.studies.judges import JUDGED, Judge, load
 from impasto.studies.plan import StudyCell
 
 __all__ = ["PAINTERS", "CellTask", "is_judged", "is_painted", "read"]
