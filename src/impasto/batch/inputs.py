@@ -25,7 +25,7 @@ DEFAULT_NAME = "{content}-{style}.png"
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A picture file, and its folder below the folder or the fixed part of the pattern that it was found by."""
+    """A picture file, and its folder below the one that was given, or below the fixed part of a pattern."""
 
     path: Path
     folder: PurePath = field(default_factory=PurePath)

@@ -130,7 +130,7 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     Raises:
         PictureError: it cannot be written.
     """
-    losses = sorted({name for row in rows for name in row if name.startswith("loss")})
+    losses = sorted({name for row in rows for name in row if name == "loss" or name.startswith("loss/")})
     text = io.StringIO()
     writer = csv.DictWriter(text, [*COLUMNS, *losses], extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

@@ -61,8 +61,8 @@ def batch(
 ) -> int:
     """Paint every one of CONTENTS in the manner of every style.
 
-    What an earlier run has finished is skipped, unless the contents of a file or a setting have changed. So the
-    same command goes on after it was stopped or killed. Losses and times of all pictures are in
+    What an earlier run has finished is skipped, unless the contents of a file or a setting have changed. So
+    the same command goes on after it was stopped or killed. Losses and times of all pictures are in
     OUTPUT/results.csv.
 
     Parameters
@@ -159,15 +159,13 @@ def batch(
 
 def _summarise(outcome: BatchOutcome, quiet: bool) -> int:
     """Print what failed, also with ``quiet``, and what was done."""
-    failures = {
-        path.relative_to(outcome.folder).as_posix(): error for path, error in outcome.failures.items()
-    }
-    listed = list(failures.items())[:LISTED]
-    width = max((len(path) for path, _ in listed), default=0)
-    for path, error in listed:
-        print(f"impasto: {path:<{width}}  {error}", file=sys.stderr)
-    if len(failures) > len(listed):
-        print(f"impasto: … and {len(failures) - len(listed)} more in results.csv", file=sys.stderr)
+    failures = outcome.failures
+    names = [path.relative_to(outcome.folder).as_posix() for path in failures][:LISTED]
+    width = max(map(len, names), default=0)
+    for name, error in zip(names, failures.values(), strict=False):
+        print(f"impasto: {name:<{width}}  {error}", file=sys.stderr)
+    if len(failures) > LISTED:
+        print(f"impasto: and {len(failures) - LISTED} more, see results.csv", file=sys.stderr)
     earlier = len(outcome.pictures) - outcome.painted
     line = f"{count(outcome.painted, 'picture')} painted now, {earlier} earlier, {len(failures)} failed"
     say(quiet, f"{outcome.folder / 'results.csv'} ({line}, {duration(outcome.seconds)})")

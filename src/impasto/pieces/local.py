@@ -61,6 +61,8 @@ def local_executor(
     chosen = choose_device(device)
     cores = os.cpu_count() or 1
     count, threads = share_out(pieces, cores, processes, chosen.type)
+    if count == 1:  # the work is done in this process, whose threads are the user's choice
+        return LocalExecutor(1, torch.get_num_threads())
     if not processes and needs is not None and needs.memory and count > 1:
         fitting = max(1, int(0.8 * available_memory(chosen) // needs.memory))
         count, threads = share_out(pieces, cores, min(count, fitting), chosen.type)
