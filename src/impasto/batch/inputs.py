@@ -38,6 +38,9 @@ class Combination:
     content: SourceFile
     styles: tuple[Path, ...]
 
+    def __str__(self) -> str:
+        return f"{self.content.path} in {'+'.join(str(style) for style in self.styles)}"
+
 
 def find_files(patterns: Sequence[str], output: Path) -> list[SourceFile]:
     """The files that files, folders and patterns such as ``photos/**/*.jpg`` name, each once, in their order.
@@ -138,7 +141,7 @@ def file_names(combinations: Sequence[Combination], template: str) -> list[PureP
         earlier = taken.setdefault(str(name).lower(), combination)
         if earlier is not combination:
             raise RecipeError(
-                f"'{earlier.content.path}' and '{combination.content.path}' would both become '{name}'",
+                f"two results would be called '{name}': {earlier} and {combination}",
                 "a name of its own for each picture",
                 "add {folder}, {style} or {index} to --name, as in '{folder}/{content}-{style}.png'",
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from impasto.errors import RecipeError
-from impasto.pieces.cluster import RayExecutor, is_reachable
+from impasto.pieces.cluster import RayExecutor, is_reachable, require_ray
 from impasto.pieces.local import local_executor
 from impasto.pieces.piece import Executor, Needs
 
@@ -32,6 +32,7 @@ def executor_for(
     if on == "local":
         return local_executor(pieces, processes=processes, device=device, needs=needs)
     if on == "ray" or on.startswith("ray://"):
+        require_ray()
         return RayExecutor(None if on == "ray" else on, needs or Needs())
     raise RecipeError(
         f"a place called {on!r}", "possible are local, ray, ray://HOST:PORT and auto", "leave --on out"
