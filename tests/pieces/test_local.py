@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import psutil
@@ -77,14 +76,3 @@ def test_a_killed_process_is_one_line(tmp_path: Path) -> None:
     pieces = squares(tmp_path, 3, _1="die")
     with pytest.raises(ImpastoError, match=r"killed, most likely because memory ran out; .* fewer processes"):
         list(LocalExecutor(2, 1).run(pieces, lambda index, share: None))
-
-
-@pytest.mark.slow
-def test_who_stops_listening_stops_the_work(tmp_path: Path) -> None:
-    pieces = squares(tmp_path, 6, _1="sleep", _2="sleep", _3="sleep")
-    outcomes = LocalExecutor(2, 1).run(pieces, lambda index, share: None)
-    assert next(outcomes).index == 0
-    begin = time.monotonic()
-    outcomes.close()
-    assert time.monotonic() - begin < 5.0
-    assert not workers()

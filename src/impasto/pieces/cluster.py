@@ -219,7 +219,7 @@ class _Run:
                     yield self._finished(reference)
         except (ConnectionError, _ray().exceptions.RaySystemError) as error:
             raise ImpastoError(
-                f"the connection to the Ray cluster is lost: {' '.join(str(error).split())[:200]}",
+                f"the Ray cluster has failed: {' '.join(str(error).split())[:200]}",
                 "everything that was finished is kept",
                 "run the same command again",
             ) from None
