@@ -85,6 +85,7 @@ ROOMS: dict[str, set[str]] = {
         "networks",
         "painting",
         "pictures",
+        "pieces",
         "recipe",
         "reporting",
         "scene",

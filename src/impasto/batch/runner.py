@@ -207,8 +207,9 @@ class _Run:
         needs = Needs()
         if on != "local" or processes != 1:
             missing, needs = _with_memory(missing, max(1, processes) if on == "local" else 1, gpus)
+        # Counted with those that are done, so that a resumed run paints with as many threads.
         executor = executor_for(
-            on, len(missing), processes=processes, device=missing[0].options.device, needs=needs
+            on, self.total, processes=processes, device=missing[0].options.device, needs=needs
         )
         outcomes = run_pieces(missing, executor, earlier=self.total - len(missing), on_progress=on_progress)
         with closing(outcomes):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
@@ -119,7 +120,9 @@ def _join(address: str) -> bool:
 
 def _init(**options: Any) -> None:
     try:
-        _ray().init(log_to_driver=False, logging_level="ERROR", **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a connection that times out, which is reported below
+            _ray().init(log_to_driver=False, logging_level="ERROR", **options)
     except ConnectionError:
         raise
     except (RuntimeError, ValueError, ImportError) as error:

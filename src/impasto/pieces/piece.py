@@ -57,6 +57,11 @@ class Files:
         return path.is_file() if self._sent is None else path in self._sent
 
     @property
+    def sent(self) -> Sequence[Path]:
+        """The files that came with the piece; none where it reads them from the disk."""
+        return list(self._sent or ())
+
+    @property
     def were_sent(self) -> bool:
         """Whether the paths mean nothing on this machine."""
         return self._sent is not None
@@ -80,8 +85,8 @@ def _temporary_folder() -> Path:
 class Piece(Protocol):
     """An independent piece of work, which any process on any machine can do.
 
-    It is picklable and small: what it reads is named by :meth:`inputs` and travels beside it. ``work`` may be
-    repeated if a machine is lost, so it must have no effect but its result.
+    It is picklable and small: what it reads is named by :meth:`inputs` and travels beside it. Its ``work`` is
+    repeated if a machine is lost, and must do no harm then.
     """
 
     @property

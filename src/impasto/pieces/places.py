@@ -7,7 +7,14 @@ from impasto.pieces.cluster import RayExecutor, is_reachable, require_ray
 from impasto.pieces.local import local_executor
 from impasto.pieces.piece import Executor, Needs
 
-__all__ = ["executor_for"]
+__all__ = ["executor_for", "resolved"]
+
+
+def resolved(on: str) -> str:
+    """``auto`` as ``ray`` if a Ray runs already, otherwise as ``local``; other places as they are."""
+    if on != "auto":
+        return on
+    return "ray" if is_reachable() else "local"
 
 
 def executor_for(
@@ -27,8 +34,7 @@ def executor_for(
         RecipeError: no such place, or more processes than none.
         ImpastoError: Ray is not installed.
     """
-    if on == "auto":
-        on = "ray" if is_reachable() else "local"
+    on = resolved(on)
     if on == "local":
         return local_executor(pieces, processes=processes, device=device, needs=needs)
     if on == "ray" or on.startswith("ray://"):
