@@ -53,6 +53,7 @@ class PaintingOptions:
     bit_depth: int = 8
     quality: int = 95
 
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """The settings that a picture depends on. Tiles change it by rounding only."""
         recipe = self.recipe.model_dump(mode="json", exclude={"weights"})
@@ -80,7 +81,7 @@ class PicturePiece:
     Attributes:
         output: the file; its folder is made when it is needed.
         digests: path → SHA-256 of the contents, of every file that is read.
-        cost: pixels of the result, which weight it in the progress.
+        size: (height, width) of the result; None if the content is no picture, which will be found out.
         record: what the journal knows about it; None: it is not finished.
     """
 
@@ -89,7 +90,7 @@ class PicturePiece:
     styles: tuple[Path, ...]
     options: PaintingOptions
     digests: Mapping[Path, str]
-    cost: float = 1.0
+    size: Size | None = None
     record: Mapping[str, Any] | None = None
 
     @cached_property
@@ -97,7 +98,7 @@ class PicturePiece:
         """Changes with everything that the picture depends on: contents of files, recipe, format."""
         options = self.options
         groups = ((self.content,), self.styles, options.mask, options.style_mask, _some(options.init_image))
-        facts = options.identity() | {
+        facts = options.identity | {
             "files": [[self.digests[path] for path in group] for group in groups],
             "format": self.output.suffix.lower(),
         }
@@ -107,6 +108,11 @@ class PicturePiece:
     def label(self) -> str:
         """The name of the file."""
         return self.output.name
+
+    @property
+    def cost(self) -> float:
+        """Pixels of the result."""
+        return 1.0 if self.size is None else float(self.size[0] * self.size[1])
 
     def is_done(self) -> bool:
         """Whether an earlier run has painted it."""

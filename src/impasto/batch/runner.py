@@ -126,6 +126,7 @@ def _pieces(
     """Each picture as a piece, with the reason for which a file of it cannot be read, or None."""
     digests: dict[Path, str] = {}
     errors: dict[Path, str] = {}
+    sizes: dict[Path, Size | None] = {}
     pieces = []
     common = [*options.mask, *options.style_mask, *([options.init_image] if options.init_image else [])]
     for combination, output in zip(combinations, outputs, strict=True):
@@ -134,8 +135,10 @@ def _pieces(
             if path not in digests:
                 digests[path], errors[path] = _digest(path)
         own = {path: digests[path] for path in files}
-        cost = _pixels(combination.content.path, options.recipe)
-        piece = PicturePiece(output, combination.content.path, combination.styles, options, own, cost)
+        content = combination.content.path
+        if content not in sizes:
+            sizes[content] = _result_size(content, options.recipe)
+        piece = PicturePiece(output, content, combination.styles, options, own, sizes[content])
         piece = replace(piece, record=journal.finished(piece.identity, output))
         pieces.append((piece, next((errors[path] for path in files if errors[path]), None)))
     return pieces
@@ -147,12 +150,6 @@ def _digest(path: Path) -> tuple[str, str]:
         return hashlib.sha256(path.read_bytes()).hexdigest(), ""
     except OSError as error:
         return "", f"'{path}' cannot be read: {error.strerror}"
-
-
-def _pixels(content: Path, recipe: Recipe) -> float:
-    """Pixels of the result; 1 if the content is no picture, which will be found out soon enough."""
-    size = _result_size(content, recipe)
-    return 1.0 if size is None else float(size[0] * size[1])
 
 
 def _result_size(content: Path, recipe: Recipe) -> Size | None:
@@ -256,14 +253,14 @@ def _with_memory(pieces: list[PicturePiece], processes: int, gpus: float) -> tup
     """
     options = pieces[0].options
     encoder = loaded_encoder(options.recipe, Files(), "cpu")
-    sizes = {_result_size(piece.content, options.recipe) for piece in pieces} - {None}
+    sizes = {piece.size for piece in pieces if piece.size is not None}
     limit = options.max_memory or float("inf")
     if processes > 1:
         limit = min(limit, 0.8 * available_memory(choose_device("cpu")) / processes)
     needed = 0.0
     for size in sizes:
         try:
-            plan = api.expected_memory(options.recipe, encoder, size or (1, 1), limit, tile=options.tile)
+            plan = api.expected_memory(options.recipe, encoder, size, limit, tile=options.tile)
             needed = max(needed, plan.bytes)
         except RecipeError:
             continue  # the piece itself will say so
