@@ -80,6 +80,28 @@ def test_pieces_travel_with_their_files_and_fail_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("machines")
+def test_small_pieces_are_sent_together_and_one_that_kills_its_machine_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "PARCELS_PER_SECOND", 1e-3)  # as large as the rest allows
+    monkeypatch.setattr(cluster, "RETRIES", 0)
+    parcels: list[int] = []
+    submit = cluster._Run._submit
+    monkeypatch.setattr(
+        cluster._Run, "_submit", lambda run, parcel: (parcels.append(len(parcel)), submit(run, parcel))[1]
+    )
+    pieces = squares(tmp_path, 60, _50="die")
+    outcomes = list(run_pieces(pieces, RayExecutor(None, Needs())))
+    assert sorted(outcome.index for outcome in outcomes) == list(range(60))
+    (failed,) = [outcome for outcome in outcomes if outcome.error]
+    assert failed.index == 50
+    assert str(failed.error).startswith("the cluster gave up on it: WorkerCrashedError")
+    assert max(parcels) > 1
+    assert parcels[-1] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("machines")
 def test_who_stops_listening_stops_the_work(tmp_path: Path) -> None:
     pieces = squares(tmp_path, 6, _1="sleep", _2="sleep", _3="sleep")
     outcomes = RayExecutor(None, Needs()).run(pieces, lambda index, share: None)

@@ -6,10 +6,11 @@ Impasto installed. Needs the extra ``ray``.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import warnings
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ __all__ = ["RayExecutor", "is_reachable"]
 RETRIES = 3
 #: Seconds after which the size of the cluster is looked at again, and that it has for its first answer.
 LOOK_AGAIN, PATIENCE = 10.0, 120.0
+#: Parcels that one process can send and receive in a second: each takes it 3 ms, and it has other work.
+PARCELS_PER_SECOND = 150.0
 
 
 @dataclass(frozen=True)
@@ -134,11 +137,15 @@ def _init(**options: Any) -> None:
         raise ImpastoError(f"Ray cannot be used: {message[:300]}") from None
 
 
-def _work(piece: Piece, paths: Sequence[Path], threads: int, *contents: bytes) -> Outcome:
-    """Work on a piece on a machine of the cluster; its index is filled in by the caller."""
+def _work(
+    pieces: Sequence[Piece], paths: Sequence[Path], threads: int, *contents: bytes
+) -> tuple[list[Outcome], float]:
+    """Work on pieces on a machine of the cluster; returns their outcomes in order, and the seconds taken."""
     torch.set_num_threads(threads)
     keep_memory()
-    return attempt(0, piece, Files(dict(zip(paths, contents, strict=True))), lambda share: None)
+    begin, files = time.monotonic(), Files(dict(zip(paths, contents, strict=True)))
+    outcomes = [attempt(index, piece, files, lambda share: None) for index, piece in enumerate(pieces)]
+    return outcomes, time.monotonic() - begin
 
 
 def _versions() -> tuple[str, str]:
@@ -189,13 +196,15 @@ def _slots(offered: Mapping[str, float], needs: Needs) -> int:
 
 
 class _Run:
-    """One run of pieces on the connected cluster."""
+    """One run of pieces on the connected cluster. Pieces are sent in parcels, usually of one."""
 
     def __init__(self, pieces: Sequence[Piece], needs: Needs) -> None:
-        self.pieces = pieces
+        self.pieces, self.needs = pieces, needs
         self.uses = Counter(path for piece in pieces for path in piece.inputs())
         self.stored: dict[Path, Any] = {}  # path → reference to its contents in the object store
-        self.running: dict[Any, int] = {}  # reference to an outcome → index of its piece
+        self.waiting: deque[int] = deque(range(len(pieces)))
+        self.running: dict[Any, list[int]] = {}  # reference to the outcomes of a parcel → its pieces
+        self.done, self.seconds = 0, 0.0
         wanted = _resources(needs)
         self.task = _ray().remote(_work).options(
             num_cpus=wanted.get("CPU", 0),
@@ -203,23 +212,18 @@ class _Run:
             memory=wanted.get("memory"),
             max_retries=RETRIES,
         )  # fmt: skip
-        self.needs = needs
         self._slots, self._looked = 1, -LOOK_AGAIN
 
     def outcomes(self) -> Generator[Outcome]:
         """What became of each piece, in the order in which they end."""
-        waiting = iter(enumerate(self.pieces))
         try:
-            while True:
+            while self.waiting or self.running:
                 # No more than twice what fits, so that the store does not fill with pictures that wait.
-                while len(self.running) < 2 * self._capacity() and (upcoming := next(waiting, None)):
-                    if (failed := self._submit(*upcoming)) is not None:
-                        yield failed
-                if not self.running:
-                    return
-                ready, _ = _ray().wait(list(self.running), num_returns=1, timeout=1.0)
-                for reference in ready:
-                    yield self._finished(reference)
+                while self.waiting and len(self.running) < 2 * self._capacity():
+                    parcel = [self.waiting.popleft() for _ in range(self._parcel_size())]
+                    yield from self._submit(parcel)
+                for reference in self._ready():
+                    yield from self._finished(reference)
         except (ConnectionError, _ray().exceptions.RaySystemError) as error:
             raise ImpastoError(
                 f"the Ray cluster has failed: {' '.join(str(error).split())[:200]}",
@@ -229,24 +233,48 @@ class _Run:
         finally:
             self._cancel()
 
+    def _ready(self) -> list[Any]:
+        """References to all parcels that are done, once there is one; none after a second of waiting.
+
+        All at once, because a look at thousands that run costs more than one outcome.
+        """
+        running = list(self.running)
+        if not running:
+            return []
+        ready, _ = _ray().wait(running, num_returns=1, timeout=1.0, fetch_local=False)
+        if ready:
+            ready, _ = _ray().wait(running, num_returns=len(running), timeout=0, fetch_local=False)
+        return list(ready)
+
     def _capacity(self) -> int:
-        """How many pieces the cluster can work on at a time; machines may come and go."""
-        if time.monotonic() - self._looked > LOOK_AGAIN:
-            self._slots, self._looked = (
-                max(1, _slots(_ray().cluster_resources(), self.needs)),
-                time.monotonic(),
-            )
+        """How many parcels the cluster can work on at a time; machines may come and go."""
+        if (now := time.monotonic()) - self._looked > LOOK_AGAIN:
+            self._slots = max(1, _slots(_ray().cluster_resources(), self.needs))
+            self._looked = now
         return self._slots
 
-    def _submit(self, index: int, piece: Piece) -> Outcome | None:
-        """Send a piece to the cluster; an outcome if its files cannot be read."""
-        paths = list(piece.inputs())
-        try:
-            references = [self._store(path) for path in paths]
-        except ImpastoError as error:
-            return Outcome(index, error=str(error))
-        self.running[self.task.remote(piece, paths, self.needs.threads, *references)] = index
-        return None
+    def _parcel_size(self) -> int:
+        """How many pieces are sent together: as few as this process can keep up with, and none at the end."""
+        if not self.done:
+            return 1
+        pieces_per_second = self._capacity() * self.done / max(self.seconds, 1e-3)
+        fair_share = len(self.waiting) // (4 * self._capacity())
+        return max(1, min(math.ceil(pieces_per_second / PARCELS_PER_SECOND), fair_share))
+
+    def _submit(self, parcel: list[int]) -> Generator[Outcome]:
+        """Send a parcel to the cluster; yields an outcome for each piece whose files cannot be read."""
+        references: dict[Path, Any] = {}
+        readable = []
+        for index in parcel:
+            try:
+                references |= {path: self._store(path) for path in self.pieces[index].inputs()}
+                readable.append(index)
+            except ImpastoError as error:
+                yield Outcome(index, error=str(error))
+        if readable:
+            pieces = [self.pieces[index] for index in readable]
+            reference = self.task.remote(pieces, list(references), self.needs.threads, *references.values())
+            self.running[reference] = readable
 
     def _store(self, path: Path) -> Any:
         """The contents of a file in the object store; what several pieces need is stored once."""
@@ -254,21 +282,32 @@ class _Run:
             self.stored[path] = _ray().put(Files().read(path))
         return self.stored[path]
 
-    def _finished(self, reference: Any) -> Outcome:
-        index = self.running.pop(reference)
+    def _finished(self, reference: Any) -> Generator[Outcome]:
+        """The outcomes of a parcel. If Ray gives up on one of several pieces, each is sent again alone."""
+        parcel = self.running.pop(reference)
         try:
-            outcome: Outcome = _ray().get(reference)
-            outcome = Outcome(index, outcome.result, outcome.error)
+            outcomes, seconds = _ray().get(reference)
         except _ray().exceptions.RaySystemError:
             raise
         except _ray().exceptions.RayError as error:
+            if len(parcel) > 1:
+                for index in parcel:
+                    yield from self._submit([index])
+                return
             reason = " ".join(str(error).split())[:200]
-            outcome = Outcome(index, error=f"the cluster gave up on it: {type(error).__name__}: {reason}")
+            failed = f"the cluster gave up on it: {type(error).__name__}: {reason}"
+            outcomes, seconds = [Outcome(0, error=failed)], 0.0
+        self.done, self.seconds = self.done + len(parcel), self.seconds + seconds
+        for index, outcome in zip(parcel, outcomes, strict=True):
+            self._forget_files(index)
+            yield Outcome(index, outcome.result, outcome.error)
+
+    def _forget_files(self, index: int) -> None:
+        """Let the object store drop the files that no other piece needs."""
         for path in self.pieces[index].inputs():
             self.uses[path] -= 1
             if not self.uses[path]:
                 self.stored.pop(path, None)
-        return outcome
 
     def _cancel(self) -> None:
         """End the pieces that are still being worked on, as after Ctrl-C."""
