@@ -41,6 +41,7 @@ __all__ = [
     "PreparedRun",
     "Result",
     "Styles",
+    "expected_memory",
     "instant",
     "prepare",
     "record",
@@ -99,6 +100,7 @@ def prepare(
     mask: Pictures = (),
     style_mask: Pictures = (),
     terms: Sequence[Term] | None = None,
+    encoder: Encoder | None = None,
     device: str = "auto",
     max_pixels: int = DEFAULT_MAX_PIXELS,
     max_memory: float | None = None,
@@ -116,6 +118,7 @@ def prepare(
         init_image: the picture to start from; sets ``init="picture"``.
         mask, style_mask: regions of the content and of the styles, see :mod:`impasto.masks.regions`.
         terms: the terms of the loss; None: those of the recipe.
+        encoder: that of the recipe on ``device``, if it is loaded already; None: load it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         max_pixels: files with more are refused before they are decoded.
         max_memory: bytes that the process may use; None: four fifths of the free memory.
@@ -142,7 +145,7 @@ def prepare(
         pictures.require_usable(content_picture, "content")
     for picture in styles:
         pictures.require_usable(picture, "style")
-    encoder = encoder_for(recipe, torch_device)
+    encoder = encoder or encoder_for(recipe, torch_device)
     scene = Scene(
         content=None if content_picture is None else content_picture.pixels,
         styles=tuple(Style(picture.pixels, picture.alpha, position=i) for i, picture in enumerate(styles)),
@@ -167,14 +170,25 @@ def prepare(
         device=torch_device,
         alpha=None if scene.content_mask is None else resample(scene.content_mask, size),
         inputs=tuple(picture.source for picture in loaded if picture.source is not None),
-        memory=(
-            MemoryPlan(engine.MemoryLimits(tile or TILE), INSTANT_BYTES + 60.0 * size[0] * size[1])
-            if recipe.method == "instant"
-            else plan_memory(recipe, encoder, size, budget, tile=tile, terms=terms)
-        ),
+        memory=expected_memory(recipe, encoder, size, budget, tile=tile, terms=terms),
         terms=None if terms is None else tuple(terms),
         saved_styles=saved_styles,
     )
+
+
+def expected_memory(
+    recipe: Recipe,
+    encoder: Encoder,
+    size: Size,
+    max_bytes: float,
+    *,
+    tile: int | None = None,
+    terms: Sequence[Term] | None = None,
+) -> MemoryPlan:
+    """The memory that a picture of ``size`` will take, see :func:`impasto.painting.planning.plan_memory`."""
+    if recipe.method == "instant":
+        return MemoryPlan(engine.MemoryLimits(tile or TILE), INSTANT_BYTES + 60.0 * size[0] * size[1])
+    return plan_memory(recipe, encoder, size, max_bytes, tile=tile, terms=terms)
 
 
 def _styles(sources: Styles, recipe: Recipe) -> tuple[Sequence[PictureLike], tuple[InstantStyle, ...]]:

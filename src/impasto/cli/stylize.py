@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from impasto.api import PreparedRun
     from impasto.painting.engine import Step
 
-__all__ = ["stylize"]
+__all__ = ["DEFAULT_MEGAPIXELS", "check_values", "stylize"]
 
 DEFAULT_MEGAPIXELS = 178  # Where Pillow, too, begins to suspect a decompression bomb.
 
@@ -121,7 +121,7 @@ def stylize(
     chosen = merge(preset, recipe, settings)
     seconds = None if budget is None else parse_seconds(budget)
     memory = None if max_memory is None else parse_bytes(max_memory)
-    _check_values(tile, quality, preview_every, max_pixels)
+    check_values(tile, quality, preview_every, max_pixels)
     inputs = [content, *style, *([init_image] if init_image else []), *(mask or []), *(style_mask or [])]
     check_inputs(inputs)
     check_output(output, inputs)
@@ -156,7 +156,8 @@ def stylize(
     return 0 if result.finished else INTERRUPTED
 
 
-def _check_values(tile: int | None, quality: int, preview_every: int, max_pixels: int) -> None:
+def check_values(tile: int | None, quality: int, preview_every: int, max_pixels: int) -> None:
+    """Raise ``RecipeError`` for flags out of range."""
     if tile is not None and tile < 64:
         raise RecipeError(f"tiles of {tile} pixels", "64 or more", "leave --tile out to have it chosen")
     if not 1 <= quality <= 100:

@@ -133,16 +133,19 @@ def fill_recipe(recipe: VideoRecipe, height: int, width: int) -> Recipe:
     )
 
 
+def limits_for(size: Size) -> engine.MemoryLimits | None:
+    """The limits of memory for frames of (height, width); None: they are computed whole."""
+    return TILED_LIMITS if size[0] * size[1] > MAX_UNTILED_PIXELS else None
+
+
 def optimise(scene: Scene, recipe: Recipe, context: ClipContext) -> tuple[Step, float]:
     """Run the engine to its end.
 
     Returns:
         The last step, and the cost in iterations at that step's size.
     """
-    height, width = scene.size
-    limits = TILED_LIMITS if height * width > MAX_UNTILED_PIXELS else None
     area = 0
-    for step in engine.steps(scene, recipe, context.encoder, limits=limits):
+    for step in engine.steps(scene, recipe, context.encoder, limits=limits_for(scene.size)):
         last = step  # there is always at least one step
         area += step.size[0] * step.size[1]
     return last, area / (last.size[0] * last.size[1])
