@@ -100,6 +100,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "cli": {
         "api",
+        "feedforward",
         "files",
         "machine",
         "masks",
