@@ -21,6 +21,7 @@ let isOff = false; // this studio paints none
 let isHidden = false; // the user wants to see the photograph
 /** @type {{look: Look, image: HTMLImageElement} | null} */
 let shown = null;
+const toggle = h('button', { id: 'instant-toggle', type: 'button', className: 'plain slim' });
 /** @type {WeakMap<Content | import('./draft.js').DraftStyle, Promise<Blob>>} */
 const smallFiles = new WeakMap();
 
@@ -29,7 +30,7 @@ export function startInstant() {
   const updateSoon = debounce(120, update);
   onDraftChange(() => { hideIfOutdated(); updateSoon(); });
   for (const type of ['input', 'change']) $('form').addEventListener(type, updateSoon);
-  $('instant-toggle').addEventListener('click', () => { isHidden = !isHidden; showChoice(); });
+  toggle.addEventListener('click', () => { isHidden = !isHidden; showChoice(); });
 }
 
 /** The picture of the present choice, for the time until the first preview of its job; null if there is none. */
@@ -90,7 +91,7 @@ async function paintOne(look) {
   if (look.content !== draft.content || wanted === null) return;
   remove();
   shown = { look, image };
-  $('frame').append(image);
+  $('frame').append(image, toggle);
   showChoice();
 }
 
@@ -143,13 +144,13 @@ function hideIfOutdated() {
 function remove() {
   if (shown) URL.revokeObjectURL(shown.image.src);
   shown?.image.remove();
+  toggle.remove();
   shown = null;
   showChoice();
 }
 
 /** Show the picture or the photograph under it, and what the button does. */
 function showChoice() {
-  $('instant-note').hidden = !shown;
   if (shown) shown.image.style.visibility = isHidden ? 'hidden' : 'visible';
-  $('instant-toggle').textContent = isHidden ? 'Show the first look' : 'Show the photograph';
+  toggle.textContent = isHidden ? 'Show the first look' : 'First look: show the photograph';
 }
