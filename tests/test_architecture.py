@@ -105,6 +105,7 @@ ROOMS: dict[str, set[str]] = {
     "cli": {
         "api",
         "batch",
+        "feedforward",
         "files",
         "machine",
         "masks",

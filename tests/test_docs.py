@@ -86,8 +86,11 @@ def _small(words: list[str]) -> list[str]:
         if flag in words:
             place = words.index(flag)
             del words[place : place + 2]
-    small = {"demo": ["--size", "32"], "mask": []}.get(words[0], ["--size", "48", "--iterations", "2"])
-    return [*words, *small, *([] if words[0] == "mask" else ["--quiet"])]
+    small = {"demo": ["--size", "32"], "mask": [], "export": []}
+    flags = small.get(words[0], ["--size", "48"])
+    if words[0] not in small and "instant" not in words:
+        flags = [*flags, "--iterations", "2"]
+    return [*words, *flags, *([] if words[0] == "mask" else ["--quiet"])]
 
 
 @pytest.fixture
@@ -142,6 +145,8 @@ def test_commands_parse(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_python_on_the_page_runs(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("means", "orientations"):  # what a page registers is forgotten again
         monkeypatch.setitem(STYLE_LOSSES, name, None)
+    if page.name == "instant.md":
+        run("impasto export instant.onnx --parts", workplace)
     for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
         small = code.replace("size=800", "size=48, iterations=(3,)").replace("size=192)", "size=48)")
         small = small.replace('painting.jpg"):  # or', 'painting.jpg", size=48):  # or')

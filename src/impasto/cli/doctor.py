@@ -23,6 +23,7 @@ EXTRAS = {
     "masks": ("cv2",),
     "heic": ("pillow_heif",),
     "ray": ("ray",),
+    "export": ("onnx", "onnxruntime"),
 }
 
 

@@ -14,7 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
 from impasto import __version__
-from impasto.studio.http import catalogue_routes, job_routes, service_routes
+from impasto.studio.http import catalogue_routes, instant_routes, job_routes, service_routes
 from impasto.studio.http.error_handlers import install_error_handlers
 from impasto.studio.http.guard import RequestGuard
 from impasto.studio.http.openapi import install_setting_schemas
@@ -48,7 +48,7 @@ def create_app(settings: StudioSettings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "auto_configure": False},
     )  # fmt: skip
     app.state.studio = service
-    for routes in (catalogue_routes, job_routes, service_routes):
+    for routes in (catalogue_routes, instant_routes, job_routes, service_routes):
         app.include_router(routes.router)
     app.add_middleware(RequestGuard, settings=settings, login_attempts=service.login_attempts)
     install_error_handlers(app)

@@ -66,6 +66,9 @@ class StudioSettings(Validated):
     clip_seconds: Count = Field(1800, description="Processor time that decoding a whole clip may take.")
     queue: Count = Field(200, description="Most waiting jobs; further ones are answered with 429.")
     client_jobs: Count = Field(20, description="Most waiting or running jobs of one client address.")
+    instant_minute: int = Field(
+        240, ge=0, description="Most instant pictures of one client address in a minute; 0 turns them off."
+    )
     job_seconds: Count = Field(
         6 * 3600, description="Longest painting time of one job; then the best picture so far is kept."
     )

@@ -12,8 +12,8 @@ from impasto.studio.intake.chosen_settings import DEFAULT_PRESET
 from impasto.video.settings import VideoSettings
 
 __all__ = [
-    "CONTENT_BODY", "JOB_BODY", "REPAINT_BODY", "SESSION_BODY", "install_setting_schemas", "recipe_schema",
-    "video_schema",
+    "CONTENT_BODY", "INSTANT_BODY", "JOB_BODY", "REPAINT_BODY", "SESSION_BODY", "install_setting_schemas",
+    "recipe_schema", "video_schema",
 ]  # fmt: skip
 
 _FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
@@ -61,6 +61,12 @@ def _body(media_types: dict[str, Any]) -> dict[str, Any]:
 
 JOB_BODY = _body(_form(_CONTENT_PART | _OTHER_PARTS, ["content"]))
 REPAINT_BODY = _body(_json(_REPAINT_JSON) | _form(_OTHER_PARTS | {"no_mask": {"type": "string"}}))
+INSTANT_BODY = _body(
+    _form(
+        _CONTENT_PART | {name: _OTHER_PARTS[name] for name in ("style", "style_id", "mask", "recipe")},
+        ["content"],
+    )
+)
 CONTENT_BODY = _body(_form(_CONTENT_PART, ["content"]))
 SESSION_BODY = _body(_json(_SESSION_JSON))
 

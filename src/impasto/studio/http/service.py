@@ -15,6 +15,7 @@ from fastapi import Request
 from impasto import samples
 from impasto.errors import RecipeError
 from impasto.studio.http.login import LoginAttempts
+from impasto.studio.intake.instant import InstantIntake
 from impasto.studio.intake.intake import JobIntake
 from impasto.studio.queue.jobs import JobStore
 from impasto.studio.queue.notifications import ChangeNotifier
@@ -41,6 +42,7 @@ class StudioService:
         self.settings = settings
         self.store = _open_data_folder(settings)
         self.intake = JobIntake(settings, self.store)
+        self.instant_intake = InstantIntake(settings, self.intake)
         self.supervisor = Supervisor(settings, self.store)
         self.notifier = ChangeNotifier(self.store)
         self.login_attempts = LoginAttempts()

@@ -81,7 +81,7 @@ class JobIntake:
         if earlier is not None:
             request = self._with_earlier_files(request, earlier)
         chosen = choose_settings(request, earlier, self._settings)
-        self._check_files(request)
+        self.check_files(request)
         job_id = new_job_id()
         folder = self._settings.job_folder(job_id)
         folder.mkdir(parents=True)
@@ -151,7 +151,8 @@ class JobIntake:
             style_masks=request.style_masks or style_masks,
         )
 
-    def _check_files(self, request: JobRequest) -> None:
+    def check_files(self, request: JobRequest) -> None:
+        """Raise ``RefusedError`` for a missing content, an unknown style or too many files."""
         if request.content is None:
             raise RefusedError("no content", "a picture or a clip in 'content'", field="content")
         for style in request.styles:

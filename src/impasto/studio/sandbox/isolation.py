@@ -26,6 +26,7 @@ _PRELOADED_MODULES = [
     "__main__",
     "impasto.studio.sandbox.job_files",
     "impasto.studio.sandbox.exports",
+    "impasto.studio.sandbox.instant_pictures",
     "impasto.studio.sandbox.samples",
 ]
 

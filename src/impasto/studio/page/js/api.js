@@ -209,6 +209,9 @@ export const postJson = async (path, body) => (await request('POST', path, body)
 /** A JPEG of an uploaded file that the browser cannot show; the server keeps nothing. @param {FormData} form */
 export const previewUpload = (form) => request('POST', '/v1/look', form);
 
+/** POST a form that is answered with a picture. @param {string} path @param {FormData} form */
+export const postImage = async (path, form) => (await request('POST', path, form)).blob();
+
 /** @param {string} path */
 export const remove = (path) => request('DELETE', path);
 

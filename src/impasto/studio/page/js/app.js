@@ -6,6 +6,7 @@ import { clearContent } from './content.js';
 import { $, announce, showMessage } from './dom.js';
 import { draft } from './draft.js';
 import { deleteJob, findUnfinishedJob, forgetJob, rememberJob, showHistory, startHistory } from './history.js';
+import { instantPicture } from './instant.js';
 import { leavePainting, showPainting } from './painting.js';
 import { showResult, startResult } from './result.js';
 import { startSavingDraft } from './saved-draft.js';
@@ -66,7 +67,7 @@ async function showJob(job) {
   }
   showView('painting');
   $('live-title').focus({ preventScroll: true });
-  const element = draft.content?.submittedAs === job.id ? draft.content.element : null;
+  const element = draft.content?.submittedAs === job.id ? instantPicture() ?? draft.content.element : null;
   const backdrop = element instanceof HTMLImageElement ? /** @type {HTMLElement} */ (element.cloneNode()) : null;
   const onEnd = (/** @type {Job} */ ended) => {
     showJob(ended).catch((error) => showMessage('result-error', messageOf(error)));

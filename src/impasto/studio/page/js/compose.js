@@ -5,6 +5,7 @@ import { setContent, startContent } from './content.js';
 import { $, loadImage, showMessage } from './dom.js';
 import { draft, onDraftChange, orderedStyles } from './draft.js';
 import { addStyleFiles, chooseStylesOfJob, startGallery } from './gallery.js';
+import { startInstant } from './instant.js';
 import { startMaskDialog } from './mask-dialog.js';
 import { chosenSettings, clearSettingErrors, setSettings, showSettingError, startSettings } from './settings.js';
 
@@ -16,6 +17,7 @@ let isSubmitting = false;
 export async function startCompose(onSubmitted) {
   startContent(addStyleFiles);
   startMaskDialog();
+  startInstant();
   onDraftChange(showButton);
   showButton();
   $('form').addEventListener('submit', (event) => {

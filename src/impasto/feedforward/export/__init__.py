@@ -1,0 +1,1 @@
+"""Instant transfer as ONNX files, for browsers and for other programs that have no PyTorch."""
