@@ -43,8 +43,9 @@ def batch(
     on: Annotated[str, Parameter(group=BATCH, metavar="PLACE")] = "local",
     gpus_per_piece: Annotated[float, Parameter(group=BATCH)] = 0.0,
     preset: Annotated[
-        Literal["draft", "fast", "fine", "painterly", "instant", "reference"], Parameter(group=OUTPUT)
-    ] = "fast",
+        Literal["draft", "fast", "fine", "finest", "classic", "instant", "reference"] | None,
+        Parameter(group=OUTPUT),
+    ] = None,
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     budget: Annotated[str | None, Parameter(group=OUTPUT, metavar="TIME")] = None,
     max_memory: Annotated[str | None, Parameter(group=OUTPUT, metavar="SIZE")] = None,
