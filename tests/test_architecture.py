@@ -77,6 +77,7 @@ ROOMS: dict[str, set[str]] = {
         "validation",
     },
     "video": {
+        "feedforward",
         "files",
         "machine",
         "networks",

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from impasto.machine import choose_device, keep_memory
+from impasto.networks.encoder import Encoder
 from impasto.painting.setup import encoder_for
 from impasto.scene import Style
 from impasto.video.clip_context import ClipContext, build_clip_context
 from impasto.video.cuts import Shot
 from impasto.video.frame_painting import PaintedFrame, paint_following_frame, paint_frame
+from impasto.video.instant_painting import build_instant_clip, paint_shot_instantly
 from impasto.video.settings import VideoRecipe
 from impasto.video.store import FrameCache, Store
 from impasto.video.warped_past import EarlierFrame
 
-__all__ = ["frame_order", "paint_shot", "paint_shot_in_process"]
+__all__ = ["ShotPainter", "frame_order", "paint_shot", "paint_shot_in_process", "shot_painter"]
+
+#: Paints the frames of a shot that are missing; yields as :func:`paint_shot`.
+ShotPainter = Callable[[Store, Shot], Iterator[tuple[int, int, PaintedFrame | None]]]
 
 
 def direction(pass_number: int) -> int:
@@ -29,6 +35,16 @@ def frame_order(shot: Shot, pass_number: int) -> range:
     """The frames of a shot in the order of a pass, counted from 1."""
     forward = range(shot.first, shot.end)
     return forward if direction(pass_number) == 1 else forward[::-1]
+
+
+def shot_painter(
+    styles: Sequence[Style], recipe: VideoRecipe, encoder: Encoder, size: tuple[int, int], levels: int
+) -> ShotPainter:
+    """The function that paints shots by the recipe's method; computes the statistics of the styles."""
+    if recipe.picture.method == "instant":
+        clip = build_instant_clip(styles, recipe, encoder, *size, levels=levels)
+        return partial(paint_shot_instantly, clip=clip)
+    return partial(paint_shot, context=build_clip_context(styles, recipe, encoder, *size, levels=levels))
 
 
 def paint_shot(
@@ -101,6 +117,6 @@ def paint_shot_in_process(
     torch.set_num_threads(threads)
     keep_memory()
     encoder = encoder_for(recipe.picture, choose_device(device))
-    context = build_clip_context(styles, recipe, encoder, *size, levels=store.levels)
-    for _ in paint_shot(store, shot, context):
+    paint = shot_painter(styles, recipe, encoder, size, store.levels)
+    for _ in paint(store, shot):
         pass
