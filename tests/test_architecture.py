@@ -80,6 +80,7 @@ ROOMS: dict[str, set[str]] = {
         "validation",
     },
     "video": {
+        "feedforward",
         "files",
         "machine",
         "networks",

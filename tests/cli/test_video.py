@@ -44,6 +44,16 @@ def test_it_says_what_it_will_take_and_what_it_has_painted(paint: Run, folder: P
     assert not (folder / "out.mkv.work").exists()
 
 
+@pytest.mark.slow
+def test_a_clip_at_once(impasto: Run, folder: Path) -> None:
+    write_clip(folder / "clip.mkv", moving_square(2))
+    arguments = ("video", "clip.mkv", "style.png", "-o", "out.mkv", "--preset", "instant")
+    assert "painted out.mkv (2 frames, 1 shot, " in impasto(*arguments)[1]
+    code, _, err = impasto(*arguments, "--passes", "2")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "passes with method 'instant'" in err
+
+
 def test_one_frame_is_one_frame(paint: Run) -> None:
     assert "(1 frame, 1 shot, " in paint("--limit", "1")[1]
 

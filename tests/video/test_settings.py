@@ -50,3 +50,13 @@ def test_ranges_in_the_help_are_those_that_are_enforced() -> None:
 def test_json_comes_back() -> None:
     recipe = VideoRecipe(picture=Recipe(seed=3), long_term=(1, 5))
     assert VideoRecipe.model_validate_json(recipe.to_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    "settings", [{"passes": 2}, {"following_iterations": 3}, {"drift": "free"}, {"temporal_weight": 2}]
+)
+def test_the_optimisers_settings_do_not_go_with_the_network(settings: dict[str, object]) -> None:
+    instant = Recipe(method="instant")
+    assert VideoRecipe(picture=instant, independent=True, flow="farneback").picture == instant
+    with pytest.raises(RecipeError, match=f"{next(iter(settings))} with method 'instant'"):
+        VideoRecipe(picture=instant, **settings)

@@ -36,3 +36,17 @@ def test_sampling_again_and_again_keeps_the_contrast() -> None:
         gain = (wave.to(torch.complex128) @ torch.stack(taps).to(torch.complex128)).abs()
         assert float(gain.max()) <= 1.002
         assert float(gain[: len(gain) * 6 // 10].min()) > 0.99
+
+
+def test_the_faster_filter_is_nearly_the_same() -> None:
+    picture = from_pixels(texture(48, 64, 3))
+    flow = np.random.RandomState(0).uniform(-3, 3, (1, 1, 2)).astype(np.float32) * np.ones(
+        (48, 64, 1), np.float32
+    )
+    sharp, fast, soft = (
+        warp(picture, flow, mode)[..., 8:-8, 8:-8] for mode in ("sharp", "lanczos", "bilinear")
+    )
+    assert float((fast - sharp).abs().mean()) < 0.003
+    assert float((fast - sharp).abs().mean()) < 0.5 * float((soft - sharp).abs().mean())
+    grey = warp(picture[:, :1], flow, "lanczos")
+    assert grey.shape == (1, 1, 48, 64)

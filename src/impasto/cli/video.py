@@ -34,8 +34,7 @@ VideoFlags = recipe_flags(
         "init": Literal["content", "noise", "style-colours"],
         "colours": Literal["style", "content", "match"],
     },
-    without=dict.fromkeys(MASK_SETTINGS, "a clip has no regions")
-    | {"method": "a clip is painted by optimisation"},
+    without=dict.fromkeys(MASK_SETTINGS, "a clip has no regions") | {"method": "the preset decides"},
 )
 
 
@@ -44,7 +43,9 @@ def video(
     style: list[Path],
     *,
     output: Output,
-    preset: Annotated[Literal["draft", "fast", "fine", "reference"], Parameter(group=OUTPUT)] = "fast",
+    preset: Annotated[
+        Literal["draft", "fast", "fine", "instant", "reference"], Parameter(group=OUTPUT)
+    ] = "fast",
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     codec: Annotated[
         Literal["h264", "hevc", "vp9", "prores", "ffv1", "png"] | None, Parameter(group=OUTPUT)
@@ -80,7 +81,8 @@ def video(
     output
         File to write: .mp4, .mov, .mkv, .webm or .avi; a folder of pictures if the name has no extension.
     preset
-        Settings of each frame to start from, as in `impasto stylize`.
+        Settings of each frame to start from, as in `impasto stylize`; instant: several frames a second, by a
+        trained network.
     recipe
         Recipe file of a picture to use. It overrides the preset, and flags override it.
     codec
@@ -122,6 +124,7 @@ def video(
     --------
     impasto video clip.mp4 painting.jpg -o painted.mp4
     impasto video clip.mp4 painting.jpg -o painted.mp4 --size 640 --preview now.png
+    impasto video clip.mp4 painting.jpg -o painted.mp4 --preset instant
     impasto video frames/ painting.jpg -o painted.mov --fps 24 --codec prores
     """
     require_extra("video", VIDEO_MODULES, "video", VideoError)

@@ -133,6 +133,14 @@ class InstantNetwork:
         return InstantStyle(sums.moments, banks)
 
     @torch.no_grad()
+    def content_moments(self, content: Tensor, *, tile: int | None = TILE) -> Mapping[str, Moments]:
+        """The moments of a content (1, 3, H, W) by layer, as :meth:`paint` computes them."""
+        padded, sums = _padded(content), _MomentSums()
+        for part, raw in self._tiles(padded, tile, geometry(LEVELS[-1]).radius):
+            sums.add(part, raw, None)
+        return sums.moments
+
+    @torch.no_grad()
     def paint(
         self,
         content: Tensor,
@@ -141,6 +149,7 @@ class InstantNetwork:
         strength: float = 1.0,
         seed: int = 0,
         tile: int | None = TILE,
+        moments: Mapping[str, Moments] | None = None,
     ) -> Tensor:
         """The content (1, 3, H, W), sRGB, [0, 1], in the styles of its regions.
 
@@ -150,13 +159,14 @@ class InstantNetwork:
             strength: 0: the content as the decoder draws it; 1: the style in full.
             seed: of the noise.
             tile: side of the tiles that a larger picture is painted in; None: paint it whole.
+            moments: of the content, used for every region; None: those of each region's content.
         """
         size = (int(content.shape[-2]), int(content.shape[-1]))
         padded = _padded(content)
         masks = [None if region.mask is None else _padded(region.mask) for region in regions]
-        sums = [_MomentSums() for _ in regions]
+        sums = [_MomentSums(moments) for _ in regions]
         whole: Mapping[str, Tensor] | None = None
-        for part, raw in self._tiles(padded, tile, geometry(LEVELS[-1]).radius):
+        for part, raw in self._tiles(padded, tile, geometry(LEVELS[-1]).radius) if moments is None else ():
             for total, mask in zip(sums, masks, strict=True):
                 total.add(part, raw, mask)
             whole = raw if part.is_whole else None
@@ -224,8 +234,8 @@ class _PreparedRegion:
 class _MomentSums:
     """Moments of a picture or a region of it, gathered tile by tile."""
 
-    def __init__(self) -> None:
-        self.moments: dict[str, Moments] = {}
+    def __init__(self, moments: Mapping[str, Moments] | None = None) -> None:
+        self.moments = dict(moments or {})
         self._weight = dict.fromkeys(LEVELS, 0.0)
 
     @property

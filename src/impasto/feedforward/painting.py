@@ -21,7 +21,7 @@ from impasto.scene import Scene
 from impasto.scene.checks import check_scene
 from impasto.scene.preparing import in_style_colours, postprocess, preprocess
 
-__all__ = ["check", "paint", "steps"]
+__all__ = ["check", "paint", "steps", "styled_regions"]
 
 
 def steps(
@@ -94,17 +94,22 @@ def paint(
         at_size = prepared.at(size, 0, device)
         assert at_size.content is not None
         content = at_size.content
-        regions = [
-            StyledRegion(
-                InstantStyle.blend(
-                    [network.remember(style.pixels, style.mask, tile=tile) for style in region.styles],
-                    region.style_shares,
-                ),
-                region.mask,
-            )
-            for region in at_size.regions
-            if region.styles
-        ]
+        regions = styled_regions(network, at_size, tile=tile)
     strength = 1.0 if recipe.strength is None else recipe.strength
     picture = network.paint(content, regions, strength=strength, seed=recipe.seed, tile=tile)
     return postprocess(picture, scene, recipe)
+
+
+def styled_regions(network: InstantNetwork, scene: Scene, *, tile: int | None = TILE) -> list[StyledRegion]:
+    """The regions of a prepared scene at its size, with the statistics of their styles."""
+    return [
+        StyledRegion(
+            InstantStyle.blend(
+                [network.remember(style.pixels, style.mask, tile=tile) for style in region.styles],
+                region.style_shares,
+            ),
+            region.mask,
+        )
+        for region in scene.regions
+        if region.styles
+    ]

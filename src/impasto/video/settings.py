@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from impasto.errors import RecipeError
 from impasto.recipe import Recipe
 from impasto.validation import Validated, add_ranges_to_descriptions
 
@@ -16,6 +17,9 @@ __all__ = ["OLD_NAMES", "VideoRecipe", "VideoSettings"]
 
 #: A setting's name in version 0.1 → its name now. The old ones are accepted for one version.
 OLD_NAMES = {"evaluations": "following_iterations", "fill_evaluations": "fill_iterations"}
+
+#: The settings of a video that apply with ``method="instant"``.
+INSTANT_SETTINGS = ("independent", "flow", "cut_threshold", "on_corrupt")
 
 Settings = TypeVar("Settings", bound="VideoSettings")
 
@@ -130,6 +134,20 @@ class VideoRecipe(VideoSettings):
     """All settings of a video: those of every frame as a picture in ``picture``, the others beside it."""
 
     picture: Recipe = Field(default_factory=Recipe, description="Settings of every frame as a picture.")
+
+    @model_validator(mode="after")
+    def _check_method(self) -> VideoRecipe:
+        """Refuse settings of the optimiser with the network."""
+        if self.picture.method == "instant":
+            fields = VideoSettings.model_fields
+            changed = [name for name in fields if getattr(self, name) != fields[name].default]
+            if inapplicable := [name for name in changed if name not in INSTANT_SETTINGS]:
+                raise RecipeError(
+                    f"{', '.join(inapplicable)} with method 'instant'",
+                    f"of the settings of a video, only {', '.join(INSTANT_SETTINGS)} apply",
+                    "leave it out, or choose another preset",
+                )
+        return self
 
     def to_json(self) -> str:
         """The recipe as JSON, settings in their order here."""

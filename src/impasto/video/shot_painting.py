@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
 from impasto.machine import choose_device
+from impasto.networks.encoder import Encoder
 from impasto.painting.setup import encoder_for
 from impasto.pieces.piece import Files, Report
 from impasto.scene import Style
 from impasto.video.clip_context import ClipContext, build_clip_context
 from impasto.video.cuts import Shot
 from impasto.video.frame_painting import PaintedFrame, paint_following_frame, paint_frame
+from impasto.video.instant_painting import build_instant_clip, paint_shot_instantly
 from impasto.video.settings import VideoRecipe
 from impasto.video.store import FrameCache, Store, write_file
 from impasto.video.warped_past import EarlierFrame
 
-__all__ = ["ShotPiece", "frame_order", "paint_shot"]
+__all__ = ["ShotPainter", "ShotPiece", "frame_order", "paint_shot", "shot_painter"]
+
+#: Paints the frames of a shot that are missing; yields as :func:`paint_shot`.
+ShotPainter = Callable[[Store, Shot], Iterator[tuple[int, int, PaintedFrame | None]]]
 
 
 def direction(pass_number: int) -> int:
@@ -32,6 +38,16 @@ def frame_order(shot: Shot, pass_number: int) -> range:
     """The frames of a shot in the order of a pass, counted from 1."""
     forward = range(shot.first, shot.end)
     return forward if direction(pass_number) == 1 else forward[::-1]
+
+
+def shot_painter(
+    styles: Sequence[Style], recipe: VideoRecipe, encoder: Encoder, size: tuple[int, int], levels: int
+) -> ShotPainter:
+    """The function that paints shots by the recipe's method; computes the statistics of the styles."""
+    if recipe.picture.method == "instant":
+        clip = build_instant_clip(styles, recipe, encoder, *size, levels=levels)
+        return partial(paint_shot_instantly, clip=clip)
+    return partial(paint_shot, context=build_clip_context(styles, recipe, encoder, *size, levels=levels))
 
 
 def paint_shot(
@@ -161,9 +177,9 @@ class ShotPiece:
     def _paint(self, store: Store, files: Files, report: Report) -> None:
         recipe = self.recipe.picture
         encoder = encoder_for(recipe.replace(weights=files.path(recipe.weights)), choose_device(self.device))
-        context = build_clip_context(self.styles, self.recipe, encoder, *self.size, levels=store.levels)
+        paint = shot_painter(self.styles, self.recipe, encoder, self.size, store.levels)
         done, missing = 0, self.cost
-        for _, _, painted in paint_shot(store, self.shot, context):
+        for _, _, painted in paint(store, self.shot):
             done += painted is not None
             report(min(1.0, done / missing))
 

@@ -29,7 +29,6 @@ from impasto.scene import Scene
 from impasto.video import cuts
 from impasto.video.boundary import video_errors
 from impasto.video.clip_context import (
-    build_clip_context,
     fill_recipe,
     following_recipe,
     frame_recipe,
@@ -38,9 +37,11 @@ from impasto.video.clip_context import (
 from impasto.video.cuts import Shot
 from impasto.video.frame_painting import apply_mask
 from impasto.video.frames import open_clip, read
+from impasto.video.instant_painting import build_instant_clip
 from impasto.video.job import VideoJob
-from impasto.video.shot_painting import ShotPiece, paint_shot
+from impasto.video.shot_painting import ShotPiece, shot_painter
 from impasto.video.store import from_pixels, read_png, to_pixels, write_file
+from impasto.video.warped_past import EarlierFrame
 from impasto.video.writing import write
 
 __all__ = [
@@ -173,19 +174,42 @@ def _clip_facts(job: VideoJob) -> dict[str, Any]:
 
 
 def estimate(job: VideoJob) -> VideoEstimate:
-    """What painting will take at most, extrapolated from two iterations that are timed.
+    """What painting will take at most, extrapolated from two iterations that are timed, or one instant frame.
 
     Call it after :func:`decode` has run to its end.
     """
     shots = _shots(job)
     frames = sum(shot.end - shot.first for shot in shots)
-    alone, following = _iterations(job)
-    painted_alone = frames if job.recipe.independent else len(shots)
-    later_passes = frames * (job.recipe.passes - 1)
-    iterations = painted_alone * alone + (frames - painted_alone + later_passes) * following
-    seconds = iterations * _seconds_per_iteration(job) / min(job.processes, len(shots))
+    if job.recipe.picture.method == "instant":
+        seconds = frames * _seconds_per_instant_frame(job)
+    else:
+        seconds = _iterations_of_clip(job, frames, len(shots)) * _seconds_per_iteration(job)
     frame_bytes = job.size[0] * job.size[1] * 3 * (1 if job.store.levels == 255 else 2)
-    return VideoEstimate(frames, len(shots), seconds, frames * frame_bytes * (1 + job.recipe.passes))
+    return VideoEstimate(
+        frames,
+        len(shots),
+        seconds / min(job.processes, len(shots)),
+        frames * frame_bytes * (1 + job.recipe.passes),
+    )
+
+
+def _seconds_per_instant_frame(job: VideoJob) -> float:
+    """Seconds that the network takes for a frame, measured on a grey one."""
+    clip = build_instant_clip(job.styles, job.recipe, job.encoder, *job.size)
+    grey = torch.full((1, 3, *job.size), 0.5)
+    moments = clip.moments(grey)
+    clip.paint(grey, moments)  # the first one takes longer
+    begin = time.perf_counter()
+    clip.paint(grey, moments, EarlierFrame(grey, grey))
+    return time.perf_counter() - begin
+
+
+def _iterations_of_clip(job: VideoJob, frames: int, shots: int) -> float:
+    """Iterations that all frames take at most, counted at full size."""
+    alone, following = _iterations(job)
+    painted_alone = frames if job.recipe.independent else shots
+    later_passes = frames * (job.recipe.passes - 1)
+    return painted_alone * alone + (frames - painted_alone + later_passes) * following
 
 
 def _seconds_per_iteration(job: VideoJob) -> float:
@@ -249,9 +273,9 @@ def _paint_here(job: VideoJob, shots: Sequence[Shot], told: Callable[[VideoProgr
     keep_memory()
     begin, done, fresh, iterations = time.perf_counter(), 0, 0, 0.0
     total = sum(shot.end - shot.first for shot in shots) * job.recipe.passes
-    context = build_clip_context(job.styles, job.recipe, job.encoder, *job.size, levels=job.store.levels)
+    paint = shot_painter(job.styles, job.recipe, job.encoder, job.size, job.store.levels)
     for shot in shots:
-        for _, _, painted in paint_shot(job.store, shot, context):
+        for _, _, painted in paint(job.store, shot):
             done += 1
             fresh += painted is not None
             iterations += painted.iterations if painted is not None else 0.0

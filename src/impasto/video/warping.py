@@ -1,7 +1,8 @@
-"""Pictures sampled along a flow, by a windowed sinc or bilinearly."""
+"""Pictures sampled along a flow: by a windowed sinc, by OpenCV's Lanczos filter or bilinearly."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -23,10 +24,17 @@ def warp(picture: Tensor, flow: Flow, mode: str = "sharp") -> Tensor:
     Args:
         picture: (1, C, H, W), [0, 1].
         flow: (H, W, 2).
-        mode: ``sharp``, ``bilinear`` or ``nearest``.
+        mode: ``sharp``, ``lanczos``, ``bilinear`` or ``nearest``. ``lanczos`` (OpenCV, eight pixels,
+            positions rounded to 1/32) takes a tenth of the time of ``sharp``; up to four channels.
     """
     if mode == "sharp":
         return _warp_sinc(picture, flow)
+    if mode == "lanczos":
+        xs, ys = flow_targets(flow)
+        pixels = np.ascontiguousarray(picture[0].permute(1, 2, 0).numpy())
+        moved = cv2.remap(pixels, xs, ys, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT_101)
+        moved = np.ascontiguousarray(np.asarray(moved).reshape(pixels.shape).transpose(2, 0, 1))
+        return torch.from_numpy(moved)[None].clamp(0.0, 1.0)
     height, width = picture.shape[-2:]
     xs, ys = flow_targets(flow)
     grid = np.stack([2.0 * xs / max(width - 1, 1) - 1.0, 2.0 * ys / max(height - 1, 1) - 1.0], axis=-1)
