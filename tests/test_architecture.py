@@ -114,6 +114,7 @@ ROOMS: dict[str, set[str]] = {
         "samples",
         "studies",
         "studio",
+        "training",
         "video",
     },
 }
