@@ -29,7 +29,7 @@ def learn(
 ) -> int:
     """Train the network of `--preset instant` further for one style, or for several works of one artist.
 
-    What is written is used in place of a style picture, with `--preset instant`.
+    `impasto stylize --preset instant` takes the file in place of a style picture.
 
     Parameters
     ----------
