@@ -11,9 +11,9 @@ from typing import Any
 from latex2mathml.converter import convert
 
 COMMANDS = (
-    "stylize", "texture", "reconstruct", "study", "study layers", "study weights", "video", "video-report",
-    "studio", "blend", "mask", "learn", "export", "doctor", "weights", "weights list", "weights fetch",
-    "weights verify", "demo",
+    "stylize", "batch", "texture", "reconstruct", "study", "study layers", "study weights", "video",
+    "video-report", "studio", "blend", "mask", "learn", "export", "doctor", "weights", "weights list",
+    "weights fetch", "weights verify", "demo",
 )  # fmt: skip
 
 

@@ -111,6 +111,15 @@ def relaxed_emd(features: Array, target: Array) -> float:
     return float(max(table.min(1).mean(), table.min(0).mean()))
 
 
+def finishing(features: Array, bank: Array, weights: Array) -> float:
+    """Σ t (1 − cos) to the nearest row of the bank (m, C), both centred on its mean, over Σ t."""
+    centre = bank.mean(0)
+    total = 0.0
+    for feature, weight in zip(features, weights, strict=True):
+        total += weight * min(cosine_distance(feature - centre, row - centre) for row in bank)
+    return total / weights.sum()
+
+
 def self_similarity(features: Array, target: Array) -> float:
     """Mean over columns of Σ|D/ΣD − Dₜ/ΣDₜ|, where D are the cosine distances among features (n, C)."""
     tables = [np.array([[cosine_distance(a, b) for b in rows] for a in rows]) for rows in (features, target)]

@@ -50,6 +50,8 @@ ROOMS: dict[str, set[str]] = {
         "recipe",
         "scene",
     },
+    "pieces": {"files", "machine"},
+    "batch": {"api", "files", "machine", "networks", "painting", "pictures", "pieces", "recipe"},
     "training": {
         "feedforward",
         "files",
@@ -70,6 +72,7 @@ ROOMS: dict[str, set[str]] = {
         "networks",
         "painting",
         "pictures",
+        "pieces",
         "recipe",
         "reporting",
         "samples",
@@ -83,6 +86,7 @@ ROOMS: dict[str, set[str]] = {
         "networks",
         "painting",
         "pictures",
+        "pieces",
         "recipe",
         "reporting",
         "scene",
@@ -101,6 +105,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "cli": {
         "api",
+        "batch",
         "feedforward",
         "files",
         "machine",
@@ -193,7 +198,7 @@ def test_no_arrow_runs_back_up():
 
 
 def test_applications_are_siblings():
-    applications = {"training", "studies", "video", "studio"}
+    applications = {"batch", "training", "studies", "video", "studio"}
     for room in applications:
         assert ROOMS[room] & applications <= ({"video"} if room == "studio" else set())
 

@@ -24,6 +24,9 @@ SKIPPED = {
     "pip": "installs",
     "make": "builds environments and runs these very tests",
     "curl": "run against a studio in test_studio_docs.py",
+    "impasto batch photos/ --style wave.jpg -o painted --on ray": "needs a cluster; see tests/pieces",
+    "impasto study inits cat.jpg wave.jpg --on ray": "needs a cluster; run small in tests/pieces",
+    "impasto video clip.mp4 wave.jpg -o painted.mp4 --on ray": "needs a cluster",
     "impasto mask photo.jpg --faces": "needs a detector's file that nobody may ship",
     "impasto study weights": "twelve paintings; run small in tests/cli",
     "impasto study content-layers": "run small in tests/cli",
@@ -101,6 +104,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pictures.save(f"{name}.jpg", picture(48, 64, len(name)))
     for name in ("painting", "style", "wave", "oil", "swirl"):
         pictures.save(f"{name}.jpg", checks(48, 48))
+    Path("photos").mkdir()
+    pictures.save("photos/one.jpg", picture(48, 64, 1))
     left = picture(48, 64) * 0
     left[..., :32] = 1.0
     for name, mask in (("sky", left), ("water", 1 - left), ("rest", left), ("faces", 1 - left)):

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from impasto.errors import RecipeError
 from impasto.networks.layers import LAYERS
-from impasto.recipe import Recipe, merged
+from impasto.recipe import Recipe, merged, preset
 
 
 def test_a_recipe_is_frozen_and_replaced():
@@ -216,11 +216,21 @@ def test_true_and_false_are_no_numbers(settings):
 
 def test_a_preset_then_a_recipe_then_settings():
     fine = merged("fine", Recipe(iterations=(7,)), {"seed": 3})
-    assert (fine.style_loss, fine.iterations, fine.seed) == (("gram", "nearest"), (7,), 3)
-    assert merged("fast", None, {}) == Recipe()
+    assert (fine.finishing, fine.iterations, fine.seed) == ((150,), (7,), 3)
+    assert merged("classic", None, {}) == Recipe()
     with pytest.raises(RecipeError, match="unknown preset 'fats'"):
         merged("fats", None, {})
     assert Recipe(seed=2).replace(size=64).model_fields_set == {"seed", "size"}
+
+
+def test_without_a_preset_own_losses_and_recipes_are_not_finished():
+    assert merged(None, None, {"size": 64}) == preset("fast").replace(size=64)
+    assert merged(None, Recipe(size=64), {}) == Recipe(size=64)
+    for own in ({"style_loss": "wasserstein"}, {"normalisation": "gatys"}):
+        assert merged(None, None, own) == Recipe(**own)
+    # With a preset, other losses do not keep the weights of its own.
+    other = merged("fast", None, {"style_loss": "gram"})
+    assert (other.style_loss_weights, other.finishing) == ((), preset("fast").finishing)
 
 
 def test_senseless_combinations_are_refused():

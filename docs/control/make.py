@@ -33,8 +33,9 @@ def row(name: str, *images: Tensor) -> None:
 
 
 def paint(content: Tensor, style: Tensor | list[Tensor], **settings: object) -> Tensor:
-    """A quick look, small: enough to see what a setting does."""
-    return api.stylize(content, style, **{"size": 320, "iterations": (80, 50), **settings}).pixels
+    """A quick look, small and without finishing: enough to see what a setting does."""
+    plain = {"preset": "classic", "size": 320, "iterations": (80, 50)}
+    return api.stylize(content, style, **{**plain, **settings}).pixels
 
 
 def colours() -> None:
@@ -114,9 +115,9 @@ def strokes() -> None:
 def details() -> None:
     person, glass = samples.photograph("astronaut"), samples.painting("glass", size=512)
     kinds: list[dict[str, object]] = [
+        {"preset": "classic"},
+        {"preset": "fast", "keep_details": 0.0, "clean_chroma": None},
         {"preset": "fast"},
-        {"preset": "painterly", "keep_details": 0.0, "clean_chroma": None},
-        {"preset": "painterly"},
     ]
     painted = [api.stylize(person, glass, size=512, **kind).pixels for kind in kinds]
     row("details", glass, *painted)

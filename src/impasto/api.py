@@ -41,6 +41,7 @@ __all__ = [
     "PreparedRun",
     "Result",
     "Styles",
+    "expected_memory",
     "instant",
     "prepare",
     "record",
@@ -99,6 +100,7 @@ def prepare(
     mask: Pictures = (),
     style_mask: Pictures = (),
     terms: Sequence[Term] | None = None,
+    encoder: Encoder | None = None,
     device: str = "auto",
     max_pixels: int = DEFAULT_MAX_PIXELS,
     max_memory: float | None = None,
@@ -117,6 +119,7 @@ def prepare(
         init_image: the picture to start from; sets ``init="picture"``.
         mask, style_mask: regions of the content and of the styles, see :mod:`impasto.masks.regions`.
         terms: the terms of the loss; None: those of the recipe.
+        encoder: that of the recipe on ``device``, if it is loaded already; None: load it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         max_pixels: files with more are refused before they are decoded.
         max_memory: bytes that the process may use; None: four fifths of the free memory.
@@ -143,7 +146,7 @@ def prepare(
         pictures.require_usable(content_picture, "content")
     for picture in styles:
         pictures.require_usable(picture, "style")
-    encoder = encoder_for(recipe, torch_device)
+    encoder = encoder or encoder_for(recipe, torch_device)
     scene = Scene(
         content=None if content_picture is None else content_picture.pixels,
         styles=tuple(Style(picture.pixels, picture.alpha, position=i) for i, picture in enumerate(styles)),
@@ -168,14 +171,25 @@ def prepare(
         device=torch_device,
         alpha=None if scene.content_mask is None else resample(scene.content_mask, size),
         inputs=tuple(picture.source for picture in loaded if picture.source is not None),
-        memory=(
-            MemoryPlan(engine.MemoryLimits(tile or TILE), INSTANT_BYTES + 60.0 * size[0] * size[1])
-            if recipe.method == "instant"
-            else plan_memory(recipe, encoder, size, budget, tile=tile, terms=terms)
-        ),
+        memory=expected_memory(recipe, encoder, size, budget, tile=tile, terms=terms),
         terms=None if terms is None else tuple(terms),
         saved_styles=saved_styles,
     )
+
+
+def expected_memory(
+    recipe: Recipe,
+    encoder: Encoder,
+    size: Size,
+    max_bytes: float,
+    *,
+    tile: int | None = None,
+    terms: Sequence[Term] | None = None,
+) -> MemoryPlan:
+    """The memory that a picture of ``size`` will take, see :func:`impasto.painting.planning.plan_memory`."""
+    if recipe.method == "instant":
+        return MemoryPlan(engine.MemoryLimits(tile or TILE), INSTANT_BYTES + 60.0 * size[0] * size[1])
+    return plan_memory(recipe, encoder, size, max_bytes, tile=tile, terms=terms)
 
 
 def _styles(sources: Styles, recipe: Recipe) -> tuple[Sequence[PictureLike], tuple[InstantStyle, ...]]:
@@ -304,7 +318,7 @@ def stylize(
     content: PictureLike,
     style: Styles,
     *,
-    preset: str = "fast",
+    preset: str | None = None,
     recipe: Recipe | None = None,
     init_image: PictureLike | None = None,
     mask: Pictures = (),
@@ -324,7 +338,8 @@ def stylize(
     Args:
         content: path, Pillow image, array (H, W, 3) or tensor (3, H, W) or (1, 3, H, W) in [0, 1].
         style: one or several of the same kinds (see ``style_blend``).
-        preset: the settings to begin with, a key of :data:`impasto.recipe.PRESETS`.
+        preset: the settings to begin with, a key of :data:`impasto.recipe.PRESETS`. None: ``fast``, or
+            ``classic`` with a recipe, terms or a style loss of one's own.
         recipe: its settings override the preset's.
         init_image: a picture to start from, instead of ``init``.
         mask, style_mask: regions: one picture of coloured labels each, or grey masks; see docs/control.md.
@@ -345,7 +360,7 @@ def stylize(
     prepared = prepare(
         content,
         style,
-        merged(preset, recipe, settings),
+        merged(preset or ("classic" if terms is not None else None), recipe, settings),
         init_image=init_image,
         mask=mask,
         style_mask=style_mask,
@@ -362,7 +377,7 @@ def steps(
     content: PictureLike,
     style: Styles,
     *,
-    preset: str = "fast",
+    preset: str | None = None,
     recipe: Recipe | None = None,
     init_image: PictureLike | None = None,
     mask: Pictures = (),
@@ -381,7 +396,7 @@ def steps(
     prepared = prepare(
         content,
         style,
-        merged(preset, recipe, settings),
+        merged(preset or ("classic" if terms is not None else None), recipe, settings),
         init_image=init_image,
         mask=mask,
         style_mask=style_mask,

@@ -46,7 +46,7 @@ class WeightsError(ImpastoError):
 
 
 #: Module → name of the package, where it is another.
-_PACKAGES = {"av": "PyAV", "cv2": "OpenCV", "yaml": "PyYAML", "jinja2": "Jinja"}
+_PACKAGES = {"av": "PyAV", "ray": "Ray", "cv2": "OpenCV", "yaml": "PyYAML", "jinja2": "Jinja"}
 
 
 def require_extra(extra: str, modules: Iterable[str], what: str, error: type[ImpastoError]) -> None:

@@ -19,7 +19,17 @@ from impasto.errors import RecipeError
 from impasto.networks.layers import canonical_layers
 from impasto.validation import Validated, add_ranges_to_descriptions
 
-__all__ = ["CONTENT_LOSSES", "DEFAULT_SIZE", "PRESETS", "STYLE_LOSSES", "Recipe", "merged", "preset"]
+__all__ = [
+    "CONTENT_LOSSES",
+    "DEFAULT_SIZE",
+    "PAINTING",
+    "PRESETS",
+    "STYLE_LOSSES",
+    "Recipe",
+    "merged",
+    "overridden",
+    "preset",
+]
 
 #: Name of a style loss → a :class:`impasto.losses.style.StyleLoss`, or a function (layer weights, weight,
 #: recipe) → :class:`impasto.losses.terms.Term`. Either may be named as "module:name", so that settings can be
@@ -148,16 +158,13 @@ class Recipe(Validated):
     content_until: Annotated[int, Field(ge=1, le=65536)] | None = Field(
         None,
         description=(
-            "Long side in pixels of the largest scale with the full content weight, at most half the size. "
-            "At larger scales the content weight is multiplied by fine_content, so that strokes replace "
-            "photographic detail. Default: full weight at every scale."
+            "Long side in pixels of the largest coarse scale, at most half the size. At larger scales the "
+            "content weight is multiplied by fine_content, so that strokes replace photographic detail. "
+            "Default: every scale is coarse, or with finishing all but the last."
         ),
     )
     fine_content: float = Field(
-        0.0,
-        ge=0.0,
-        le=1.0,
-        description="Factor of the content weight at scales larger than content_until.",
+        0.0, ge=0.0, le=1.0, description="Factor of the content weight at scales larger than content_until."
     )
     keep_details: float = Field(
         0.0,
@@ -188,15 +195,6 @@ class Recipe(Validated):
         description=(
             "For style_loss nearest: search for similar patches by the content (1), by the result so far (0) "
             "or by a mixture."
-        ),
-    )
-    rematch_every: int = Field(
-        0,
-        ge=0,
-        le=1_000_000,
-        description=(
-            "For style_loss nearest: number of iterations after which similar patches are searched again, at "
-            "scales larger than content_until, halving match_content each time; 0: search once per scale."
         ),
     )
     style_layers: tuple[str, ...] = Field(STYLE_LAYERS, min_length=1, description="Layers of the style loss.")
@@ -314,6 +312,15 @@ class Recipe(Validated):
         description=(
             "Number of iterations at each scale, from coarse to fine; the last number applies to all "
             "further scales."
+        ),
+    )
+    finishing: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...] = Field(
+        (0,),
+        min_length=1,
+        description=(
+            "Number of finishing steps at each scale larger than content_until, in place of iterations; the "
+            "last number applies to all further scales. They paint strokes: every feature is pulled to the "
+            "most similar one of the style, or of the style turned by quarters. 0: no finishing."
         ),
     )
     coarsest: int = Field(
@@ -491,31 +498,34 @@ class Recipe(Validated):
         return cls(**data)
 
 
+#: What the presets that paint have in common: the layout is optimised at coarse scales, and strokes are
+#: painted at fine ones.
+PAINTING: dict[str, Any] = {
+    "iterations": (60,),
+    "style_loss": ("nearest", "gram"),
+    "style_loss_weights": (1.0, 2.0),
+    "content_until": 256,
+    "finishing": (40,),
+    "keep_details": 1.0,
+    "clean_chroma": 1.0,
+}
+
 #: Name → (what the preset is for, settings that differ from the defaults).
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
-    "draft": ("a quick preview, in a third of the time of fast", {"iterations": (20,)}),
-    "fast": ("the defaults", {}),
+    "draft": (
+        "a quick preview, in a fifth of the time of fast",
+        PAINTING | {"iterations": (20,), "finishing": (8,)},
+    ),
+    "fast": ("a painting: strokes of the style along the forms of the content", PAINTING),
     "fine": (
-        "keeps motifs of the style whole, in five times the time of fast",
-        {
-            "iterations": (60, 60, 250),
-            "style_loss": ("gram", "nearest"),
-            "style_loss_weights": (3.0, 1.0),
-        },
+        "bolder and cleaner strokes, in three times the time of fast",
+        PAINTING | {"iterations": (120,), "finishing": (150,)},
     ),
-    "painterly": (
-        "strokes instead of photographic detail, but eyes, letters and windows stay; a sixth more time",
-        {
-            "iterations": (60, 60, 45),
-            "style_loss": ("nearest", "gram"),
-            "style_loss_weights": (2.0, 1.0),
-            "content_until": 256,
-            "fine_content": 0.15,
-            "keep_details": 1.0,
-            "clean_chroma": 1.0,
-            "rematch_every": 15,
-        },
+    "finest": (
+        "for those who wait, in ten times the time of fast",
+        PAINTING | {"iterations": (250,), "finishing": (500,)},
     ),
+    "classic": ("by Gram matrices, with the content at every scale", {}),
     "instant": ("in one pass of a trained network; the photograph shows through", {"method": "instant"}),
     "reference": (
         "as in Gatys et al. 2015: VGG-19 with average pooling, one scale, from noise, L-BFGS",
@@ -542,15 +552,29 @@ def preset(name: str) -> Recipe:
     return Recipe(**_preset_settings(name))
 
 
-def merged(preset: str, recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:
+def merged(preset: str | None, recipe: Recipe | None, settings: Mapping[str, Any]) -> Recipe:
     """A preset's settings, overridden by those that ``recipe`` sets, and both by ``settings``.
+
+    Args:
+        preset: a key of :data:`PRESETS`; None: ``fast``, or ``classic`` where a recipe or a style loss is
+            given, because finishing would replace most of what they ask for.
 
     Raises:
         RecipeError: an unknown preset or setting, or a value out of range.
     """
-    base = _preset_settings(preset)
+    if preset is None:
+        chosen = recipe is not None or not {"style_loss", "normalisation"}.isdisjoint(settings)
+        preset = "classic" if chosen else "fast"
     recipe_settings = {} if recipe is None else recipe.model_dump(exclude_unset=True)
-    return Recipe(**(base | recipe_settings | dict(settings)))
+    return Recipe(**overridden(overridden(_preset_settings(preset), recipe_settings), settings))
+
+
+def overridden(base: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``settings`` over it. Other style losses do not keep the weights of those in ``base``."""
+    kept = dict(base)
+    if "style_loss" in settings:
+        kept.pop("style_loss_weights", None)
+    return kept | dict(settings)
 
 
 def _preset_settings(name: str) -> dict[str, Any]:

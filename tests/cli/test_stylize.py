@@ -23,7 +23,7 @@ from impasto import __version__, pictures
 from impasto.cli import stylize as command
 from impasto.cli.flags import merge
 from impasto.losses.objective import Objective
-from impasto.recipe import PRESETS, Recipe
+from impasto.recipe import PRESETS, Recipe, preset
 
 
 def recipe_in(path: str) -> Recipe:
@@ -152,11 +152,12 @@ def test_a_recipe_file_goes_over_a_preset_and_flags_over_both(impasto, folder):
 
 
 def test_every_default_is_the_recipes_own():
-    # Nothing on the command line repeats a default: without flags the recipe is `Recipe()`.
+    # Nothing on the command line repeats a default: without flags the recipe is the preset's.
     signature = inspect.signature(command.stylize).parameters
     assert not set(Recipe.model_fields) & set(signature) - {"recipe"}
     assert signature["settings"].default is None
-    assert merge("fast", None, None) == Recipe()
+    assert signature["preset"].default is None
+    assert merge(None, None, None) == preset("fast")
     assert signature["max_pixels"].default == pictures.DEFAULT_MAX_PIXELS
 
 

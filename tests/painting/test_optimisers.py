@@ -16,7 +16,7 @@ from fakes import objective as make_objective
 from impasto.networks.encoder import Encoder
 from impasto.painting import engine
 from impasto.painting.engine import Step
-from impasto.painting.optimisers import LBFGS, OPTIMISERS, Adam, Guarded, Pairs
+from impasto.painting.optimisers import LBFGS, OPTIMISERS, Adam, Guarded, Pairs, PyramidAdam
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
 
@@ -142,6 +142,55 @@ def test_adams_moments_travel_to_the_next_scale():
     # Its momentum alone moves a picture whose gradient is zero now.
     bigger = picture(16, 12)
     assert float((adam.propose(bigger, 1.0, torch.zeros_like(bigger)) - bigger).abs().max()) > 1e-3
+
+
+def descend(optimiser: Adam | PyramidAdam, target: torch.Tensor, steps: int) -> torch.Tensor:
+    """The picture after some steps from grey towards ``target``, by the mean squared difference."""
+    image = torch.full_like(target, 0.5)
+    for _ in range(steps):
+        loss = float((image - target).square().mean())
+        image = optimiser.propose(image, loss, 2 * (image - target) / target.numel())
+        assert 0.0 <= float(image.min()) <= float(image.max()) <= 1.0
+    return image
+
+
+def test_a_pyramid_moves_large_areas_faster_than_pixels_one_by_one():
+    # Half black, half white: the bands that are small pictures do most of the work.
+    target = torch.zeros(1, 3, 64, 96)
+    target[..., 48:] = 1.0
+    error = {
+        name: float((descend(optimiser, target, 20) - target).abs().mean())
+        for name, optimiser in (("pyramid", PyramidAdam(1000)), ("pixels", Adam(0.004)))
+    }
+    assert error["pyramid"] < 0.5 * error["pixels"]
+
+
+def test_a_pyramid_paints_fine_detail_too_and_slows_down_at_the_end():
+    target = checks(48, 64, 1) * 0.2 + 0.4
+    end = descend(PyramidAdam(120), target, 120)
+    assert float((end - target).abs().mean()) < 0.01
+    late, early = PyramidAdam(100), PyramidAdam(100)
+    late.steps = 99
+    moves = [
+        float((optimiser.propose(end, 1.0, torch.ones_like(end)) - end).abs().max())
+        for optimiser in (early, late)
+    ]
+    assert moves[1] < 0.1 * moves[0]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 300), (33, 17)])
+def test_a_pyramid_of_any_size(size):
+    target = picture(*size) if min(size) > 1 else torch.rand(1, 3, 1, 1)
+    image = descend(PyramidAdam(60), target, 60)
+    assert float((image - target).abs().mean()) < float((target - 0.5).abs().mean())
+
+
+def test_a_pyramid_retreats_with_a_smaller_rate_and_then_gives_up():
+    optimiser, image = PyramidAdam(10), picture()
+    rates = []
+    while optimiser.retreat(image) is not None:
+        rates.append(optimiser.rate)
+    assert rates == [0.004 * 0.25**n for n in range(1, 6)]
 
 
 def test_the_guard_goes_back_then_changes_hands_then_gives_up():

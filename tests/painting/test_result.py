@@ -18,7 +18,7 @@ from impasto import pictures
 from impasto.errors import PictureError
 from impasto.painting.engine import Step
 from impasto.painting.result import Result, record, trace_entry
-from impasto.recipe import Recipe
+from impasto.recipe import Recipe, preset
 
 QUICK: dict[str, Any] = {"size": 40, "coarsest": 40, "iterations": 2, "precision": "float32"}
 
@@ -101,9 +101,10 @@ def test_a_result_tells_everything_about_itself(tmp_path):
     chosen = QUICK | {"iterations": 5, "tv_weight": 0.1}
     painted = impasto.stylize(picture(48, 64), checks(48, 48), **chosen)
     assert painted.finished
-    assert painted.recipe == Recipe(**chosen)
+    assert painted.recipe == preset("fast").replace(**chosen)
     assert len(painted.trace) == 5
-    terms = {"content/relu3_2", "tv", *(f"style/relu{k}_1" for k in range(1, 6))}
+    layers = [f"style/relu{k}_1" for k in range(1, 6)]
+    terms = {"content/relu3_2", "details/relu3_2", "tv", *layers, *(f"{layer}/nearest" for layer in layers)}
     assert set(painted.losses) == terms | {"total"}
     assert painted.losses["total"] == min(entry["loss"] for entry in painted.trace)
     assert 0 < painted.seconds < 60

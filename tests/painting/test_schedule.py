@@ -1,46 +1,59 @@
-"""The schedule of scales: sizes, where the content counts, and rounds of matching."""
+"""The schedule of scales: sizes, where the content counts, and where the finishing pass paints."""
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fakes import checks, picture, tiny_encoder
 from impasto.errors import RecipeError
-from impasto.losses import matching
+from impasto.losses.finishing import FINISHING_LAYERS
 from impasto.painting import engine, schedule
-from impasto.painting.schedule import content_share, rounds
+from impasto.painting.schedule import content_shares, finishing_steps, max_evaluations
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
 
 
 @pytest.mark.parametrize(
-    ("size", "final", "share"),
-    [(128, 512, 1.0), (256, 512, 1.0), (512, 512, 0.25),
-     (256, 1024, 1.0), (512, 1024, 0.25), (1024, 1024, 0.25),
-     # Of a small picture the finest scale still belongs to the style.
-     (128, 256, 1.0), (256, 256, 0.25), (150, 300, 1.0), (300, 300, 0.25)],
+    ("sides", "shares"),
+    [((128, 256, 512), [1.0, 1.0, 0.25]),
+     ((128, 256, 512, 1024), [1.0, 1.0, 0.25, 0.25]),
+     # Of a small picture the finest scale still belongs to the style, but never the only one.
+     ((128, 256), [1.0, 0.25]), ((150, 300), [1.0, 0.25]), ((512,), [1.0])],
 )  # fmt: skip
-def test_the_content_lets_go_beyond_a_size(size, final, share):
+def test_the_content_lets_go_beyond_a_size(sides, shares):
+    plan = [(side * 3 // 4, side) for side in sides]
     recipe = Recipe(content_until=256, fine_content=0.25)
-    assert content_share(recipe, (size * 3 // 4, size), (final * 3 // 4, final)) == share
+    assert content_shares(recipe, plan) == shares
+    # By default, and without a style, the content counts at every scale.
+    assert content_shares(Recipe(fine_content=0.25), plan) == [1.0] * len(plan)
+    assert content_shares(recipe.replace(style_weight=0.0), plan) == [1.0] * len(plan)
+    # A picture to start from is the layout already.
+    assert content_shares(recipe.replace(init="picture"), plan)[-1] == 0.25
 
 
-def test_by_default_and_without_a_style_the_content_counts_at_every_scale():
-    assert content_share(Recipe(), (512, 512), (512, 512)) == 1.0
-    alone = Recipe(content_until=64, style_weight=0.0)
-    assert content_share(alone, (512, 512), (512, 512)) == 1.0
+PLAN = [(96, 128), (192, 256), (384, 512), (768, 1024)]
 
 
-@given(st.integers(1, 500), st.integers(0, 100))
-def test_rounds_share_all_evaluations(evaluations, every):
-    recipe = Recipe(rematch_every=every)
-    assert rounds(recipe, evaluations, rematched=False) == [evaluations]
-    lengths = rounds(recipe, evaluations, rematched=True)
-    assert sum(lengths) == evaluations
-    assert min(lengths) >= 1
-    assert not every or max(lengths) <= max(every, 1)
+@pytest.mark.parametrize(
+    ("settings", "plan", "steps"),
+    [({}, PLAN, [0, 0, 0, 0]),
+     ({"finishing": 40}, PLAN, [0, 0, 0, 40]),
+     ({"finishing": 40, "content_until": 256}, PLAN, [0, 0, 40, 40]),
+     ({"finishing": (40, 9), "content_until": 256}, PLAN, [0, 0, 40, 9]),
+     ({"finishing": (40, 0), "content_until": 256}, PLAN, [0, 0, 40, 0]),
+     ({"finishing": 40, "content_until": 256}, PLAN[:2], [0, 40]),
+     # The first scale has nothing to finish, unless it begins with a picture.
+     ({"finishing": 40, "content_until": 16}, PLAN[2:], [0, 40]),
+     ({"finishing": 40, "init": "picture"}, PLAN[2:3], [40]),
+     ({"finishing": 40, "style_weight": 0.0}, PLAN, [0, 0, 0, 0])],
+)  # fmt: skip
+def test_finishing_paints_the_scales_that_are_not_coarse(settings, plan, steps):
+    recipe = Recipe(iterations=(7,), **settings)
+    assert finishing_steps(recipe, plan) == steps
+    assert max_evaluations(recipe, plan) == [count or 7 for count in steps]
+    assert finishing_steps(recipe, plan, terms=()) == [0] * len(plan)
 
 
 # ---------------------------------------------------------------- scales that belong to the style, painted
@@ -79,36 +92,36 @@ def test_content_counts_up_to_the_size_and_not_beyond():
 
 
 @pytest.mark.slow
-def test_matches_are_renewed_each_round_and_follow_the_canvas(monkeypatch):
-    calls = []
-    original = matching.assign
-
-    def counted(*arguments):
-        calls.append(original(*arguments))
-        return calls[-1]
-
-    monkeypatch.setattr("impasto.losses.nearest.assign", counted)
-    steps = painted(rematch_every=5)
-    assert len(calls) == 1 + 3  # once at the coarse scale, and rounds of 5, 5 and 2 at the fine one
-    fine = [step for step in steps if step.scale == 2]
-    assert [step.iteration for step in fine] == list(range(1, 13))
-    assert [step.last for step in steps] == [False] * 19 + [True]
-    assert bool((calls[1] != calls[3]).any())
-    assert float((fine[-1].picture - painted()[-1].picture).abs().mean()) > 1e-3
+def test_finishing_replaces_the_iterations_of_fine_scales():
+    steps = painted(finishing=5, keep_details=0.5)
+    assert [(step.scale, step.iteration) for step in steps] == [(1, i) for i in range(1, 9)] + [
+        (2, i) for i in range(1, 6)
+    ]
+    assert {step.planned for step in steps} == {13}
+    fine = set(steps[-1].terms)
+    assert {name for name in fine if name.startswith("style/")} == {
+        *(f"style/{layer}/finishing" for layer in FINISHING_LAYERS),
+        *(f"style/{layer}" for layer in Recipe().style_layers[:-1]),  # relu5_1 is deeper
+    }
+    assert "details/relu3_2" in fine
+    assert [step.last for step in steps] == [False] * 12 + [True]
 
 
-def test_stopping_a_scale_ends_its_rounds():
-    seen = []
+@pytest.mark.slow
+def test_the_latest_picture_of_finishing_is_the_result():
+    # Other positions are compared each time, so a lower loss does not mean a better picture.
+    fine = [step for step in painted(finishing=6) if step.scale == 2]
+    assert all(step.best_loss == step.loss for step in fine)
+    assert all(bool((a.picture != b.picture).any()) for a, b in itertools.pairwise(fine))
 
-    def stop(scale: int, iteration: int) -> bool:
-        seen.append((scale, iteration))
-        return scale == 2 and iteration == 7
 
-    recipe = Recipe(**(FREE | {"rematch_every": 5}))
-    steps = list(engine.steps(scene(), recipe, tiny_encoder(), stop_scale=stop))
-    assert [step.iteration for step in steps if step.scale == 2] == list(range(1, 8))
+def test_stopping_ends_a_scale_of_finishing():
+    recipe = Recipe(**(FREE | {"finishing": 9}))
+    steps = list(
+        engine.steps(scene(), recipe, tiny_encoder(), stop_scale=lambda scale, n: scale == 2 and n == 3)
+    )
+    assert [step.iteration for step in steps if step.scale == 2] == [1, 2, 3]
     assert steps[-1].last
-    assert (2, 6) in seen
 
 
 # -------------------------------------------------------------------------------------------------- sizes
@@ -134,4 +147,4 @@ def test_a_tile_has_sides_that_every_pooling_divides() -> None:
 
 
 def test_iterations_are_counted_for_the_scale_they_belong_to():
-    assert [schedule.max_evaluations(Recipe(iterations=(7, 3)), scale) for scale in range(4)] == [7, 3, 3, 3]
+    assert max_evaluations(Recipe(iterations=(7, 3)), PLAN) == [7, 3, 3, 3]

@@ -10,6 +10,7 @@ import pytest
 from fakes import picture
 from impasto import pictures
 from impasto.errors import RecipeError
+from impasto.pieces.piece import Files
 from impasto.studies import cells
 
 
@@ -41,7 +42,7 @@ def test_what_a_killed_process_left_is_removed(task) -> None:
     task.folder.mkdir()
     (task.folder / "cell.json").write_text("{")  # cut off: not a finished cell
     assert cells.read(task.folder) is None
-    assert cells.attempt(task) is None
+    task.keep(task.work(Files(), lambda share: None))
     assert cells.is_judged(task)
     assert [path.name for path in task.parent.iterdir()] == [task.folder.name]
 
@@ -51,5 +52,6 @@ def test_a_cell_that_fails_leaves_nothing(task, monkeypatch) -> None:
         raise RecipeError("no")
 
     monkeypatch.setattr(cells, "measure", refuse)
-    assert cells.attempt(task) == "no"
+    with pytest.raises(RecipeError, match="no"):
+        task.work(Files(), lambda share: None)
     assert list(task.parent.iterdir()) == []

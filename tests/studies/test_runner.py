@@ -13,15 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fakes import picture
 from impasto import pictures
 from impasto.errors import PictureError, RecipeError
 from impasto.studies.cells import read
 from impasto.studies.plan import StudyPlan
-from impasto.studies.runner import run_study, share_out
+from impasto.studies.runner import run_study
 
 
 def cells_of(folder: Path) -> dict[str, int]:
@@ -165,14 +163,3 @@ def wait_until(done: Callable[[], bool], seconds: float) -> None:
     while not done():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
-
-
-@given(st.integers(0, 500), st.integers(1, 256), st.integers(0, 64), st.sampled_from(["cpu", "cuda"]))
-def test_threads_never_exceed_the_cores(tasks: int, cores: int, workers: int, device: str) -> None:
-    count, threads = share_out(tasks, cores, workers, device)
-    assert 1 <= count <= max(1, tasks)
-    assert threads >= 1
-    assert count * threads <= max(cores, count)
-    if not workers:
-        assert count * threads <= cores
-        assert device == "cpu" or count == 1

@@ -66,6 +66,20 @@ def test_what_is_written_is_a_decoder(folders: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
+def test_training_starts_from_given_weights(folders: Path, tmp_path: Path):
+    first = make_trainer(folders)
+    first.step(1e-2)
+    first.save(tmp_path)
+    second = make_trainer(folders)
+    second.start_from(tmp_path / "instant.safetensors")
+    for name, value in second.decoder.state_dict().items():
+        torch.testing.assert_close(value, first.mean_state[name], rtol=1e-3, atol=1e-4)
+        assert torch.equal(second.mean_state[name], value)
+    assert second.steps == 0
+    assert all(p.requires_grad for p in second.decoder.parameters())
+
+
+@pytest.mark.slow
 def test_no_checkpoint_is_one_line(folders: Path, tmp_path: Path):
     with pytest.raises(WeightsError, match="no checkpoint"):
         make_trainer(folders).resume(tmp_path)

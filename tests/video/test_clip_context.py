@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from impasto.recipe import Recipe
+from impasto.recipe import Recipe, preset
 from impasto.video.clip_context import fill_recipe, following_recipe, frame_recipe
 from impasto.video.settings import VideoRecipe
 from tiny_video import QUICK, tiny_context
+
+
+def test_frames_are_not_finished_and_drop_what_a_preset_prepares_for_it() -> None:
+    for name, iterations in (("fast", (60,)), ("draft", (20,)), ("fine", (120,))):
+        frame = frame_recipe(VideoRecipe(picture=preset(name)))
+        assert frame == Recipe(size="original", iterations=iterations)
+    # What the user chose stays.
+    chosen = preset("fast").replace(
+        keep_details=0.5, clean_chroma=None, style_loss=("gram",), style_loss_weights=()
+    )
+    frame = frame_recipe(VideoRecipe(picture=chosen))
+    assert (frame.keep_details, frame.clean_chroma, frame.style_loss) == (0.5, None, ("gram",))
+    unfinished = Recipe(keep_details=1.0, content_until=128)
+    assert frame_recipe(VideoRecipe(picture=unfinished)) == Recipe(size="original", keep_details=1.0)
 
 
 def test_a_following_frame_has_one_size_and_few_iterations() -> None:

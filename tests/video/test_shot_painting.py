@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from clips import moving_square
+from impasto.pieces.piece import Files
 from impasto.video import store
 from impasto.video.cuts import Shot
-from impasto.video.shot_painting import frame_order, paint_shot
+from impasto.video.shot_painting import ShotPiece, frame_order, paint_shot
 from impasto.video.store import Store, from_pixels, read_png
-from tiny_video import QUICK, tiny_context
+from tiny_video import QUICK, STYLES, tiny_context
 
 
 def test_passes_go_forward_and_backward_in_turn() -> None:
@@ -61,3 +62,29 @@ def test_a_resumed_shot_ends_in_the_same_frames(tmp_path: Path, passes: int) -> 
         results.append([frames.frame(f"pass{passes}", index).read_bytes() for index in range(5)])
         assert frames.count("reference") == 1, "of the last frame; the others are deleted"
     assert results[0] == results[1]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_jobs")
+def test_a_shot_that_was_sent_to_another_machine_comes_back_the_same(tmp_path: Path) -> None:
+    """Half of it is painted here; the rest from the files that are sent, into a folder elsewhere."""
+    here, sent = (filmed(tmp_path / name, 5, 1) for name in ("here", "sent"))
+    shares: list[float] = []
+    whole, piece = (ShotPiece(frames, Shot(1, 5), STYLES, QUICK, (64, 96)) for frames in (here, sent))
+    assert whole.work(Files(), lambda share: None) == {}
+    for count, _ in enumerate(paint_shot(sent, Shot(1, 5), tiny_context()), 1):
+        if count == 2:
+            break
+    assert (whole.is_done(), piece.is_done(), piece.cost, piece.label) == (True, False, 2.0, "frames 2 to 5")
+    files = Files({path: path.read_bytes() for path in piece.inputs()})
+    before = {path.name for path in tmp_path.rglob("*.png")}
+    result = piece.work(files, shares.append)
+    assert {path.relative_to(sent.root).as_posix() for path in result} == {
+        "pass1/000003.png", "pass1/000004.png",
+    }  # fmt: skip
+    assert {path.name for path in tmp_path.rglob("*.png")} == before
+    assert shares == [0.0, 0.0, 0.5, 1.0]
+    piece.keep(result)
+    assert piece.is_done()
+    for index in range(1, 5):
+        assert here.frame("pass1", index).read_bytes() == sent.frame("pass1", index).read_bytes()

@@ -22,6 +22,7 @@ EXTRAS = {
     "studies": ("matplotlib", "jinja2", "yaml"),
     "masks": ("cv2",),
     "heic": ("pillow_heif",),
+    "ray": ("ray",),
     "export": ("onnx", "onnxruntime"),
 }
 

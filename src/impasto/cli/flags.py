@@ -103,7 +103,7 @@ def typed(settings: BaseModel | None) -> dict[str, Any]:
     return {} if settings is None else settings.model_dump(exclude_unset=True)
 
 
-def merge(preset: str, file: Path | None, settings: Recipe | None) -> Recipe:
+def merge(preset: str | None, file: Path | None, settings: Recipe | None) -> Recipe:
     """The preset's settings, overridden by the recipe file's, overridden by those typed.
 
     Raises:

@@ -37,6 +37,7 @@ A list is written with commas or with spaces: --style-blend 2,1 or --style-blend
 #: Command → module and function. Imported on demand, so that no command waits for the flags of another.
 COMMANDS = {
     "stylize": "stylize:stylize",
+    "batch": "batch:batch",
     "demo": "demo:demo",
     "texture": "synthesis:texture",
     "reconstruct": "synthesis:reconstruct",

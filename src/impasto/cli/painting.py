@@ -98,7 +98,8 @@ def _share_of_work(run: PreparedRun) -> Callable[[Step], float]:
 
     sizes = schedule.scale_sizes(run.recipe, *run.scene.size)
     pixels = [height * width for height, width in sizes]
-    work = [schedule.max_evaluations(run.recipe, scale) * area for scale, area in enumerate(pixels)]
+    counts = schedule.max_evaluations(run.recipe, sizes, run.terms)
+    work = [count * area for count, area in zip(counts, pixels, strict=True)]
     total = max(1, sum(work))
 
     def share(step: Step) -> float:

@@ -43,6 +43,9 @@ class StudyOptions:
         File to load the judge's weights from.
     workers
         Number of pictures to paint at the same time; 0: one per core, or one on a GPU.
+    on
+        Where to paint. local: on this machine; ray: the Ray cluster of this machine, or one that is started;
+        ray://HOST:PORT: a cluster; auto: a Ray that runs already, or else local.
     device
         auto, cpu, cuda, cuda:1 or mps.
     quiet
@@ -53,6 +56,7 @@ class StudyOptions:
     judge: Annotated[str, Parameter(group=STUDY, metavar="NAME")] = "auto"
     judge_weights: Annotated[Path | None, Parameter(group=STUDY)] = None
     workers: Annotated[int, Parameter(group=STUDY)] = 0
+    on: Annotated[str, Parameter(group=STUDY, metavar="PLACE")] = "local"
     device: Annotated[str, Parameter(group=STUDY)] = "auto"
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], group=STUDY)] = False
 
@@ -84,6 +88,7 @@ def run(plan: StudyPlan, options: StudyOptions | None, folder: Path | None = Non
                 judge=options.judge,
                 judge_weights=options.judge_weights,
                 workers=options.workers,
+                on=options.on,
                 device=options.device,
                 on_progress=show,
             )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from impasto.api import PreparedRun
     from impasto.painting.engine import Step
 
-__all__ = ["stylize"]
+__all__ = ["DEFAULT_MEGAPIXELS", "check_values", "stylize"]
 
 DEFAULT_MEGAPIXELS = 178  # Where Pillow, too, begins to suspect a decompression bomb.
 
@@ -44,8 +44,9 @@ def stylize(
     *,
     output: Output,
     preset: Annotated[
-        Literal["draft", "fast", "fine", "painterly", "instant", "reference"], Parameter(group=OUTPUT)
-    ] = "fast",
+        Literal["draft", "fast", "fine", "finest", "classic", "instant", "reference"] | None,
+        Parameter(group=OUTPUT),
+    ] = None,
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     budget: Annotated[str | None, Parameter(group=OUTPUT, metavar="TIME")] = None,
     max_memory: Annotated[str | None, Parameter(group=OUTPUT, metavar="SIZE")] = None,
@@ -74,9 +75,9 @@ def stylize(
     output
         File to write: .png, .jpg, .webp, .avif or .tif.
     preset
-        Settings to start from. draft: a quick look; fine: slower, keeps motifs of the style whole;
-        painterly: strokes instead of the photograph's detail; instant: at once, by a trained network;
-        reference: as in the paper of 2015, with the full VGG-19.
+        Settings to start from. draft: a quick look; fast: the default; fine, finest: slower, with bolder and
+        cleaner strokes; classic: by Gram matrices, the default with --recipe or --style-loss; instant: at
+        once, by a trained network; reference: as in the paper of 2015, with the full VGG-19.
     recipe
         Recipe file to use. It overrides the preset, and flags override it.
     budget
@@ -120,7 +121,7 @@ def stylize(
     chosen = merge(preset, recipe, settings)
     seconds = None if budget is None else parse_seconds(budget)
     memory = None if max_memory is None else parse_bytes(max_memory)
-    _check_values(tile, quality, preview_every, max_pixels)
+    check_values(tile, quality, preview_every, max_pixels)
     inputs = [content, *style, *([init_image] if init_image else []), *(mask or []), *(style_mask or [])]
     check_inputs(inputs)
     check_output(output, inputs)
@@ -155,7 +156,8 @@ def stylize(
     return 0 if result.finished else INTERRUPTED
 
 
-def _check_values(tile: int | None, quality: int, preview_every: int, max_pixels: int) -> None:
+def check_values(tile: int | None, quality: int, preview_every: int, max_pixels: int) -> None:
+    """Raise ``RecipeError`` for flags out of range."""
     if tile is not None and tile < 64:
         raise RecipeError(f"tiles of {tile} pixels", "64 or more", "leave --tile out to have it chosen")
     if not 1 <= quality <= 100:

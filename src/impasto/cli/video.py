@@ -57,6 +57,7 @@ def video(
     mask: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     limit: Annotated[int | None, Parameter(group=OUTPUT)] = None,
     processes: Annotated[int, Parameter(group=OUTPUT)] = 1,
+    on: Annotated[str, Parameter(group=OUTPUT, metavar="PLACE")] = "local",
     preview: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     restart: Annotated[bool, Parameter(group=OUTPUT)] = False,
     keep_frames: Annotated[bool, Parameter(group=OUTPUT)] = False,
@@ -101,6 +102,9 @@ def video(
         Paint only the first N frames.
     processes
         Number of shots to paint at the same time.
+    on
+        Where to paint the shots. local: on this machine; ray: the Ray cluster of this machine, or one that is
+        started; ray://HOST:PORT: a cluster; auto: a Ray that runs already, or else local.
     preview
         Keep writing the newest frame to this .png file.
     restart
@@ -142,7 +146,7 @@ def video(
         streams = {"all": ("audio", "subtitle"), "audio": ("audio",), "nothing": ()}[copy]
         job = prepare_video(
             clip, style, output, video_recipe, rate=fps, codec=codec, quality=crf, copy=streams, mask=mask,
-            limit=limit, processes=processes, preview=preview, device=device, restart=restart,
+            limit=limit, processes=processes, on=on, preview=preview, device=device, restart=restart,
         )  # fmt: skip
     with _StageBars(quiet) as bars:
         try:

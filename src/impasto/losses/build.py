@@ -10,11 +10,13 @@ from typing import Any
 from torch import Tensor
 
 from impasto.losses.details import DETAIL_FACTOR, DetailTerm
+from impasto.losses.finishing import FINISHING_LAYERS, FinishingTerm
 from impasto.losses.objective import Objective
 from impasto.losses.pixels import TemporalTerm, TotalVariationTerm
 from impasto.losses.style import StyleLoss, StyleTerm
 from impasto.losses.terms import Term
 from impasto.networks.encoder import Encoder
+from impasto.networks.layers import LAYERS
 from impasto.recipe import CONTENT_LOSSES, STYLE_LOSSES, Recipe
 from impasto.scene import Scene
 
@@ -23,14 +25,22 @@ __all__ = ["balanced", "objective_of", "terms_of"]
 #: Weight of the content against the style's at a strength of one half, with both losses scaled as in
 #: :func:`balanced`. The result is then close to that of the default weights.
 BALANCE = 1 / 20
+#: Weight of the Gram loss in the finishing pass, against that of nearest features. It holds contrast,
+#: saturation and the finest marks: with a third of it the dots of a pointillist are lost, with twice as much
+#: strokes become thinner.
+FINISHING_GRAM = 0.25
 
 
-def terms_of(recipe: Recipe) -> tuple[Term, ...]:
+def terms_of(recipe: Recipe, *, finishing: bool = False) -> tuple[Term, ...]:
     """The terms that a recipe asks for; those of weight 0 are left out.
 
     With ``strength`` set, content and style have weight 1, and :func:`balanced` sets their weights once the
     pictures are known. The term for earlier video frames is always there: it applies only to scenes that have
     such frames.
+
+    Args:
+        finishing: the terms of the finishing pass: nearest features and a little of the Gram loss replace the
+            recipe's style losses.
     """
     has_strength = recipe.strength is not None
     terms: list[Term] = []
@@ -49,12 +59,29 @@ def terms_of(recipe: Recipe) -> tuple[Term, ...]:
             )
     if recipe.wants_style:
         weight = 1.0 if has_strength else recipe.style_weight
-        for name, share in recipe.style_loss_shares().items():
-            terms.append(_style_term(name, recipe.style_shares(), weight * share, recipe))
+        if finishing:
+            terms += _finishing_terms(recipe, weight)
+        else:
+            for name, share in recipe.style_loss_shares().items():
+                terms.append(_style_term(name, recipe.style_shares(), weight * share, recipe))
     if recipe.tv_weight:
         terms.append(TotalVariationTerm(weight=recipe.tv_weight))
     terms.append(TemporalTerm())
     return tuple(terms)
+
+
+def _finishing_terms(recipe: Recipe, weight: float) -> list[Term]:
+    """The style terms of the finishing pass.
+
+    The Gram loss leaves out layers that are deeper than those of finishing: they take a fifth of the time and
+    would place motifs anew.
+    """
+    deepest = LAYERS.index(FINISHING_LAYERS[-1])
+    shares = {
+        layer: share for layer, share in recipe.style_shares().items() if LAYERS.index(layer) <= deepest
+    }
+    finishing = FinishingTerm(weight=weight, keep_details=recipe.keep_details)
+    return [finishing, *([_style_term("gram", shares, weight * FINISHING_GRAM, recipe)] if shares else [])]
 
 
 def _style_term(name: str, layer_weights: Mapping[str, float], weight: float, recipe: Recipe) -> Term:
@@ -91,6 +118,7 @@ def objective_of(
     terms: Sequence[Term] | None = None,
     tile: int | None = None,
     content_share: float = 1.0,
+    finishing: bool = False,
 ) -> Objective:
     """The objective that a recipe asks for, in a scene at one scale.
 
@@ -100,10 +128,11 @@ def objective_of(
         tile: see :class:`Objective`.
         content_share: factor in [0, 1] on the content's weight at this scale; ignored if ``terms`` are given.
             A ``strength`` below one half moves it towards 1, which it reaches at strength 0.
+        finishing: whether this scale is painted by the finishing pass.
     """
     if terms is not None:
         return Objective(encoder, scene, terms, tile=tile)
-    objective = Objective(encoder, scene, terms_of(recipe), tile=tile)
+    objective = Objective(encoder, scene, terms_of(recipe, finishing=finishing), tile=tile)
     if recipe.strength is not None:
         if scene.content is not None:
             objective = balanced(objective, scene.content, recipe.strength)

@@ -29,6 +29,7 @@ __all__ = [
     "content_loss",
     "content_sums",
     "directions",
+    "finishing_distance",
     "gram_loss",
     "histogram_loss",
     "nearest_loss",
@@ -191,6 +192,32 @@ def relaxed_emd_loss(features: Tensor, target: Tensor) -> Tensor:
     centre = target.mean(0)
     distance = 1.0 - _unit(features - centre) @ _unit(target - centre).T  # (n, m)
     return torch.maximum(distance.amin(1).mean(), distance.amin(0).mean())
+
+
+def finishing_distance(features: Tensor, bank: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cosine distance of features to the nearest ones of a style (Kolkin et al. 2022, eq. 2), as sums.
+
+    Both are centred on the style's mean: rectified features are all non-negative, and so are their cosines.
+    Which one is the nearest has no gradient.
+
+    Args:
+        features: (n, C).
+        bank: (m, C), the style's.
+        weights: (n,) ≥ 0, how much each feature counts; None: all equally.
+
+    Returns:
+        (2,), the weighted sum of the distances, each in [0, 2], and the sum of the weights.
+    """
+    centre = bank.mean(0)
+    directions_of_style = _unit(bank - centre)  # (m, C)
+    unit = _unit(features - centre)  # (n, C)
+    with torch.no_grad():
+        nearest = torch.cat([(chunk @ directions_of_style.T).argmax(1) for chunk in unit.split(1024)])
+    distance = 1.0 - (unit * directions_of_style[nearest]).sum(1)
+    if weights is None:
+        return torch.stack([distance.sum(), distance.new_tensor(float(len(distance)))])
+    weights = weights.to(distance)
+    return torch.stack([(distance * weights).sum(), weights.sum()])
 
 
 def self_similarity_loss(features: Tensor, target: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -66,6 +66,7 @@ class Objective:
         self, encoder: Encoder, scene: Scene, terms: Sequence[Term], *, tile: int | None = None
     ) -> None:
         self.encoder = TiledEncoder(encoder, tile)
+        self._evaluation = 0
         used = [term for term in terms if term.weight and term.applies(scene)]
         if not used:
             raise RecipeError("no term applies to these pictures", "at least one of weight above 0")
@@ -101,6 +102,7 @@ class Objective:
         """Total, gradient (1, 3, H, W) and losses by name of a picture (1, 3, H, W), in tiles if needed."""
         parts = self._tiles(size_of(image))
         total, gradient, losses = self._whole(image) if len(parts) == 1 else self._tiled(image, parts)
+        self._evaluation += 1
         return (
             float(total.detach()),
             gradient,
@@ -145,6 +147,7 @@ class Objective:
 
     def _gather(self, part: Part) -> Gathered:
         """What all terms gather of a part, named ``<index of the term>:<name>``."""
+        part = replace(part, evaluation=self._evaluation)
         return {
             f"{index}:{key}": value
             for index, prepared in enumerate(self._terms)

@@ -36,11 +36,14 @@ class Part:
         image: (1, 3, h, w), sRGB, [0, 1], the tile with its halo.
         features: layer → (1, C, rows / stride, columns / stride), of the tile's rows and columns without the
             halo.
+        evaluation: number of this evaluation of the objective, from 0, so that a term that compares only some
+            positions can take others each time.
     """
 
     tile: Tile
     image: Tensor
     features: Features
+    evaluation: int = 0
 
     def without_halo(self, image: Tensor, *, beyond: int = 0) -> Tensor:
         """The pixels of the tile without its halo.

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -33,6 +33,7 @@ __all__ = [
     "WeightsStatus",
     "cache_dir",
     "embedded",
+    "encoder_digest",
     "ensure",
     "fetch",
     "locate",
@@ -88,6 +89,21 @@ def embedded(name: str = "compact") -> Path:
             f"this installation lacks the embedded encoder ({path})", remedy="install Impasto again"
         )
     return path
+
+
+def encoder_digest(name: str, weights: Path | None = None) -> str:
+    """First eight hexadecimal digits of the SHA-256 of an encoder's weights; empty if the file is not known.
+
+    Args:
+        weights: a file to use instead of the encoder's own.
+    """
+    path = weights if weights is not None else embedded(name) if name == "compact" else None
+    return "" if path is None else _digest(str(path))
+
+
+@lru_cache(maxsize=8)
+def _digest(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8] if Path(path).is_file() else ""
 
 
 def locate(name: str) -> Path | None:

@@ -22,13 +22,13 @@ from impasto.losses.objective import Objective
 from impasto.losses.terms import Term
 from impasto.losses.tiled import TiledEncoder
 from impasto.networks.encoder import Encoder
-from impasto.painting.optimisers import OPTIMISERS, Adam, Guarded, Optimiser, finite
+from impasto.painting.optimisers import OPTIMISERS, Adam, Guarded, Optimiser, PyramidAdam, finite
 from impasto.painting.schedule import (
-    content_share,
+    content_shares,
+    finishing_steps,
     layers_of,
     max_evaluations,
     min_style_side,
-    rounds,
     scale_sizes,
 )
 from impasto.painting.starts import first_canvas
@@ -88,8 +88,16 @@ class MemoryLimits:
     tile: int | None = None
     optimiser_bytes: int | None = None
 
-    def optimiser(self, recipe: Recipe, size: Size) -> Optimiser:
-        """The recipe's optimiser for a picture of ``size``, within the limits."""
+    def optimiser(self, recipe: Recipe, size: Size, finishing: int = 0) -> Optimiser:
+        """The optimiser for a picture of ``size``, within the limits.
+
+        Args:
+            finishing: steps of the finishing pass at this scale; 0: none, the recipe says how to optimise.
+        """
+        if finishing:
+            float32_bytes = 32 * size[0] * size[1]  # two moments, and a third more for the coarser bands
+            short = self.optimiser_bytes is not None and self.optimiser_bytes < float32_bytes
+            return PyramidAdam(finishing, dtype=torch.bfloat16 if short else torch.float32)
         if self.optimiser_bytes is None:
             return OPTIMISERS[recipe.optimiser](recipe)
         pairs = self.optimiser_bytes // (2 * 12 * size[0] * size[1])
@@ -125,35 +133,32 @@ def steps(
         return
     device = next(encoder.buffers()).device
     prepared = preprocess(scene, recipe, min_style_side=min_style_side(recipe, terms))
-    budgets = [max_evaluations(recipe, scale) for scale in range(len(plan))]
+    budgets, finishing = max_evaluations(recipe, plan, terms), finishing_steps(recipe, plan, terms)
+    shares = content_shares(recipe, plan)
     limits, count = limits or MemoryLimits(), itertools.count(1)
     picture = first_canvas(prepared, recipe, plan[0]).to(device)
-    optimiser = Guarded(limits.optimiser(recipe, plan[0]), recipe.learning_rate)
+    optimiser = Guarded(limits.optimiser(recipe, plan[0], finishing[0]), recipe.learning_rate)
     for index, size in enumerate(plan):
         margin = _margin(recipe, size)
         at_scale = prepared.at(size, margin, device, fineness=_fineness(index, plan))
         canvas = add_margin(_start_of_scale(picture, prepared, recipe, size, index), margin)
         del picture  # the canvas is a copy, and a very large picture should not be in memory twice
-        optimiser.carry((canvas.shape[-2], canvas.shape[-1]), limits.optimiser(recipe, size))
-        share = content_share(recipe, size, plan[-1])
-        descents = _descend_in_rounds(
-            lambda start, number, scene=at_scale, share=share: objective_of(  # type: ignore[misc]
-                encoder,
-                replace(scene, start=start),
-                # From round to round, cells are matched less by the content and more by the painted canvas.
-                recipe.replace(match_content=recipe.match_content * 0.5**number) if number else recipe,
-                terms=terms,
-                tile=limits.tile,
-                content_share=share,
-            ),
-            canvas,
-            optimiser,
-            rounds(recipe, budgets[index], rematched=share < 1.0),
-            recipe.tolerance,
-            None if stop_scale is None else functools.partial(stop_scale, index + 1),
+        replacement = limits.optimiser(recipe, size, finishing[index])
+        optimiser.carry((canvas.shape[-2], canvas.shape[-1]), replacement)
+        objective = objective_of(
+            encoder,
+            replace(at_scale, start=canvas),
+            recipe,
+            terms=terms,
+            tile=limits.tile,
+            content_share=shares[index],
+            finishing=finishing[index] > 0,
         )
+        stop = None if stop_scale is None else functools.partial(stop_scale, index + 1)
+        ended = _stop_rule(budgets[index], recipe.tolerance, stop)
+        descents = _descend(objective, canvas, optimiser, ended, latest=finishing[index] > 0)
         chroma_limit = _chroma_limit(at_scale, recipe) if index + 1 == len(plan) else None
-        del canvas, at_scale
+        del canvas, at_scale, objective
         for iteration, descent in enumerate(descents, 1):
             picture = crop_margin(descent.best, margin)
             last = descent.ended and index + 1 == len(plan)
@@ -213,13 +218,14 @@ def style_statistics(scene: Scene, recipe: Recipe, encoder: Encoder) -> dict[Siz
             "'style', or 'content' and 'match' with a shared palette",
         )
     plan = check(scene, recipe, encoder)
+    finishing = finishing_steps(recipe, plan)
     prepared = preprocess(scene, recipe, min_style_side=min_style_side(recipe, None))
     statistics: dict[Size, Mapping[str, Tensor]] = {}
     for index, size in enumerate(plan if recipe.wants_style else ()):
         at_scale = prepared.at(size, 0, device, fineness=_fineness(index, plan))
         by_name: dict[str, Tensor] = {}
         with torch.no_grad():
-            for term in terms_of(recipe):
+            for term in terms_of(recipe, finishing=finishing[index] > 0):
                 by_name |= term.style_statistics(at_scale, TiledEncoder(encoder))
         statistics[size] = by_name
     return statistics
@@ -266,53 +272,21 @@ def _start_of_scale(picture: Tensor, scene: Scene, recipe: Recipe, size: Size, i
     return picture
 
 
-def _descend_in_rounds(
-    objective: Callable[[Tensor, int], Objective],
-    canvas: Tensor,
-    optimiser: Guarded,
-    rounds: Sequence[int],
-    tolerance: float,
-    stop: Callable[[int], bool] | None,
-) -> Iterator[_Descent]:
-    """Minimise at one scale in rounds, each with a new objective.
+def _stop_rule(
+    evaluations: int, tolerance: float, stop: Callable[[int], bool] | None
+) -> Callable[[int, Tensor], bool]:
+    """A function of (evaluations so far, best picture) that says whether the scale is over.
 
     Args:
-        objective: (canvas at the start of the round, number of the round from 0) → its objective.
-        rounds: the maximum number of evaluations of each round.
-        tolerance: a round ends when ten evaluations change no block of pixels by this much on average.
-        stop: called with the number of evaluations at this scale so far; True ends the scale.
+        evaluations: their maximum.
+        tolerance: the scale ends when ten evaluations change no block of pixels by this much on average.
+        stop: called with the number of evaluations so far; True ends the scale.
     """
-    before_round, stopped = 0, False
-
-    def asked_to_stop(count: int) -> bool:
-        nonlocal stopped
-        stopped = stop is not None and stop(before_round + count)
-        return stopped
-
-    for number, evaluations in enumerate(rounds):
-        round_objective, last_round = objective(canvas, number), number + 1 == len(rounds)
-        ended = _stop_rule(evaluations, tolerance, asked_to_stop)
-        count = 0
-        for descent in _descend(round_objective, canvas, optimiser, ended):
-            count += 1
-            scale_ended = descent.ended and (last_round or stopped or optimiser.finished)
-            yield replace(descent, ended=scale_ended)
-            if scale_ended:
-                return
-        before_round += count
-        canvas = descent.best
-        optimiser.carry((canvas.shape[-2], canvas.shape[-1]))
-
-
-def _stop_rule(
-    evaluations: int, tolerance: float, stop: Callable[[int], bool]
-) -> Callable[[int, Tensor], bool]:
-    """A function of (evaluations of the round so far, best picture) that says whether the round is over."""
     ten_evaluations_ago: Tensor | None = None
 
     def ended(count: int, best: Tensor) -> bool:
         nonlocal ten_evaluations_ago
-        if count >= evaluations or stop(count):
+        if count >= evaluations or (stop is not None and stop(count)):
             return True
         if tolerance <= 0 or count % 10:
             return False
@@ -338,7 +312,7 @@ def _largest_change(picture: Tensor, before: Tensor) -> float:
 class _Descent:
     """One evaluation at a scale; ``best`` is the best picture so far, margin included.
 
-    ``ended`` says whether the round (in :func:`_descend`) or the scale (afterwards) ends with it.
+    ``ended`` says whether the scale ends with it.
     """
 
     loss: float
@@ -350,9 +324,19 @@ class _Descent:
 
 
 def _descend(
-    objective: Objective, start: Tensor, optimiser: Guarded, ended: Callable[[int, Tensor], bool]
+    objective: Objective,
+    start: Tensor,
+    optimiser: Guarded,
+    ended: Callable[[int, Tensor], bool],
+    *,
+    latest: bool = False,
 ) -> Iterator[_Descent]:
-    """Minimise one objective: loss, gradient, step. Yields every evaluation; keeps the best picture."""
+    """Minimise one objective: loss, gradient, step. Yields every evaluation; keeps the best picture.
+
+    Args:
+        latest: take the latest picture with a finite loss for the best one, because the losses of an
+            objective that compares other positions each time are not comparable.
+    """
     picture, best, best_loss, unit = start, start, math.inf, 0.0
     del start
     for count in itertools.count(1):
@@ -360,7 +344,7 @@ def _descend(
         # Dividing by the first loss keeps the optimisers from overflow and underflow, whatever the weights.
         unit = unit or (abs(loss) if math.isfinite(loss) and loss else 0.0)
         usable = math.isfinite(loss) and finite(gradient)
-        if usable and loss < best_loss:
+        if usable and (latest or loss < best_loss):
             best, best_loss = picture, loss
         stationary = usable and not bool(gradient.any())
         picture = optimiser.propose(picture, loss / (unit or 1.0), gradient.div_(unit or 1.0), best)

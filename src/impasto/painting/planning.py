@@ -162,7 +162,10 @@ def seconds_per_pixel(
         style_statistics={},
         styles=tuple(style.resized((side, side)) for style in scene.styles),
     ).at((side, side), 0, device)
-    objective = Objective(encoder, replace(square, start=noise), terms_of(recipe) if terms is None else terms)
+    if terms is None:
+        # If there are finishing steps, they take most of the time.
+        terms = terms_of(recipe, finishing=recipe.wants_style and any(recipe.finishing))
+    objective = Objective(encoder, replace(square, start=noise), terms)
     objective.evaluate(noise)
     begin = time.perf_counter()
     objective.evaluate(1.0 - noise)
@@ -186,13 +189,15 @@ def expected_seconds(
     """
     rate, total = seconds_per_pixel(recipe, encoder, scene, terms=terms), 0.0
     radius = max((geometry(layer).radius for layer in layers_of(recipe, terms)), default=1)
-    for scale, (height, width) in enumerate(scale_sizes(recipe, *scene.size, terms=terms)):
+    plan = scale_sizes(recipe, *scene.size, terms=terms)
+    counts = max_evaluations(recipe, plan, terms)
+    for scale, (height, width) in enumerate(plan):
         cost = rate * height * width
         if tile is not None and max(height, width) > tile:
             # Two forward passes and one backward take 1.6 times as long as one of each (measured), and they
             # are made over tiles with their halos.
             cost *= 1.6 * (1 + 2 * radius / tile) ** 2
-        total += max_evaluations(recipe, scale) * cost
+        total += counts[scale] * cost
     return total
 
 
@@ -220,7 +225,7 @@ def time_shares(
             f"here it takes at least {MIN_EVALUATIONS * costs[-1]:.0f} s",
             "raise --budget or choose a smaller --size",
         )
-    planned = [max_evaluations(recipe, scale) * cost for scale, cost in enumerate(costs)]
+    planned = [count * cost for count, cost in zip(max_evaluations(recipe, plan), costs, strict=True)]
     deadlines = [seconds * sum(planned[: k + 1]) / sum(planned) for k in range(len(plan))]
 
     def stop_scale(scale: int, iteration: int) -> bool:

@@ -74,6 +74,17 @@ class Result:
             inputs=self.inputs,
         )
 
+    def to_bytes(self, name: str | os.PathLike[str], *, bit_depth: int = 8, quality: int = 95) -> bytes:
+        """The contents of the file that :meth:`save` would write to ``name``."""
+        return pictures.to_bytes(
+            name,
+            self.pixels,
+            alpha=self.alpha,
+            metadata=self.recipe.to_json(),
+            bit_depth=bit_depth,
+            quality=quality,
+        )
+
 
 def trace_entry(step: Step, seconds: float) -> dict[str, Any]:
     """A step as an entry of the trace; ``seconds`` since the painting began."""

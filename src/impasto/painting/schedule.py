@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from impasto.errors import RecipeError
+from impasto.losses.finishing import FINISHING_LAYERS
 from impasto.losses.terms import Term
 from impasto.networks.layers import geometry
 from impasto.pictures.geometry import Size, fit, schedule, to_multiple
 from impasto.recipe import DEFAULT_SIZE, Recipe
 
 __all__ = [
-    "content_share",
+    "content_shares",
+    "finishing_steps",
     "layers_of",
     "max_evaluations",
     "min_style_side",
     "output_size",
-    "rounds",
     "scale_sizes",
 ]
 
@@ -59,9 +60,10 @@ def scale_sizes(
 
 
 def layers_of(recipe: Recipe, terms: Sequence[Term] | None) -> tuple[str, ...]:
-    """The layers that the encoder has to compute."""
+    """The layers that the encoder has to compute at some scale."""
     if terms is None:
-        return recipe.active_layers()
+        finishing = FINISHING_LAYERS if recipe.wants_style and any(recipe.finishing) else ()
+        return tuple(dict.fromkeys((*recipe.active_layers(), *finishing)))
     return tuple(dict.fromkeys(layer for term in terms for layer in term.layers))
 
 
@@ -74,34 +76,47 @@ def min_style_side(recipe: Recipe, terms: Sequence[Term] | None) -> int:
     return max((geometry(layer).stride for layer in layers), default=1)
 
 
-def content_share(recipe: Recipe, size: Size, final: Size) -> float:
-    """Factor of the content's weight at a scale: 1 up to ``content_until``, ``fine_content`` at finer scales.
+def content_shares(recipe: Recipe, plan: Sequence[Size]) -> list[float]:
+    """Factors of the content's weight at the scales of a plan: 1 at coarse ones, else ``fine_content``."""
+    if not recipe.wants_style or recipe.content_until is None:
+        return [1.0] * len(plan)
+    return [1.0 if coarse else recipe.fine_content for coarse in _coarse_scales(recipe, plan)]
+
+
+def finishing_steps(recipe: Recipe, plan: Sequence[Size], terms: Sequence[Term] | None = None) -> list[int]:
+    """Steps of the finishing pass at each scale of a plan; 0 where the scale is optimised.
 
     Args:
-        size: (height, width) of the scale.
-        final: (height, width) of the finest scale.
+        terms: the terms of the objective; None: those of the recipe. Finishing does not replace others.
     """
-    if not recipe.wants_style or recipe.content_until is None:
-        return 1.0
+    steps = [0] * len(plan)
+    if recipe.wants_style and terms is None:
+        coarse = _coarse_scales(recipe, plan)
+        for index, scale in enumerate(range(sum(coarse), len(plan))):
+            steps[scale] = recipe.finishing[min(index, len(recipe.finishing) - 1)]
+    return steps
+
+
+def _coarse_scales(recipe: Recipe, plan: Sequence[Size]) -> list[bool]:
+    """Which scales paint the layout, and not strokes alone.
+
+    The first scale always does, unless it begins with a given picture, whose layout is painted already.
+    """
     # Half the final size at most, so that the finest scale of a small picture leaves the style free too. The
     # 5 % allow for the rounding of sizes.
-    full_content = max(size) <= 1.05 * min(recipe.content_until, max(final) / 2)
-    return 1.0 if full_content else recipe.fine_content
+    half = max(plan[-1]) / 2
+    limit = 1.05 * (half if recipe.content_until is None else min(recipe.content_until, half))
+    return [max(size) <= limit or (not scale and recipe.init != "picture") for scale, size in enumerate(plan)]
 
 
-def rounds(recipe: Recipe, evaluations: int, *, rematched: bool) -> list[int]:
-    """Divide the evaluations of a scale into rounds, each of which begins with new matches.
+def max_evaluations(recipe: Recipe, plan: Sequence[Size], terms: Sequence[Term] | None = None) -> list[int]:
+    """Evaluations at each scale of a plan, at least 1: an unevaluated picture has no loss.
 
     Args:
-        rematched: whether matches are renewed at this scale.
+        terms: the terms of the objective; None: those of the recipe.
     """
-    interval = recipe.rematch_every if rematched else 0
-    if not interval or interval >= evaluations:
-        return [evaluations]
-    full_rounds, rest = divmod(evaluations, interval)
-    return [interval] * full_rounds + ([rest] if rest else [])
-
-
-def max_evaluations(recipe: Recipe, scale: int) -> int:
-    """Evaluations at the ``scale``-th size (from 0), at least 1: an unevaluated picture has no loss."""
-    return max(1, recipe.iterations[min(scale, len(recipe.iterations) - 1)])
+    last = len(recipe.iterations) - 1
+    return [
+        finishing or max(1, recipe.iterations[min(scale, last)])
+        for scale, finishing in enumerate(finishing_steps(recipe, plan, terms))
+    ]

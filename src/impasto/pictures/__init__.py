@@ -8,11 +8,12 @@ from impasto.pictures.formats import (
     not_a_picture,
     read_header,
 )
-from impasto.pictures.output import check_output, save, to_uint8
+from impasto.pictures.output import check_encoding, check_output, save, to_bytes, to_uint8
 from impasto.pictures.picture import (
     DEFAULT_MAX_PIXELS,
     Picture,
     load,
+    load_bytes,
     read_metadata,
     require_usable,
 )
@@ -23,13 +24,16 @@ __all__ = [
     "READABLE_SUFFIXES",
     "Picture",
     "PictureHeader",
+    "check_encoding",
     "check_output",
     "format_of",
     "load",
+    "load_bytes",
     "not_a_picture",
     "read_header",
     "read_metadata",
     "require_usable",
     "save",
+    "to_bytes",
     "to_uint8",
 ]

@@ -25,6 +25,7 @@ __all__ = [
     "open_header",
     "open_picture_file",
     "read_header",
+    "recognised",
 ]
 
 #: Bytes from the beginning of a file by which its format is recognised.
@@ -107,14 +108,23 @@ def open_picture_file(path: str, name: str = "") -> Iterator[tuple[IO[bytes], st
     name = name or path
     with only_picture_errors(f"'{name}' cannot be read"), quiet_decoders():
         _check_input(path, name)
-        with Path(path).open("rb") as file:
-            head = file.read(HEAD_BYTES)
-            format_name = format_of(head)
-            if format_name is None:
-                raise not_a_picture(name, head)
-            damaged = f"'{name}' is a damaged or incomplete {format_name} file"
-            with only_picture_errors(damaged, remedy="export or download it again"):
-                yield file, format_name
+        with Path(path).open("rb") as file, recognised(file, name) as format_name:
+            yield file, format_name
+
+
+@contextmanager
+def recognised(file: IO[bytes], name: str) -> Iterator[str]:
+    """Yield Pillow's name of the format of an open picture file; errors as in :func:`open_picture_file`."""
+    with only_picture_errors(f"'{name}' cannot be read"), quiet_decoders():
+        head = file.read(HEAD_BYTES)
+        if not head:
+            raise _empty(name)
+        format_name = format_of(head)
+        if format_name is None:
+            raise not_a_picture(name, head)
+        damaged = f"'{name}' is a damaged or incomplete {format_name} file"
+        with only_picture_errors(damaged, remedy="export or download it again"):
+            yield format_name
 
 
 def read_header(path: str | os.PathLike[str], name: str = "") -> PictureHeader:
@@ -159,7 +169,11 @@ def _check_input(path: str, name: str) -> None:
     if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device might never end
         raise PictureError(f"'{name}' is not a regular file", "expected a picture file", remedy)
     if status.st_size == 0:
-        raise PictureError(f"'{name}' is empty (0 bytes)", remedy="export or download it again")
+        raise _empty(name)
+
+
+def _empty(name: str) -> PictureError:
+    return PictureError(f"'{name}' is empty (0 bytes)", remedy="export or download it again")
 
 
 def not_a_picture(name: str, head: bytes) -> PictureError:

@@ -22,7 +22,7 @@ from impasto.pictures import decode, encode
 from impasto.pictures.boundary import only_picture_errors, quiet_decoders
 from impasto.pictures.decode import Samples
 
-__all__ = ["check_output", "save", "to_uint8"]
+__all__ = ["check_encoding", "check_output", "save", "to_bytes", "to_uint8"]
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".avif": "AVIF"}
 _FORMATS |= {".tif": "TIFF", ".tiff": "TIFF"}
@@ -50,17 +50,27 @@ def check_output(
     """
     name = os.fspath(path)
     with only_picture_errors(f"'{name}' cannot be written"):
-        format_name = _output_format(name)
-        if bit_depth != 8 and (bit_depth, format_name) != (16, "TIFF"):
-            raise PictureError(
-                f"{bit_depth} bits in {format_name}", "expected 8 bits, or 16 in TIFF", "name the output .tif"
-            )
+        format_name = check_encoding(name, bit_depth)
         limit = _LONGEST_SIDE.get(format_name, 2**31)
         if size is not None and max(size) > limit:
             got = f"{size[1]}×{size[0]} pixels in {format_name}"
             raise PictureError(got, f"at most {limit} a side", "make it smaller or name the output .png")
         _check_target(name, Path(os.path.realpath(name)), inputs)
     return Path(name)
+
+
+def check_encoding(name: str, bit_depth: int = 8) -> str:
+    """Pillow's name of the format that a file name stands for.
+
+    Raises:
+        PictureError: the ending is unknown, or the format does not have so many bits.
+    """
+    format_name = _output_format(name)
+    if bit_depth != 8 and (bit_depth, format_name) != (16, "TIFF"):
+        raise PictureError(
+            f"{bit_depth} bits in {format_name}", "expected 8 bits, or 16 in TIFF", "name the output .tif"
+        )
+    return format_name
 
 
 def _output_format(name: str) -> str:
@@ -136,12 +146,34 @@ def save(
     """
     samples = _output_samples(pixels, alpha)
     checked = check_output(path, inputs=inputs, bit_depth=bit_depth, size=samples.shape[:2])
-    if not 1 <= quality <= 100:
-        raise PictureError(f"quality {quality}", "expected 1 to 100")
-    with only_picture_errors(f"'{checked}' could not be written"), quiet_decoders():
-        data = encode.encode(_output_format(str(checked)), samples, metadata, bit_depth, quality)
+    data = _encoded(str(checked), samples, metadata, bit_depth, quality)
+    with only_picture_errors(f"'{checked}' could not be written"):
         write_atomically(checked, data)
     return checked
+
+
+def to_bytes(
+    path: str | os.PathLike[str],
+    pixels: torch.Tensor,
+    *,
+    alpha: torch.Tensor | None = None,
+    metadata: str | None = None,
+    bit_depth: int = 8,
+    quality: int = 95,
+) -> bytes:
+    """The contents of the file that :func:`save` would write to ``path``; nothing is written.
+
+    Raises:
+        PictureError: the picture cannot be encoded like that.
+    """
+    return _encoded(os.fspath(path), _output_samples(pixels, alpha), metadata, bit_depth, quality)
+
+
+def _encoded(name: str, samples: Samples, metadata: str | None, bit_depth: int, quality: int) -> bytes:
+    if not 1 <= quality <= 100:
+        raise PictureError(f"quality {quality}", "expected 1 to 100")
+    with only_picture_errors(f"'{name}' could not be written"), quiet_decoders():
+        return encode.encode(_output_format(name), samples, metadata, bit_depth, quality)
 
 
 def to_uint8(pixels: torch.Tensor) -> npt.NDArray[np.uint8]:

@@ -6,10 +6,11 @@ array raises ``PictureError``. A file's format is recognised by its content; its
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,17 @@ from impasto.pictures import decode, encode
 from impasto.pictures.alpha import require_coverage
 from impasto.pictures.boundary import only_picture_errors, quiet_decoders
 from impasto.pictures.decode import Samples
-from impasto.pictures.formats import open_header, open_picture_file
+from impasto.pictures.formats import open_header, open_picture_file, recognised
 
-__all__ = ["DEFAULT_MAX_PIXELS", "MIN_SIDE", "Picture", "load", "read_metadata", "require_usable"]
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "MIN_SIDE",
+    "Picture",
+    "load",
+    "load_bytes",
+    "read_metadata",
+    "require_usable",
+]
 
 # Just under the 2 × 89.5 megapixels at which some of Pillow's plugins refuse a file themselves, so that by
 # default the user always sees our message.
@@ -92,14 +101,30 @@ def load(
     )
 
 
+def load_bytes(data: bytes, name: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
+    """Load a picture from the contents of a file, as :func:`load` loads the file.
+
+    Args:
+        data: all bytes of the file.
+        name: its path, for messages and for ``Picture.source``; it need not exist on this machine.
+    """
+    with io.BytesIO(data) as file, recognised(file, name) as format_name:
+        return _picture(_decoded(file, format_name, name, max_pixels), Path(name))
+
+
 def _load_file(name: str, max_pixels: int) -> Picture:
     with open_picture_file(name) as (file, format_name):
-        samples = decode.decode_deep_tiff(file, name, max_pixels) if format_name == "TIFF" else None
-        if samples is None:
-            image = open_header(format_name, file, name)
-            decode.check_size(image.size, max_pixels, f"'{name}'")
-            samples = decode.decode(image, f"'{name}'")
+        samples = _decoded(file, format_name, name, max_pixels)
     return _picture(samples, Path(name))
+
+
+def _decoded(file: IO[bytes], format_name: str, name: str, max_pixels: int) -> Samples:
+    samples = decode.decode_deep_tiff(file, name, max_pixels) if format_name == "TIFF" else None
+    if samples is not None:
+        return samples
+    image = open_header(format_name, file, name)
+    decode.check_size(image.size, max_pixels, f"'{name}'")
+    return decode.decode(image, f"'{name}'")
 
 
 def _channels_last(tensor: torch.Tensor) -> Samples:

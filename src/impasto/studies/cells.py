@@ -1,4 +1,4 @@
-"""Paints, records and measures one cell of a study; its folder is written whole or not at all."""
+"""A cell of a study: painted, recorded and measured in any process; written whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +19,23 @@ import torch
 from torch import Tensor
 
 from impasto import api, pictures
-from impasto.errors import ImpastoError, PictureError
+from impasto.errors import PictureError
 from impasto.files import replacing, write_atomically
+from impasto.machine import choose_device
 from impasto.networks.encoder import Encoder
 from impasto.networks.registry import load_encoder
+from impasto.networks.weights import encoder_digest
 from impasto.painting import engine
 from impasto.painting.engine import Step
+from impasto.painting.setup import encoder_for
 from impasto.pictures.geometry import fit, resample
+from impasto.pieces.piece import Files, Report
 from impasto.recipe import DEFAULT_SIZE
 from impasto.studies import metrics, sources, textbook
-from impasto.studies.judges import JUDGED, Judge, encoder_digest, load
+from impasto.studies.judges import JUDGED, Judge, load
 from impasto.studies.plan import StudyCell
 
-__all__ = ["PAINTERS", "CellTask", "attempt", "is_done", "is_judged", "judge_again", "paint", "read"]
+__all__ = ["PAINTERS", "CellTask", "is_judged", "is_painted", "read"]
 
 #: What a value of an axis may have as its ``painter``: name → generator of steps.
 PAINTERS: dict[str, Callable[..., Iterator[Step]]] = {
@@ -55,9 +61,12 @@ class CellTask:
     references: tuple[str, ...] = ()
     device: str = "auto"
 
-    @property
+    @cached_property
     def identity(self) -> str:
-        """Changes with everything that the picture depends on: settings, pictures, weights."""
+        """Changes with everything that the picture depends on: settings, pictures, weights.
+
+        Once it is known it travels with the task, to where the files are not.
+        """
         cell = self.cell
         facts = {
             "recipe": cell.recipe.model_dump(mode="json"),
@@ -85,6 +94,62 @@ class CellTask:
         size = self.cell.recipe.size if isinstance(self.cell.recipe.size, int) else DEFAULT_SIZE
         return float(size * size * self.cell.recipe.iterations[-1])
 
+    @property
+    def label(self) -> str:
+        """The coordinates in which the cells differ."""
+        return ", ".join(self.cell.coordinates[name] for name in self.shown)
+
+    @cached_property
+    def judge_identity(self) -> str:
+        """See :attr:`impasto.studies.judges.Judge.identity`."""
+        return self.judge.identity
+
+    @cached_property
+    def judged_by(self) -> str:
+        """Changes with the judge and with the references."""
+        return " ".join([self.judge_identity, *(sources.digest(spec) for spec in self.references)])
+
+    def is_done(self) -> bool:
+        """Whether the cell is painted, and measured by this judge against these references."""
+        return is_judged(self)
+
+    def inputs(self) -> Sequence[Path]:
+        """The files of its pictures and weights; its own picture, if that is only to be measured again."""
+        specs = (self.cell.content, self.cell.style, *self.references)
+        files = [Path(spec) for spec in specs if spec and sources.is_file(spec)]
+        files += [path for path in (self.cell.recipe.weights, self.judge.weights) if path is not None]
+        return [*files, self._picture] if is_painted(self) else files
+
+    @property
+    def _picture(self) -> Path:
+        return self.folder / "picture.png"
+
+    def work(self, files: Files, report: Report) -> dict[str, bytes]:
+        """Paint and measure the cell, or only measure it if it is painted; returns files of its folder."""
+        painted = self._picture in files if files.were_sent else is_painted(self)
+        with sources.reading(files):
+            if painted:
+                picture = pictures.load_bytes(files.read(self._picture), str(self._picture))
+                return {"cell.json": _as_json(_judgement(self, picture.pixels, files)).encode()}
+            return _paint(self, files, report)
+
+    def keep(self, result: Mapping[str, bytes]) -> None:
+        """Write a cell's folder, which gets its name when all files are in it; or only new measurements."""
+        try:
+            if "picture.png" not in result:
+                facts = (read(self.folder) or {}) | json.loads(result["cell.json"])
+                write_atomically(self.folder / "cell.json", _as_json(facts))
+                return
+            _remove_unfinished(self)
+            with replacing(self.folder) as partial:
+                partial.mkdir()
+                for name, data in result.items():
+                    write_atomically(partial / name, data)
+        except OSError as error:
+            raise PictureError(
+                f"the cell {self.folder} cannot be written: {error.strerror}", "a writable folder"
+            ) from None
+
 
 def read(folder: Path) -> dict[str, Any] | None:
     """The record of a finished cell; None if there is none."""
@@ -95,7 +160,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def is_done(task: CellTask) -> bool:
+def is_painted(task: CellTask) -> bool:
     """Whether the cell is painted, in this call or an earlier one."""
     return read(task.folder) is not None
 
@@ -103,26 +168,27 @@ def is_done(task: CellTask) -> bool:
 def is_judged(task: CellTask) -> bool:
     """Whether the cell is measured by this judge against these references."""
     record = read(task.folder)
-    return record is not None and record.get("judged_by") == _judged_by(task)
+    return record is not None and record.get("judged_by") == task.judged_by
 
 
-def paint(task: CellTask, on_step: Callable[[Step], None] | None = None) -> None:
-    """Paint, record and measure a cell. Its folder gets its name when all files are in it."""
-    cell, folder = task.cell, task.folder
-    _remove_unfinished(task)
+def _paint(task: CellTask, files: Files, report: Report) -> dict[str, bytes]:
+    """Paint, record and measure a cell; the files of its folder by name."""
+    cell = task.cell
     content = None if cell.content is None else sources.picture(cell.content)
     styles = [] if cell.style is None else [sources.picture(cell.style)]
-    run = api.prepare(content, styles, cell.recipe, canvas=cell.canvas, device=task.device)
-    result = api.run(run, on_step=on_step, step_fn=PAINTERS[cell.painter])
-    try:
-        with replacing(folder) as partial:
-            api.record(result, partial)
-            facts = _facts(cell, result) | _judgement(task, partial)
-            (partial / "cell.json").write_text(_as_json(facts), encoding="utf-8")
-    except OSError as error:
-        raise PictureError(
-            f"the cell {folder} cannot be written: {error.strerror}", "a writable folder"
-        ) from None
+    encoder = encoder_for(
+        cell.recipe.replace(weights=files.path(cell.recipe.weights)), choose_device(task.device)
+    )
+    run = api.prepare(content, styles, cell.recipe, encoder=encoder, canvas=cell.canvas, device=task.device)
+    result = api.run(
+        run, on_step=lambda step: report(step.evaluations / step.planned), step_fn=PAINTERS[cell.painter]
+    )
+    with tempfile.TemporaryDirectory(prefix="impasto-") as name:
+        folder = api.record(result, Path(name))
+        picture = pictures.load(folder / "picture.png")
+        facts = _facts(cell, result) | _judgement(task, picture.pixels, files)
+        written = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return written | {"cell.json": _as_json(facts).encode()}
 
 
 def _remove_unfinished(task: CellTask) -> None:
@@ -148,27 +214,18 @@ def _as_json(facts: dict[str, Any]) -> str:
     return json.dumps(facts, indent=1) + "\n"
 
 
-def judge_again(task: CellTask) -> None:
-    """Measure a painted cell again, by another judge or against other references."""
-    record = read(task.folder) or {}
-    write_atomically(task.folder / "cell.json", _as_json(record | _judgement(task, task.folder)))
-
-
-def _judged_by(task: CellTask) -> str:
-    return " ".join([task.judge.identity, *(sources.digest(spec) for spec in task.references)])
-
-
-def _judgement(task: CellTask, folder: Path) -> dict[str, Any]:
+def _judgement(task: CellTask, result: Tensor, files: Files) -> dict[str, Any]:
+    """The measurements of a finished picture (1, 3, H, W), and by whom."""
     return {
-        "judge": task.judge.identity,
-        "judged_by": _judged_by(task),
-        "measures": measure(task, pictures.load(folder / "picture.png").pixels),
+        "judge": task.judge_identity,
+        "judged_by": task.judged_by,
+        "measures": measure(task, result, files),
     }
 
 
-def measure(task: CellTask, result: Tensor) -> dict[str, float]:
+def measure(task: CellTask, result: Tensor, files: Files) -> dict[str, float]:
     """All measurements of a finished picture (1, 3, H, W), as it was read back from its file of 8 bits."""
-    cell, judge = task.cell, load(task.judge)
+    cell, judge = task.cell, load(replace(task.judge, weights=files.path(task.judge.weights)))
     size = (int(result.shape[-2]), int(result.shape[-1]))
     measures = {"stroke_px": metrics.stroke_width(result)}
     if cell.content is not None:
@@ -178,7 +235,8 @@ def measure(task: CellTask, result: Tensor) -> dict[str, float]:
             "content_ssim": metrics.ssim(result, content),
             "content_edges": metrics.edge_agreement(result, content),
         }
-        painter = _painting_encoder(cell.recipe.encoder, cell.recipe.weights, cell.recipe.pooling)
+        weights = files.path(cell.recipe.weights)
+        painter = _painting_encoder(cell.recipe.encoder, weights, cell.recipe.pooling)
         measures |= _by_layer("content_own", metrics.feature_distances(painter, result, content, JUDGED))
         measures |= _by_layer("content_judge", metrics.feature_distances(judge, result, content, JUDGED))
     if cell.style is not None:
@@ -218,17 +276,3 @@ def _painting_encoder(name: str, weights: Path | None, pooling: str | None) -> E
         _encoders.clear()
         _encoders[key] = load_encoder(name, weights=weights, pooling=pooling)
     return _encoders[key]
-
-
-def attempt(task: CellTask, on_step: Callable[[Step], None] | None = None) -> str | None:
-    """Paint or measure a cell, if either is missing; returns one line about an error, or None."""
-    try:
-        if not is_done(task):
-            paint(task, on_step)
-        elif not is_judged(task):
-            judge_again(task)
-    except ImpastoError as error:
-        return str(error)
-    except (RuntimeError, MemoryError) as error:  # PyTorch's: out of memory, a kernel that failed
-        return " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    return None

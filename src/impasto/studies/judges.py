@@ -13,7 +13,6 @@ affect the features of that network alone. So results are measured under another
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,9 +24,9 @@ from impasto.errors import RecipeError
 from impasto.networks.encoder import CENTRED, Encoder
 from impasto.networks.layers import CONVS
 from impasto.networks.registry import ENCODERS, load_encoder
-from impasto.networks.weights import embedded
+from impasto.networks.weights import encoder_digest
 
-__all__ = ["DESCRIPTIONS", "JUDGED", "JUDGES", "Judge", "choose", "encoder_digest", "load", "random_vgg"]
+__all__ = ["DESCRIPTIONS", "JUDGED", "JUDGES", "Judge", "choose", "load", "random_vgg"]
 
 #: Layers at which is measured: the first of each block, as far as the encoder has them.
 JUDGED = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -97,14 +96,3 @@ def random_vgg(seed: int = 0) -> Encoder:
         state[f"{conv}.bias"] = torch.zeros(outputs)
         inputs = outputs
     return Encoder(state, CENTRED, pooling="average").eval()
-
-
-def encoder_digest(name: str, weights: Path | None) -> str:
-    """First eight hexadecimal digits of the SHA-256 of the weights; empty if their file is not known."""
-    path = weights if weights is not None else embedded(name) if name == "compact" else None
-    return "" if path is None else _digest(str(path))
-
-
-@lru_cache(maxsize=8)
-def _digest(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8] if Path(path).is_file() else ""

@@ -1,34 +1,23 @@
-"""Runs a study: paints and measures the cells that are not finished yet, in several processes."""
+"""Runs a study: paints and measures the cells that are not finished yet, on several processes or machines."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import queue
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from impasto.errors import ImpastoError, PictureError, RecipeError, require_extra
+from impasto.errors import PictureError, RecipeError, require_extra
 from impasto.files import write_atomically
-from impasto.machine import choose_device
-from impasto.painting.engine import Step
+from impasto.pieces.places import executor_for
+from impasto.pieces.running import PieceProgress, run_pieces
 from impasto.studies import cells, sources
 from impasto.studies.cells import CellTask
 from impasto.studies.judges import choose
 from impasto.studies.plan import StudyPlan
 from impasto.studies.results import StudyOutcome
 
-__all__ = ["StudyProgress", "run_study", "share_out"]
+__all__ = ["StudyProgress", "run_study"]
 
 #: Modules of the extra ``studies``, which plans, charts and pages need.
 MODULES = ("matplotlib", "jinja2", "yaml")
@@ -57,6 +46,7 @@ def run_study(
     judge: str = "auto",
     judge_weights: Path | None = None,
     workers: int = 0,
+    on: str = "local",
     device: str = "auto",
     on_progress: Callable[[StudyProgress], None] | None = None,
 ) -> StudyOutcome:
@@ -66,6 +56,7 @@ def run_study(
         folder: of the study; its parent must exist. One run per cell goes into ``folder/cells``.
         judge, judge_weights: the encoder that measures, see :mod:`impasto.studies.judges`.
         workers: number of processes; 0: as many as there are cores, but no more than cells, and one on a GPU.
+        on: where the cells are painted, see :func:`impasto.pieces.places.executor_for`.
         device: ``auto``, ``cpu``, ``cuda`` …
         on_progress: called often; must be quick.
 
@@ -78,15 +69,16 @@ def run_study(
 
     begin = time.perf_counter()
     tasks = tasks_of(plan, folder, judge, judge_weights, device)
-    missing = [task for task in tasks if not cells.is_judged(task)]
-    to_paint = sum(not cells.is_done(task) for task in missing)
-    count, threads = share_out(len(missing), os.cpu_count() or 1, workers, choose_device(device).type)
-    progress = ProgressAggregator(missing, len(tasks), on_progress)
-    if count == 1:
-        finished = _run_here(missing, threads, progress)
-    else:
-        finished = _run_in_processes(missing, count, threads, progress)
-    failures = {missing[index].folder.name: error for index, error in finished if error is not None}
+    missing = [task for task in tasks if not task.is_done()]
+    to_paint = sum(not cells.is_painted(task) for task in missing)
+
+    def show(progress: PieceProgress) -> None:
+        if on_progress is not None:
+            on_progress(StudyProgress(progress.done, progress.pieces, progress.share, progress.label))
+
+    executor = executor_for(on, len(missing), processes=workers, device=device)
+    finished = run_pieces(missing, executor, earlier=len(tasks) - len(missing), on_progress=show)
+    failures = {missing[end.index].folder.name: end.error for end in finished if end.error is not None}
     seconds = time.perf_counter() - begin
     outcome = StudyOutcome(folder, plan, tuple(tasks), failures, to_paint - len(failures), seconds)
     report.write(outcome)
@@ -121,151 +113,3 @@ def _make_folder(folder: Path, plan: StudyPlan) -> None:
             f"the study cannot be written to {str(folder)!r}: {error.strerror}",
             "a folder in a folder that exists",
         ) from None
-
-
-def share_out(tasks: int, cores: int, workers: int, device: str) -> tuple[int, int]:
-    """(processes, threads of each). If ``workers`` is 0: no more threads than cores; on a GPU one process.
-
-    Many processes with one thread each paint more pictures per hour than one process with many threads.
-    """
-    if workers < 0:
-        raise RecipeError(f"{workers} workers", "0 (as the machine allows) or more")
-    wanted = workers or (cores if device == "cpu" else 1)
-    count = max(1, min(wanted, tasks))
-    return count, max(1, cores // count)
-
-
-class ProgressAggregator:
-    """Adds the progress of all cells up to that of the study, and reports it.
-
-    Args:
-        tasks: what this call has to do.
-        cells: number of all cells of the study, those finished earlier included.
-        listener: called at every change.
-    """
-
-    def __init__(
-        self, tasks: list[CellTask], cells: int, listener: Callable[[StudyProgress], None] | None
-    ) -> None:
-        self.tasks, self.cells, self.listener = tasks, cells, listener
-        self.shares = [0.0] * len(tasks)
-        self.done = cells - len(tasks)
-        self.cost = sum(task.cost for task in tasks) or 1.0
-
-    def update(self, index: int, share: float) -> None:
-        """Record that task ``index`` has made this share of its iterations."""
-        self.shares[index] = max(self.shares[index], share)
-        self._report(index)
-
-    def finish(self, index: int) -> None:
-        """Record that task ``index`` has ended."""
-        self.shares[index], self.done = 1.0, self.done + 1
-        self._report(index)
-
-    def _report(self, index: int) -> None:
-        if self.listener is not None:
-            work = sum(share * task.cost for share, task in zip(self.shares, self.tasks, strict=True))
-            task = self.tasks[index]
-            label = ", ".join(task.cell.coordinates[name] for name in task.shown)
-            self.listener(StudyProgress(self.done, self.cells, work / self.cost, label))
-
-
-def _run_here(
-    tasks: list[CellTask], threads: int, progress: ProgressAggregator
-) -> Iterator[tuple[int, str | None]]:
-    """(index, error or None) of each task, one after the other in this process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        for index, task in enumerate(tasks):
-
-            def on_step(step: Step, index: int = index) -> None:
-                progress.update(index, step.evaluations / step.planned)
-
-            error = cells.attempt(task, on_step)
-            progress.finish(index)
-            yield index, error
-    finally:
-        torch.set_num_threads(before)
-
-
-def _run_in_processes(
-    tasks: list[CellTask], count: int, threads: int, progress: ProgressAggregator
-) -> Iterator[tuple[int, str | None]]:
-    """(index, error or None) of each task, in the order in which they end, from ``count`` processes."""
-    context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
-    messages, stop = context.Queue(), context.Event()
-    pool = ProcessPoolExecutor(
-        count, mp_context=context, initializer=_begin_worker, initargs=(threads, messages, stop)
-    )
-    try:
-        waiting = {pool.submit(_attempt, index, task): index for index, task in enumerate(tasks)}
-        while waiting:
-            finished, _ = wait(waiting, timeout=0.25, return_when=FIRST_COMPLETED)
-            _forward(messages, progress)
-            for future in finished:
-                index = waiting.pop(future)
-                progress.finish(index)
-                yield index, _error_of(future)
-    finally:
-        stop.set()  # so that at Ctrl-C the cells being painted stop at their next step
-        pool.shutdown(cancel_futures=True)
-
-
-def _error_of(future: Future[str | None]) -> str | None:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        raise ImpastoError(
-            "a process of the study was killed, most likely because memory ran out",
-            "all finished cells are kept",
-            "run the same command again, with --workers 1",
-        ) from None
-
-
-def _forward(messages: Any, progress: ProgressAggregator) -> None:
-    """Pass on the progress that the workers have sent since the last call."""
-    while True:
-        try:
-            index, share = messages.get_nowait()
-        except queue.Empty:
-            return
-        progress.update(index, share)
-
-
-class StudyStoppedError(Exception):
-    """The study was stopped while a cell was being painted."""
-
-
-_messages: Any = None
-_stop: Any = None
-
-
-def _begin_worker(threads: int, messages: Any, stop: Any) -> None:
-    """Set up a worker process."""
-    global _messages, _stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; workers obey ``stop`` alone
-    torch.set_num_threads(threads)
-    _messages, _stop = messages, stop
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this worker when the study's process is killed; otherwise it would wait for work for ever."""
-    if (parent := multiprocessing.parent_process()) is not None:
-        wait_for([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _attempt(index: int, task: CellTask) -> str | None:
-    last = 0.0
-
-    def on_step(step: Step) -> None:
-        nonlocal last
-        if _stop.is_set():
-            raise StudyStoppedError
-        if (now := time.monotonic()) - last > 0.5:
-            last = now
-            _messages.put((index, step.evaluations / step.planned))
-
-    return None if _stop.is_set() else cells.attempt(task, on_step)

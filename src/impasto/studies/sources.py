@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,11 +16,30 @@ from impasto import pictures, samples
 from impasto.errors import PictureError
 from impasto.pictures import Picture
 from impasto.pictures.geometry import resample
+from impasto.pieces.piece import Files
 
-__all__ = ["digest", "inset", "picture"]
+__all__ = ["digest", "inset", "is_file", "picture", "reading"]
 
 #: Long side of a painted sample in pixels: more than any study in docs/studies.md uses.
 PAINTED = 512
+
+#: Where files are read from: the disk, or what was sent with a cell.
+_files: ContextVar[Files | None] = ContextVar("files", default=None)
+
+
+@contextmanager
+def reading(files: Files) -> Iterator[None]:
+    """Read the files of pictures from ``files`` in this block."""
+    token = _files.set(files)
+    try:
+        yield
+    finally:
+        _files.reset(token)
+
+
+def is_file(spec: str) -> bool:
+    """Whether a picture is a file, and not one that the project paints or has."""
+    return spec.partition(":")[0] not in ("photograph", "painting", "inset")
 
 
 @lru_cache(maxsize=8)
@@ -35,7 +57,8 @@ def picture(spec: str) -> Picture:
         return Picture(samples.painting(name, size=PAINTED))
     if kind == "inset":
         return Picture(inset(*_inset_parts(spec)))
-    return pictures.load(spec)
+    files = _files.get() or Files()
+    return pictures.load_bytes(files.read(Path(spec)), spec) if files.were_sent else pictures.load(spec)
 
 
 def inset(motif: str, ground: str, share: float) -> torch.Tensor:
@@ -71,9 +94,4 @@ def _inset_parts(spec: str) -> tuple[str, str, float]:
 @lru_cache(maxsize=256)
 def digest(spec: str) -> str:
     """What identifies a picture: the SHA-256 of a file, which changes with its contents; a sample's name."""
-    if spec.partition(":")[0] in ("photograph", "painting", "inset"):
-        return spec
-    try:
-        return hashlib.sha256(Path(spec).read_bytes()).hexdigest()
-    except OSError as error:
-        raise PictureError(f"{spec!r} cannot be read: {error.strerror}", "a picture file") from None
+    return hashlib.sha256((_files.get() or Files()).read(Path(spec))).hexdigest() if is_file(spec) else spec

@@ -41,7 +41,7 @@ def steps(scene: Scene, recipe: Recipe, encoder: Encoder, **options: object) -> 
     canvas = _start(first, one_scale).requires_grad_(True)
     # With one iteration per call the iterates are the same, and each step is one evaluation.
     optimiser = torch.optim.LBFGS([canvas], max_iter=1, history_size=recipe.history)
-    picture, planned = first.picture, schedule.max_evaluations(recipe, 0)
+    picture, planned = first.picture, schedule.max_evaluations(one_scale, [first.size])[0]
     for iteration in range(1, planned + 1):
         before = _clamped(canvas)
         loss, terms = _advance(optimiser, canvas, objective)

@@ -114,6 +114,7 @@ def instant(
     budget: str = "2h",
     final: float = 0.3,
     resume: bool = False,
+    start: Path | None = None,
     save_every: int = 300,
     plan: Annotated[DecoderPlan | None, Parameter(name="*")] = None,
 ) -> None:
@@ -131,6 +132,8 @@ def instant(
         Share of the budget over which the learning rate falls to zero.
     resume
         Continue from the checkpoint in OUT.
+    start
+        Begin with the weights in this file, for example those of the package, instead of random ones.
     save_every
         Steps between two checkpoints.
     """
@@ -143,6 +146,8 @@ def instant(
     trainer = DecoderTrainer(encoder, photos, paintings, plan or DecoderPlan())
     if resume:
         trainer.resume(out)
+    elif start:
+        trainer.start_from(start)
     for losses in trainer.run(seconds, final=final) if seconds else ():
         if trainer.steps % 50 == 0:
             values = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.errors import WeightsError
-from impasto.feedforward.decoder import Decoder
+from impasto.feedforward.decoder import Decoder, load_decoder
 from impasto.feedforward.maps import transport
 from impasto.feedforward.network import decoder_inputs
 from impasto.feedforward.noise import PERIOD, noise_field
@@ -105,6 +105,15 @@ class DecoderTrainer:
         self.steps, self.seconds = 0, 0.0
         if decoder is None:
             self._calibrate()
+        self.mean_state = {k: v.detach().clone() for k, v in self.decoder.state_dict().items()}
+
+    def start_from(self, path: Path) -> None:
+        """Take over the weights in a decoder's file, with the scales of its inputs.
+
+        Raises:
+            WeightsError: the file is missing or not a decoder.
+        """
+        self.decoder.load_state_dict(load_decoder(path).state_dict())
         self.mean_state = {k: v.detach().clone() for k, v in self.decoder.state_dict().items()}
 
     def run(self, seconds: float, *, final: float = 0.3) -> Iterator[dict[str, float]]:

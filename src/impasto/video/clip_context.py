@@ -14,7 +14,7 @@ from impasto.networks.layers import geometry
 from impasto.painting import engine
 from impasto.painting.engine import Step
 from impasto.pictures.geometry import Size
-from impasto.recipe import Recipe
+from impasto.recipe import PAINTING, Recipe
 from impasto.scene import Past, Scene, Style
 from impasto.video.settings import VideoRecipe
 
@@ -95,10 +95,16 @@ def build_clip_context(
 def frame_recipe(recipe: VideoRecipe) -> Recipe:
     """The recipe of a frame that is painted as a picture of its own.
 
-    The content counts in full at every scale, because strokes that do not depend on it would jump from frame
-    to frame.
+    The content counts in full at every scale and there is no finishing, because strokes that do not depend on
+    the content would jump from frame to frame. With a preset that ends with finishing, the settings that
+    prepare for it take their defaults.
     """
-    return recipe.picture.replace(size="original", content_until=None)
+    fields, picture = Recipe.model_fields, recipe.picture
+    prepares = [
+        name for name in PAINTING if any(picture.finishing) and getattr(picture, name) == PAINTING[name]
+    ]
+    defaults = {name: fields[name].default for name in (*prepares, "content_until", "finishing")}
+    return picture.replace(size="original", **defaults)
 
 
 def following_recipe(recipe: VideoRecipe, height: int, width: int, effort: float = 1.0) -> Recipe:
@@ -127,16 +133,19 @@ def fill_recipe(recipe: VideoRecipe, height: int, width: int) -> Recipe:
     )
 
 
+def limits_for(size: Size) -> engine.MemoryLimits | None:
+    """The limits of memory for frames of (height, width); None: they are computed whole."""
+    return TILED_LIMITS if size[0] * size[1] > MAX_UNTILED_PIXELS else None
+
+
 def optimise(scene: Scene, recipe: Recipe, context: ClipContext) -> tuple[Step, float]:
     """Run the engine to its end.
 
     Returns:
         The last step, and the cost in iterations at that step's size.
     """
-    height, width = scene.size
-    limits = TILED_LIMITS if height * width > MAX_UNTILED_PIXELS else None
     area = 0
-    for step in engine.steps(scene, recipe, context.encoder, limits=limits):
+    for step in engine.steps(scene, recipe, context.encoder, limits=limits_for(scene.size)):
         last = step  # there is always at least one step
         area += step.size[0] * step.size[1]
     return last, area / (last.size[0] * last.size[1])

@@ -22,6 +22,7 @@ from impasto.painting.schedule import output_size
 from impasto.painting.setup import encoder_for
 from impasto.pictures.colour import colour_moments, to_oklab
 from impasto.pictures.geometry import Size, resample
+from impasto.pieces.places import resolved
 from impasto.scene import Style
 from impasto.video.frames import Clip, open_clip, read
 from impasto.video.settings import VideoRecipe
@@ -56,6 +57,7 @@ class VideoJob:
     quality: int
     copy: tuple[str, ...]
     processes: int
+    on: str
     limit: int | None
     preview: Path | None
     store: Store
@@ -74,6 +76,7 @@ def prepare_video(
     mask: PathLike | None = None,
     limit: int | None = None,
     processes: int = 1,
+    on: str = "local",
     preview: PathLike | None = None,
     device: str = "auto",
     restart: bool = False,
@@ -91,6 +94,7 @@ def prepare_video(
         mask: a picture, folder or clip: white is painted, black left as filmed.
         limit: paint only the first ``limit`` frames; None: all.
         processes: how many shots are painted at the same time.
+        on: where they are painted, see :func:`impasto.pieces.places.executor_for`.
         preview: a .png that is replaced by the newest frame while painting.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         restart: delete what an earlier run left in the work folder.
@@ -111,7 +115,10 @@ def prepare_video(
     styles = tuple(Style(picture.pixels, picture.alpha, palette) for picture in loaded)
     chosen_device = choose_device(device)
     encoder = encoder_for(recipe.picture, chosen_device)
-    _claim(store, _identity(source, styles, recipe, mask, limit, processes, store.levels), restart)
+    on = resolved(on)
+    # Shots that are painted with another number of threads differ by rounding.
+    shared_by = processes if on == "local" else "a cluster"
+    _claim(store, _identity(source, styles, recipe, mask, limit, shared_by, store.levels), restart)
     return VideoJob(
         clip=source,
         styles=styles,
@@ -125,6 +132,7 @@ def prepare_video(
         quality=quality,
         copy=tuple(copy),
         processes=processes,
+        on=on,
         limit=limit,
         preview=None if preview is None else Path(preview),
         store=store,
@@ -177,7 +185,7 @@ def _identity(
     recipe: VideoRecipe,
     mask: PathLike | None,
     limit: int | None,
-    processes: int,
+    processes: int | str,
     levels: int,
 ) -> dict[str, Any]:
     """Everything that the painted frames depend on; only a job with the same identity may resume a run."""

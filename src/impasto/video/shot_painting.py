@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from impasto.machine import choose_device, keep_memory
+from impasto.machine import choose_device
 from impasto.networks.encoder import Encoder
 from impasto.painting.setup import encoder_for
+from impasto.pieces.piece import Files, Report
 from impasto.scene import Style
 from impasto.video.clip_context import ClipContext, build_clip_context
 from impasto.video.cuts import Shot
 from impasto.video.frame_painting import PaintedFrame, paint_following_frame, paint_frame
 from impasto.video.instant_painting import build_instant_clip, paint_shot_instantly
 from impasto.video.settings import VideoRecipe
-from impasto.video.store import FrameCache, Store
+from impasto.video.store import FrameCache, Store, write_file
 from impasto.video.warped_past import EarlierFrame
 
-__all__ = ["ShotPainter", "frame_order", "paint_shot", "paint_shot_in_process", "shot_painter"]
+__all__ = ["ShotPainter", "ShotPiece", "frame_order", "paint_shot", "shot_painter"]
 
 #: Paints the frames of a shot that are missing; yields as :func:`paint_shot`.
 ShotPainter = Callable[[Store, Shot], Iterator[tuple[int, int, PaintedFrame | None]]]
@@ -104,19 +107,83 @@ def _mask(frames: FrameCache, index: int) -> Tensor | None:
     return alpha * mask
 
 
-def paint_shot_in_process(
-    store: Store,
-    shot: Shot,
-    styles: Sequence[Style],
-    recipe: VideoRecipe,
-    size: tuple[int, int],
-    threads: int,
-    device: str = "cpu",
-) -> None:
-    """:func:`paint_shot` for a process of its own, with its own encoder and its share of the cores."""
-    torch.set_num_threads(threads)
-    keep_memory()
-    encoder = encoder_for(recipe.picture, choose_device(device))
-    paint = shot_painter(styles, recipe, encoder, size, store.levels)
-    for _ in paint(store, shot):
-        pass
+@dataclass(frozen=True)
+class ShotPiece:
+    """A shot as a piece of work for any process.
+
+    On this machine it paints straight into the store, so that every frame is kept as soon as it is painted.
+    On another machine it gets its frames as files, and its result is the files of the painted ones.
+
+    Attributes:
+        size: (height, width) of the frames.
+    """
+
+    store: Store
+    shot: Shot
+    styles: Sequence[Style]
+    recipe: VideoRecipe
+    size: tuple[int, int]
+    device: str = "cpu"
+
+    @property
+    def label(self) -> str:
+        """Its frames, counted from 1."""
+        return f"frames {self.shot.first + 1} to {self.shot.end}"
+
+    @property
+    def cost(self) -> float:
+        """The number of frames that are missing."""
+        return float(self._frames - len(self._files(self._passes)) or 1)
+
+    @property
+    def _frames(self) -> int:
+        return (self.shot.end - self.shot.first) * self.recipe.passes
+
+    @property
+    def _passes(self) -> list[str]:
+        return [f"pass{number}" for number in range(1, self.recipe.passes + 1)]
+
+    def _files(self, kinds: Sequence[str]) -> list[Path]:
+        """The shot's frames of these kinds that are in the store."""
+        paths = (self.store.frame(kind, k) for kind in kinds for k in range(self.shot.first, self.shot.end))
+        return [path for path in paths if path.exists()]
+
+    def is_done(self) -> bool:
+        """Whether all of its frames are painted, in all passes."""
+        return len(self._files(self._passes)) == self._frames
+
+    def inputs(self) -> Sequence[Path]:
+        """Its frames, filmed and painted so far, and the encoder's weights."""
+        weights = self.recipe.picture.weights
+        frames = self._files(["input", "mask", "reference", *self._passes])
+        return frames if weights is None else [*frames, weights]
+
+    def work(self, files: Files, report: Report) -> dict[Path, bytes]:
+        """Paint it; returns the files that the store does not have yet, by their paths in it."""
+        if not files.were_sent:
+            self._paint(self.store, files, report)
+            return {}
+        with tempfile.TemporaryDirectory(prefix="impasto-") as name:
+            store = Store(Path(name), self.store.levels)
+            store.make("input", "mask", "reference", *self._passes)
+            sent = [path for path in files.sent if self.store.root in path.parents]
+            for path in sent:
+                write_file(store.root / path.relative_to(self.store.root), files.read(path))
+            self._paint(store, files, report)
+            painted = [path for kind in self._passes for path in sorted((store.root / kind).glob("*.png"))]
+            new = {self.store.root / path.relative_to(store.root): path for path in painted}
+            return {path: local.read_bytes() for path, local in new.items() if path not in files}
+
+    def _paint(self, store: Store, files: Files, report: Report) -> None:
+        recipe = self.recipe.picture
+        encoder = encoder_for(recipe.replace(weights=files.path(recipe.weights)), choose_device(self.device))
+        paint = shot_painter(self.styles, self.recipe, encoder, self.size, store.levels)
+        done, missing = 0, self.cost
+        for _, _, painted in paint(store, self.shot):
+            done += painted is not None
+            report(min(1.0, done / missing))
+
+    def keep(self, result: Mapping[Path, bytes]) -> None:
+        """Put the painted frames into the store, those of the last pass last."""
+        for path, data in result.items():
+            write_file(path, data)

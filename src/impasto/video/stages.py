@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +19,27 @@ from impasto.errors import PictureError, VideoError
 from impasto.files import readable_size, replacing
 from impasto.machine import keep_memory
 from impasto.painting import engine, schedule
+from impasto.painting.planning import PICTURE_BYTES, plan_memory
 from impasto.pictures.geometry import fit, resample
+from impasto.pieces.piece import Needs
+from impasto.pieces.places import executor_for
+from impasto.pieces.running import PieceProgress, run_pieces
 from impasto.recipe import Recipe
 from impasto.scene import Scene
 from impasto.video import cuts
 from impasto.video.boundary import video_errors
-from impasto.video.clip_context import fill_recipe, following_recipe, frame_recipe
+from impasto.video.clip_context import (
+    fill_recipe,
+    following_recipe,
+    frame_recipe,
+    limits_for,
+)
 from impasto.video.cuts import Shot
 from impasto.video.frame_painting import apply_mask
 from impasto.video.frames import open_clip, read
 from impasto.video.instant_painting import build_instant_clip
 from impasto.video.job import VideoJob
-from impasto.video.shot_painting import paint_shot_in_process, shot_painter
+from impasto.video.shot_painting import ShotPiece, shot_painter
 from impasto.video.store import from_pixels, read_png, to_pixels, write_file
 from impasto.video.warped_past import EarlierFrame
 from impasto.video.writing import write
@@ -49,6 +55,8 @@ __all__ = [
 ]
 
 PREVIEW_INTERVAL = 1.0  # seconds
+#: Frames that a shot keeps in memory at most: earlier ones, flows, and what is cached.
+FRAMES_IN_MEMORY = 40
 
 
 @dataclass(frozen=True)
@@ -224,7 +232,7 @@ def _iterations(job: VideoJob) -> tuple[float, float]:
 
     def cost(recipe: Recipe) -> float:
         sizes = schedule.scale_sizes(recipe, *job.size)
-        iterations = [schedule.max_evaluations(recipe, scale) for scale in range(len(sizes))]
+        iterations = schedule.max_evaluations(recipe, sizes)
         return sum(n * height * width / area for n, (height, width) in zip(iterations, sizes, strict=True))
 
     following = cost(following_recipe(job.recipe, *job.size)) + cost(fill_recipe(job.recipe, *job.size))
@@ -251,55 +259,66 @@ def _passes(job: VideoJob) -> list[str]:
     return [f"pass{number}" for number in range(1, job.recipe.passes + 1)]
 
 
-def _paint(job: VideoJob) -> Iterator[tuple[VideoProgress, float]]:
-    """Yields the progress, and the iterations that this process has made so far."""
+def _paint(job: VideoJob, told: Callable[[VideoProgress], None]) -> float:
+    """Paint all shots; returns the iterations that this process has made, counted at full size."""
     shots = _shots(job)
     job.store.make(*_passes(job))
-    total = sum(shot.end - shot.first for shot in shots) * job.recipe.passes
-    processes = min(job.processes, len(shots))
-    if processes > 1:
-        yield from _paint_in_processes(job, shots, total, processes)
-    else:
-        yield from _paint_here(job, shots, total)
+    if min(job.processes, len(shots)) == 1 and job.on == "local":
+        return _paint_here(job, shots, told)
+    _paint_elsewhere(job, shots, told)
+    return 0.0
 
 
-def _paint_here(job: VideoJob, shots: Sequence[Shot], total: int) -> Iterator[tuple[VideoProgress, float]]:
+def _paint_here(job: VideoJob, shots: Sequence[Shot], told: Callable[[VideoProgress], None]) -> float:
     keep_memory()
     begin, done, fresh, iterations = time.perf_counter(), 0, 0, 0.0
+    total = sum(shot.end - shot.first for shot in shots) * job.recipe.passes
     paint = shot_painter(job.styles, job.recipe, job.encoder, job.size, job.store.levels)
     for shot in shots:
         for _, _, painted in paint(job.store, shot):
             done += 1
             fresh += painted is not None
             iterations += painted.iterations if painted is not None else 0.0
-            yield VideoProgress("paint", done, total, fresh, time.perf_counter() - begin), iterations
+            told(VideoProgress("paint", done, total, fresh, time.perf_counter() - begin))
+    return iterations
 
 
-def _paint_in_processes(
-    job: VideoJob, shots: Sequence[Shot], total: int, processes: int
-) -> Iterator[tuple[VideoProgress, float]]:
-    """Paint shots in several processes; the progress is counted from the frames in the work folder."""
+def _paint_elsewhere(job: VideoJob, shots: Sequence[Shot], told: Callable[[VideoProgress], None]) -> None:
+    """Paint the shots as pieces of work, in several processes or on a cluster."""
     begin, before = time.perf_counter(), _painted_count(job)
-    threads = max(1, (os.cpu_count() or 1) // processes)
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
-    arguments = (job.styles, job.recipe, job.size, threads, str(job.device))
-    try:
-        # The longest shots first, so that no process has to paint one alone at the end.
-        tasks = {
-            pool.submit(paint_shot_in_process, job.store, shot, *arguments)
-            for shot in sorted(shots, key=lambda shot: shot.first - shot.end)
-        }
-        while tasks:
-            finished, tasks = wait(tasks, timeout=0.5, return_when=FIRST_COMPLETED)
-            for task in finished:
-                task.result()
-            done = _painted_count(job)
-            yield VideoProgress("paint", done, total, done - before, time.perf_counter() - begin), 0.0
-    finally:
-        for process in list((pool._processes or {}).values()):
-            if tasks:
-                process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
+    total = sum(shot.end - shot.first for shot in shots) * job.recipe.passes
+    # The longest shots first, so that no process has to paint one alone at the end.
+    pieces = [
+        ShotPiece(job.store, shot, job.styles, job.recipe, job.size, str(job.device))
+        for shot in sorted(shots, key=lambda shot: shot.first - shot.end)
+    ]
+    missing = [piece for piece in pieces if not piece.is_done()]
+
+    def show(progress: PieceProgress) -> None:
+        fresh = round(progress.share * (total - before))
+        told(VideoProgress("paint", before + fresh, total, fresh, time.perf_counter() - begin))
+
+    executor = executor_for(
+        # Counted with those that are done, so that a resumed run paints with as many threads.
+        job.on,
+        len(pieces),
+        processes=job.processes,
+        device=str(job.device),
+        needs=_needs(job),
+    )
+    for outcome in run_pieces(missing, executor, on_progress=show):
+        if outcome.error is not None:
+            label = missing[outcome.index].label
+            raise VideoError(f"{label} could not be painted: {outcome.error}", remedy="run it again")
+
+
+def _needs(job: VideoJob) -> Needs:
+    """What painting one shot takes: one core, and memory for a frame and for the frames around it."""
+    limits = limits_for(job.size)
+    plan = plan_memory(
+        job.recipe.picture, job.encoder, job.size, float("inf"), tile=None if limits is None else limits.tile
+    )
+    return Needs(1, plan.bytes + FRAMES_IN_MEMORY * PICTURE_BYTES * job.size[0] * job.size[1])
 
 
 # -- encode ------------------------------------------------------------------------------------------------
@@ -365,20 +384,22 @@ def run_video(
         keep_frames: do not delete the work folder at the end.
     """
     report = on_moment or (lambda progress: None)
-    begin, iterations = time.perf_counter(), 0.0
+    begin, previewed = time.perf_counter(), 0.0
+
+    def painted(progress: VideoProgress) -> None:
+        nonlocal previewed
+        report(progress)
+        if job.preview is not None and time.perf_counter() - previewed > PREVIEW_INTERVAL:
+            previewed = time.perf_counter()
+            _write_preview(job, job.preview)
+
     for progress in decode(job):
         report(progress)
     expected = estimate(job)
     require_room(job, expected.bytes)
     if on_estimate is not None:
         on_estimate(expected)
-    previewed = 0.0
-    for progress, iterations_so_far in _paint(job):
-        iterations = iterations_so_far
-        report(progress)
-        if job.preview is not None and time.perf_counter() - previewed > PREVIEW_INTERVAL:
-            previewed = time.perf_counter()
-            _write_preview(job, job.preview)
+    iterations = _paint(job, painted)
     for progress in _encode(job, expected.frames):
         report(progress)
     corrupt = tuple(_clip_facts(job)["corrupt"])

@@ -29,6 +29,24 @@ def test_the_rest_has_the_sizes_and_iterations_that_were_left(
     assert schedule.scale_sizes(remaining, 400, 512) == sizes[scale:]
 
 
+@pytest.mark.parametrize(
+    ("scale", "iteration", "first_size", "counts", "finished"),
+    [(0, 30, (96, 128), [30, 60, 40, 9], [0, 0, 40, 9]),
+     (2, 15, (384, 512), [25, 9], [25, 9]),
+     (3, 9, (768, 1024), [1], [1])],
+)  # fmt: skip
+def test_finishing_goes_on_where_it_stopped(scale, iteration, first_size, counts, finished) -> None:
+    recipe = Recipe(size=1024, iterations=60, content_until=256, finishing=(40, 9))
+    sizes = schedule.scale_sizes(recipe, 768, 1024)
+    first, remaining = remaining_recipe(
+        recipe, sizes, SavedState(scale, iteration, 0, torch.zeros(1, 3, 2, 2))
+    )
+    plan = schedule.scale_sizes(remaining, 768, 1024)
+    assert (plan, plan[0]) == (sizes[first:], first_size)
+    assert schedule.max_evaluations(remaining, plan) == counts
+    assert schedule.finishing_steps(remaining, plan) == finished
+
+
 def test_without_a_state_everything_is_left() -> None:
     assert remaining_recipe(RECIPE, schedule.scale_sizes(RECIPE, 400, 512), None) == (0, RECIPE)
 

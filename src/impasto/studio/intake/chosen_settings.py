@@ -10,7 +10,7 @@ from typing import Any
 
 from impasto.errors import ImpastoError, RecipeError
 from impasto.networks import weights
-from impasto.recipe import PRESETS, Recipe
+from impasto.recipe import PRESETS, Recipe, overridden
 from impasto.studio.errors import RefusedError
 from impasto.studio.intake.request import JobRequest
 from impasto.studio.queue.jobs import StudioJob
@@ -73,7 +73,7 @@ def choose_settings(request: JobRequest, earlier: StudioJob | None, limits: Stud
     if earlier is not None and request.preset is None:
         picture_base, video_base = json.loads(earlier.recipe), json.loads(earlier.video or "{}")
     try:
-        recipe = Recipe(**(picture_base | request.recipe))
+        recipe = Recipe(**overridden(picture_base, request.recipe))
     except RecipeError as error:
         raise refusal_about_setting(error) from None
     try:

@@ -92,7 +92,7 @@ class _StepFollower:
         self.stopped = False
         self._claimed, self._first_scale = claimed, first_scale
         self._pixels = [height * width for height, width in sizes]
-        iterations = [schedule.max_evaluations(recipe, scale) for scale in range(len(sizes))]
+        iterations = schedule.max_evaluations(recipe, sizes)
         costs = [n * pixels for n, pixels in zip(iterations, self._pixels, strict=True)]
         self._cost_before = [sum(costs[:scale]) for scale in range(len(sizes))]
         self._total_cost = max(1, sum(costs))

@@ -68,7 +68,10 @@ def remaining_recipe(recipe: Recipe, sizes: list[Size], state: SavedState | None
     if state is None:
         return 0, recipe
     first = min(state.scale, len(sizes) - 1)
-    iterations = [schedule.max_evaluations(recipe, scale) for scale in range(first, len(sizes))]
-    done = state.iteration if first == state.scale else 0
-    iterations[0] = max(1, iterations[0] - done)
-    return first, recipe.replace(coarsest=max(sizes[first]), iterations=tuple(iterations), init="picture")
+    counts = schedule.max_evaluations(recipe, sizes)[first:]
+    finishing = schedule.finishing_steps(recipe, sizes)[first:]
+    counts[0] = max(1, counts[0] - (state.iteration if first == state.scale else 0))
+    finished = tuple(count for count, steps in zip(counts, finishing, strict=True) if steps)
+    return first, recipe.replace(
+        coarsest=max(sizes[first]), iterations=tuple(counts), finishing=finished or (0,), init="picture"
+    )

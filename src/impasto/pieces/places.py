@@ -1,0 +1,45 @@
+"""The places where pieces can be worked on, by name."""
+
+from __future__ import annotations
+
+from impasto.errors import RecipeError
+from impasto.pieces.cluster import RayExecutor, is_reachable, require_ray
+from impasto.pieces.local import local_executor
+from impasto.pieces.piece import Executor, Needs
+
+__all__ = ["executor_for", "resolved"]
+
+
+def resolved(on: str) -> str:
+    """``auto`` as ``ray`` if a Ray runs already, otherwise as ``local``; other places as they are."""
+    if on != "auto":
+        return on
+    return "ray" if is_reachable() else "local"
+
+
+def executor_for(
+    on: str, pieces: int, *, processes: int = 0, device: str = "auto", needs: Needs | None = None
+) -> Executor:
+    """The executor for a place.
+
+    Args:
+        on: ``local``, processes of this machine; ``ray``, the Ray that runs on this machine, or one that is
+            started; ``ray://host:port``, a Ray cluster; ``auto``, a Ray that runs already, or else ``local``.
+        pieces: how many there are.
+        processes: of ``local``; 0: as the machine allows, see :func:`impasto.pieces.local.local_executor`.
+        device: ``auto``, ``cpu``, ``cuda`` …
+        needs: what one piece takes of a machine.
+
+    Raises:
+        RecipeError: no such place, or more processes than none.
+        ImpastoError: Ray is not installed.
+    """
+    on = resolved(on)
+    if on == "local":
+        return local_executor(pieces, processes=processes, device=device, needs=needs)
+    if on == "ray" or on.startswith("ray://"):
+        require_ray()
+        return RayExecutor(None if on == "ray" else on, needs or Needs())
+    raise RecipeError(
+        f"a place called {on!r}", "possible are local, ray, ray://HOST:PORT and auto", "leave --on out"
+    )

@@ -1,0 +1,143 @@
+"""The finishing pass: its distance, its sample of positions, its turned styles, and its tiles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import oracles
+from fakes import array, checks, picture, tiny_encoder, values
+from impasto.losses.build import objective_of
+from impasto.losses.finishing import FINISHING_LAYERS, FinishingTerm, sampled_window
+from impasto.losses.functions import finishing_distance
+from impasto.losses.grids import Grid
+from impasto.losses.tiled import TiledEncoder
+from impasto.pictures.geometry import tiles
+from impasto.recipe import Recipe
+from impasto.scene import Scene, Style
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(finishing=5, content_until=16, keep_details=0.5, style_loss="nearest")
+
+
+def rows(count: int, seed: int) -> torch.Tensor:
+    return torch.randn(count, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_the_distance_is_its_formula():
+    features, bank, weights = rows(9, 0), rows(13, 1), rows(9, 2)[:, 0].abs()
+    sums = finishing_distance(features, bank, weights)
+    expected = oracles.finishing(array(features), array(bank), array(weights))
+    assert float(sums[0] / sums[1]) == pytest.approx(expected, rel=1e-9)
+    equal = finishing_distance(features, bank)
+    expected = oracles.finishing(array(features), array(bank), np.ones(9))
+    assert float(equal[0] / equal[1]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_gradient_is_that_of_the_distance():
+    features = rows(6, 3).requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda f: finishing_distance(f, rows(8, 4)), (features,))
+
+
+def test_features_of_the_style_itself_cost_nothing():
+    bank = rows(20, 5)
+    assert float(finishing_distance(bank[:7], bank)[0]) == pytest.approx(0.0, abs=1e-9)
+    # Only directions from the mean count, not how far away from it.
+    centre = bank.mean(0)
+    assert float(finishing_distance(centre + 3 * (bank[:7] - centre), bank)[0]) == pytest.approx(
+        0.0, abs=1e-9
+    )
+
+
+@given(st.integers(20, 150), st.integers(20, 150), st.integers(0, 400))
+def test_every_position_gets_its_turn_whatever_the_tiles(height, width, first):
+    grid, size = Grid(4, height, width), (4 * height, 4 * width)
+    (whole,) = tiles(size, None, 16, 8)
+    step = sampled_window(grid, whole, 0)[0].step
+    seen = np.zeros((height, width), bool)
+    for evaluation in range(first, first + 6 * step * step):
+        in_one = np.zeros((height, width), bool)
+        in_one[sampled_window(grid, whole, evaluation)] = True
+        seen |= in_one
+    assert seen.all()
+    in_parts = np.zeros((height, width), bool)
+    for tile in tiles(size, 64, 16, 8):
+        in_parts[tile.grid(4)][sampled_window(grid, tile, evaluation)] = True
+    assert (in_parts == in_one).all()
+
+
+def scene(styles: int = 1, *, masked: bool = False) -> Scene:
+    pictures = [checks(48, 40, 3 + 2 * index).double() for index in range(styles)]
+    content = picture(40, 56).double()
+    made = Scene(content, tuple(Style(pixels) for pixels in pictures)).at((40, 56), 0, CPU)
+    if not masked:
+        return made
+    left = torch.zeros(1, 1, 40, 56, dtype=torch.float64)
+    left[..., :24] = 1.0
+    (region,) = made.regions
+    return replace(made, regions=(replace(region, mask=left), replace(region, name="right", mask=1.0 - left)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("styles", "masked"), [(1, False), (2, True)])
+def test_tiles_change_nothing_in_any_evaluation(styles, masked):
+    image, at_scale = picture(40, 56, 3).double(), scene(styles, masked=masked)
+    encoder = tiny_encoder(dtype=torch.float64)
+    whole, tiled = (objective_of(encoder, at_scale, RECIPE, tile=tile, finishing=True) for tile in (None, 16))
+    for _ in range(2):
+        a, b = whole.evaluate(image), tiled.evaluate(image)
+        assert b[0] == pytest.approx(a[0], rel=1e-11)
+        torch.testing.assert_close(b[1], a[1], rtol=0, atol=1e-11 * float(a[1].abs().max()))
+        assert b[2] == pytest.approx(a[2], rel=1e-10)
+
+
+def test_the_gradient_reaches_the_pixels_as_differences_say():
+    image, direction = picture(40, 56, 3).double(), values(1, 3, 40, 56, seed=4).double()
+    judge = objective_of(tiny_encoder(dtype=torch.float64), scene(), RECIPE, finishing=True)
+    ahead, behind = (float(judge(image + sign * 1e-6 * direction)[0]) for sign in (1, -1))
+    _, gradient, _ = judge.evaluate(image)  # after it, other positions are compared
+    assert (ahead - behind) / 2e-6 == pytest.approx(float((gradient * direction).sum()), rel=1e-4)
+
+
+def test_a_turned_picture_is_as_near_to_the_style_as_the_style():
+    encoder = TiledEncoder(tiny_encoder())
+    style = torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(7))
+    term = FinishingTerm(layers=("relu2_1",))
+    statistics = term.style_statistics(Scene(None, (Style(style),)).at((48, 48), 0, CPU), encoder)
+    bank = statistics["relu2_1/finishing"]
+
+    def rows_of(pixels: torch.Tensor) -> torch.Tensor:
+        (part,) = encoder.parts(pixels, term.layers)
+        return part.features["relu2_1"][0].flatten(1).T
+
+    def distance(features: torch.Tensor, bank: torch.Tensor) -> float:
+        sums = finishing_distance(features, bank)
+        return float(sums[0] / sums[1])
+
+    for quarter in range(4):
+        turned = rows_of(torch.rot90(style, quarter, (2, 3)))
+        assert distance(turned, bank) == pytest.approx(0.0, abs=1e-5)
+        assert (distance(turned, rows_of(style)) > 1e-4) == (quarter > 0)
+    assert distance(rows_of(1.0 - style), bank) > 1e-4
+
+
+def test_terms_of_the_finishing_pass():
+    encoder = tiny_encoder()
+    judged = objective_of(encoder, scene_float(), RECIPE, finishing=True).losses(picture(40, 56))
+    assert {name for name in judged if name.endswith("/finishing")} == {
+        f"style/{layer}/finishing" for layer in FINISHING_LAYERS
+    }
+    assert "style/relu5_1" not in judged
+    alone = objective_of(
+        encoder, scene_float(), RECIPE.replace(style_layers="relu5_1"), finishing=True
+    ).losses(picture(40, 56))
+    assert not {f"style/{layer}" for layer in FINISHING_LAYERS} & set(alone)
+
+
+def scene_float() -> Scene:
+    return Scene(picture(40, 56), (Style(checks(48, 40)),)).at((40, 56), 0, CPU)

@@ -1,0 +1,214 @@
+"""Pieces on a Ray cluster: three machines, which are processes here; one of them is lost in the middle.
+
+What needs no cluster is tested with a stand-in for the package.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fakes import checks, picture
+from impasto import __version__, pictures
+from impasto.batch import run_batch
+from impasto.errors import ImpastoError
+from impasto.pieces import cluster
+from impasto.pieces.cluster import RayExecutor, connect
+from impasto.pieces.piece import Needs
+from impasto.pieces.running import run_pieces
+from impasto.recipe import Recipe
+from impasto.studies.plan import StudyPlan
+from impasto.studies.runner import run_study
+from small_pieces import results, squares
+
+MB = 2**20
+
+
+class Machines:
+    """A cluster of a head, which works on nothing, and machines of one core each."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 * MB, "memory": 100 * MB}
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.machines = [self.add() for _ in range(3)]
+
+    def add(self) -> Any:
+        return self.cluster.add_node(num_cpus=1, object_store_memory=80 * MB, memory=2000 * MB)
+
+    def lose(self) -> None:
+        self.cluster.remove_node(self.machines.pop(), allow_graceful=False)
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Machines]:
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        # The processes of the cluster import the pieces of these tests.
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]))
+        machines = Machines()
+        ray.init(address=machines.cluster.address, log_to_driver=False, logging_level="ERROR")
+        yield machines
+        ray.shutdown()
+        machines.cluster.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("machines")
+def test_pieces_travel_with_their_files_and_fail_alone(tmp_path: Path) -> None:
+    pieces = squares(tmp_path, 6, _1="refuse", _2="break", _5="full")
+    pieces[3].file.unlink()
+    outcomes = list(run_pieces(pieces, RayExecutor(None, Needs(threads=1, memory=1000.0 * MB))))
+    errors = {outcome.index: outcome.error for outcome in outcomes if outcome.error}
+    assert errors == {
+        1: "this one not",
+        2: "KeyError: 'a mistake of ours'",
+        3: f"'{pieces[3].file}' cannot be read: No such file or directory",
+        5: "the disk is full",
+    }
+    assert results(pieces) == [0, None, None, None, 16, None]
+    assert pieces[4].result.read_text() == "16 with 1"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("machines")
+def test_small_pieces_are_sent_together_and_one_that_kills_its_machine_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "PARCELS_PER_SECOND", 1e-3)  # as large as the rest allows
+    monkeypatch.setattr(cluster, "RETRIES", 0)
+    parcels: list[int] = []
+    submit = cluster._Run._submit
+    monkeypatch.setattr(
+        cluster._Run, "_submit", lambda run, parcel: (parcels.append(len(parcel)), submit(run, parcel))[1]
+    )
+    pieces = squares(tmp_path, 60, _50="die")
+    outcomes = list(run_pieces(pieces, RayExecutor(None, Needs())))
+    assert sorted(outcome.index for outcome in outcomes) == list(range(60))
+    (failed,) = [outcome for outcome in outcomes if outcome.error]
+    assert failed.index == 50
+    assert str(failed.error).startswith("the cluster gave up on it: WorkerCrashedError")
+    assert max(parcels) > 1
+    assert parcels[-1] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("machines")
+def test_who_stops_listening_stops_the_work(tmp_path: Path) -> None:
+    pieces = squares(tmp_path, 6, _1="sleep", _2="sleep", _3="sleep")
+    outcomes = RayExecutor(None, Needs()).run(pieces, lambda index, share: None)
+    assert next(outcomes).index == 0
+    outcomes.close()
+    begin = time.monotonic()
+    # The cores are free again, so that the next pieces are worked on at once.
+    assert len(list(RayExecutor(None, Needs()).run(squares(tmp_path, 3), lambda index, share: None))) == 3
+    assert time.monotonic() - begin < 30.0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("machines")
+def test_a_cluster_that_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusal(needs: Needs) -> str:
+        with pytest.raises(ImpastoError) as error:
+            list(RayExecutor(None, needs).run(squares(tmp_path, 1), lambda index, share: None))
+        return str(error.value)
+
+    assert "which needs CPU 1, memory 9.0 GB; the largest has CPU 1, memory 2.1 GB" in refusal(Needs(1, 9e9))
+    assert "which needs CPU 1, GPU 0.5" in refusal(Needs(gpus=0.5))
+    monkeypatch.setattr(cluster, "__version__", "9.9")
+    assert f"the cluster has impasto {__version__}, this machine 9.9" in refusal(Needs())
+
+
+@pytest.mark.slow
+def test_a_machine_is_lost_and_the_pictures_are_those_of_one_machine(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """24 pictures; a machine dies after the sixth; studies have the same pictures too."""
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    for number in range(12):
+        pictures.save(f"in/{number}.png", picture(48, 64, number))
+    for name, cell in (("wave", 4), ("oil", 7)):
+        pictures.save(f"{name}.png", checks(48, 48, cell))
+    recipe, lost = Recipe(size=48, coarsest=48, iterations=(2,)), []
+
+    def lose_one(progress: Any) -> None:
+        if progress.done == 6 and not lost:
+            lost.append(machines.lose())
+
+    styles = ["wave.png", "oil.png"]
+    outcome = run_batch(["in"], styles, "cluster", recipe, on="ray", on_progress=lose_one)
+    assert (outcome.painted, dict(outcome.failures), len(lost)) == (24, {}, 1)
+    assert run_batch(["in"], styles, "here", recipe).painted == 24
+    names = sorted(path.name for path in Path("here").glob("*.png"))
+    assert [Path("cluster", name).read_bytes() for name in names] == [
+        Path("here", name).read_bytes() for name in names
+    ]
+
+    monkeypatch.setattr("impasto.studies.report.write", lambda outcome: outcome.folder)
+    base = {"size": 48, "coarsest": 48, "iterations": [2], "precision": "float32"}
+    plan = StudyPlan(name="small", base=base, contents=["in/0.png"], styles=["wave.png"], seeds=[0, 1])
+    there, here = (run_study(plan, tmp_path / on, on=on, workers=1) for on in ("ray", "local"))
+    assert (there.painted, there.failures) == (2, {})
+    for a, b in zip(there.tasks, here.tasks, strict=True):
+        assert {path.name for path in a.folder.iterdir()} == {path.name for path in b.folder.iterdir()}
+        assert (a.folder / "picture.png").read_bytes() == (b.folder / "picture.png").read_bytes()
+    (there.tasks[0].folder / "cell.json").unlink()
+    assert run_study(plan, tmp_path / "ray", on="ray").painted == 1
+
+
+# -- without a cluster --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """A package called ray, where nothing answers; the list has the arguments of every call of init."""
+    calls: list[dict[str, Any]] = []
+
+    def init(**options: Any) -> None:
+        calls.append(options)
+        if options["address"] == "ray://old:10001":
+            raise RuntimeError(
+                "Version mismatch: The cluster was started with:\n    Ray: 2.1\n    Python: 3.8"
+            )
+        if options["address"] == "ray://bad":
+            raise ValueError("Malformed address:\n 'bad'")
+        if options["address"] != "local":
+            raise ConnectionError("nobody there")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init, is_initialized=lambda: False))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [("ray://head:10001", r"no Ray cluster answers at ray://head:10001; .*port 10001; start one"),
+     ("ray://old:10001", r"Version mismatch: .* Ray: 2\.1 Python: 3\.8; use the same versions"),
+     ("ray://bad", "Ray cannot be used: Malformed address: 'bad'")],
+)  # fmt: skip
+@pytest.mark.usefixtures("stand_in")
+def test_a_cluster_that_cannot_be_joined_is_one_line(address: str, message: str) -> None:
+    with pytest.raises(ImpastoError, match=message):
+        connect(address)
+
+
+def test_without_an_address_a_running_ray_is_joined_or_one_started_for_this_machine_only(
+    stand_in: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert connect(None)
+    assert [call["address"] for call in stand_in] == ["auto", "local"]
+    assert stand_in[1]["_node_ip_address"] == "127.0.0.1"
+    assert stand_in[1]["include_dashboard"] is False
+    monkeypatch.setenv("RAY_ADDRESS", "there:6379")
+    with pytest.raises(ImpastoError, match="answers at there:6379, to which RAY_ADDRESS points"):
+        connect(None)
+    assert not cluster.is_reachable()
