@@ -119,6 +119,7 @@ ROOMS: dict[str, set[str]] = {
         "samples",
         "studies",
         "studio",
+        "training",
         "video",
     },
 }

@@ -88,6 +88,8 @@ def _small(words: list[str]) -> list[str]:
             del words[place : place + 2]
     small = {"demo": ["--size", "32"], "mask": [], "export": []}
     flags = small.get(words[0], ["--size", "48"])
+    if words[0] == "learn":
+        return [*words, "--budget", "1s", "--quiet"]
     if words[0] not in small and "instant" not in words:
         flags = [*flags, "--iterations", "2"]
     return [*words, *flags, *([] if words[0] == "mask" else ["--quiet"])]

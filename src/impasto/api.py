@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 import torch
@@ -112,7 +112,8 @@ def prepare(
         content: a path, Pillow image, array (H, W, 3) or tensor (3, H, W) or (1, 3, H, W); None: make a
             texture of the style.
         style: one or several of the same kinds, or an empty list if the style weight is 0. With
-            ``method="instant"`` also one or several :class:`~impasto.feedforward.style.InstantStyle`.
+            ``method="instant"`` also one or several :class:`~impasto.feedforward.style.InstantStyle`, or
+            paths of saved ones (.safetensors).
         recipe: the settings; None: the defaults.
         canvas: (height, width) that a texture takes its aspect ratio from; None: those of the first style.
         init_image: the picture to start from; sets ``init="picture"``.
@@ -194,6 +195,7 @@ def expected_memory(
 def _styles(sources: Styles, recipe: Recipe) -> tuple[Sequence[PictureLike], tuple[InstantStyle, ...]]:
     """(style pictures, saved styles), one of which is empty; ``RecipeError`` for a mixture."""
     style_list = list(sources) if isinstance(sources, (list, tuple)) else [cast("PictureLike", sources)]
+    style_list = [InstantStyle.load(source) if _is_saved_style(source) else source for source in style_list]
     saved = tuple(source for source in style_list if isinstance(source, InstantStyle))
     if saved and (recipe.method != "instant" or len(saved) < len(style_list)):
         raise RecipeError(
@@ -201,6 +203,11 @@ def _styles(sources: Styles, recipe: Recipe) -> tuple[Sequence[PictureLike], tup
             "saved styles alone, with method 'instant'",
         )
     return [source for source in style_list if not isinstance(source, InstantStyle)], saved
+
+
+def _is_saved_style(source: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether a style is the path of a file that ``InstantStyle.save`` writes, by its ending."""
+    return isinstance(source, (str, os.PathLike)) and os.fspath(source).lower().endswith(".safetensors")
 
 
 def _with_size_and_init(recipe: Recipe, with_start: bool) -> Recipe:

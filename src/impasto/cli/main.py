@@ -43,6 +43,7 @@ COMMANDS = {
     "reconstruct": "synthesis:reconstruct",
     "blend": "blend:blend",
     "mask": "mask:mask",
+    "learn": "learn:learn",
     "export": "export:export",
     "study": "study:study_app",
     "video": "video:video",

@@ -15,7 +15,7 @@ from impasto.errors import WeightsError
 from impasto.feedforward.statistics import BANK_LAYERS, LEVELS
 from impasto.networks.layers import geometry
 
-__all__ = ["CHANNELS", "RADIUS", "Block", "Decoder", "load_decoder", "reflect"]
+__all__ = ["CHANNELS", "RADIUS", "Block", "Decoder", "decoder_of", "load_decoder", "reflect"]
 
 #: Channels of the encoder ``compact`` at each level, before its heads.
 CHANNELS = {"relu1_1": 16, "relu2_1": 64, "relu3_1": 96, "relu4_1": 80}
@@ -140,15 +140,24 @@ def load_decoder(path: Path | None = None, device: torch.device | str = "cpu") -
     from safetensors.torch import load_file
 
     file = path or Path(str(resources.files("impasto") / "data" / "instant.safetensors"))
-    decoder = Decoder()
     try:
-        decoder.load_state_dict({name: value.float() for name, value in load_file(file).items()})
+        return decoder_of(load_file(file), device)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise WeightsError(
             f"'{file}' is not a decoder for instant transfer ({str(error).splitlines()[0]})",
             "the file that `python -m impasto.training instant` writes",
             "leave it out for the embedded one" if path else "install Impasto again",
         ) from None
+
+
+def decoder_of(state: Mapping[str, Tensor], device: torch.device | str = "cpu") -> Decoder:
+    """The decoder with these weights, of any float type, ready for use.
+
+    Raises:
+        RuntimeError: they are not a decoder's.
+    """
+    decoder = Decoder()
+    decoder.load_state_dict({name: value.float() for name, value in state.items()})
     decoder.to(device).eval().requires_grad_(False)
     decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return decoder

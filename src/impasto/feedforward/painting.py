@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import RecipeError
-from impasto.feedforward.decoder import load_decoder
+from impasto.feedforward.decoder import decoder_of, load_decoder
 from impasto.feedforward.network import TILE, InstantNetwork, StyledRegion
 from impasto.feedforward.style import InstantStyle
 from impasto.losses.terms import Term
@@ -89,7 +89,10 @@ def paint(
     if styles:
         assert prepared.content is not None
         content = resample(prepared.content, size).to(device)
-        regions = [StyledRegion(InstantStyle.blend(styles, recipe.style_blend))]
+        style = InstantStyle.blend(styles, recipe.style_blend)
+        regions = [StyledRegion(style)]
+        if style.decoder is not None:
+            network = InstantNetwork(encoder, decoder_of(style.decoder, device))
     else:
         at_size = prepared.at(size, 0, device)
         assert at_size.content is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,10 @@ def _is_held_out(name: str) -> bool:
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32 < HELD_OUT
 
 
+def _as_bytes(picture: Tensor) -> Tensor:
+    return (picture[0] * 255.0).round().to(torch.uint8)
+
+
 class Crops:
     """Random square crops of the pictures in one folder, kept in memory as uint8.
 
@@ -40,7 +45,14 @@ class Crops:
         files = [p for p in files if _is_held_out(p.name) == held_out][:limit]
         if not files:
             raise PictureError(f"no pictures in {folder}", ".jpg or .png files", "choose another --data")
-        self.pictures = [(load(p).pixels[0] * 255.0).round().to(torch.uint8) for p in files]
+        self.pictures = [_as_bytes(load(p).pixels) for p in files]
+
+    @classmethod
+    def of(cls, pictures: Sequence[Tensor]) -> Crops:
+        """Crops of these pictures, (1, 3, H, W) in [0, 1]."""
+        crops = cls.__new__(cls)
+        crops.pictures = [_as_bytes(picture) for picture in pictures]
+        return crops
 
     def draw(self, count: int, size: int, rng: np.random.Generator) -> Tensor:
         """Random crops (count, 3, size, size), float32 in [0, 1], half of them mirrored.

@@ -82,18 +82,29 @@ class DecoderTrainer:
         encoder: ``compact``; it is not changed.
         photos, paintings: where contents and styles are cropped from.
         plan: settings of this run.
+        decoder: the one to go on training; None: one of random weights.
     """
 
-    def __init__(self, encoder: Encoder, photos: Crops, paintings: Crops, plan: DecoderPlan) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        photos: Crops,
+        paintings: Crops,
+        plan: DecoderPlan,
+        decoder: Decoder | None = None,
+    ) -> None:
         torch.manual_seed(plan.seed)
         self.encoder, self.photos, self.paintings, self.plan = encoder, photos, paintings, plan
         self.rng = np.random.default_rng(plan.seed)
         self.generator = torch.Generator().manual_seed(plan.seed)
         self.decoder = Decoder()
+        if decoder is not None:
+            self.decoder.load_state_dict(decoder.state_dict())
         self.optimiser = torch.optim.Adam(self.decoder.parameters(), plan.lr, betas=(0.9, 0.99))
         self.heads = {layer: encoder.head(layer) for layer in (*GRAM_LAYERS, CONTENT_LAYER)}
         self.steps, self.seconds = 0, 0.0
-        self._calibrate()
+        if decoder is None:
+            self._calibrate()
         self.mean_state = {k: v.detach().clone() for k, v in self.decoder.state_dict().items()}
 
     def start_from(self, path: Path) -> None:

@@ -1,0 +1,44 @@
+"""``impasto learn``."""
+
+from __future__ import annotations
+
+import pytest
+
+from impasto import pictures
+
+
+@pytest.mark.slow
+def test_a_learned_style_paints(impasto):
+    code, out, err = impasto("learn", "style.png", "-o", "mine.safetensors", "--budget", "1s")
+    assert code == 0
+    assert out.startswith("mine.safetensors (1.")
+    assert "100% " in err
+    code, _, _ = impasto(
+        "stylize", "content.png", "mine.safetensors", "-o", "out.png", "--preset", "instant", "--size", "64"
+    )
+    assert code == 0
+    assert pictures.load("out.png").size == (48, 64)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["style.png", "-o", "mine.png"], "expected FILE.safetensors"),
+        (["style.png", "-o", "absent/mine.safetensors"], "mkdir -p 'absent'"),
+        (["none.png", "-o", "mine.safetensors"], "there is no file 'none.png'"),
+        (["style.png", "-o", "mine.safetensors", "--contents", "none.png"], "there is no file 'none.png'"),
+        (["style.png", "-o", "mine.safetensors", "--budget", "soon"], "a budget of 'soon'"),
+        (["style.png"], "--output is missing"),
+    ],
+)
+def test_mistakes_are_one_line(impasto, arguments, says):
+    code, _, err = impasto("learn", *arguments)
+    assert (code, err.count("\n")) == (2, 1)
+    assert says in err
+
+
+def test_a_saved_style_belongs_to_the_instant_preset(impasto, folder):
+    (folder / "mine.safetensors").write_bytes(b"no style")
+    code, _, err = impasto("stylize", "content.png", "mine.safetensors", "-o", "out.png")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "mine.safetensors" in err
