@@ -45,6 +45,7 @@ COMMANDS = {
     "mask": "mask:mask",
     "study": "study:study_app",
     "video": "video:video",
+    "propagate": "propagate:propagate",
     "video-report": "video:video_report",
     "studio": "studio:studio",
     "doctor": "doctor:doctor",
