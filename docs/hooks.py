@@ -12,7 +12,7 @@ from latex2mathml.converter import convert
 
 COMMANDS = (
     "stylize", "batch", "texture", "reconstruct", "study", "study layers", "study weights", "video",
-    "video-report", "studio", "blend", "mask", "learn", "export", "doctor", "weights", "weights list",
+    "propagate", "video-report", "studio", "blend", "mask", "learn", "export", "doctor", "weights", "weights list",
     "weights fetch", "weights verify", "demo",
 )  # fmt: skip
 

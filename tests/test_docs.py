@@ -27,6 +27,7 @@ SKIPPED = {
     "impasto batch photos/ --style wave.jpg -o painted --on ray": "needs a cluster; see tests/pieces",
     "impasto study inits cat.jpg wave.jpg --on ray": "needs a cluster; run small in tests/pieces",
     "impasto video clip.mp4 wave.jpg -o painted.mp4 --on ray": "needs a cluster",
+    "impasto propagate": "needs frames that the reader has painted; run small in tests/cli",
     "impasto mask photo.jpg --faces": "needs a detector's file that nobody may ship",
     "impasto study weights": "twelve paintings; run small in tests/cli",
     "impasto study content-layers": "run small in tests/cli",

@@ -210,7 +210,7 @@ BAD: list[tuple[list[str], str]] = [
     (["stylize"], "CONTENT is missing"),
     (painting("--size"), "--size is missing a value"),
     (["stylise", "content.png", "style.png", "-o", "out.png"], "did you mean stylize?"),
-    (["frobnicate"], "possible are blend, demo"),
+    (["frobnicate"], "possible are batch, blend, demo"),
     (["weights", "fetch", "vgg99"], "vgg99"),
     (["weights", "verify", "vgg99"], "vgg99"),
     (["weights", "verify", "vgg19"], "vgg19"),

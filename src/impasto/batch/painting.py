@@ -53,6 +53,11 @@ class PaintingOptions:
     bit_depth: int = 8
     quality: int = 95
 
+    @property
+    def further_files(self) -> tuple[Path, ...]:
+        """The files beside content and styles that are read for every picture."""
+        return (*self.mask, *self.style_mask, *_some(self.init_image))
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """The settings that a picture depends on. Tiles change it by rounding only."""
@@ -124,8 +129,7 @@ class PicturePiece:
 
     def _shared_files(self) -> list[Path]:
         options = self.options
-        files = [*self.styles, *options.mask, *options.style_mask, *_some(options.init_image)]
-        return files + list(_some(options.recipe.weights))
+        return [*self.styles, *options.further_files, *_some(options.recipe.weights)]
 
     def work(self, files: Files, report: Report) -> PaintedFile:
         """Paint it."""

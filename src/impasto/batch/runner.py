@@ -113,6 +113,7 @@ def _check_outputs(
     """Refuse, before anything is painted, results that cannot be written or that would replace an input."""
     inputs = {combination.content.path.resolve() for combination in combinations}
     inputs |= {style.resolve() for combination in combinations for style in combination.styles}
+    inputs |= {path.resolve() for path in options.further_files}
     for output in outputs:
         if output.resolve() in inputs:
             raise PictureError(f"the result '{output}' is also an input", remedy="choose another folder")
@@ -128,9 +129,8 @@ def _pieces(
     errors: dict[Path, str] = {}
     sizes: dict[Path, Size | None] = {}
     pieces = []
-    common = [*options.mask, *options.style_mask, *([options.init_image] if options.init_image else [])]
     for combination, output in zip(combinations, outputs, strict=True):
-        files = [combination.content.path, *combination.styles, *common]
+        files = [combination.content.path, *combination.styles, *options.further_files]
         for path in files:
             if path not in digests:
                 digests[path], errors[path] = _digest(path)

@@ -47,6 +47,7 @@ COMMANDS = {
     "export": "export:export",
     "study": "study:study_app",
     "video": "video:video",
+    "propagate": "propagate:propagate",
     "video-report": "video:video_report",
     "studio": "studio:studio",
     "doctor": "doctor:doctor",

@@ -20,7 +20,7 @@ from impasto.video.settings import OLD_NAMES, VideoRecipe, VideoSettings
 if TYPE_CHECKING:
     from impasto.video.stages import VideoEstimate, VideoProgress, VideoResult
 
-__all__ = ["video", "video_report"]
+__all__ = ["VIDEO_MODULES", "StageBars", "summarise", "video", "video_report"]
 
 VIDEO_MODULES = ("av", "cv2")
 REPORT_MODULES = ("jinja2", "matplotlib")
@@ -148,12 +148,12 @@ def video(
             clip, style, output, video_recipe, rate=fps, codec=codec, quality=crf, copy=streams, mask=mask,
             limit=limit, processes=processes, on=on, preview=preview, device=device, restart=restart,
         )  # fmt: skip
-    with _StageBars(quiet) as bars:
+    with StageBars(quiet) as bars:
         try:
             result = run_video(job, on_moment=bars.show, on_estimate=bars.announce, keep_frames=keep_frames)
         except KeyboardInterrupt:
             raise VideoError("stopped", remedy="the same command continues from here") from None
-    _summarise(result, quiet)
+    summarise(result, quiet)
     return 0
 
 
@@ -161,7 +161,8 @@ def _note_new_name(quiet: bool, old: str, new: str) -> None:
     note(quiet, f"{old} of `impasto video` is now called {new}; the old name will be removed")
 
 
-def _summarise(result: VideoResult, quiet: bool) -> None:
+def summarise(result: VideoResult, quiet: bool) -> None:
+    """Print what was painted, and which frames could not be decoded."""
     if result.corrupt:
         numbers = ", ".join(str(index + 1) for index in result.corrupt[:8])
         more = "" if len(result.corrupt) <= 8 else f" and {len(result.corrupt) - 8} more"
@@ -173,7 +174,7 @@ def _summarise(result: VideoResult, quiet: bool) -> None:
     say(quiet, f"painted {result.path} ({frames}, {shots}, {seconds_per_frame:.2f} s a frame)")
 
 
-class _StageBars:
+class StageBars:
     """A progress bar for each stage of a run, one after the other."""
 
     TITLES = {"decode": "decoding", "paint": "painting", "encode": "encoding"}  # noqa: RUF012
@@ -182,7 +183,7 @@ class _StageBars:
         self.quiet, self.stage = quiet, ""
         self._bar: ProgressBar | None = None
 
-    def __enter__(self) -> _StageBars:
+    def __enter__(self) -> StageBars:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -33,6 +33,8 @@ RETRIES = 3
 LOOK_AGAIN, PATIENCE = 10.0, 120.0
 #: Parcels that one process can send and receive in a second: each takes it 3 ms, and it has other work.
 PARCELS_PER_SECOND = 150.0
+#: Pieces in a parcel at most, because all of their files travel with it.
+LARGEST_PARCEL = 32
 
 
 @dataclass(frozen=True)
@@ -259,7 +261,8 @@ class _Run:
             return 1
         pieces_per_second = self._capacity() * self.done / max(self.seconds, 1e-3)
         fair_share = len(self.waiting) // (4 * self._capacity())
-        return max(1, min(math.ceil(pieces_per_second / PARCELS_PER_SECOND), fair_share))
+        wanted = math.ceil(pieces_per_second / PARCELS_PER_SECOND)
+        return max(1, min(wanted, fair_share, LARGEST_PARCEL))
 
     def _submit(self, parcel: list[int]) -> Generator[Outcome]:
         """Send a parcel to the cluster; yields an outcome for each piece whose files cannot be read."""

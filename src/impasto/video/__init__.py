@@ -16,6 +16,9 @@ From a clip to a painted clip, in the order in which the modules use each other:
 ``filling``         paints what has come into view, coarse to fine
 ``frame_painting``  paints one frame, by itself or following others
 ``shot_painting``   paints one shot, pass by pass
+``key_frames``      frames that somebody has painted; ``suggestion``: which are worth it
+``carrying``        where each pixel of a frame lies in a key frame
+``propagation``     paints a shot from its key frames
 ``job``             everything for a run, loaded and checked
 ``stages``          a run: decode, estimate, paint, encode
 ``report``          measures how steady the result is; ``report_page`` writes it as a page

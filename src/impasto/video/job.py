@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +25,7 @@ from impasto.pictures.geometry import Size, resample
 from impasto.pieces.places import resolved
 from impasto.scene import Style
 from impasto.video.frames import Clip, open_clip, read
+from impasto.video.key_frames import KeyFrame, load_keys
 from impasto.video.settings import VideoRecipe
 from impasto.video.store import Store, from_pixels
 from impasto.video.writing import Codec, choose_codec, require_container
@@ -61,6 +62,7 @@ class VideoJob:
     limit: int | None
     preview: Path | None
     store: Store
+    keys: tuple[KeyFrame, ...] = ()
 
 
 def prepare_video(
@@ -80,6 +82,7 @@ def prepare_video(
     preview: PathLike | None = None,
     device: str = "auto",
     restart: bool = False,
+    keys: Mapping[int, PathLike] | None = None,
 ) -> VideoJob:
     """Load and check everything; raises the project's errors before any work is done.
 
@@ -98,6 +101,8 @@ def prepare_video(
         preview: a .png that is replaced by the newest frame while painting.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         restart: delete what an earlier run left in the work folder.
+        keys: index of a frame → its painting: the clip is painted from these, see
+            :mod:`impasto.video.propagation`. Without a size in the recipe, it gets that of the paintings.
     """
     recipe, path = recipe or VideoRecipe(), Path(output)
     source = open_clip(clip, rate)
@@ -107,6 +112,10 @@ def prepare_video(
     loaded = [pictures.load(file) for file in files]
     encoding = choose_codec(path, codec) if path.suffix else None
     _check_output(path, source, [picture.source for picture in loaded], encoding, copy, quality)
+    key_files = {index: Path(file) for index, file in (keys or {}).items()}
+    key_frames = load_keys(key_files, (source.height, source.width), len(source.times))
+    if key_frames and recipe.picture.size is None:
+        recipe = recipe.replace(picture=recipe.picture.replace(size=max(key_frames[0].pixels.shape[-2:])))
     # A clip is enlarged only when a size is asked for.
     size = output_size(recipe.picture, source.height, source.width, enlarge=False)
     recipe = recipe.replace(picture=recipe.picture.replace(size=max(size)))
@@ -118,7 +127,10 @@ def prepare_video(
     on = resolved(on)
     # Shots that are painted with another number of threads differ by rounding.
     shared_by = processes if on == "local" else "a cluster"
-    _claim(store, _identity(source, styles, recipe, mask, limit, shared_by, store.levels), restart)
+    identity = _identity(source, styles, recipe, mask, limit, shared_by, store.levels)
+    if key_frames:
+        identity["keys"] = [f"{key.index} {_pixels_digest(key)}" for key in key_frames]
+    _claim(store, identity, restart)
     return VideoJob(
         clip=source,
         styles=styles,
@@ -136,7 +148,12 @@ def prepare_video(
         limit=limit,
         preview=None if preview is None else Path(preview),
         store=store,
+        keys=key_frames,
     )
+
+
+def _pixels_digest(key: KeyFrame) -> str:
+    return hashlib.sha256(key.pixels.numpy().tobytes()).hexdigest()[:16]
 
 
 def _palette(clip: Clip, recipe: VideoRecipe, size: Size) -> tuple[Tensor, Tensor] | None:

@@ -29,6 +29,7 @@ from impasto.scene import Scene
 from impasto.video import cuts
 from impasto.video.boundary import video_errors
 from impasto.video.clip_context import (
+    build_clip_context,
     fill_recipe,
     following_recipe,
     frame_recipe,
@@ -39,6 +40,7 @@ from impasto.video.frame_painting import apply_mask
 from impasto.video.frames import open_clip, read
 from impasto.video.instant_painting import build_instant_clip
 from impasto.video.job import VideoJob
+from impasto.video.propagation import propagate_shot
 from impasto.video.shot_painting import ShotPiece, shot_painter
 from impasto.video.store import from_pixels, read_png, to_pixels, write_file
 from impasto.video.warped_past import EarlierFrame
@@ -263,6 +265,8 @@ def _paint(job: VideoJob, told: Callable[[VideoProgress], None]) -> float:
     """Paint all shots; returns the iterations that this process has made, counted at full size."""
     shots = _shots(job)
     job.store.make(*_passes(job))
+    if job.keys:
+        return _paint_from_keys(job, shots, told)
     if min(job.processes, len(shots)) == 1 and job.on == "local":
         return _paint_here(job, shots, told)
     _paint_elsewhere(job, shots, told)
@@ -281,6 +285,21 @@ def _paint_here(job: VideoJob, shots: Sequence[Shot], told: Callable[[VideoProgr
             iterations += painted.iterations if painted is not None else 0.0
             told(VideoProgress("paint", done, total, fresh, time.perf_counter() - begin))
     return iterations
+
+
+def _paint_from_keys(job: VideoJob, shots: Sequence[Shot], told: Callable[[VideoProgress], None]) -> float:
+    """Carry the key frames through their shots."""
+    keep_memory()
+    begin, done, fresh = time.perf_counter(), 0, 0
+    total = sum(shot.end - shot.first for shot in shots)
+    if job.keys[-1].index >= total:
+        raise VideoError(f"key {job.keys[-1].index} is not in the clip", f"it has {total} frames, from 0")
+    context = build_clip_context(job.styles, job.recipe, job.encoder, *job.size, levels=job.store.levels)
+    for shot in shots:
+        for _, painted in propagate_shot(job.store, shot, job.keys, context):
+            done, fresh = done + 1, fresh + painted
+            told(VideoProgress("paint", done, total, fresh, time.perf_counter() - begin))
+    return 0.0
 
 
 def _paint_elsewhere(job: VideoJob, shots: Sequence[Shot], told: Callable[[VideoProgress], None]) -> None:

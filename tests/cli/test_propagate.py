@@ -1,0 +1,63 @@
+"""``impasto propagate``: keys as they are typed, what is said, and mistakes in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from clips import moving_square, write_clip
+from fakes import picture, tiny_encoder
+from impasto import pictures
+from impasto.cli.propagate import parse_keys
+from impasto.errors import VideoError
+from impasto.painting import setup
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def propagate(impasto: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs ``impasto propagate clip.mkv`` on a clip of three frames of 96×64, with a painting in key.png."""
+    monkeypatch.setattr(setup, "load_encoder", lambda *_, **__: tiny_encoder())
+    write_clip(folder / "clip.mkv", moving_square(3))
+    pictures.save(folder / "key.png", picture(64, 96))
+    return lambda *words: impasto("propagate", "clip.mkv", *words)
+
+
+@pytest.mark.slow
+def test_it_paints_from_one_key_and_suggests_which(propagate: Run, folder: Path) -> None:
+    code, out, err = propagate("--key", "1=key.png", "-o", "out.mkv")
+    assert code == 0
+    assert "painted out.mkv (3 frames, 1 shot, " in out
+    assert "100% painting: frame 3 of 3" in err
+    code, out, _ = propagate("--suggest", "1", "-o", "paint")
+    assert code == 0
+    (file,) = (folder / "paint").iterdir()
+    assert out.splitlines()[0] == f"paint/{file.name}"
+    assert "1 frame to paint in paint: " in out
+
+
+def test_keys_as_they_are_typed() -> None:
+    assert parse_keys(["0=a.png", "024=b=c.png"]) == {0: Path("a.png"), 24: Path("b=c.png")}
+    for words, message in (
+        ([], "no key frame; --key NUMBER=FILE; let --suggest 3"), (["a.png"], "the key 'a.png'; NUMBER=FILE"),
+        (["-1=a.png"], "the key '-1=a.png'"), (["1="], "the key '1='"),
+        (["1=a.png", "1=b.png"], "two paintings of frame 1"),
+    ):  # fmt: skip
+        with pytest.raises(VideoError, match=message):
+            parse_keys(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--key", "3=key.png"], "key 3 ('key.png') is not in the clip; frames are counted from 0 to 2"),
+     (["--key", "0=style.png"], "key 0 ('style.png') is 48×48 pixels; the clip is 96×64, of another shape"),
+     (["--key", "0=none.png"], "there is no file 'none.png'"), ([], "no key frame"),
+     (["--suggest", "-1"], "-1 frames to suggest; 1 or more")],
+)  # fmt: skip
+def test_mistakes_are_one_line(propagate: Run, words: list[str], message: str) -> None:
+    code, out, err = propagate(*words, "-o", "out.mkv")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
