@@ -80,15 +80,16 @@ def studio(
 
 
 def _with_token_from_environment(settings: StudioSettings | None) -> StudioSettings:
-    """The settings, with the token from the environment unless there is a flag for it.
+    """The settings, with the tokens from the environment unless there are flags for them.
 
-    Every user of the machine can see a command line, but not the environment. The variable is removed, so
-    that no child process inherits the secret.
+    Every user of the machine can see a command line, but not the environment. The variables are
+    removed, so that no child process inherits the secrets.
     """
     flags = typed(settings)
-    token = os.environ.pop("IMPASTO_STUDIO_TOKEN", "")
-    if token and not flags.get("token"):
-        flags["token"] = token
+    for name in ("token", "metrics_token"):
+        secret = os.environ.pop(f"IMPASTO_STUDIO_{name.upper()}", "")
+        if secret and not flags.get(name):
+            flags[name] = secret
     return StudioSettings(**flags)
 
 

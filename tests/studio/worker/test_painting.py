@@ -90,7 +90,7 @@ def test_a_picture_is_resumed_from_its_last_state(
     store.killed_at = last
     with pytest.raises(Killed):
         paint_next(store, settings)
-    store.release("w", died=True)
+    store.release("w")
     before = store.reports[-1]
     store.reports.clear()
     store.killed_at = None

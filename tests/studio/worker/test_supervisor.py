@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from impasto.studio.queue.jobs import JobStore
+from impasto.studio.queue.jobs import JobStore, new_job_id
 from impasto.studio.settings import StudioSettings
 from impasto.studio.worker.supervisor import WorkerProcess
 from job_rows import add_job
@@ -55,7 +55,7 @@ def test_a_killed_worker_costs_nothing_but_time(studio: Studio, tmp_path: Path) 
     os.kill(second, signal.SIGKILL)
     job = studio.finished(fatal)
     assert job["state"] == "failed"
-    assert "ended its worker 2 times" in job["error"]
+    assert "failed 2 times and was set aside" in job["error"]
     for response in others:
         finished = studio.finished(response.json()["id"])
         assert (finished["state"], finished["error"]) == ("done", None)
@@ -75,7 +75,7 @@ def test_a_killed_server_loses_no_job_and_paints_none_twice(studio: Studio, tmp_
     worker = worker_pid(studio)
     studio.kill()
     studio.wait(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie", 20)
-    half = studio.folder / "jobs" / "never-accepted"
+    half = studio.folder / "jobs" / new_job_id()
     half.mkdir()
     studio.start()
     assert not half.exists()
@@ -87,7 +87,7 @@ def test_a_killed_server_loses_no_job_and_paints_none_twice(studio: Studio, tmp_
     assert pixels(studio.http.get(jobs[0]["result"]).content).shape == (36, 48, 3)
     store = JobStore(studio.folder / "studio.db")
     rows = [store.get(job_id) for job_id in ids]
-    assert [row.deaths for row in rows if row is not None] == [0, 0, 0]
+    assert [row.attempts for row in rows if row is not None] == [1, 1, 1]
 
 
 @pytest.mark.slow
@@ -123,7 +123,7 @@ def test_a_worker_that_hangs_is_ended(tmp_path: Path) -> None:
     worker.supervise()
     queued = store.get(job.id)
     assert queued is not None
-    assert (queued.state, queued.owner, queued.deaths) == ("queued", None, 1)
+    assert (queued.state, queued.owner, queued.attempts) == ("queued", None, 1)
     worker.stop()
 
 

@@ -9,7 +9,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from impasto.studio.queue.data_folder import disk_short
 from impasto.studio.queue.jobs import FINAL_STATES, JobStore
+from impasto.studio.queue.retention import kept_bytes
 from impasto.studio.settings import StudioSettings
 
 __all__ = ["metrics_text"]
@@ -30,7 +32,9 @@ class _QueueCollector(Collector):
         for name, help_text, value in (
             ("impasto_workers_ready", "Workers ready to paint.", self._store.ready_worker_count()),
             ("impasto_painting_seconds", "Seconds of painting of all jobs that are kept.", painting_seconds),
-            ("impasto_kept_bytes", "Bytes of finished jobs.", sum(job.bytes for job in finished)),
+            ("impasto_kept_bytes", "Bytes of finished jobs.", kept_bytes(self._store, self._settings)),
+            ("impasto_reserved_bytes", "Bytes that jobs may still take.", self._store.reserved_bytes()),
+            ("impasto_queue_paused", "1 while the disk is short of space.", int(disk_short(self._settings))),
             (
                 "impasto_free_bytes", "Bytes free on the data folder's disk.",
                 shutil.disk_usage(self._settings.data).free,

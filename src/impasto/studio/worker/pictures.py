@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from safetensors import SafetensorError
 from torch import Tensor
 
 from impasto import api
@@ -18,6 +20,8 @@ from impasto.studio.worker.claimed_job import ClaimedJob
 from impasto.studio.worker.saved_state import SavedState, remaining_recipe
 
 __all__ = ["paint_picture", "prepare_run"]
+
+log = logging.getLogger("impasto.studio")
 
 _STATE_FILE = Path("state.safetensors")
 _FIRST_PREVIEW_AFTER = 8  # evaluations; the picture has hardly changed before
@@ -107,7 +111,9 @@ class _StepFollower:
     def on_step(self, step: Step) -> None:
         position = self._position(step)
         new_scale = self._newest is not None and self._newest.scale != position.scale
-        if self._newest is not None and new_scale:
+        if self._claimed.draining.is_set():
+            self._save(position)
+        elif self._newest is not None and new_scale:
             self._save(replace(self._newest, scale=self._newest.scale + 1, iteration=0))
         elif time.monotonic() - self._last_save > self._save_interval:
             self._save(position)
@@ -147,9 +153,11 @@ class _StepFollower:
     def _save(self, position: _Position) -> None:
         """Save a state; the next one waits until saving costs a small share of the time at most."""
         begin = time.monotonic()
-        SavedState(position.scale, position.iteration, position.evaluations, position.picture).save(
-            _STATE_FILE
-        )
+        state = SavedState(position.scale, position.iteration, position.evaluations, position.picture)
+        try:
+            state.save(_STATE_FILE)
+        except (OSError, SafetensorError) as error:  # such as a full disk: painting can go on all the same
+            log.warning("job %s…: its state is not saved: %s", self._claimed.job.id[:6], error)
         self._last_save = time.monotonic()
         intervals = self._claimed.intervals
         self._save_interval = max(intervals.save, intervals.save_cost_factor * (self._last_save - begin))
