@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import json
 import os
 import shutil
 import sqlite3
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -18,9 +20,10 @@ from bad_uploads import assert_nothing_left
 from impasto.studio.errors import RefusedError
 from impasto.studio.http import job_routes
 from impasto.studio.intake.client_limits import HourlyLimit
+from impasto.studio.intake.intake import JobIntake
 from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.queue.storage import folder_size
-from serving import clip_bytes, encoded, post, without_workers
+from serving import TINY, clip_bytes, encoded, post, without_workers
 
 
 def as_client(studio: TestClient, address: str) -> TestClient:
@@ -146,12 +149,29 @@ def test_the_same_request_with_the_same_key_is_the_same_job(tmp_path: Path) -> N
     assert send(1).json()["id"] != first.json()["id"]
 
 
-@pytest.mark.slow
+def at_once(studio: TestClient, *requests: tuple[str, str, dict[str, Any]]) -> list[httpx.Response]:
+    """Responses to requests (address, path, parts) that are sent at the same time."""
+
+    async def send(address: str, path: str, options: dict[str, Any]) -> httpx.Response:
+        transport = httpx.ASGITransport(studio.app, client=(address, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as http:
+            return await http.post(path, **options)
+
+    async def send_all() -> list[httpx.Response]:
+        return await asyncio.gather(*(send(*request) for request in requests))
+
+    return asyncio.run(send_all())
+
+
+def job_parts(**headers: str) -> dict[str, Any]:
+    files = {"content": ("x", encoded()), "style": ("x", encoded("PNG", (40, 40), 7))}
+    return {"files": files, "data": {"recipe": json.dumps(TINY)}, "headers": headers}
+
+
 def test_requests_with_the_same_key_at_the_same_time_make_one_job(tmp_path: Path) -> None:
     studio = without_workers(tmp_path)
-    studio.headers["Idempotency-Key"] = "k"
-    with ThreadPoolExecutor(8) as pool:
-        responses = list(pool.map(lambda _: post(studio), range(8)))
+    request = ("192.0.2.1", "/v1/jobs", job_parts(**{"Idempotency-Key": "k"}))
+    responses = at_once(studio, *[request] * 6)
     assert {response.status_code for response in responses} <= {202, 409}
     assert len({response.json()["id"] for response in responses if response.status_code == 202}) == 1
     assert len(list((tmp_path / "jobs").iterdir())) == 1
@@ -164,12 +184,12 @@ def test_a_job_without_room_on_the_disk_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free[0]))
     studio = without_workers(tmp_path, free_bytes=1_000_000)
     assert post(studio, encoded(seed=1)).status_code == 202
-    clip = clip_bytes(tmp_path, count=40)
+    clip = clip_bytes(tmp_path, count=20)
     large = post(studio, clip, {"size": 96})
     assert large.status_code == 202
     service = studio.app.state.studio  # type: ignore[attr-defined]
     reserved = service.store.reserved_bytes()
-    assert reserved > 40 * 96 * 64 * 3
+    assert reserved > 20 * 96 * 64 * 3
     free[0] = 1_000_000 + reserved + 10_000
     refused = post(studio, encoded(seed=2))
     assert (refused.status_code, "no room" in refused.json()["detail"]) == (507, True)
@@ -200,24 +220,25 @@ def test_a_fault_of_the_machine_while_accepting_leaves_nothing_and_says_whether_
     assert_nothing_left(tmp_path)
 
 
-@pytest.mark.slow
 def test_views_of_one_client_do_not_keep_others_from_having_jobs_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     studio = without_workers(tmp_path, client_views=3)
-    gate = threading.Event()
-    make_view = job_routes._make_view
+    accepted = threading.Event()
+    make_view, accept = job_routes._make_view, JobIntake.accept
 
     def slow_view(*arguments: Any) -> Any:
-        gate.wait(30)
+        assert accepted.wait(30)
         return make_view(*arguments)
 
+    def noted_accept(*arguments: Any) -> Any:
+        job = accept(*arguments)
+        accepted.set()
+        return job
+
     monkeypatch.setattr(job_routes, "_make_view", slow_view)
-    look = {"content": ("x", encoded())}
-    with ThreadPoolExecutor(6) as pool:
-        views = [pool.submit(studio.post, "/v1/look", files=look) for _ in range(6)]
-        accepted = post(as_client(studio, "192.0.2.9"))
-        gate.set()
-        statuses = sorted(view.result().status_code for view in views)
-    assert accepted.status_code == 202
-    assert statuses == [200, 200, 200, 429, 429, 429]
+    monkeypatch.setattr(JobIntake, "accept", noted_accept)
+    view = ("192.0.2.1", "/v1/look", {"files": {"content": ("x", encoded())}})
+    *views, job = at_once(studio, *[view] * 6, ("192.0.2.2", "/v1/jobs", job_parts()))
+    assert job.status_code == 202
+    assert sorted(response.status_code for response in views) == [200, 200, 200, 429, 429, 429]

@@ -27,7 +27,7 @@ from impasto.video.writing import copy_streams
 
 __all__ = ["check_clip_run", "clip_from_facts", "decode_clip", "first_frame", "prepare_clip_run"]
 
-_DISK_CHECK_FRAMES = 10  # between two looks at the space on the disk
+_DISK_CHECK_FRAMES = 4  # between two looks at the space on the disk
 _SOUND = "sound.mp4"
 
 
