@@ -45,7 +45,7 @@ COMMANDS = {
     "study": "study:study_app",
     "video": "video:video",
     "video-report": "video:video_report",
-    "studio": "studio:studio",
+    "studio": "studio:studio_app",
     "doctor": "doctor:doctor",
     "weights": "weights:weights_app",
 }

@@ -9,18 +9,24 @@ import sys
 import tempfile
 from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import App, Group, Parameter
 
 from impasto.cli.flags import typed
+from impasto.cli.studio_jobs import backup, jobs_app, restore
 from impasto.errors import RecipeError, require_extra
 from impasto.studio.settings import StudioSettings
 
-__all__ = ["studio"]
+__all__ = ["studio", "studio_app"]
 
 _REQUIRED_MODULES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "av", "cv2")
+studio_app = App(name="studio", default_parameter=Parameter(negative=()))
+studio_app.command(jobs_app)
+studio_app.command(backup)
+studio_app.command(restore)
 SERVER = Group("Server", help="Address, limits, and how long results are kept.", sort_key=1)
 
 
+@studio_app.default
 def studio(
     *,
     open_page: Annotated[bool | None, Parameter(name="--open", negative="--no-open")] = None,

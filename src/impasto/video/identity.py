@@ -11,7 +11,7 @@ from typing import Any
 from impasto.errors import VideoError
 from impasto.scene import Style
 from impasto.video.frames import Clip
-from impasto.video.settings import VideoRecipe
+from impasto.video.settings import OLD_NAMES, VideoRecipe
 from impasto.video.store import Store
 
 __all__ = ["OtherRunError", "claim_work_folder", "run_identity"]
@@ -107,7 +107,7 @@ def _compared(stored: dict[str, Any], identity: dict[str, Any], clip: Clip) -> l
     Version 0.1 knew a clip by the time of its last change instead of a digest.
     """
     defaults = _flat(VideoRecipe())
-    known = defaults | stored
+    known = defaults | {OLD_NAMES.get(name, name): value for name, value in stored.items()}
     compared = [(name, known[name], value) for name, value in identity.items() if name in known]
     if "clip changed" in stored:
         newest = max((file.stat().st_mtime_ns for file in clip.files), default=clip.path.stat().st_mtime_ns)

@@ -9,22 +9,18 @@ the job.
 
 from __future__ import annotations
 
-import json
-import secrets
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from impasto.studio.queue.attempts import backoff_seconds
 from impasto.studio.queue.database import Database
-from impasto.studio.queue.inputs import JobInputs
+from impasto.studio.queue.studio_job import COLUMNS, FINAL_STATES, StudioJob, new_job_id
 
 __all__ = ["FINAL_STATES", "JobStore", "StudioJob", "new_job_id"]
 
-FINAL_STATES = ("done", "failed", "cancelled")
 _HEARTBEAT_EXPIRY = 15.0  # seconds after which a worker that sent no heartbeat counts as absent
 
 _WAITING = "state = 'queued' AND deleted = 0"
@@ -45,91 +41,6 @@ def _queue(condition: str = "TRUE") -> str:
         FROM jobs WHERE {_WAITING} AND {condition}
     )
     """
-
-
-@dataclass(frozen=True)
-class StudioJob:
-    """One row of the queue. Times are seconds since the epoch.
-
-    Attributes:
-        number: order of acceptance.
-        client: address (or network) of the sender; used for limits only.
-        kind: ``image`` or ``video``.
-        digest: hash of all uploaded bytes and settings: equal digests give equal results.
-        recipe, video, uploads: JSON.
-        height, width: of the result.
-        progress: 0 to 1.
-        eta: estimated seconds left.
-        preview: how many previews were published; 0 means that there is none yet.
-        result: name of the result's file in the job's folder.
-        seconds: painting time so far.
-        owner: slot of the worker that paints it.
-        attempts: how often it was claimed; an attempt that ended through no fault of the job's is taken back.
-        cancel, deleted: 1 if a client asked for it.
-        bytes: size of its folder when it was finished.
-        not_before: when it may be claimed again after a failed attempt.
-        failure: why it failed: ``permanent`` (its own fault), or ``attempts`` (set aside after too many).
-        last_error: what the last failed attempt ended with; for the operator.
-        reserved: bytes that it may still take on the disk while it is painted.
-        request_key: the client's ``Idempotency-Key``.
-    """
-
-    number: int
-    id: str
-    client: str
-    kind: str
-    state: str
-    digest: str
-    created: float
-    started: float | None
-    finished: float | None
-    preset: str
-    recipe: str
-    video: str | None
-    uploads: str
-    height: int
-    width: int
-    progress: float
-    eta: float | None
-    scale: int | None
-    scales: int | None
-    evaluation: int | None
-    frame: int | None
-    frames: int | None
-    loss: float | None
-    preview: int
-    result: str | None
-    error: str | None
-    seconds: float | None
-    owner: str | None
-    attempts: int
-    cancel: int
-    deleted: int
-    bytes: int
-    not_before: float
-    failure: str | None
-    last_error: str | None
-    reserved: int
-    request_key: str | None
-
-    @property
-    def files(self) -> dict[str, Any]:
-        """What was uploaded, as ``intake`` recorded it."""
-        uploads: dict[str, Any] = json.loads(self.uploads)
-        return uploads
-
-    @property
-    def inputs(self) -> JobInputs:
-        """Settings, styles and masks."""
-        return JobInputs.from_uploads(self.recipe, self.video, self.files)
-
-
-_COLUMNS = ", ".join(column.name for column in fields(StudioJob))
-
-
-def new_job_id() -> str:
-    """128 random bits, URL-safe: whoever knows the id may see the job."""
-    return secrets.token_urlsafe(16)
 
 
 def _requeue(db: sqlite3.Connection, condition: str, values: tuple[Any, ...], attempts: int | None) -> None:
@@ -173,7 +84,7 @@ class JobStore:
         self.database = Database(path, durable=durable)
 
     def _select(self, condition: str, *values: Any) -> list[StudioJob]:
-        rows = self.database.connection().execute(f"SELECT {_COLUMNS} FROM jobs WHERE {condition}", values)
+        rows = self.database.connection().execute(f"SELECT {COLUMNS} FROM jobs WHERE {condition}", values)
         return [StudioJob(*row) for row in rows]
 
     # -- used by the server -----------------------------------------------------------------------------
@@ -250,6 +161,20 @@ class JobStore:
             )
         return cursor.rowcount > 0
 
+    def retry(self, job_id: str) -> bool:
+        """Put a failed job back into the queue with all its attempts; False if it did not fail."""
+        with self.database.transaction() as db:
+            cursor = db.execute(
+                "UPDATE jobs SET state = 'queued', attempts = 0, error = NULL, failure = NULL, "
+                "finished = NULL, not_before = 0 WHERE id = ? AND state = 'failed' AND deleted = 0",
+                (job_id,),
+            )
+        return cursor.rowcount > 0
+
+    def all_jobs(self) -> list[StudioJob]:
+        """All jobs that no client has deleted, in the order in which they were accepted."""
+        return self._select("deleted = 0 ORDER BY number")
+
     def removable_ids(self) -> list[str]:
         """Deleted jobs that no worker is painting."""
         return [job.id for job in self._select("deleted = 1 AND state <> 'running'")]
@@ -322,7 +247,7 @@ class JobStore:
                 (slot, now, row[0]),
             )
             # Read before the commit: afterwards its client may delete it, and it would belong to nobody.
-            claimed = db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (row[0],)).fetchone()
+            claimed = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (row[0],)).fetchone()
         return StudioJob(*claimed)
 
     def update(self, job_id: str, slot: str, **columns: Any) -> bool:
