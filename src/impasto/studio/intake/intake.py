@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -141,11 +142,21 @@ class JobIntake:
             try:
                 job = self._add_job(job_id, folder, request, client, chosen, key)
             except BaseException:
-                shutil.rmtree(folder, ignore_errors=True)
+                self._remove_unless_accepted(job_id, folder)
                 raise
             if job.id != job_id:
                 shutil.rmtree(folder, ignore_errors=True)
         return job
+
+    def _remove_unless_accepted(self, job_id: str, folder: Path) -> None:
+        """Delete the files of a request that failed.
+
+        They stay if the row was written before the error, or if the database cannot say: what has no row is
+        removed at the next start.
+        """
+        with suppress(sqlite3.Error, OSError, MemoryError):
+            if self._store.get(job_id) is None:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _add_job(
         self,
