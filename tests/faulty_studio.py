@@ -196,6 +196,8 @@ class FaultyStudio:
                 if self._server is not None and self._idle(self._server[0]):
                     break
             self.watch()
+            self._stop_server()  # a start moves aside what refused requests may have left behind
+            self.watch()
 
     def _idle(self, store: JobStore) -> bool:
         return not store.busy_slots() and not store.waiting_count() and not store.removable_ids()

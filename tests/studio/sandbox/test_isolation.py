@@ -6,8 +6,12 @@ import errno
 import inspect
 import os
 import pickle
+import platform
+import socket
+import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +120,35 @@ def test_what_a_child_is_given_has_no_secret(tmp_path: Path, monkeypatch: pytest
     assert studio.post("/v1/look", files={"content": ("x", encoded())}).status_code == 200
     assert len(sent) == 2
     assert not [text for text in sent if secret in text or "another long secret" in text]
+
+
+def _try_what_is_forbidden() -> dict[str, str]:
+    def attempt(act: Callable[[], object]) -> str:
+        try:
+            act()
+        except OSError as error:
+            return errno.errorcode[error.errno or 0]
+        return "done"
+
+    return {
+        "network": attempt(lambda: socket.socket(socket.AF_INET)),
+        "network 6": attempt(lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)),
+        "local": attempt(lambda: socket.socket(socket.AF_UNIX)),
+        "program": attempt(lambda: os.execv("/bin/true", ["true"])),
+        "thread": threading_result(lambda: attempt(lambda: socket.socket(socket.AF_INET))),
+    }
+
+
+def threading_result(function: Callable[[], str]) -> str:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"), reason="no seccomp here"
+)
+def test_a_child_reaches_no_network_and_starts_no_program() -> None:
+    answer = run_sandboxed(_try_what_is_forbidden, memory=1_000_000_000, seconds=10)
+    assert answer == {
+        "network": "EPERM", "network 6": "EPERM", "local": "done", "program": "EPERM", "thread": "EPERM",
+    }  # fmt: skip

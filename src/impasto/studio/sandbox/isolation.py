@@ -24,6 +24,7 @@ from typing import Any
 from impasto.errors import ImpastoError
 from impasto.studio.errors import RefusedError
 from impasto.studio.queue.attempts import FailureKind, failure_kind
+from impasto.studio.sandbox.seccomp import forbid_needless_system_calls
 
 __all__ = ["SandboxedCall", "run_sandboxed", "start_forkserver", "wait_for_forkserver"]
 
@@ -33,6 +34,7 @@ _PRELOADED_MODULES = [
     "impasto.studio.sandbox.exports",
     "impasto.studio.sandbox.samples",
 ]
+_MAX_OPEN_FILES = 256
 _MAX_ANSWER = 4_000_000  # bytes of JSON
 
 
@@ -150,6 +152,7 @@ def _child_main(
 ) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _limit_resources(memory, seconds)
+    forbid_needless_system_calls()
     import torch
 
     torch.set_num_threads(1)
@@ -197,6 +200,7 @@ def _limit_resources(memory: int, seconds: int) -> None:
         (resource.RLIMIT_AS, present + memory),
         (resource.RLIMIT_CPU, int(spent) + seconds),
         (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, _MAX_OPEN_FILES),
     ):
         with suppress(OSError, ValueError):
             resource.setrlimit(kind, (limit, limit))

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from impasto import api
+from impasto.machine import available_memory, choose_device
 from impasto.painting import schedule
 from impasto.painting.engine import Step
 from impasto.pictures.geometry import Size
@@ -24,6 +25,7 @@ __all__ = ["paint_picture", "prepare_run"]
 log = logging.getLogger("impasto.studio")
 
 _STATE_FILE = Path("state.safetensors")
+_DECODE_SHARE = 0.2  # of the free memory, left for decoding at most
 _FIRST_PREVIEW_AFTER = 8  # evaluations; the picture has hardly changed before
 
 
@@ -38,7 +40,19 @@ def prepare_run(claimed: ClaimedJob, recipe: Recipe, device: str) -> api.Prepare
         mask=[f"mask-{number}.png" for number in range(masks)],
         style_mask=[f"style_mask-{number}.png" for number in range(inputs.style_masks)],
         device=device,
+        max_memory=_max_memory(claimed, device),
     )
+
+
+def _max_memory(claimed: ClaimedJob, device: str) -> float:
+    """Bytes that painting may take: four fifths of what is free, less what decoding an upload may take.
+
+    Uploads are decoded at the same time, in processes of the same service and with the same limit of memory.
+    """
+    chosen = choose_device(device)
+    free = available_memory(chosen)
+    decoding = min(claimed.settings.decode_bytes, _DECODE_SHARE * free) if chosen.type == "cpu" else 0.0
+    return 0.8 * free - decoding
 
 
 def paint_picture(claimed: ClaimedJob, device: str) -> str:
