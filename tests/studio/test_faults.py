@@ -15,7 +15,7 @@ from impasto.studio.queue.jobs import JobStore
 from old_database import OLD_ROWS, make_old_database
 
 #: A few at each change; `make soak` tries a hundred.
-SEEDS = range(int(os.environ.get("IMPASTO_FAULT_SEEDS", "3")))
+SEEDS = range(int(os.environ.get("IMPASTO_FAULT_SEEDS", "2")))
 
 
 def check_nothing_lost(studio: FaultyStudio, allowed: tuple[str, ...] = ("done",)) -> None:

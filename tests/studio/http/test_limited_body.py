@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -60,6 +61,20 @@ def test_a_silent_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (await body())["body"] == b""
 
     asyncio.run(complete())
+
+
+def test_uploads_on_their_way_do_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    studio = without_workers(tmp_path)
+    usage = shutil.disk_usage(tmp_path)
+
+    def stream() -> Iterator[bytes]:
+        yield FORM_HEAD
+        for _ in range(60):
+            monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+            yield bytes(1_000_000)
+
+    response = studio.post("/v1/jobs", content=stream(), headers=FORM)
+    assert (response.status_code, "short of space" in response.json()["detail"]) == (507, True)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import logging
 import re
 import secrets
 import time
+from functools import partial
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,6 +25,7 @@ from impasto.studio.http.login import (
     tokens_match,
 )
 from impasto.studio.http.problems import error_body
+from impasto.studio.queue.data_folder import disk_short
 from impasto.studio.settings import LOOPBACK_HOSTS, StudioSettings
 
 __all__ = ["RequestGuard", "client_address"]
@@ -97,7 +99,10 @@ class RequestGuard:
             await _send_refusal(scope, send, *refusal)
             return
         length = headers.get("content-length", "0")
-        body = LimitedBody(receive, self.settings.upload_bytes, self.settings.upload_seconds)
+        limits = self.settings
+        body = LimitedBody(
+            receive, limits.upload_bytes, limits.upload_seconds, disk_short=partial(disk_short, limits)
+        )
         if length.isdigit() and int(length) > body.max_bytes:
             await _send_refusal(scope, send, 413, body.refusal, more_body=True)
             await body.drain(send)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["LimitedBody"]
 
+_LOOK_BYTES = 8_000_000  # between two looks at the disk
 _DRAIN_SECONDS, _DRAIN_BYTES = 2.0, 64_000_000
 
 
@@ -24,11 +26,18 @@ class LimitedBody:
         max_bytes: largest body.
         max_seconds: longest time for all of it.
         max_silence: longest time in which nothing of it arrives.
+        disk_short: whether there is no room for more of it; asked every few megabytes.
     """
 
     def __init__(
-        self, receive: Receive, max_bytes: int, max_seconds: float, max_silence: float = 60.0
+        self,
+        receive: Receive,
+        max_bytes: int,
+        max_seconds: float,
+        max_silence: float = 60.0,
+        disk_short: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._disk_short, self._next_look = disk_short, _LOOK_BYTES
         self.max_bytes, self._max_silence = max_bytes, max_silence
         self._receive, self._received_bytes = receive, 0
         self._deadline = time.monotonic() + max_seconds
@@ -42,6 +51,12 @@ class LimitedBody:
         if self._received_bytes > self.max_bytes:
             self._exceeded = True
             raise HTTPException(413, self.refusal, headers={"Connection": "close"})
+        if self._received_bytes >= self._next_look:
+            self._next_look = self._received_bytes + _LOOK_BYTES
+            if self._disk_short():
+                self._exceeded = True
+                line = "the studio's disk is short of space; come back later"
+                raise HTTPException(507, line, headers={"Connection": "close"})
         return message
 
     async def _next_message(self) -> Message:
