@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-# The studio amid a hundred times as many faults as `make test` tries; takes about twenty minutes.
+# The studio amid fifty times as many faults as `make test` tries; faster where TMPDIR is in memory.
 soak: $(VENV)/.installed-dev
 	IMPASTO_FAULT_SEEDS=100 IMPASTO_FAULT_TABLE=build/faults.tsv $(BIN)/python -m pytest -q tests/studio/test_faults.py
 
