@@ -14,6 +14,8 @@ from faulty_studio import FaultyStudio
 from impasto.studio.queue.jobs import JobStore
 from old_database import OLD_ROWS, make_old_database
 
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="file descriptors are counted")
+
 #: A few at each change; `make soak` tries a hundred.
 SEEDS = range(int(os.environ.get("IMPASTO_FAULT_SEEDS", "2")))
 

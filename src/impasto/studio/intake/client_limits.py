@@ -76,6 +76,6 @@ class HourlyLimit:
                 times.popleft()
             if len(times) >= self._limit:
                 wait = math.ceil(times[0] + _HOUR - now)
-                got = f"{self._limit} of your jobs were accepted within an hour"
+                got = f"{self._limit} of your jobs were sent within an hour"
                 raise RefusedError(got, remedy=f"come back in {wait} s", status=429, retry_after=wait)
             times.append(now)

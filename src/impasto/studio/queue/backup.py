@@ -61,7 +61,7 @@ def back_up(data: Path, target: Path) -> int:
             store.release(slot, take_back=True)
         copied = sum(_copy_job(job_id, data, partial, store) for job_id in sorted(store.all_ids()))
         store.database.close()
-        os.sync()
+        _sync_disks()
     return copied
 
 
@@ -104,8 +104,13 @@ def restore(backup: Path, data: Path) -> int:
         store = JobStore(partial / "studio.db", durable=True)
         jobs = len(store.all_ids())
         store.database.close()
-        os.sync()
+        _sync_disks()
     return jobs
+
+
+def _sync_disks() -> None:
+    if hasattr(os, "sync"):  # not on Windows
+        os.sync()
 
 
 def _require_new(folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -33,6 +34,8 @@ def main(slot: str, device: str) -> int:
     """Work until the server ends, or until this process should be replaced; returns an exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     draining = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # systemd and Ctrl-C send them to the whole group
+        signal.signal(number, lambda *_: draining.set())
     threading.Thread(target=_end_with_server, args=(draining,), daemon=True).start()
     settings = StudioSettings.model_validate_json(os.environ["IMPASTO_STUDIO"])
     lock = slot_lock(settings, slot)
