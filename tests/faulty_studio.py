@@ -184,20 +184,28 @@ class FaultyStudio:
                 act()
                 self.clock.sleep(self.random.uniform(0.0, 3.0))
 
-    def recover(self, turns: int = 3000) -> None:
-        """Let everything be finished, without faults."""
+    def recover(self) -> None:
+        """Let everything be finished without faults, then accept and finish two jobs more."""
         self.faults.rate, self._free = 0.0, 10**12
         with self.patched():
-            for _ in range(turns):
-                self.supervise()
-                self.work()
-                self.watch()
-                self.clock.sleep(5.0)
-                if self._server is not None and self._idle(self._server[0]):
-                    break
-            self.watch()
+            self._finish_all()
+            known = len(self.accepted)
+            while len(self.accepted) < known + 2:
+                self.accept()
+            self._finish_all()
             self._stop_server()  # a start moves aside what refused requests may have left behind
             self.watch()
+        assert [self.final[job_id] for job_id in self.accepted[known:]] == ["done", "done"]
+
+    def _finish_all(self, turns: int = 3000) -> None:
+        for _ in range(turns):
+            self.supervise()
+            self.work()
+            self.watch()
+            self.clock.sleep(5.0)
+            if self._server is not None and self._idle(self._server[0]):
+                break
+        self.watch()
 
     def _idle(self, store: JobStore) -> bool:
         return not store.busy_slots() and not store.waiting_count() and not store.removable_ids()

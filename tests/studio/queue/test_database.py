@@ -67,28 +67,34 @@ def test_a_database_of_a_newer_version_is_refused_and_untouched(tmp_path: Path) 
 
 
 class FailingCommit(sqlite3.Connection):
-    """Raises once, at the next COMMIT, as on a full disk."""
+    """Raises once, at the next COMMIT, as on a full disk; perhaps at the ROLLBACK as well."""
 
-    armed = False
+    armed = rollback_fails = False
 
     def execute(self, statement: str, *values: object) -> sqlite3.Cursor:  # type: ignore[override]
         if statement == "COMMIT" and FailingCommit.armed:
             FailingCommit.armed = False
             raise sqlite3.OperationalError("database or disk is full")
+        if statement == "ROLLBACK" and FailingCommit.rollback_fails:
+            raise MemoryError
         return super().execute(statement, *values)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("rollback_fails", [False, True])
 def test_a_commit_that_fails_is_rolled_back_and_the_next_transaction_begins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rollback_fails: bool
 ) -> None:
+    """Otherwise this connection would show a row that is not on the disk, and a client be told of it."""
     connect = sqlite3.connect
     monkeypatch.setattr(
         sqlite3, "connect", lambda path, **options: connect(path, factory=FailingCommit, **options)
     )
+    monkeypatch.setattr(FailingCommit, "rollback_fails", rollback_fails)
     store = JobStore(tmp_path / "studio.db")
     FailingCommit.armed = True
     with pytest.raises(sqlite3.OperationalError):
-        add_job(store)
+        add_job(store, client="a", request_key="k")
+    assert store.find_by_key("a", "k") is None
     assert store.all_ids() == set()
     add_job(store)
     assert store.waiting_count() == 1

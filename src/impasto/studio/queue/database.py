@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from impasto.errors import ImpastoError
@@ -100,8 +100,8 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """A transaction that holds the write lock from its start; all of it happens, or nothing."""
         db = self.connection()
-        db.execute("BEGIN IMMEDIATE")
         try:
+            db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")  # on a full disk this raises, and the transaction is still open
         except BaseException:
@@ -109,12 +109,15 @@ class Database:
             raise
 
     def _roll_back(self, db: sqlite3.Connection) -> None:
-        # Some errors (a full disk, an I/O error) make SQLite roll back by itself.
-        with suppress(sqlite3.Error):
-            if db.in_transaction:
+        """End a transaction that failed, by closing the connection if need be.
+
+        What it wrote would be seen by later queries of this connection, and by nobody else.
+        """
+        try:
+            if db.in_transaction:  # some errors make SQLite roll back by itself
                 db.execute("ROLLBACK")
-        if db.in_transaction:
-            self.close()  # a connection in an open transaction would refuse every further one
+        except Exception:  # noqa: BLE001 - also if there is no memory for it; the first error is reported
+            self.close()
 
     @staticmethod
     def _upgrade(db: sqlite3.Connection) -> None:
