@@ -5,13 +5,17 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: demo test quick check js docs dist bench studies notebook clean
+.PHONY: demo test soak quick check js docs dist bench studies notebook clean
 
 demo: $(VENV)/.installed
 	$(BIN)/impasto demo --output demo-out
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# The studio amid fifty times as many faults as `make test` tries; faster where TMPDIR is in memory.
+soak: $(VENV)/.installed-dev
+	IMPASTO_FAULT_SEEDS=100 IMPASTO_FAULT_TABLE=build/faults.tsv $(BIN)/python -m pytest -q tests/studio/test_faults.py
 
 # What a developer runs at each change.
 quick: $(VENV)/.installed-dev

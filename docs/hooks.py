@@ -12,8 +12,8 @@ from latex2mathml.converter import convert
 
 COMMANDS = (
     "stylize", "batch", "texture", "reconstruct", "study", "study layers", "study weights", "video",
-    "propagate", "video-report", "studio", "blend", "mask", "learn", "export", "doctor", "weights", "weights list",
-    "weights fetch", "weights verify", "demo",
+    "propagate", "video-report", "studio", "blend", "mask", "learn", "export", "doctor", "weights",
+    "weights list", "weights fetch", "weights verify", "demo",
 )  # fmt: skip
 
 

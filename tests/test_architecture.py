@@ -95,6 +95,7 @@ ROOMS: dict[str, set[str]] = {
     "studio": {
         "api",
         "files",
+        "machine",
         "networks",
         "painting",
         "pictures",

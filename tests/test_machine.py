@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from impasto.errors import RecipeError
-from impasto.machine import choose_device, choose_dtype, describe, fast_bfloat16
+from impasto.machine import choose_device, choose_dtype, control_group_headroom, describe, fast_bfloat16
 
 CPU = torch.device("cpu")
 
@@ -34,3 +36,36 @@ def test_a_run_is_stored_with_the_versions_that_made_it():
     assert facts["device"] == "cpu"
     assert facts["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert facts["threads"] == torch.get_num_threads()
+
+
+def group(root: Path, path: str, limit: str, used: int, inactive: int = 0) -> None:
+    folder = root / path
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "memory.max").write_text(f"{limit}\n")
+    (folder / "memory.current").write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 5\ninactive_file {inactive}\n")
+
+
+def test_the_limit_of_the_services_own_control_group_counts(tmp_path: Path) -> None:
+    """systemd's MemoryMax stands at the unit's group, not at the root, where there is no such file."""
+    membership = tmp_path / "cgroup"
+    membership.write_text("0::/system.slice/impasto-studio.service\n")
+    root = tmp_path / "fs"
+    assert control_group_headroom(membership, root) == float("inf")
+    group(root, "system.slice", "max", 9 * 10**9)
+    group(root, "system.slice/impasto-studio.service", str(8 * 10**9), 3 * 10**9, 10**9)
+    assert control_group_headroom(membership, root) == 6e9
+    group(root, "system.slice", str(10 * 10**9), 9 * 10**9)  # a limit further up may be nearer
+    assert control_group_headroom(membership, root) == 1e9
+    group(root, "system.slice", str(8 * 10**9), 9 * 10**9)
+    assert control_group_headroom(membership, root) == 0.0
+
+
+def test_control_groups_of_the_first_version_and_none_at_all(tmp_path: Path) -> None:
+    membership, folder = tmp_path / "cgroup", tmp_path / "fs" / "memory" / "docker" / "abc"
+    membership.write_text("9:name=systemd:/\n4:cpu,memory:/docker/abc\n0::/\n")
+    folder.mkdir(parents=True)
+    (folder / "memory.limit_in_bytes").write_text("1000\n")
+    (folder / "memory.usage_in_bytes").write_text("600\n")
+    assert control_group_headroom(membership, tmp_path / "fs") == 400
+    assert control_group_headroom(tmp_path / "none", tmp_path / "fs") == float("inf")

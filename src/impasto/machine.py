@@ -104,12 +104,58 @@ def keep_memory() -> None:
 
 
 def available_memory(device: torch.device) -> float:
-    """Free memory of ``device`` in bytes; of the CPU, that of the system or, if less, of the container."""
+    """Free memory of ``device`` in bytes; of the CPU, that of the system or, if less, of a control group.
+
+    The limit may stand at this process's own group (systemd's ``MemoryMax``, a container's) or at any above.
+    """
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    free = float(psutil.virtual_memory().available)
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    return min(float(psutil.virtual_memory().available), control_group_headroom())
+
+
+def control_group_headroom(
+    membership: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
+) -> float:
+    """Bytes that this process may still take before its control group (Linux) reaches its limit.
+
+    Args:
+        membership: lists the groups that the process is in: ``0::/system.slice/impasto-studio.service``.
+        root: where the groups' files are.
+
+    Returns:
+        Infinity where there is no limit.
+    """
+    headroom = float("inf")
     try:
-        return min(free, float(limit.read_text()) - float(used.read_text()))
-    except (OSError, ValueError):  # no cgroup v2, or no limit ("max")
-        return free
+        lines = membership.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return headroom
+    for line in lines:
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if number == "0":
+            base, limit, used, reclaimable = root, "memory.max", "memory.current", "inactive_file"
+        elif "memory" in controllers.split(","):  # the first version of control groups
+            base, reclaimable = root / "memory", "total_inactive_file"
+            limit, used = "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for depth in range(len(parts) + 1):
+            group = base.joinpath(*parts[:depth])
+            headroom = min(headroom, _group_headroom(group, limit, used, reclaimable))
+    return headroom
+
+
+def _group_headroom(group: Path, limit: str, used: str, reclaimable: str) -> float:
+    """Bytes left of one control group; infinity if it is not there or has no limit (``max``)."""
+    try:
+        left = float((group / limit).read_text()) - float((group / used).read_text())
+    except (OSError, ValueError):
+        return float("inf")
+    try:  # files that were read are counted as used, but given up on demand
+        words = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        left += float(words.get(reclaimable, 0))
+    except (OSError, ValueError):
+        pass
+    return max(0.0, left)

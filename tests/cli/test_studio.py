@@ -14,7 +14,7 @@ from impasto.cli.main import main
     [
         (["--host", "0.0.0.0"], "--token"),
         (["--public-name", "studio.example.org"], "--token"),
-        (["--token", "hunter2"], "at least 8"),
+        (["--token", "hunter2"], "at least 16"),
         (["--port", "70000"], "port"),
         (["--host", "256.1.1.1", "--insecure"], "nothing can listen"),
     ],

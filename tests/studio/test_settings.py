@@ -18,7 +18,7 @@ from impasto.studio.settings import StudioSettings
 def test_others_are_served_only_with_a_token(settings: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match="--token"):
         StudioSettings(**settings).require_safe()
-    StudioSettings(**settings, token="a long secret").require_safe()
+    StudioSettings(**settings, token="a rather long secret").require_safe()
     StudioSettings(**settings, insecure=True).require_safe()
     StudioSettings().require_safe()
 
@@ -30,14 +30,14 @@ def test_settings_out_of_range_are_refused() -> None:
 
 
 def test_no_message_contains_the_token() -> None:
-    with pytest.raises(RecipeError, match="at least 8") as caught:
+    with pytest.raises(RecipeError, match="at least 16") as caught:
         StudioSettings(token="hunter2")
     assert "hunter2" not in str(caught.value)
 
 
 def test_child_processes_do_not_get_the_token() -> None:
-    settings = StudioSettings(token="a long secret", port=1234).without_token()
-    assert "a long secret" not in settings.model_dump_json()
+    settings = StudioSettings(token="a rather long secret", port=1234).without_token()
+    assert "a rather long secret" not in settings.model_dump_json()
     assert settings.port == 1234
 
 

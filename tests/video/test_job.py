@@ -90,10 +90,28 @@ def test_values_out_of_range_are_refused(
         prepare_video(clip, style, tmp_path / "out.mp4", QUICK, **wrong)
 
 
-def test_a_folder_of_another_version_is_not_resumed(clip: Path, style: Path, tmp_path: Path) -> None:
+def test_a_folder_of_another_version_is_resumed_if_it_was_painted_with_the_same_settings(
+    clip: Path, style: Path, tmp_path: Path
+) -> None:
+    """A setting that it does not name is younger than it, and had its default; others had other names."""
     job = prepare_video(clip, style, tmp_path / "out.mkv", QUICK)
     facts = job.store.recall("job") or {}
+    del facts["temporal_weight"]
     facts["evaluations"] = facts.pop("following_iterations")
     job.store.remember("job", facts)
-    with pytest.raises(VideoError, match=r"following_iterations None → 2.*--restart"):
+    prepare_video(clip, style, tmp_path / "out.mkv", QUICK)
+    with pytest.raises(VideoError, match=r"temporal_weight 1.0 → 2.0.*--restart"):
+        prepare_video(clip, style, tmp_path / "out.mkv", QUICK.replace(temporal_weight=2.0))
+    job.store.remember("job", facts | {"evaluations": 99})
+    with pytest.raises(VideoError, match=r"following_iterations 99 → 2.*--restart"):
         prepare_video(clip, style, tmp_path / "out.mkv", QUICK)
+
+
+def test_a_clip_is_known_by_its_bytes_not_by_its_place(clip: Path, style: Path, tmp_path: Path) -> None:
+    prepare_video(clip, style, tmp_path / "out.mkv", QUICK)
+    copy = tmp_path / "elsewhere.mkv"
+    copy.write_bytes(clip.read_bytes())
+    prepare_video(copy, style, tmp_path / "out.mkv", QUICK, limit=1000)  # more than there are
+    copy.write_bytes(clip.read_bytes() + b"x")
+    with pytest.raises(VideoError, match="clip digest"):
+        prepare_video(copy, style, tmp_path / "out.mkv", QUICK)

@@ -49,7 +49,7 @@ COMMANDS = {
     "video": "video:video",
     "propagate": "propagate:propagate",
     "video-report": "video:video_report",
-    "studio": "studio:studio",
+    "studio": "studio:studio_app",
     "doctor": "doctor:doctor",
     "weights": "weights:weights_app",
 }

@@ -9,18 +9,24 @@ import sys
 import tempfile
 from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import App, Group, Parameter
 
 from impasto.cli.flags import typed
+from impasto.cli.studio_jobs import backup, jobs_app, restore
 from impasto.errors import RecipeError, require_extra
 from impasto.studio.settings import StudioSettings
 
-__all__ = ["studio"]
+__all__ = ["studio", "studio_app"]
 
 _REQUIRED_MODULES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "av", "cv2")
+studio_app = App(name="studio", default_parameter=Parameter(negative=()))
+studio_app.command(jobs_app)
+studio_app.command(backup)
+studio_app.command(restore)
 SERVER = Group("Server", help="Address, limits, and how long results are kept.", sort_key=1)
 
 
+@studio_app.default
 def studio(
     *,
     open_page: Annotated[bool | None, Parameter(name="--open", negative="--no-open")] = None,
@@ -80,15 +86,16 @@ def studio(
 
 
 def _with_token_from_environment(settings: StudioSettings | None) -> StudioSettings:
-    """The settings, with the token from the environment unless there is a flag for it.
+    """The settings, with the tokens from the environment unless there are flags for them.
 
-    Every user of the machine can see a command line, but not the environment. The variable is removed, so
-    that no child process inherits the secret.
+    Every user of the machine can see a command line, but not the environment. The variables are
+    removed, so that no child process inherits the secrets.
     """
     flags = typed(settings)
-    token = os.environ.pop("IMPASTO_STUDIO_TOKEN", "")
-    if token and not flags.get("token"):
-        flags["token"] = token
+    for name in ("token", "metrics_token"):
+        secret = os.environ.pop(f"IMPASTO_STUDIO_{name.upper()}", "")
+        if secret and not flags.get(name):
+            flags[name] = secret
     return StudioSettings(**flags)
 
 

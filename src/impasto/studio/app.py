@@ -38,9 +38,9 @@ def create_app(settings: StudioSettings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(service.supervisor.start)
         threading.Thread(target=service.warm_up, daemon=True).start()
-        notifying = asyncio.create_task(service.notifier.run())
+        feeding = asyncio.create_task(service.feed.run())
         yield
-        notifying.cancel()
+        feeding.cancel()
         await run_in_threadpool(service.supervisor.stop)
 
     app = FastAPI(

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ __all__ = ["Client", "RemoteJob", "RemoteResult", "StudioError"]
 
 PathLike = str | os.PathLike[str]
 _FINAL_STATES = ("done", "failed", "cancelled")
+_BUSY = (502, 503, 504)  # the studio, or a proxy before it, may answer in a moment
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0  # seconds between attempts
 _EVENT_TIMEOUT = 40.0  # seconds; the studio sends something every 15
 
 
@@ -93,11 +96,19 @@ class Client:
         url: its address.
         token: its secret, if it has one.
         timeout: seconds to wait for an answer; waiting for a painting has no limit.
+        patience: seconds to go on trying while the studio does not answer or is busy. A job that was sent
+            again after a lost answer is still painted once.
     """
 
     def __init__(
-        self, url: str = "http://127.0.0.1:7860", token: str | None = None, *, timeout: float = 60.0
+        self,
+        url: str = "http://127.0.0.1:7860",
+        token: str | None = None,
+        *,
+        timeout: float = 60.0,
+        patience: float = 60.0,
     ) -> None:
+        self._patience, self._never_answered = patience, True
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=timeout)
 
@@ -162,32 +173,46 @@ class Client:
                     fields.append(("style", upload(path)))
             fields += [("mask", upload(path)) for path in mask]
             fields += [("style_mask", upload(path)) for path in style_mask]
-            return _to_job(self._request("POST", "/v1/jobs", files=fields).json())
+            uploads = [part[1] for _, part in fields if part[0] is not None]
+
+            def rewind() -> None:
+                for file in uploads:
+                    file.seek(0)
+
+            return _to_job(self._submit("/v1/jobs", rewind, files=fields).json())
 
     def job(self, job_id: str) -> RemoteJob:
         """State and progress of a job."""
         return _to_job(self._request("GET", f"/v1/jobs/{job_id}").json())
 
     def events(self, job_id: str) -> Iterator[RemoteJob]:
-        """The job at each change until it has ended; a lost connection is opened again."""
+        """The job at each change until it has ended; a lost connection is opened again.
+
+        Raises:
+            StudioError: the studio did not answer for ``patience`` seconds, or the job was deleted.
+        """
         last: RemoteJob | None = None
         while last is None or not last.final:
             try:
-                with self._http.stream(
-                    "GET", f"/v1/jobs/{job_id}/events", timeout=_EVENT_TIMEOUT
-                ) as response:
-                    if response.status_code != 200:
-                        response.read()
-                        raise _to_error(response)
-                    for line in response.iter_lines():
-                        if line.startswith("data:"):
-                            last = _to_job(json.loads(line[5:]))
-                            yield last
+                for last in self._stream(job_id):
+                    yield last
             except httpx.TransportError:
-                time.sleep(1.0)
+                time.sleep(_FIRST_PAUSE)
             if last is None or not last.final:
                 last = self.job(job_id)  # raises if it was deleted meanwhile
                 yield last
+
+    def _stream(self, job_id: str) -> Iterator[RemoteJob]:
+        path = f"/v1/jobs/{job_id}/events"
+        with self._http.stream("GET", path, timeout=_EVENT_TIMEOUT) as response:
+            if response.status_code in _BUSY:
+                return
+            if response.status_code != 200:
+                response.read()
+                raise _to_error(response)
+            for line in response.iter_lines():
+                if line.startswith("data:"):
+                    yield _to_job(json.loads(line[5:]))
 
     def result(self, job_id: str, *, format: str = "png", strength: float = 1.0) -> RemoteResult:
         """The finished picture or clip.
@@ -218,25 +243,51 @@ class Client:
 
     def again(self, job_id: str, **settings: Any) -> RemoteJob:
         """Paint the same files with some settings changed."""
-        return _to_job(self._request("POST", f"/v1/jobs/{job_id}/again", json={"recipe": settings}).json())
+        path = f"/v1/jobs/{job_id}/again"
+        return _to_job(self._submit(path, lambda: None, json={"recipe": settings}).json())
 
     def delete(self, job_id: str) -> None:
         """Stop a job and delete all its files."""
         self._request("DELETE", f"/v1/jobs/{job_id}")
 
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        try:
-            response = self._http.request(method, path, **options)
-        except httpx.TransportError as error:
-            got = f"the studio at {self._http.base_url} does not answer ({error or type(error).__name__})"
-            raise StudioError(got, remedy="start it with `impasto studio`, or check the address") from None
-        except httpx.InvalidURL as error:
-            raise StudioError(
-                f"the studio's address is not a URL: {error}", "such as http://127.0.0.1:7860"
-            ) from None
-        if response.status_code >= 400:
-            raise _to_error(response)
-        return response
+    def _submit(self, path: str, rewind: Callable[[], None], **options: Any) -> httpx.Response:
+        """POST a job, again if the answer is lost: the key tells the studio that it is the same job."""
+        headers = {"Idempotency-Key": secrets.token_urlsafe(16)}
+        return self._request("POST", path, rewind=rewind, headers=headers, **options)
+
+    def _request(
+        self, method: str, path: str, *, rewind: Callable[[], None] = lambda: None, **options: Any
+    ) -> httpx.Response:
+        """A response below 400; requests that can be repeated are, while the studio is away or busy."""
+        repeatable = method == "GET" or "headers" in options
+        begin, pause = time.monotonic(), _FIRST_PAUSE
+        while True:
+            patient = repeatable and time.monotonic() - begin + pause < self._patience
+            try:
+                rewind()
+                response = self._http.request(method, path, **options)
+            except httpx.ConnectError as error:
+                if not patient or self._never_answered:  # a wrong address is reported at once
+                    raise self._unreachable(error) from None
+            except httpx.TransportError as error:
+                if not patient:
+                    raise self._unreachable(error) from None
+            except httpx.InvalidURL as error:
+                got = f"the studio's address is not a URL: {error}"
+                raise StudioError(got, "such as http://127.0.0.1:7860") from None
+            else:
+                self._never_answered = False
+                if response.status_code < 400:
+                    return response
+                in_progress = response.status_code == 409 and "retry-after" in response.headers
+                if not patient or (response.status_code not in _BUSY and not in_progress):
+                    raise _to_error(response)
+            time.sleep(pause)
+            pause = min(_LONGEST_PAUSE, 2.0 * pause)
+
+    def _unreachable(self, error: httpx.TransportError) -> StudioError:
+        got = f"the studio at {self._http.base_url} does not answer ({error or type(error).__name__})"
+        return StudioError(got, remedy="start it with `impasto studio`, or check the address")
 
 
 def _to_job(fields: Mapping[str, Any]) -> RemoteJob:

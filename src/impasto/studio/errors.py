@@ -13,13 +13,22 @@ class RefusedError(ImpastoError):
     Attributes:
         status: HTTP status of the response.
         field: the form part or the setting that the message is about.
+        retry_after: seconds after which the same request may be accepted; None if time changes nothing.
     """
 
     def __init__(
-        self, got: str, expected: str = "", remedy: str = "", *, status: int = 422, field: str | None = None
+        self,
+        got: str,
+        expected: str = "",
+        remedy: str = "",
+        *,
+        status: int = 422,
+        field: str | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(got, expected, remedy)
         self.status, self.field = status, field
+        self.retry_after = 30 if retry_after is None and status == 429 else retry_after
 
     @classmethod
     def from_error(cls, error: ImpastoError, field: str | None, status: int = 422) -> RefusedError:

@@ -20,7 +20,7 @@ Count = Annotated[int, Field(ge=1)]
 class StudioSettings(Validated):
     """Settings of one server; values out of range raise ``RecipeError``."""
 
-    secret = frozenset({"token"})
+    secret = frozenset({"token", "metrics_token"})
 
     # -- where it runs ----------------------------------------------------------------------------------
     data: Path = Field(
@@ -31,8 +31,13 @@ class StudioSettings(Validated):
     port: int = Field(7860, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     token: str | None = Field(
         None,
-        min_length=8,
+        min_length=16,
         description="Secret that clients must send; safer in the environment variable IMPASTO_STUDIO_TOKEN.",
+    )
+    metrics_token: str | None = Field(
+        None,
+        min_length=16,
+        description="Secret for /metrics alone, or the variable IMPASTO_STUDIO_METRICS_TOKEN.",
     )
     insecure: bool = Field(
         False, description="Allow a reachable address without a token: anyone who reaches it may paint."
@@ -69,18 +74,32 @@ class StudioSettings(Validated):
     instant_minute: int = Field(
         240, ge=0, description="Most instant pictures of one client address in a minute; 0 turns them off."
     )
+    client_hourly: Count = Field(
+        600, description="Most jobs that one client address may send in an hour, finished ones included."
+    )
+    client_views: Count = Field(
+        8, description="Most views of uploads and exports of results at once for one client address."
+    )
+    client_streams: Count = Field(50, description="Most event streams of one client address.")
     job_seconds: Count = Field(
         6 * 3600, description="Longest painting time of one job; then the best picture so far is kept."
     )
     stall_seconds: Count = Field(
         3600, description="Time without progress after which a painting worker is ended as hanging."
     )
-    attempts: Count = Field(3, description="Times a job may end its worker before the job fails.")
+    attempts: Count = Field(3, description="Failed attempts at a job after which it is set aside.")
+    worker_jobs: Count = Field(200, description="Jobs after which a worker is replaced by a fresh process.")
 
     # -- how long results are kept ----------------------------------------------------------------------
     keep_days: float = Field(7.0, gt=0.0, description="Days after which a finished job is deleted.")
     keep_bytes: Count = Field(
-        20_000_000_000, description="Space for finished jobs; the oldest are deleted when they exceed it."
+        20_000_000_000,
+        description="Space for finished jobs; beyond it the oldest of the client with most are deleted.",
+    )
+    free_bytes: int = Field(
+        200_000_000,
+        ge=0,
+        description="Space to leave free on the disk: with less, the queue pauses and new jobs are refused.",
     )
 
     @field_validator("data")
@@ -110,8 +129,8 @@ class StudioSettings(Validated):
         return self.data / "jobs" / job_id
 
     def without_token(self) -> StudioSettings:
-        """A copy for child processes, which have no use for the secret."""
-        return self.model_copy(update={"token": None})
+        """A copy for child processes, which have no use for the secrets."""
+        return self.model_copy(update={"token": None, "metrics_token": None})
 
 
 add_ranges_to_descriptions(StudioSettings)

@@ -23,7 +23,7 @@ from impasto.errors import ImpastoError, VideoError
 from impasto.video.boundary import video_errors
 from impasto.video.hdr import to_standard
 
-__all__ = ["SCALING", "Clip", "Frame", "matrix_of", "open_clip", "read", "rgb_format"]
+__all__ = ["SCALING", "Clip", "Frame", "matrix_of", "open_clip", "open_container", "read", "rgb_format"]
 
 Pixels = npt.NDArray[Any]
 
@@ -55,6 +55,8 @@ class Clip:
         aspect: a pixel's width over its height.
         deep: whether it has more than 8 bits a channel.
         alpha: whether it has transparency.
+        copy_source: file whose sound, subtitles and metadata are copied into the result; None: there is none.
+        format: FFmpeg's name of the container of ``path`` and ``copy_source``; None: FFmpeg finds it out.
     """
 
     path: Path
@@ -68,6 +70,8 @@ class Clip:
     aspect: Fraction
     deep: bool
     alpha: bool
+    copy_source: Path | None = None
+    format: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,12 +91,24 @@ class Frame:
     corrupt: bool = False
 
 
-def open_clip(path: str | os.PathLike[str], rate: Fraction | float = 25) -> Clip:
+def open_container(path: Path, format: str | None) -> Any:
+    """PyAV's container for reading, which reads no other file or address, whatever is in this one.
+
+    Args:
+        format: FFmpeg's name of it; None: FFmpeg finds it out.
+    """
+    return av.open(str(path), format=format, metadata_errors="ignore", options={"protocol_whitelist": "file"})
+
+
+def open_clip(
+    path: str | os.PathLike[str], rate: Fraction | float = 25, *, format: str | None = None
+) -> Clip:
     """Read the table of packets of a clip, and decode its first frame and no other.
 
     Args:
         path: a file, or a folder of pictures in the natural order of their names.
         rate: frames a second of a folder.
+        format: FFmpeg's name of the container; None: FFmpeg finds it out, playlists of other files included.
 
     Raises:
         VideoError: no such file, no video in it, or nothing of it can be decoded.
@@ -103,7 +119,7 @@ def open_clip(path: str | os.PathLike[str], rate: Fraction | float = 25) -> Clip
     if not path.exists():
         raise VideoError(f"there is no file '{path}'", "a clip or a folder of pictures", "check the path")
     with video_errors(f"'{path}' cannot be read", "give a video file, or export it again"):
-        return _open_file(path)
+        return _open_file(path, format)
 
 
 def _open_folder(folder: Path, rate: Fraction) -> Clip:
@@ -149,8 +165,8 @@ def _video_stream(container: Any, path: Path) -> Any:
     raise VideoError(f"'{path}' has no video in it", "a clip", "give a file with moving pictures")
 
 
-def _open_file(path: Path) -> Clip:
-    with av.open(str(path), metadata_errors="ignore") as container:
+def _open_file(path: Path, format: str | None) -> Clip:
+    with open_container(path, format) as container:
         stream = _video_stream(container, path)
         packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
         has_times = packets and all(packet.pts is not None for packet in packets)
@@ -161,7 +177,7 @@ def _open_file(path: Path) -> Clip:
         usual_duration = max(1, round(1 / (rate * time_base)))
         durations = (packet.duration for packet in packets if times and packet.pts == times[-1])
         last_duration = next(filter(None, durations), usual_duration)
-    first = next(_decoded(path), None)
+    first = next(_decoded(path, format), None)
     if first is None:
         raise VideoError(f"no frame of '{path}' can be decoded", "a clip", "export or download it again")
     height, width = first.height, first.width
@@ -178,12 +194,14 @@ def _open_file(path: Path) -> Clip:
         aspect=1 / aspect if on_its_side else aspect,
         deep=max(component.bits for component in first.format.components) > 8,
         alpha=ALPHA_FORMAT.match(first.format.name) is not None,
+        copy_source=path,
+        format=format,
     )
 
 
-def _decoded(path: Path) -> Iterator[Any]:
+def _decoded(path: Path, format: str | None) -> Iterator[Any]:
     """FFmpeg's frames in the order they are shown; packets that it cannot decode are skipped."""
-    with av.open(str(path), metadata_errors="ignore") as container:
+    with open_container(path, format) as container:
         stream = _video_stream(container, path)
         packets = container.demux(stream)
         while True:
@@ -260,7 +278,7 @@ def _read_file(clip: Clip) -> Iterator[tuple[int, Pixels | None]]:
     usual_duration = max(1, round(1 / (clip.rate * clip.time_base)))
     last: int | None = None
     with video_errors(f"'{clip.path}' cannot be read"):
-        for frame in _decoded(clip.path):
+        for frame in _decoded(clip.path, clip.format):
             time = frame.pts if frame.pts is not None else (0 if last is None else last + usual_duration)
             while due is not None and due < time:
                 yield due, None

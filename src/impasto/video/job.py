@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -25,6 +24,7 @@ from impasto.pictures.geometry import Size, resample
 from impasto.pieces.places import resolved
 from impasto.scene import Style
 from impasto.video.frames import Clip, open_clip, read
+from impasto.video.identity import claim_work_folder, run_identity
 from impasto.video.key_frames import KeyFrame, load_keys
 from impasto.video.settings import VideoRecipe
 from impasto.video.store import Store, from_pixels
@@ -66,7 +66,7 @@ class VideoJob:
 
 
 def prepare_video(
-    clip: PathLike,
+    clip: PathLike | Clip,
     style: PathLike | Sequence[PathLike],
     output: PathLike,
     recipe: VideoRecipe | None = None,
@@ -83,11 +83,12 @@ def prepare_video(
     device: str = "auto",
     restart: bool = False,
     keys: Mapping[int, PathLike] | None = None,
+    first_frame: PathLike | None = None,
 ) -> VideoJob:
     """Load and check everything; raises the project's errors before any work is done.
 
     Args:
-        clip: a video file or a folder of pictures.
+        clip: a video file, a folder of pictures, or what ``open_clip`` found of either.
         style: one style picture or several.
         output: a file (.mp4, .mov, .mkv, .webm, .avi), or a folder for pictures.
         rate: frames a second of a folder of pictures.
@@ -103,9 +104,10 @@ def prepare_video(
         restart: delete what an earlier run left in the work folder.
         keys: index of a frame → its painting: the clip is painted from these, see
             :mod:`impasto.video.propagation`. Without a size in the recipe, it gets that of the paintings.
+        first_frame: a picture of the clip's first frame; None: it is decoded where it is needed.
     """
     recipe, path = recipe or VideoRecipe(), Path(output)
-    source = open_clip(clip, rate)
+    source = clip if isinstance(clip, Clip) else open_clip(clip, rate)
     if processes < 1 or (limit is not None and limit < 1) or not 0 <= quality <= 51:
         raise VideoError(f"processes {processes}, limit {limit}, crf {quality}", "≥ 1, ≥ 1 and 0 to 51")
     files = style if isinstance(style, (list, tuple)) else [cast(PathLike, style)]
@@ -120,17 +122,20 @@ def prepare_video(
     size = output_size(recipe.picture, source.height, source.width, enlarge=False)
     recipe = recipe.replace(picture=recipe.picture.replace(size=max(size)))
     store = Store(path.with_name(path.name + ".work"), 65535 if encoding and encoding.deep else 255)
-    palette = _palette(source, recipe, size)
+    palette = _palette(source, recipe, size, first_frame)
     styles = tuple(Style(picture.pixels, picture.alpha, palette) for picture in loaded)
     chosen_device = choose_device(device)
     encoder = encoder_for(recipe.picture, chosen_device)
     on = resolved(on)
     # Shots that are painted with another number of threads differ by rounding.
     shared_by = processes if on == "local" else "a cluster"
-    identity = _identity(source, styles, recipe, mask, limit, shared_by, store.levels)
+    mask_path = None if mask is None else Path(mask)
+    identity = run_identity(
+        source, styles, recipe, mask=mask_path, limit=limit, processes=shared_by, levels=store.levels
+    )
     if key_frames:
         identity["keys"] = [f"{key.index} {_pixels_digest(key)}" for key in key_frames]
-    _claim(store, identity, restart)
+    claim_work_folder(store, identity, source, restart=restart)
     return VideoJob(
         clip=source,
         styles=styles,
@@ -140,7 +145,7 @@ def prepare_video(
         size=size,
         output=path,
         codec=encoding,
-        mask=None if mask is None else Path(mask),
+        mask=mask_path,
         quality=quality,
         copy=tuple(copy),
         processes=processes,
@@ -156,7 +161,9 @@ def _pixels_digest(key: KeyFrame) -> str:
     return hashlib.sha256(key.pixels.numpy().tobytes()).hexdigest()[:16]
 
 
-def _palette(clip: Clip, recipe: VideoRecipe, size: Size) -> tuple[Tensor, Tensor] | None:
+def _palette(
+    clip: Clip, recipe: VideoRecipe, size: Size, first_frame: PathLike | None
+) -> tuple[Tensor, Tensor] | None:
     """Colour moments of the first frame, which the styles are matched to; None if they keep their colours.
 
     The whole clip has the same palette, because with a new one for each frame the colours would flicker.
@@ -167,6 +174,9 @@ def _palette(clip: Clip, recipe: VideoRecipe, size: Size) -> tuple[Tensor, Tenso
         )
     if recipe.picture.colours == "style":
         return None
+    if first_frame is not None:
+        picture = pictures.load(first_frame)
+        return colour_moments(to_oklab(resample(picture.pixels, size)), picture.alpha)
     first = resample(from_pixels(next(read(clip, recipe.on_corrupt)).pixels), size)
     return colour_moments(to_oklab(first[:, :3]), first[:, 3:] if first.shape[1] == 4 else None)
 
@@ -194,57 +204,3 @@ def _check_output(
         raise VideoError(f"the output '{path}' is a folder", "a file name", "choose another name")
     else:
         require_container(path, clip, codec, copy, quality)
-
-
-def _identity(
-    clip: Clip,
-    styles: tuple[Style, ...],
-    recipe: VideoRecipe,
-    mask: PathLike | None,
-    limit: int | None,
-    processes: int | str,
-    levels: int,
-) -> dict[str, Any]:
-    """Everything that the painted frames depend on; only a job with the same identity may resume a run."""
-    digest = hashlib.sha256()
-    for style in styles:
-        digest.update(style.pixels.numpy().tobytes())
-    newest = max((file.stat().st_mtime_ns for file in clip.files), default=clip.path.stat().st_mtime_ns)
-    facts: dict[str, Any] = {
-        "clip": str(clip.path.resolve()),
-        "clip changed": newest,
-        "styles": digest.hexdigest()[:16],
-        "mask": None if mask is None else str(Path(mask).resolve()),
-        "limit": limit,
-        "processes": processes,
-        "levels": levels,
-    }
-    settings: dict[str, Any] = json.loads(recipe.to_json())
-    picture: dict[str, Any] = settings.pop("picture")
-    return facts | settings | picture
-
-
-def _claim(store: Store, identity: dict[str, Any], restart: bool) -> None:
-    """Make the work folder for this job, or check that the frames in it belong to this job.
-
-    Raises:
-        VideoError: they were painted from other pictures or with other settings.
-    """
-    if restart:
-        store.remove()
-    stored = store.recall("job")
-    if stored is None:
-        store.make("input", "mask", "reference")
-        store.remember("job", identity)
-        return
-    changes = [
-        f"{name} {stored.get(name)!r} → {value!r}"
-        for name, value in identity.items()
-        if stored.get(name) != value
-    ]
-    if changes:
-        raise VideoError(
-            f"'{store.root}' holds frames painted with other settings ({', '.join(changes[:3])})",
-            "the same settings to resume it",
-            "repeat the earlier command, or add --restart to begin anew",
-        )

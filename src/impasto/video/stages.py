@@ -356,18 +356,24 @@ def finished_frames(job: VideoJob) -> Iterator[tuple[int, Any]]:
         yield frame_time, painted
 
 
-def _encode(job: VideoJob, total: int) -> Iterator[VideoProgress]:
+def _encode(job: VideoJob, total: int, report: Callable[[VideoProgress], None]) -> None:
     begin = time.perf_counter()
     if job.codec is None:
-        yield from _write_folder(job, total, begin)
+        for progress in _write_folder(job, total, begin):
+            report(progress)
         return
-    yield VideoProgress("encode", 0, total, 0, 0.0)
+
+    def reported_frames() -> Iterator[tuple[int, Any]]:
+        for index, frame in enumerate(finished_frames(job)):
+            report(VideoProgress("encode", index, total, index, time.perf_counter() - begin))
+            yield frame
+
     # Encoded in the work folder, so that a killed run leaves no other files behind.
     encoded = job.store.root / job.output.name
-    write(encoded, finished_frames(job), job.clip, job.codec, quality=job.quality, copy=job.copy)
+    write(encoded, reported_frames(), job.clip, job.codec, quality=job.quality, copy=job.copy)
     with video_errors(f"'{job.output}' cannot be written"), replacing(job.output) as partial:
         shutil.move(encoded, partial)
-    yield VideoProgress("encode", total, total, total, time.perf_counter() - begin)
+    report(VideoProgress("encode", total, total, total, time.perf_counter() - begin))
 
 
 def _write_folder(job: VideoJob, total: int, begin: float) -> Iterator[VideoProgress]:
@@ -419,8 +425,7 @@ def run_video(
     if on_estimate is not None:
         on_estimate(expected)
     iterations = _paint(job, painted)
-    for progress in _encode(job, expected.frames):
-        report(progress)
+    _encode(job, expected.frames, report)
     corrupt = tuple(_clip_facts(job)["corrupt"])
     if not keep_frames:
         job.store.remove()

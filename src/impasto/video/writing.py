@@ -19,9 +19,19 @@ import numpy.typing as npt
 from impasto.errors import VideoError
 from impasto.files import partial_path, replacing
 from impasto.video.boundary import video_errors
-from impasto.video.frames import BT601, BT709, FULL_RANGE, LIMITED_RANGE, SCALING, Clip, matrix_of, rgb_format
+from impasto.video.frames import (
+    BT601,
+    BT709,
+    FULL_RANGE,
+    LIMITED_RANGE,
+    SCALING,
+    Clip,
+    matrix_of,
+    open_container,
+    rgb_format,
+)
 
-__all__ = ["CODECS", "Codec", "choose_codec", "require_container", "write"]
+__all__ = ["CODECS", "Codec", "choose_codec", "copy_streams", "require_container", "write"]
 
 Pixels = npt.NDArray[Any]
 
@@ -130,6 +140,32 @@ def write(
     return path
 
 
+def copy_streams(clip: Clip, path: Path, kinds: Iterable[str]) -> bool:
+    """Write the streams of these kinds, as they are, into a file of their own.
+
+    Returns:
+        False if the clip has none; then no file is written.
+
+    Raises:
+        VideoError: the clip cannot be read, or the file cannot be written.
+    """
+    assert clip.copy_source is not None
+    with (
+        video_errors("the clip's sound cannot be copied"),
+        open_container(clip.copy_source, clip.format) as source,
+    ):
+        streams = [stream for stream in source.streams if stream.type in tuple(kinds)]
+        if not streams:
+            return False
+        with replacing(path) as partial, av.open(str(partial), "w", options={"fflags": "+bitexact"}) as out:
+            copies = {stream.index: out.add_stream_from_template(stream) for stream in streams}
+            for packet in source.demux(streams):
+                if packet.dts is not None:
+                    packet.stream = copies[packet.stream.index]
+                    out.mux_one(packet)
+    return True
+
+
 def _write(
     path: Path,
     name: str,
@@ -148,7 +184,7 @@ def _write(
         whole: False for a trial: the copied streams are not read to their end.
     """
     with video_errors(f"'{name}' cannot be written", "choose another --codec or container"):
-        source = None if clip.files else av.open(str(clip.path), metadata_errors="ignore")
+        source = None if clip.copy_source is None else open_container(clip.copy_source, clip.format)
         try:
             # Without "bitexact" Matroska and WebM get new random numbers every time.
             with av.open(str(path), "w", options={"fflags": "+bitexact"}) as out:

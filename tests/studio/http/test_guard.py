@@ -52,6 +52,7 @@ def test_names_behind_a_proxy_have_to_be_named(tmp_path: Path) -> None:
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Origin": "http://127.0.0.1:9999"}, 403),
+        ({"Origin": "http://[::1"}, 403),
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Sec-Fetch-Site": "same-site"}, 403),
         ({"Sec-Fetch-Site": "nonsense"}, 403),
@@ -100,12 +101,66 @@ def test_logging_in_gives_a_cookie_that_scripts_and_other_sites_cannot_read(tmp_
     assert studio.get("/v1/styles").status_code == 200
 
 
-def test_guessing_the_token_is_slow(tmp_path: Path) -> None:
+def test_guessing_the_token_is_slow_and_hinders_nobody_else(tmp_path: Path) -> None:
+    """An address that guesses has to wait, with the right token too; others log in, sessions go on."""
     studio = without_workers(tmp_path, token=SECRET)
-    responses = [studio.post("/v1/session", json={"token": f"guess {n}"}).status_code for n in range(25)]
-    assert responses[:20] == [401] * 20
-    assert set(responses[20:]) == {429}
-    assert studio.get("/v1/styles", headers={"Authorization": f"Bearer {SECRET}"}).status_code == 200
+    browser = TestClient(studio.app, base_url="http://127.0.0.1:7860")
+    assert browser.post("/v1/session", json={"token": SECRET}).status_code == 204
+    responses = [studio.post("/v1/session", json={"token": f"guess {n}"}).status_code for n in range(12)]
+    assert responses == [401] * 5 + [429] * 7
+    bearer = {"Authorization": f"Bearer {SECRET}"}
+    refused = studio.get("/v1/styles", headers=bearer)
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["retry-after"]) <= 2
+    assert studio.post("/v1/session", json={"token": SECRET}).status_code == 429
+    assert browser.get("/v1/styles").status_code == 200
+    other = TestClient(studio.app, base_url="http://127.0.0.1:7860", client=("192.0.2.9", 1))
+    assert other.post("/v1/session", json={"token": SECRET}).status_code == 204
+    assert other.get("/v1/styles", headers=bearer).status_code == 200
+
+
+def test_metrics_and_the_description_of_the_api_need_a_token_where_there_is_one(tmp_path: Path) -> None:
+    studio = without_workers(tmp_path, token=SECRET, metrics_token="a token for Prometheus")
+    for path, token, status in (
+        ("/metrics", None, 401), ("/metrics", SECRET, 200), ("/metrics", "a token for Prometheus", 200),
+        ("/openapi.json", None, 401), ("/openapi.json", SECRET, 200),
+        ("/openapi.json", "a token for Prometheus", 401), ("/v1/styles", "a token for Prometheus", 401),
+        ("/healthz", None, 200),
+    ):  # fmt: skip
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        assert studio.get(path, headers=headers).status_code == status, (path, token)
+    assert without_workers(tmp_path / "open").get("/metrics").status_code == 200
+
+
+def test_logging_out_forgets_the_cookie(tmp_path: Path) -> None:
+    studio = without_workers(tmp_path, token=SECRET)
+    studio.post("/v1/session", json={"token": SECRET})
+    assert studio.get("/v1/styles").status_code == 200
+    assert studio.delete("/v1/session").status_code == 204
+    assert studio.get("/v1/styles").status_code == 401
+
+
+def test_a_cookie_of_another_program_does_not_hide_ours(tmp_path: Path) -> None:
+    studio = without_workers(tmp_path, token=SECRET)
+    value = studio.post("/v1/session", json={"token": SECRET}).cookies["impasto-session"]
+    studio.cookies.clear()
+    for cookies in (f'prefs={{"a": 1}}; impasto-session={value}', f"impasto-session={value}; x=[1, 2]"):
+        assert studio.get("/v1/styles", headers={"Cookie": cookies}).status_code == 200
+
+
+def test_a_client_that_asks_for_it_gets_a_problem_document(tmp_path: Path) -> None:
+    studio = without_workers(tmp_path, token=SECRET)
+    accept = {"Accept": "application/problem+json", "Authorization": f"Bearer {SECRET}"}
+    for path, headers, status in (
+        ("/v1/jobs/none", accept, 404),
+        ("/v1/styles", {"Accept": "application/problem+json"}, 401),
+    ):
+        response = studio.get(path, headers=headers)
+        assert response.headers["content-type"] == "application/problem+json"
+        problem = response.json()
+        assert problem["status"] == response.status_code == status
+        assert problem["instance"] == f"urn:request:{response.headers['x-request-id']}"
+        assert {"type", "title", "detail", "field"} <= set(problem)
 
 
 # -- headers, log ------------------------------------------------------------------------------------------
@@ -139,7 +194,10 @@ def test_the_log_contains_no_job_id_and_no_forged_line(
     job = post(studio).json()["id"]
     studio.get(f"/v1/jobs/{job}/content")
     studio.get("/v1/jobs/%0d%0aforged")
+    studio.get("/x%0d%0aforged%1b[2J")
     log = caplog.text
     assert "/v1/jobs/" in log
     assert job not in log
     assert "\nforged" not in log
+    assert "\r" not in log
+    assert "\x1b" not in log

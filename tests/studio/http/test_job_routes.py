@@ -65,7 +65,9 @@ def test_a_result_in_other_formats_and_strengths(
     assert np.abs(half - content).mean() < np.abs(whole - content).mean()
     assert np.abs(half - whole).mean() < np.abs(weak - whole).mean()
     folder = server.folder / "jobs" / painted["id"]
-    server.wait(lambda: not list(folder.glob("export-*")))
+    assert sorted(path.name for path in folder.glob("export-*")) == [
+        "export-0.png", "export-1000.jpeg", "export-1000.webp", "export-500.png",
+    ]  # fmt: skip
     for wrong in ({"strength": 2}, {"strength": "nan"}, {"format": "exe"}):
         assert server.http.get(painted["result"], params=wrong).status_code == 422
 

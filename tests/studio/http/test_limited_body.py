@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.exceptions import HTTPException
+from starlette.types import Message
 
+from impasto.studio.http.limited_body import LimitedBody
 from serving import Studio, post, without_workers
 
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -26,6 +33,65 @@ def test_a_body_that_is_too_large_is_refused_by_its_length_and_by_its_bytes(tmp_
     assert response.status_code == 413
     assert "0.05 MB" in response.json()["detail"]
     assert list((tmp_path / "jobs").iterdir()) == []
+
+
+def test_a_silent_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is up even if nothing arrives at all; afterwards waiting for a disconnect has no limit."""
+
+    async def silent() -> Message:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    async def run(max_seconds: float, max_silence: float) -> float:
+        begin = time.monotonic()
+        with pytest.raises(HTTPException) as caught:
+            await LimitedBody(silent, 100, max_seconds, max_silence)()
+        assert caught.value.status_code == 408
+        return time.monotonic() - begin
+
+    assert asyncio.run(run(0.1, 60)) < 2
+    assert asyncio.run(run(60, 0.1)) < 2
+
+    async def whole() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def complete() -> None:
+        body = LimitedBody(whole, 100, 0.0, 0.0)
+        body._complete = True
+        assert (await body())["body"] == b""
+
+    asyncio.run(complete())
+
+
+def test_uploads_on_their_way_do_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    studio = without_workers(tmp_path)
+    usage = shutil.disk_usage(tmp_path)
+
+    def stream() -> Iterator[bytes]:
+        yield FORM_HEAD
+        for _ in range(60):
+            monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+            yield bytes(1_000_000)
+
+    response = studio.post("/v1/jobs", content=stream(), headers=FORM)
+    assert (response.status_code, "short of space" in response.json()["detail"]) == (507, True)
+
+
+@pytest.mark.slow
+def test_silent_clients_do_not_fill_the_queue(tmp_path: Path) -> None:
+    """A request has a place in the queue only once its body is here."""
+    with Studio(tmp_path / "data", "--queue", "2", "--client-jobs", "100") as studio:
+        host, port = studio.url.removeprefix("http://").rstrip("/").split(":")
+        sockets = []
+        for _ in range(20):
+            connection = socket.create_connection((host, int(port)))
+            head = "POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n"
+            connection.sendall(f"{head}Content-Type: {FORM['Content-Type']}\r\n\r\n".encode())
+            sockets.append(connection)
+        time.sleep(0.5)
+        assert studio.post().status_code == 202
+        for connection in sockets:
+            connection.close()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_clients_take_turns(store: JobStore) -> None:
         store.finish(jobs["a1"].id, "w", "done")
         order.append(claim())
     assert order == ["b1", "c1", "a2"]
-    store.release("w", died=True)
+    store.release("w")
     assert [claim() for _ in range(6)] == ["b1", "c1", "a2", "b2", "a3", "a4"]
 
 
@@ -91,15 +92,16 @@ def test_only_the_owner_writes(store: JobStore) -> None:
     assert (released.state, released.progress, released.result) == ("queued", 0.5, None)
 
 
-def test_three_dead_workers_fail_the_job_and_a_dead_server_does_not(store: JobStore) -> None:
+def test_attempts_are_counted_at_the_claim_and_a_stop_takes_them_back(store: JobStore) -> None:
+    """A job that ends the whole machine leaves no other trace than its claim."""
     job = add_job(store)
     for _ in range(5):  # servers that were stopped
         store.claim("w")
-        store.release("w")
+        store.release("w", take_back=True)
     for _ in range(3):
         assert reloaded(store, job).state == "queued"
         store.claim("w")
-        store.release("w", died=True, attempts=3)
+        store.release("w", attempts=3)
     failed = reloaded(store, job)
     assert failed.state == "failed"
     assert "3 times" in (failed.error or "")
@@ -121,7 +123,7 @@ def test_a_job_cancelled_while_its_worker_died_is_not_painted_again(store: JobSt
     job = add_job(store)
     store.claim("w")
     store.cancel(job.id)
-    store.release("w", died=True)
+    store.release("w")
     assert reloaded(store, job).state == "cancelled"
 
 
@@ -142,3 +144,39 @@ def reloaded(store: JobStore, job: StudioJob) -> StudioJob:
     current = store.get(job.id)
     assert current is not None
     return current
+
+
+def test_a_job_deleted_in_the_moment_of_its_claim_belongs_to_its_worker(store: JobStore) -> None:
+    """Otherwise the row would stay ``running`` for ever, and its files would never be removed."""
+    job = add_job(store)
+    get = store.get
+
+    def delete_first(job_id: str) -> StudioJob | None:
+        JobStore(store.path).mark_deleted(job_id)
+        return get(job_id)
+
+    store.get = delete_first  # type: ignore[method-assign]
+    claimed = store.claim("w")
+    store.get = get  # type: ignore[method-assign]
+    assert claimed is not None
+    store.mark_deleted(job.id)
+    assert not store.update(job.id, "w", progress=0.1)
+    store.finish(job.id, "w", "cancelled")
+    assert store.removable_ids() == [job.id]
+
+
+def test_workers_count_as_ready_for_some_seconds_only_even_if_the_clock_is_moved(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.heartbeat("w", 1, ready=True)
+    assert store.ready_worker_count() == 1
+    now = time.time()
+    for shift in (60.0, -3600.0):
+        monkeypatch.setattr(time, "time", lambda shift=shift: now + shift)
+        assert store.ready_worker_count() == 0
+
+
+def test_positions_of_all_are_those_of_each(store: JobStore) -> None:
+    jobs = [add_job(store, client=client) for client in "aabca"]
+    assert store.positions() == {job.id: store.position(job) for job in jobs}
+    assert {job.id for job in store.get_many([job.id for job in jobs] + ["none"])} == {job.id for job in jobs}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from impasto.studio.queue.jobs import JobStore
-from impasto.studio.queue.retention import delete_expired_jobs, delete_unknown_folders
+from impasto.studio.queue.retention import Retention, jobs_over_limit, kept_bytes
 from impasto.studio.queue.storage import folder_size
 from impasto.studio.settings import StudioSettings
 from job_rows import add_job
@@ -30,17 +30,19 @@ def test_a_deleted_job_is_hidden_at_once_and_removed_when_no_worker_paints_it(
     assert store.mark_deleted(job.id)
     assert not store.mark_deleted(job.id)
     assert store.get(job.id) is None
-    assert delete_expired_jobs(store, settings) == 0
+    assert Retention(store, settings).run() == 0
     assert settings.job_folder(job.id).exists()
     store.finish(job.id, "w", "cancelled")
-    assert delete_expired_jobs(store, settings) == 1
+    assert Retention(store, settings).run() == 1
     assert not settings.job_folder(job.id).exists()
     assert store.all_ids() == set()
 
 
-def add_finished(store: JobStore, settings: StudioSettings, size: int, finished: float) -> str:
+def add_finished(
+    store: JobStore, settings: StudioSettings, size: int, finished: float, client: str = "a"
+) -> str:
     """A job with a result of ``size`` bytes that was finished at a time of the past."""
-    job = add_job(store)
+    job = add_job(store, client=client)
     folder = settings.job_folder(job.id)
     folder.mkdir(parents=True)
     (folder / "result.png").write_bytes(b"x" * size)
@@ -59,18 +61,56 @@ def test_expired_jobs_are_deleted_and_the_oldest_if_all_take_too_much(
     expired = add_finished(store, settings, 10, now - 3 * 86400)
     oldest, older, newest = (add_finished(store, settings, 1000, now - age) for age in (300, 200, 100))
     waiting = add_job(store).id
-    delete_expired_jobs(store, settings)
+    Retention(store, settings).run()
     assert store.all_ids() == {older, newest, waiting}
     assert {folder.name for folder in (tmp_path / "jobs").iterdir()} == {older, newest}
     assert not {expired, oldest} & store.all_ids()
 
 
-def test_folders_of_requests_that_were_never_accepted_are_deleted(store: JobStore, tmp_path: Path) -> None:
+def test_shared_files_count_once_and_the_client_with_most_loses_first(
+    store: JobStore, tmp_path: Path
+) -> None:
+    """Eighty twins of one job take no more space than the job itself, and crowd out nobody."""
+    settings = StudioSettings(data=tmp_path, keep_bytes=12_000)
+    now = time.time()
+    stranger = add_finished(store, settings, 1000, now - 900, client="stranger")
+    first = add_finished(store, settings, 10_000, now - 800, client="twins")
+    twins = [add_finished(store, settings, 0, now - 700 + n, client="twins") for n in range(20)]
+    for twin in twins:
+        result = settings.job_folder(twin) / "result.png"
+        result.unlink()
+        result.hardlink_to(settings.job_folder(first) / "result.png")
+        with sqlite3.connect(store.path) as database:
+            database.execute("UPDATE jobs SET bytes = 10000 WHERE id = ?", (twin,))
+    assert sum(job.bytes for job in store.finished_jobs()) > 200_000
+    assert kept_bytes(store, settings) == 11_000
+    Retention(store, settings).run()
+    assert store.all_ids() == {stranger, first, *twins}
+    more = add_finished(store, settings, 5000, now, client="twins")
+    doomed = [job.id for job in jobs_over_limit(store.finished_jobs(), settings)]
+    assert doomed == [first, *twins]  # the shared file goes with the last of them
+    Retention(store, settings).run()
+    assert store.all_ids() == {stranger, more}
+
+
+def test_a_clock_that_jumps_forward_deletes_nothing_for_an_hour(
+    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = StudioSettings(data=tmp_path)
-    job = add_job(store)
-    settings.job_folder(job.id).mkdir(parents=True)
-    settings.job_folder("unknown").mkdir()
-    (tmp_path / "incoming" / "half").mkdir(parents=True)
-    delete_unknown_folders(store, settings)
-    assert [folder.name for folder in (tmp_path / "jobs").iterdir()] == [job.id]
-    assert list((tmp_path / "incoming").iterdir()) == []
+    kept = add_finished(store, settings, 10, time.time() - 100)
+    retention = Retention(store, settings)
+    assert retention.run() == 0
+    wall, steady, shift = time.time, time.monotonic, {"wall": 0.0, "steady": 0.0}
+    monkeypatch.setattr(time, "time", lambda: wall() + shift["wall"])
+    monkeypatch.setattr(time, "monotonic", lambda: steady() + shift["steady"])
+    shift["wall"] = 30 * 86400.0
+    assert retention.run() == 0
+    assert Retention(store, settings).run() == 0  # after a restart
+    assert store.get(kept) is not None
+    shift["wall"] = -30 * 86400.0  # and back, further than it came from
+    assert retention.run() == 0
+    assert store.get(kept) is not None
+    shift["wall"] = 30 * 86400.0
+    assert retention.run() == 0
+    shift["steady"] = 3700.0  # an hour later it is still the same: then it was meant
+    assert retention.run() == 1

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import inspect
+import os
+import pickle
+import platform
+import socket
+import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from impasto import pictures
 from impasto.studio.errors import RefusedError
 from impasto.studio.sandbox.isolation import SandboxedCall, run_sandboxed
+from serving import encoded, post, without_workers
 
 
 def _take_memory() -> int:
@@ -49,3 +59,96 @@ def test_a_call_can_be_stopped(tmp_path: Path) -> None:
     call.stop()
     with pytest.raises(RefusedError):
         call.result()
+
+
+def _fill_the_disk() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_told_apart_from_a_bad_file() -> None:
+    """The file is not to blame: the job is tried again."""
+    with pytest.raises(OSError, match="space") as caught:
+        run_sandboxed(_fill_the_disk, memory=1_000_000_000, seconds=10)
+    assert caught.value.errno == errno.ENOSPC
+
+
+class _Forged:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("/tmp/impasto-test-forged",)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pickle.dumps(("returned", _Forged())), b"", b"[", b"null", b"[1, 2, 3]", b'["raised", 3]',
+        b'["raised", [1, 2, 3, 500, {}]]', b'{"returned": 1}', b"\xff\xfe",
+    ],
+)  # fmt: skip
+def test_nothing_but_a_short_json_is_taken_from_a_child_that_was_taken_over(answer: bytes) -> None:
+    with pytest.raises(RefusedError) as caught:
+        run_sandboxed(_send_and_end, answer, memory=1_000_000_000, seconds=10)
+    assert caught.value.status == 422
+    assert not Path("/tmp/impasto-test-forged").exists()
+
+
+def _send_and_end(answer: bytes) -> None:
+    """What a child that runs a stranger's code may do: write to the pipe whatever it likes."""
+    frame = next(frame for frame in inspect.stack() if frame.function == "_child_main").frame
+    frame.f_locals["sender"].send_bytes(answer)
+    os._exit(0)
+
+
+def test_a_call_that_nobody_waits_for_any_more_is_ended() -> None:
+    with SandboxedCall(_never_return, memory=1_000_000_000, seconds=60) as call:
+        pid = call._process.pid
+        assert pid is not None
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+
+
+def test_what_a_child_is_given_has_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a new job nor a view hands the token to the process that decodes."""
+    secret, sent = "a rather long secret", []
+
+    def recorded(function: Callable[..., Any], *arguments: Any, **limits: Any) -> Any:
+        sent.append(repr(arguments) + repr([getattr(a, "__dict__", None) for a in arguments]))
+        return run_sandboxed(function, *arguments, **limits)
+
+    monkeypatch.setattr("impasto.studio.intake.intake.run_sandboxed", recorded)
+    studio = without_workers(tmp_path, token=secret, metrics_token="another long secret")
+    studio.headers["Authorization"] = f"Bearer {secret}"
+    assert post(studio).status_code == 202
+    assert studio.post("/v1/look", files={"content": ("x", encoded())}).status_code == 200
+    assert len(sent) == 2
+    assert not [text for text in sent if secret in text or "another long secret" in text]
+
+
+def _try_what_is_forbidden() -> dict[str, str]:
+    def attempt(act: Callable[[], object]) -> str:
+        try:
+            act()
+        except OSError as error:
+            return errno.errorcode[error.errno or 0]
+        return "done"
+
+    return {
+        "network": attempt(lambda: socket.socket(socket.AF_INET)),
+        "network 6": attempt(lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)),
+        "local": attempt(lambda: socket.socket(socket.AF_UNIX)),
+        "program": attempt(lambda: os.execv("/bin/true", ["true"])),
+        "thread": threading_result(lambda: attempt(lambda: socket.socket(socket.AF_INET))),
+    }
+
+
+def threading_result(function: Callable[[], str]) -> str:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"), reason="no seccomp here"
+)
+def test_a_child_reaches_no_network_and_starts_no_program() -> None:
+    answer = run_sandboxed(_try_what_is_forbidden, memory=1_000_000_000, seconds=10)
+    assert answer == {
+        "network": "EPERM", "network 6": "EPERM", "local": "done", "program": "EPERM", "thread": "EPERM",
+    }  # fmt: skip

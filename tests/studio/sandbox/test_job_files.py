@@ -14,9 +14,9 @@ from PIL import Image
 from bad_uploads import SMALL_LIMITS, assert_nothing_left, assert_refused
 from impasto import pictures
 from impasto.studio.queue.inputs import JobInputs
-from impasto.studio.queue.retention import delete_expired_jobs
+from impasto.studio.queue.retention import Retention
 from impasto.studio.sandbox.images import write_png
-from impasto.studio.sandbox.job_files import prepare_job
+from impasto.studio.sandbox.job_files import JobFacts, prepare_job
 from impasto.studio.settings import StudioSettings
 from serving import encoded, post, without_workers
 
@@ -61,7 +61,7 @@ def test_file_names_of_clients_are_never_used(studio: TestClient, folder: Path, 
     assert names == ["content", "content.jpg", "content.png", "style-0", "style-0.png", "style-0.webp"]
     assert studio.delete(f"/v1/jobs/{job}").status_code == 204
     service = studio.app.state.studio  # type: ignore[attr-defined]
-    delete_expired_jobs(service.store, service.settings)
+    Retention(service.store, service.settings).run()
     assert_nothing_left(folder)
 
 
@@ -106,6 +106,7 @@ def test_only_a_cropped_style_keeps_its_size(tmp_path: Path, monkeypatch: pytest
         (tmp_path / "content").write_bytes(encoded())
         (tmp_path / "style-0").write_bytes(encoded(size=(1500, 1000)))
         recipe = json.dumps({"size": 48, "style_crop": crop})
-        facts = prepare_job(tmp_path, JobInputs(recipe, None, (None,), 0, 0), StudioSettings(data=tmp_path))
+        inputs = JobInputs(recipe, None, (None,), 0, 0)
+        facts = JobFacts.from_json(prepare_job(tmp_path, inputs, StudioSettings(data=tmp_path)))
         assert (facts.kind, facts.format, facts.size) == ("image", "JPEG", (36, 48))
         assert pictures.load(tmp_path / "style-0.png").size[1] == width

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import sqlite3
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,10 @@ from impasto.studio.queue.inputs import JobInputs
 from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.sandbox.job_files import prepare_job
 from impasto.studio.settings import StudioSettings
+from impasto.studio.worker import claimed_job, painting
 from impasto.studio.worker.claimed_job import ClaimedJob, ReportIntervals
 from impasto.studio.worker.painting import paint_job
+from impasto.studio.worker.saved_state import SavedState
 from serving import encoded
 
 RECIPE = Recipe(size=64, coarsest=32, iterations=(6, 8), tolerance=0)
@@ -90,7 +96,7 @@ def test_a_picture_is_resumed_from_its_last_state(
     store.killed_at = last
     with pytest.raises(Killed):
         paint_next(store, settings)
-    store.release("w", died=True)
+    store.release("w")
     before = store.reports[-1]
     store.reports.clear()
     store.killed_at = None
@@ -155,3 +161,114 @@ def test_a_job_equal_to_a_finished_one_takes_over_its_result(
     assert store.reports == []  # nothing was painted
     results = [settings.job_folder(name) / first.result for name in ("j", "k")]
     assert results[0].read_bytes() == results[1].read_bytes()
+
+
+# -- failures ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "goes_on", "attempts"),
+    [
+        (OSError(errno.ENOSPC, "full"), True, 0),
+        (OSError(errno.EIO, "io"), False, 1),
+        (MemoryError(), False, 1),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False, 1),
+    ],
+)
+def test_a_failure_that_is_not_the_jobs_own_puts_it_back(
+    store: RecordingStore,
+    settings: StudioSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    goes_on: bool,
+    attempts: int,
+) -> None:
+    """A full disk does not count; after anything else this process is replaced."""
+
+    def failing(*_: object) -> str:
+        raise error
+
+    monkeypatch.setattr(painting, "_paint", failing)
+    claimed = store.claim("w")
+    assert claimed is not None
+    assert paint_job(ClaimedJob(claimed, store, settings, "w", ALWAYS), store, "cpu") is goes_on
+    job = store.get("j")
+    assert job is not None
+    assert (job.state, job.error, job.attempts) == ("queued", None, attempts)
+    assert job.not_before > time.time()
+    assert type(error).__name__ in (job.last_error or "")
+    assert (settings.job_folder("j") / "style-0.png").exists()
+
+
+def test_a_result_that_was_painted_but_not_recorded_is_not_painted_again(
+    store: RecordingStore, settings: StudioSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = store.finish
+
+    def failing(*_: object, **__: object) -> bool:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr("impasto.studio.worker.claimed_job._WRITE_PAUSE", 0.0)
+    monkeypatch.setattr(store, "finish", failing)
+    painted = paint_next(store, settings)
+    assert painted.state == "queued"
+    result = (settings.job_folder("j") / "result.png").read_bytes()
+    store.reports.clear()
+    monkeypatch.setattr(store, "finish", finish)
+    with sqlite3.connect(store.path) as database:
+        database.execute("UPDATE jobs SET not_before = 0")
+    job = paint_next(store, settings)
+    assert (job.state, job.result, store.reports) == ("done", "result.png", [])
+    assert (settings.job_folder("j") / "result.png").read_bytes() == result
+
+
+def test_previews_states_and_reports_that_cannot_be_written_do_not_fail_a_job(
+    store: RecordingStore, settings: StudioSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, update = claimed_job.write_atomically, store.update
+    failures = []
+
+    def fail(error: Exception) -> None:
+        failures.append(error)
+        raise error
+
+    def failing_write(path: Path, data: bytes) -> None:
+        if len(failures) < 5:
+            fail(OSError(errno.ENOSPC, "full"))
+        write(path, data)
+
+    def failing_update(*arguments: Any, **columns: Any) -> bool:
+        if len(failures) < 9:
+            fail(sqlite3.OperationalError("database is locked"))
+        return update(*arguments, **columns)
+
+    def failing_save(*_: object) -> None:
+        fail(OSError(errno.EIO, "io"))
+
+    monkeypatch.setattr(claimed_job, "write_atomically", failing_write)
+    monkeypatch.setattr(store, "update", failing_update)
+    monkeypatch.setattr("impasto.studio.worker.saved_state.SavedState.save", failing_save)
+    assert paint_next(store, settings).state == "done"
+    assert len(failures) > 10
+
+
+def test_a_worker_that_is_asked_to_end_saves_its_job(store: RecordingStore, settings: StudioSettings) -> None:
+    draining = threading.Event()
+    update = store.update
+
+    def update_then_drain(job_id: str, slot: str, **columns: Any) -> bool:
+        if columns["evaluation"] == 3:
+            draining.set()
+        return update(job_id, slot, **columns)
+
+    store.update = update_then_drain  # type: ignore[method-assign]
+    claimed = store.claim("w")
+    assert claimed is not None
+    intervals = ReportIntervals(progress=0.0)
+    assert paint_job(ClaimedJob(claimed, store, settings, "w", intervals, draining), store, "cpu")
+    job = store.get("j")
+    assert job is not None
+    assert (job.state, job.attempts, job.owner) == ("queued", 0, None)
+    state = SavedState.load(settings.job_folder("j") / "state.safetensors")
+    assert state is not None
+    assert state.iteration == 4

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,9 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from impasto.studio.queue.jobs import JobStore
+from impasto.studio.queue.jobs import JobStore, new_job_id
 from impasto.studio.settings import StudioSettings
-from impasto.studio.worker.supervisor import WorkerProcess
+from impasto.studio.worker.supervisor import Supervisor, WorkerProcess
 from job_rows import add_job
 from serving import LONG, TINY, TINY_CLIP, Studio, clip_bytes, encoded, pixels
 
@@ -55,7 +58,7 @@ def test_a_killed_worker_costs_nothing_but_time(studio: Studio, tmp_path: Path) 
     os.kill(second, signal.SIGKILL)
     job = studio.finished(fatal)
     assert job["state"] == "failed"
-    assert "ended its worker 2 times" in job["error"]
+    assert "failed 2 times and was set aside" in job["error"]
     for response in others:
         finished = studio.finished(response.json()["id"])
         assert (finished["state"], finished["error"]) == ("done", None)
@@ -75,7 +78,7 @@ def test_a_killed_server_loses_no_job_and_paints_none_twice(studio: Studio, tmp_
     worker = worker_pid(studio)
     studio.kill()
     studio.wait(lambda: not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie", 20)
-    half = studio.folder / "jobs" / "never-accepted"
+    half = studio.folder / "jobs" / new_job_id()
     half.mkdir()
     studio.start()
     assert not half.exists()
@@ -87,7 +90,7 @@ def test_a_killed_server_loses_no_job_and_paints_none_twice(studio: Studio, tmp_
     assert pixels(studio.http.get(jobs[0]["result"]).content).shape == (36, 48, 3)
     store = JobStore(studio.folder / "studio.db")
     rows = [store.get(job_id) for job_id in ids]
-    assert [row.deaths for row in rows if row is not None] == [0, 0, 0]
+    assert [row.attempts for row in rows if row is not None] == [1, 1, 1]
 
 
 @pytest.mark.slow
@@ -123,7 +126,7 @@ def test_a_worker_that_hangs_is_ended(tmp_path: Path) -> None:
     worker.supervise()
     queued = store.get(job.id)
     assert queued is not None
-    assert (queued.state, queued.owner, queued.deaths) == ("queued", None, 1)
+    assert (queued.state, queued.owner, queued.attempts) == ("queued", None, 1)
     worker.stop()
 
 
@@ -140,3 +143,99 @@ def test_a_worker_that_keeps_ending_is_started_less_and_less_often(tmp_path: Pat
         time.sleep(0.02)
     worker.stop()
     assert 2 <= len(starts) <= 4  # half a second apart at first
+
+
+# -- supervising goes on whatever happens ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        sqlite3.OperationalError("database or disk is full"), OSError(errno.EAGAIN, "no process"),
+        OSError(errno.EIO, "io"), MemoryError(),
+    ],
+)  # fmt: skip
+def test_an_error_in_one_step_ends_neither_the_thread_nor_the_other_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    store = JobStore(tmp_path / "studio.db")
+    errors, calls = [error], []
+
+    def supervise(_: WorkerProcess) -> None:
+        calls.append(1)
+        if errors:
+            raise errors.pop()
+
+    monkeypatch.setattr(WorkerProcess, "supervise", supervise)
+    supervisor = Supervisor(StudioSettings(data=tmp_path), store, on_lost=lambda: None)
+    deleted = add_job(store)
+    store.mark_deleted(deleted.id)
+    supervisor.tick()
+    assert store.all_ids() == set()  # the step after the one that failed has run
+    supervisor.tick()
+    assert len(calls) == 1  # the failed one is left out for a moment
+    time.sleep(0.5)
+    supervisor.tick()
+    assert len(calls) == 2
+
+
+def test_a_server_whose_supervisor_is_lost_ends_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = threading.Event()
+    supervisor = Supervisor(StudioSettings(data=tmp_path), JobStore(tmp_path / "studio.db"), on_lost=lost.set)
+    (tmp_path / "jobs").mkdir()
+
+    def end() -> None:
+        raise SystemExit  # no ``Exception``: the thread does end
+
+    monkeypatch.setattr(supervisor, "tick", end)
+    assert supervisor.alive
+    supervisor.start()
+    assert lost.wait(5)
+    supervisor._thread.join(5)
+    assert not supervisor.alive
+    supervisor.stop()
+
+
+def test_a_release_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the ended worker's job would stay with it until the server is started again."""
+    store = JobStore(tmp_path / "studio.db")
+    job = add_job(store)
+    store.claim("w")
+    worker = WorkerProcess("w", "cpu", StudioSettings(data=tmp_path), store)
+    worker.command = [sys.executable, "-c", ""]
+    worker.supervise()
+    assert worker.process is not None
+    worker.process.wait(10)
+    release = store.release
+
+    def failing(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(store, "release", failing)
+    with pytest.raises(sqlite3.OperationalError):
+        worker.supervise()
+    monkeypatch.setattr(store, "release", release)
+    worker.supervise()
+    queued = store.get(job.id)
+    assert queued is not None
+    assert queued.state == "queued"
+    worker.stop()
+
+
+@pytest.mark.slow
+def test_a_stop_saves_what_is_painted_and_does_not_count_as_an_attempt(studio: Studio) -> None:
+    job = studio.post(recipe=LONG | {"seed": 77}).json()["id"]
+    studio.running(job)
+    before = studio.wait(lambda: view if (view := studio.job(job))["evaluation"] else None)
+    os.kill(worker_pid(studio), signal.SIGTERM)  # systemd and Ctrl-C reach both
+    studio.stop()
+    assert (studio.folder / "jobs" / job / "state.safetensors").exists()
+    row = JobStore(studio.folder / "studio.db").get(job)
+    assert row is not None
+    assert (row.state, row.owner, row.attempts) == ("queued", None, 0)
+    studio.start()
+    studio.wait(lambda: studio.job(job)["state"] == "running")
+    assert studio.wait(lambda: studio.job(job)["evaluation"]) >= before["evaluation"]
+    studio.http.delete(f"/v1/jobs/{job}")

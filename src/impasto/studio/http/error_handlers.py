@@ -1,17 +1,18 @@
-"""Gives every refusal and failure the same form: ``{"detail": one line, "field": …}``."""
+"""Gives every refusal and failure the same form (see ``problems``)."""
 
 from __future__ import annotations
 
-import errno
 import logging
+import sqlite3
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from impasto.studio.errors import RefusedError
+from impasto.studio.http.problems import error_body
+from impasto.studio.queue.attempts import FailureKind, failure_kind
 
 __all__ = ["install_error_handlers"]
 
@@ -23,45 +24,55 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(OSError, _disk_error)
+    for kind in (OSError, sqlite3.OperationalError, MemoryError):
+        app.add_exception_handler(kind, _machine_error)
     app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(Exception, _unexpected)
 
 
 def _response(
-    status: int, line: str, field: str | None = None, headers: dict[str, str] | None = None
+    request: Request,
+    status: int,
+    line: str,
+    field: str | None = None,
+    headers: dict[str, str] | None = None,
 ) -> Response:
-    return JSONResponse({"detail": line, "field": field}, status, headers)
+    request_id = getattr(request.state, "request_id", "unknown")
+    body, media_type = error_body(status, line, field, request.headers.get("accept", ""), request_id)
+    return Response(body, status, headers, media_type)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
-    headers = {"Retry-After": "30"} if error.status == 429 else None
-    return _response(error.status, str(error), error.field, headers)
+    headers = None if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return _response(request, error.status, str(error), error.field, headers)
 
 
-async def _invalid_parameter(_: Request, error: Exception) -> Response:
+async def _invalid_parameter(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     name = str(first["loc"][-1]) if first["loc"] else "request"
-    return _response(422, f"{name}: {first['msg'].lower()}", name)
+    return _response(request, 422, f"{name}: {first['msg'].lower()}", name)
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _response(error.status_code, str(error.detail), None, dict(error.headers or {}))
+    return _response(request, error.status_code, str(error.detail), None, dict(error.headers or {}))
 
 
-async def _disconnected(_: Request, __: Exception) -> Response:
-    return _response(400, "the connection ended before the request did")
+async def _disconnected(request: Request, _: Exception) -> Response:
+    return _response(request, 400, "the connection ended before the request did")
 
 
 async def _unexpected(request: Request, _: Exception) -> Response:
-    return _response(500, f"the studio failed at this; look for {request.state.request_id} in its log")
+    line = f"the studio failed at this; look for {request.state.request_id} in its log"
+    return _response(request, 500, line)
 
 
-async def _disk_error(request: Request, error: Exception) -> Response:
-    log.error("%s %s", request.state.request_id, error)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return _response(507, "the studio's disk is full")
-    return _response(500, "the studio cannot use its disk")
+async def _machine_error(request: Request, error: Exception) -> Response:
+    """The disk, the database, or the system's limits: an answer that says whether to try again."""
+    log.error("%s %s", request.state.request_id, str(error).encode("unicode_escape").decode())
+    if failure_kind(error) is FailureKind.DISK_FULL:
+        return _response(request, 507, "the studio's disk is full")
+    line = "the studio's machine is out of memory, processes or disk for a moment; try again"
+    return _response(request, 503, line, None, {"Retry-After": "10"})

@@ -6,19 +6,26 @@ It reads only a request's headers and counts the bytes of the body. The log neve
 from __future__ import annotations
 
 import ipaddress
-import json
 import logging
 import re
 import secrets
 import time
-from http.cookies import CookieError, SimpleCookie
+from functools import partial
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from impasto.studio.http.limited_body import LimitedBody
-from impasto.studio.http.login import SESSION_COOKIE, LoginAttempts, session_cookie, tokens_match
+from impasto.studio.http.login import (
+    SESSION_COOKIE,
+    LoginAttempts,
+    cookie_value,
+    session_cookie,
+    tokens_match,
+)
+from impasto.studio.http.problems import error_body
+from impasto.studio.queue.data_folder import disk_short
 from impasto.studio.settings import LOOPBACK_HOSTS, StudioSettings
 
 __all__ = ["RequestGuard", "client_address"]
@@ -34,6 +41,8 @@ _SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+#: Paths outside /v1 that need the token, where there is one.
+_PRIVATE_PATHS = {"/metrics", "/openapi.json"}
 _HOST_HEADER = re.compile(r"[\w.\-]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?")
 
 log = logging.getLogger("impasto.studio")
@@ -87,12 +96,15 @@ class RequestGuard:
         headers = Headers(scope=scope)
         refusal = self._refusal(scope, headers)
         if refusal is not None:
-            await _send_refusal(send, *refusal)
+            await _send_refusal(scope, send, *refusal)
             return
         length = headers.get("content-length", "0")
-        body = LimitedBody(receive, self.settings.upload_bytes, self.settings.upload_seconds)
+        limits = self.settings
+        body = LimitedBody(
+            receive, limits.upload_bytes, limits.upload_seconds, disk_short=partial(disk_short, limits)
+        )
         if length.isdigit() and int(length) > body.max_bytes:
-            await _send_refusal(send, 413, body.refusal, more_body=True)
+            await _send_refusal(scope, send, 413, body.refusal, more_body=True)
             await body.drain(send)
             return
         await body.run(self.app, scope, send)
@@ -107,23 +119,31 @@ class RequestGuard:
             return 421, "the Host header names another machine; use the address that the studio printed"
         if scope["method"] not in ("GET", "HEAD", "OPTIONS") and not _is_same_site(headers, host):
             return 403, "a request from another site; open the studio's own page"
-        path = scope["path"]
-        if self.settings.token is None or not path.startswith("/v1/"):
+        token, path = self.settings.token, scope["path"]
+        metrics_token = self.settings.metrics_token
+        if path == "/metrics" and metrics_token is not None:
+            if tokens_match(_bearer_token(headers), metrics_token):
+                return None
+            token = token or metrics_token
+        if token is None or not (path.startswith("/v1/") or path in _PRIVATE_PATHS):
             return None
-        return self._token_refusal(headers, self.settings.token, logging_in=path == "/v1/session")
+        return self._token_refusal(scope, headers, token)
 
-    def _token_refusal(self, headers: Headers, token: str, *, logging_in: bool) -> tuple[int, str] | None:
-        scheme, _, sent_token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and tokens_match(sent_token.strip(), token):
+    def _token_refusal(self, scope: Scope, headers: Headers, token: str) -> tuple[int, str] | None:
+        """Why a request to something private is refused; None if it has the token or a session."""
+        cookie = cookie_value(headers.get("cookie", ""), SESSION_COOKIE)
+        if tokens_match(cookie, session_cookie(token)):
             return None
-        if tokens_match(_session_cookie_of(headers), session_cookie(token)):
+        address, sent_token = client_address(scope), _bearer_token(headers)
+        if seconds := self.login_attempts.seconds_locked(address):
+            return 429, f"too many wrong tokens from this address; wait {seconds} s"
+        if scope["path"] == "/v1/session":
             return None
-        if self.login_attempts.locked:
-            return 429, "too many wrong tokens; wait a minute"
-        if logging_in:
+        if tokens_match(sent_token, token):
+            self.login_attempts.record_success(address)
             return None
         if sent_token:
-            self.login_attempts.record_failure()
+            self.login_attempts.record_failure(address)
         return 401, "a token is needed; POST it to /v1/session or send Authorization: Bearer"
 
 
@@ -133,28 +153,31 @@ def _is_same_site(headers: Headers, host: str) -> bool:
     if site is not None and site not in ("same-origin", "none"):
         return False
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == host.lower()
-
-
-def _session_cookie_of(headers: Headers) -> str:
     try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(SESSION_COOKIE)
-    except CookieError:
-        return ""
-    return morsel.value if morsel else ""
+        return origin is None or urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:  # half an IPv6 address
+        return False
+
+
+def _bearer_token(headers: Headers) -> str:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _loggable_path(path: str) -> str:
     """A path with only the first letters of a job's id, as the whole id gives access to the job."""
     shortened = re.sub(r"(/v1/jobs/[^/]{0,6})[^/]*", r"\1…", path)[:120]
-    return shortened.encode("ascii", "backslashreplace").decode()
+    return shortened.encode("unicode_escape").decode()  # control characters too, which could forge lines
 
 
-async def _send_refusal(send: Send, status: int, line: str, *, more_body: bool = False) -> None:
+async def _send_refusal(scope: Scope, send: Send, status: int, line: str, *, more_body: bool = False) -> None:
     """Answer without running the application, in the same form as ``error_handlers``."""
-    body = json.dumps({"detail": line, "field": None}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    headers += [(b"retry-after", b"60")] if status == 429 else []
+    accept = Headers(scope=scope).get("accept", "")
+    body, media_type = error_body(status, line, None, accept, scope["state"]["request_id"])
+    headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
+    if status == 429:
+        seconds = re.search(r"\d+", line)
+        headers.append((b"retry-after", seconds[0].encode() if seconds else b"60"))
     headers += [(b"connection", b"close")] if more_body else []
     headers += [(b"www-authenticate", b"Bearer")] if status == 401 else []
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
+import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from PIL import Image
-from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -45,7 +45,7 @@ _CLIP_TYPES = {"mov": "video/mp4", "matroska": "video/webm", "avi": "video/x-msv
 router = APIRouter(responses=ERROR_RESPONSES)
 _ACCEPTED: ResponseTable = {
     200: {"model": JobView, "description": "An identical job was finished before: here is its result."},
-    **error_responses(400, 409, 413, 415, 422, 429),
+    **error_responses(400, 408, 409, 413, 415, 422, 429, 507),
 }
 
 
@@ -57,21 +57,33 @@ def _get_job(request: Request, job_id: str) -> StudioJob:
 
 
 def _view(request: Request, job: StudioJob) -> JobView:
-    return job_view(job, get_service(request).store)
+    return job_view(job, get_service(request).store.position(job))
 
 
 async def _accept(request: Request, response: Response, earlier: StudioJob | None) -> JobView:
     service, client = get_service(request), client_address(request.scope)
-    with service.intake.reserve_place(client):
+    key = _request_key(request)
+    await run_in_threadpool(service.intake.check_place, client)  # before anything is read
+    # The place in the queue is taken only once everything is here, or silent clients would fill the queue.
+    with service.uploads.one(client):
         job_request = await read_job_request(request, allow_json=earlier is not None)
-        try:
-            job = await service.run_in_worker_thread(service.intake.accept, job_request, client, earlier)
-        finally:
-            if hasattr(request.state, "form"):
-                await request.state.form.close()
+    try:
+        with service.intake.reserve_place(client):
+            job = await service.run_accepting(service.intake.accept, job_request, client, earlier, key)
+    finally:
+        if hasattr(request.state, "form"):
+            await request.state.form.close()
     response.status_code = 200 if job.state == "done" else 202
     response.headers["Location"] = f"/v1/jobs/{job.id}"
-    return _view(request, job)
+    return await run_in_threadpool(_view, request, job)
+
+
+def _request_key(request: Request) -> str | None:
+    """The header ``Idempotency-Key``; None if there is none."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,200}", key):
+        raise RefusedError("an Idempotency-Key that cannot be used", "1 to 200 printable ASCII characters")
+    return key
 
 
 @router.post("/v1/jobs", status_code=202, responses=_ACCEPTED, openapi_extra=openapi.JOB_BODY)
@@ -93,22 +105,22 @@ def show_job(request: Request, job: str) -> JobView:
     return _view(request, _get_job(request, job))
 
 
-@router.get("/v1/jobs/{job}/events", response_class=EventSourceResponse)
+async def _stream_place(request: Request) -> AsyncIterator[None]:
+    """One of the event streams that the client may have."""
+    with get_service(request).streams.one(client_address(request.scope)):
+        yield
+
+
+@router.get(
+    "/v1/jobs/{job}/events",
+    response_class=EventSourceResponse,
+    responses=error_responses(429),
+    dependencies=[Depends(_stream_place)],
+)
 async def job_events(request: Request, job: str) -> AsyncIterator[ServerSentEvent]:
     """The job as server-sent events named ``job``: now, at each change, and when it ends."""
-    service, last_view = get_service(request), None
-    while True:
-        version = service.notifier.version
-        current = service.store.get(job)
-        if current is None:
-            return
-        view = job_view(current, service.store)
-        if view != last_view:
-            last_view = view
-            yield ServerSentEvent(event="job", data=view)
-        if current.state in FINAL_STATES:
-            return
-        await service.notifier.wait_for_change(version)
+    async for view in get_service(request).feed.follow(job):
+        yield ServerSentEvent(event="job", data=view)
 
 
 @router.post("/v1/jobs/{job}/cancel")
@@ -186,7 +198,7 @@ def job_thumbnail(request: Request, job: str) -> Response:
 @router.get(
     "/v1/jobs/{job}/result",
     response_class=FileResponse,
-    responses=FILE_RESPONSE | error_responses(409, 422),
+    responses=FILE_RESPONSE | error_responses(409, 422, 429),
 )
 async def job_result(
     request: Request,
@@ -207,13 +219,12 @@ async def job_result(
     if is_clip or (format == "png" and strength == 1.0):
         return _job_file(request, job, finished.result, media_type=media_type, filename=filename)
     folder, recipe = service.settings.job_folder(finished.id), finished.inputs.complete_recipe().to_json()
-    path: Path = await service.run_in_worker_thread(
-        service.intake.run_sandboxed, export_result, folder, recipe, format, strength
-    )
-    delete_export = BackgroundTask(path.unlink, missing_ok=True)
-    return FileResponse(
-        path, media_type=media_type, filename=filename, headers=PRIVATE, background=delete_export
-    )
+    with service.views.one(client_address(request.scope)):
+        name = await service.run_viewing(
+            service.intake.run_sandboxed, export_result, folder, recipe, format, strength
+        )
+    path = folder / str(name)
+    return FileResponse(path, media_type=media_type, filename=filename, headers=PRIVATE)
 
 
 # -- the view of an upload ------------------------------------------------------------------------------
@@ -222,31 +233,36 @@ async def job_result(
 @router.post(
     "/v1/look",
     response_class=FileResponse,
-    responses=FILE_RESPONSE | error_responses(400, 413, 415, 422),
+    responses=FILE_RESPONSE | error_responses(400, 408, 413, 415, 422, 429),
     openapi_extra=openapi.CONTENT_BODY,
 )
 async def view_upload(request: Request) -> Response:
     """A picture or a clip's first frame as JPEG, for browsers that cannot show it; nothing is kept."""
     service = get_service(request)
-    job_request = await read_job_request(request, allow_json=False)
-    folder = service.settings.data / "incoming" / secrets.token_hex(8)
-    folder.mkdir()
-    try:
-        kind, (height, width) = await service.run_in_worker_thread(_write_view, service, job_request, folder)
-        data = (folder / "look.jpg").read_bytes()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        await request.state.form.close()
+    with service.views.one(client_address(request.scope)):
+        job_request = await read_job_request(request, allow_json=False)
+        try:
+            kind, (height, width), data = await service.run_viewing(_make_view, service, job_request)
+        finally:
+            await request.state.form.close()
     headers = {"X-Impasto-Kind": kind, "X-Impasto-Size": f"{width}x{height}", "Cache-Control": "no-store"}
     return Response(data, media_type="image/jpeg", headers=headers)
 
 
-def _write_view(service: StudioService, job_request: JobRequest, folder: Path) -> tuple[str, Size]:
-    """Returns the kind and the (height, width) of the upload."""
+def _make_view(service: StudioService, job_request: JobRequest) -> tuple[str, Size, bytes]:
+    """Returns the kind and the (height, width) of the upload, and a JPEG."""
     upload = job_request.content
     if upload is None or isinstance(upload, Path):
         raise RefusedError("no content", "a picture or a clip in 'content'", field="content")
-    upload.seek(0)
-    with (folder / "content").open("xb") as file:
-        shutil.copyfileobj(upload, file, 1 << 20)
-    return service.intake.run_sandboxed(write_browser_view, folder, service.settings)
+    folder = service.settings.data / "incoming" / secrets.token_hex(8)
+    folder.mkdir()
+    try:
+        upload.seek(0)
+        with (folder / "content").open("xb") as file:
+            shutil.copyfileobj(upload, file, 1 << 20)
+        limits = service.settings.without_token()
+        kind, (height, width) = service.intake.run_sandboxed(write_browser_view, folder, limits)
+        data = (folder / "look.jpg").read_bytes()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return "video" if kind == "video" else "image", (int(height), int(width)), data

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["LimitedBody"]
 
+_LOOK_BYTES = 8_000_000  # between two looks at the disk
 _DRAIN_SECONDS, _DRAIN_BYTES = 2.0, 64_000_000
 
 
@@ -22,30 +25,57 @@ class LimitedBody:
         receive: ASGI's function that returns the next part of the body.
         max_bytes: largest body.
         max_seconds: longest time for all of it.
+        max_silence: longest time in which nothing of it arrives.
+        disk_short: whether there is no room for more of it; asked every few megabytes.
     """
 
-    def __init__(self, receive: Receive, max_bytes: int, max_seconds: float) -> None:
-        self.max_bytes = max_bytes
+    def __init__(
+        self,
+        receive: Receive,
+        max_bytes: int,
+        max_seconds: float,
+        max_silence: float = 60.0,
+        disk_short: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._disk_short, self._next_look = disk_short, _LOOK_BYTES
+        self.max_bytes, self._max_silence = max_bytes, max_silence
         self._receive, self._received_bytes = receive, 0
         self._deadline = time.monotonic() + max_seconds
         self._complete = self._exceeded = False
 
     async def __call__(self) -> Message:
-        """The next part of the body; raises ``HTTPException`` 413 beyond the limits."""
-        message = await self._receive()
+        """The next part of the body; raises ``HTTPException`` 413 or 408 beyond the limits."""
+        message = await self._next_message()
         self._complete = self._complete or not message.get("more_body", False)
         self._received_bytes += len(message.get("body", b""))
-        late = not self._complete and time.monotonic() > self._deadline
-        if self._received_bytes > self.max_bytes or late:
+        if self._received_bytes > self.max_bytes:
             self._exceeded = True
             raise HTTPException(413, self.refusal, headers={"Connection": "close"})
+        if self._received_bytes >= self._next_look:
+            self._next_look = self._received_bytes + _LOOK_BYTES
+            if self._disk_short():
+                self._exceeded = True
+                line = "the studio's disk is short of space; come back later"
+                raise HTTPException(507, line, headers={"Connection": "close"})
         return message
+
+    async def _next_message(self) -> Message:
+        """What arrives next. A client that is silent for too long would hold its connection for ever."""
+        if self._complete:  # now this waits for the end of the connection
+            return await self._receive()
+        remaining = min(self._max_silence, self._deadline - time.monotonic())
+        try:
+            return await asyncio.wait_for(self._receive(), max(0.0, remaining))
+        except asyncio.TimeoutError:
+            self._complete = True
+            line = "the request took too long to arrive; send smaller files, or try a faster connection"
+            raise HTTPException(408, line, headers={"Connection": "close"}) from None
 
     @property
     def refusal(self) -> str:
         """The line for a body beyond the limits."""
         megabytes = self.max_bytes / 1e6
-        return f"the request is larger than {megabytes:g} MB or took too long; send smaller files"
+        return f"the request is larger than {megabytes:g} MB; send smaller files"
 
     async def run(self, app: ASGIApp, scope: Scope, send: Send) -> None:
         """Run an application with this body; if the body is too long, drain it before the response ends."""
@@ -63,7 +93,10 @@ class LimitedBody:
         """Read and discard what still arrives, for two seconds or 64 MB, then end the response."""
         deadline, left = time.monotonic() + _DRAIN_SECONDS, _DRAIN_BYTES
         while time.monotonic() < deadline and left > 0 and not self._complete:
-            message = await self._receive()
+            try:
+                message = await asyncio.wait_for(self._receive(), max(0.0, deadline - time.monotonic()))
+            except asyncio.TimeoutError:
+                break
             left -= len(message.get("body", b""))
             self._complete = message["type"] == "http.disconnect" or not message.get("more_body", False)
         await send({"type": "http.response.body", "body": b"", "more_body": False})

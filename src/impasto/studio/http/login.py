@@ -1,16 +1,20 @@
-"""The token and the cookie that stands for it in a browser."""
+"""The token, the cookie that stands for it in a browser, and limits of guessing it."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import time
-from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 
-__all__ = ["SESSION_COOKIE", "LoginAttempts", "session_cookie", "tokens_match"]
+__all__ = ["SESSION_COOKIE", "LoginAttempts", "cookie_value", "session_cookie", "tokens_match"]
 
 SESSION_COOKIE = "impasto-session"
-_MAX_FAILURES, _WINDOW_SECONDS = 20, 60.0
+_FREE_FAILURES = 5  # wrong tokens that an address may send before it has to wait
+_FIRST_LOCK, _LONGEST_LOCK = 2.0, 900.0  # seconds
+_MAX_ADDRESSES = 10_000  # remembered at once; the one that failed longest ago is forgotten
 
 
 def session_cookie(token: str) -> str:
@@ -18,23 +22,58 @@ def session_cookie(token: str) -> str:
     return hmac.new(token.encode(), b"impasto session", hashlib.sha256).hexdigest()
 
 
+def cookie_value(header: str, name: str) -> str:
+    """A cookie's value; empty if there is none.
+
+    Unlike ``http.cookies``, which gives up at the first cookie that it finds malformed: one of another
+    program at the same host may hold JSON.
+    """
+    for part in header.split(";"):
+        found, _, value = part.strip().partition("=")
+        if found == name:
+            return value.strip('"')
+    return ""
+
+
 def tokens_match(sent: str, expected: str) -> bool:
     """Compare in constant time, so that the time tells nothing about the token."""
     return hmac.compare_digest(sent.encode("utf-8", "replace"), expected.encode())
 
 
+@dataclass
+class _Failures:
+    count: int = 0
+    locked_until: float = 0.0
+
+
 class LoginAttempts:
-    """Counts recent wrong tokens of all clients together: guessing stays slow from however many addresses."""
+    """Makes each address that sends wrong tokens wait, twice as long each time, up to 15 minutes.
 
-    def __init__(self) -> None:
-        self._failures: deque[float] = deque(maxlen=_MAX_FAILURES)
+    While it waits, the right token is refused as well: otherwise guessing would go on unhindered. Others are
+    not affected, nor are browsers that are logged in.
+    """
 
-    def record_failure(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._failures: dict[str, _Failures] = {}
+
+    def record_failure(self, address: str) -> None:
         """Count a wrong token."""
-        self._failures.append(time.monotonic())
+        failures = self._failures.pop(address, _Failures())
+        self._failures[address] = failures  # at the end: the order is that of the last failure
+        while len(self._failures) > _MAX_ADDRESSES:
+            del self._failures[next(iter(self._failures))]
+        failures.count += 1
+        excess = failures.count - _FREE_FAILURES
+        if excess >= 0:
+            wait = min(_LONGEST_LOCK, _FIRST_LOCK * 2.0 ** min(excess, 16))
+            failures.locked_until = self._clock() + wait
 
-    @property
-    def locked(self) -> bool:
-        """Whether there were too many within a minute."""
-        full = len(self._failures) == _MAX_FAILURES
-        return full and time.monotonic() - self._failures[0] < _WINDOW_SECONDS
+    def record_success(self, address: str) -> None:
+        """Forget an address's wrong tokens."""
+        self._failures.pop(address, None)
+
+    def seconds_locked(self, address: str) -> int:
+        """How long the address still has to wait; 0: not at all."""
+        failures = self._failures.get(address)
+        return 0 if failures is None else max(0, math.ceil(failures.locked_until - self._clock()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -13,12 +12,12 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 
 from impasto import samples
-from impasto.errors import RecipeError
+from impasto.studio.http.job_feed import JobFeed
 from impasto.studio.http.login import LoginAttempts
+from impasto.studio.intake.client_limits import ConcurrencyLimit
 from impasto.studio.intake.instant import InstantIntake
 from impasto.studio.intake.intake import JobIntake
-from impasto.studio.queue.jobs import JobStore
-from impasto.studio.queue.notifications import ChangeNotifier
+from impasto.studio.queue.data_folder import open_data_folder
 from impasto.studio.sandbox.isolation import run_sandboxed, wait_for_forkserver
 from impasto.studio.sandbox.samples import EXAMPLE_PHOTOGRAPHS, render_sample, render_samples
 from impasto.studio.settings import StudioSettings
@@ -28,7 +27,9 @@ __all__ = ["StudioService", "get_service"]
 
 T = TypeVar("T")
 
-_MAX_SANDBOXED_CALLS = 2  # at the same time
+#: Sandboxed calls at the same time: for new jobs, and for views and exports. They have separate places, so
+#: that nobody can keep jobs from being accepted by asking for views.
+_MAX_ACCEPTING, _MAX_VIEWING = 2, 2
 
 
 class StudioService:
@@ -40,21 +41,28 @@ class StudioService:
 
     def __init__(self, settings: StudioSettings) -> None:
         self.settings = settings
-        self.store = _open_data_folder(settings)
+        self.store = open_data_folder(settings)
         self.intake = JobIntake(settings, self.store)
         self.instant_intake = InstantIntake(settings, self.intake)
         self.supervisor = Supervisor(settings, self.store)
-        self.notifier = ChangeNotifier(self.store)
+        self.feed = JobFeed(self.store)
         self.login_attempts = LoginAttempts()
-        self._limiter = CapacityLimiter(_MAX_SANDBOXED_CALLS)
+        self.streams = ConcurrencyLimit(settings.client_streams, "event streams are open")
+        self.uploads = ConcurrencyLimit(settings.client_jobs, "uploads are on their way")
+        self.views = ConcurrencyLimit(settings.client_views, "views and exports are being made")
+        self._accepting = CapacityLimiter(_MAX_ACCEPTING)
+        self._viewing = CapacityLimiter(_MAX_VIEWING)
 
-    async def run_in_worker_thread(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Run something that waits for a sandboxed call in a thread.
+    async def run_accepting(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run in a thread what decodes the files of a new job.
 
-        At most ``_MAX_SANDBOXED_CALLS`` run at once. The others wait without taking up threads of the pool,
-        which other routes need.
+        Few run at once. The others wait without taking up threads of the pool, which other routes need.
         """
-        return await to_thread.run_sync(partial(function, *arguments), limiter=self._limiter)
+        return await to_thread.run_sync(partial(function, *arguments), limiter=self._accepting)
+
+    async def run_viewing(self, function: Callable[..., T], *arguments: Any) -> T:
+        """As :meth:`run_accepting`, for views of uploads and exports of results."""
+        return await to_thread.run_sync(partial(function, *arguments), limiter=self._viewing)
 
     def warm_up(self) -> None:
         """Load the sandbox's libraries, then render the built-in pictures once. Runs in the background."""
@@ -67,27 +75,12 @@ class StudioService:
         """Path of a built-in picture's PNG; JPEG and thumbnail are beside it. Renders them if needed."""
         path = self._samples_folder / f"{name}.png"
         if not path.exists():
-            await self.run_in_worker_thread(
-                self.intake.run_sandboxed, render_sample, self._samples_folder, name
-            )
+            await self.run_viewing(self.intake.run_sandboxed, render_sample, self._samples_folder, name)
         return path
 
     @property
     def _samples_folder(self) -> Path:
         return self.settings.data / "samples"
-
-
-def _open_data_folder(settings: StudioSettings) -> JobStore:
-    try:
-        # Nobody else on the machine may read other people's pictures.
-        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in ("jobs", "incoming"):
-            (settings.data / name).mkdir(exist_ok=True)
-        return JobStore(settings.data / "studio.db", durable=True)
-    except (OSError, sqlite3.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        got = f"the folder '{settings.data}' cannot be used: {reason}"
-        raise RecipeError(got, remedy="choose another --data") from None
 
 
 def get_service(request: Request) -> StudioService:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from impasto.recipe import Recipe
-from impasto.studio.queue.jobs import FINAL_STATES, JobStore, StudioJob
+from impasto.studio.queue.jobs import FINAL_STATES, StudioJob
 from impasto.video.settings import VideoSettings
 
 __all__ = [
@@ -114,8 +114,12 @@ def sample_title(name: str) -> str:
     return name.replace("-", " ").capitalize()
 
 
-def job_view(job: StudioJob, store: JobStore) -> JobView:
-    """A row as its client sees it."""
+def job_view(job: StudioJob, position: int | None) -> JobView:
+    """A row as its client sees it.
+
+    Args:
+        position: how many jobs are before it; None unless it waits.
+    """
     address = f"/v1/jobs/{job.id}"
     # Different for each preview and for the result, so that browsers fetch the thumbnail again.
     thumbnail_version = job.preview + (1_000_000 if job.result else 0)
@@ -126,7 +130,7 @@ def job_view(job: StudioJob, store: JobStore) -> JobView:
         id=job.id,
         kind=job.kind,
         state=job.state,
-        position=store.position(job),
+        position=position,
         created=_timestamp(job.created) or "",
         started=_timestamp(job.started),
         finished=_timestamp(job.finished),

@@ -5,23 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
+import torch
+
 from impasto import __version__, samples
+from impasto.files import readable_size
+from impasto.machine import available_memory
 from impasto.studio.errors import RefusedError
 from impasto.studio.intake.chosen_settings import ChosenSettings, choose_settings, refusal_about_setting
+from impasto.studio.intake.client_limits import HourlyLimit
 from impasto.studio.intake.request import JobRequest, UploadSource
 from impasto.studio.intake.uploads import store_uploads
+from impasto.studio.queue.data_folder import disk_short, room_for_jobs
 from impasto.studio.queue.inputs import JobInputs
 from impasto.studio.queue.jobs import JobStore, StudioJob, new_job_id
-from impasto.studio.queue.storage import folder_size, link_cached_result
+from impasto.studio.queue.storage import folder_size, link_cached_result, sync_folder
 from impasto.studio.sandbox.isolation import run_sandboxed
 from impasto.studio.sandbox.job_files import JobFacts, prepare_job
 from impasto.studio.settings import StudioSettings
@@ -30,6 +37,13 @@ __all__ = ["JobIntake"]
 
 T = TypeVar("T")
 
+#: Share of the free memory that one decoding may take, and what it may take in any case, in bytes.
+_DECODE_SHARE, _LEAST_DECODE_BYTES = 0.4, 500_000_000
+#: Bytes on the disk for each pixel of a picture while it is painted: two saved states, result, previews.
+_PICTURE_BYTES = 36
+#: Kinds of frames in a clip's work folder besides those of each pass: filmed, reference, mask, result.
+_FRAME_KINDS = 3
+
 
 class JobIntake:
     """Accepts jobs for one queue."""
@@ -37,30 +51,40 @@ class JobIntake:
     def __init__(self, settings: StudioSettings, store: JobStore) -> None:
         self._settings, self._store = settings.without_token(), store
         self._reserved: Counter[str] = Counter()
+        self._hourly = HourlyLimit(settings.client_hourly)
+        self._keys: set[tuple[str, str]] = set()  # (client, request key) of requests in progress
         self._lock = Lock()
 
     def run_sandboxed(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function of the sandbox under the limits for the files of one request."""
         limits = self._settings
-        result: T = run_sandboxed(
-            function, *arguments, memory=limits.decode_bytes, seconds=limits.decode_seconds
-        )
+        free = _DECODE_SHARE * available_memory(torch.device("cpu"))
+        memory = int(min(limits.decode_bytes, max(free, _LEAST_DECODE_BYTES)))
+        result: T = run_sandboxed(function, *arguments, memory=memory, seconds=limits.decode_seconds)
         return result
+
+    def check_place(self, client: str) -> None:
+        """Refuse a request that would not get a place, before its body is read.
+
+        Raises:
+            RefusedError: status 429 if the queue is full or the client has too many jobs in it, 507 if the
+                disk is short of space.
+        """
+        if disk_short(self._settings):
+            raise RefusedError("the studio's disk is short of space", remedy="come back later", status=507)
+        with self._lock:
+            self._require_place(client)
 
     @contextmanager
     def reserve_place(self, client: str) -> Iterator[None]:
-        """Reserve a place in the queue while a request is read.
+        """Reserve a place in the queue while the files of a request are decoded.
 
         Raises:
-            RefusedError: status 429 if the queue is full or the client has too many jobs in it.
+            RefusedError: as :meth:`check_place`; also if the client has sent too many within an hour.
         """
-        settings = self._settings
         with self._lock:
-            if self._store.waiting_count() + self._reserved.total() >= settings.queue:
-                raise RefusedError("the queue is full", remedy="come back in a minute", status=429)
-            if self._store.unfinished_count(client) + self._reserved[client] >= settings.client_jobs:
-                got = f"{settings.client_jobs} of your jobs are waiting or running already"
-                raise RefusedError(got, remedy="wait for one of them, or cancel it", status=429)
+            self._require_place(client)
+            self._hourly.count(client)
             self._reserved[client] += 1
         try:
             yield
@@ -68,12 +92,41 @@ class JobIntake:
             with self._lock:
                 self._reserved[client] -= 1
 
-    def accept(self, request: JobRequest, client: str, earlier: StudioJob | None = None) -> StudioJob:
+    def _require_place(self, client: str) -> None:
+        settings = self._settings
+        if self._store.waiting_count() + self._reserved.total() >= settings.queue:
+            raise RefusedError("the queue is full", remedy="come back in a minute", status=429)
+        if self._store.unfinished_count(client) + self._reserved[client] >= settings.client_jobs:
+            got = f"{settings.client_jobs} of your jobs are waiting or running already"
+            raise RefusedError(got, remedy="wait for one of them, or cancel it", status=429)
+
+    @contextmanager
+    def _one_at_a_time(self, client: str, key: str | None) -> Iterator[None]:
+        """Refuse a request whose key another request in progress has."""
+        if key is None:
+            yield
+            return
+        entry = (client, key)
+        with self._lock:
+            if entry in self._keys:
+                got = "a request with this Idempotency-Key is in progress"
+                raise RefusedError(got, remedy="try again in a moment", status=409, retry_after=2)
+            self._keys.add(entry)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._keys.discard(entry)
+
+    def accept(
+        self, request: JobRequest, client: str, earlier: StudioJob | None = None, key: str | None = None
+    ) -> StudioJob:
         """Make a job of a request. It is finished at once if an identical job was painted before.
 
         Args:
             client: the address for which jobs are counted.
             earlier: the job whose files and settings are taken where the request has none.
+            key: the client's own name for the request: the same request with the same key is the same job.
 
         Raises:
             RefusedError: the request cannot be accepted; nothing of it is left on the disk.
@@ -84,21 +137,47 @@ class JobIntake:
         self.check_files(request)
         job_id = new_job_id()
         folder = self._settings.job_folder(job_id)
-        folder.mkdir(parents=True)
-        try:
-            return self._add_job(job_id, folder, request, client, chosen)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+        with self._one_at_a_time(client, key):
+            folder.mkdir(parents=True)
+            try:
+                job = self._add_job(job_id, folder, request, client, chosen, key)
+            except BaseException:
+                self._remove_unless_accepted(job_id, folder)
+                raise
+            if job.id != job_id:
+                shutil.rmtree(folder, ignore_errors=True)
+        return job
+
+    def _remove_unless_accepted(self, job_id: str, folder: Path) -> None:
+        """Delete the files of a request that failed.
+
+        They stay if the row was written before the error, or if the database cannot say: what has no row is
+        removed at the next start.
+        """
+        with suppress(sqlite3.Error, OSError, MemoryError):
+            if self._store.get(job_id) is None:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _add_job(
-        self, job_id: str, folder: Path, request: JobRequest, client: str, chosen: ChosenSettings
+        self,
+        job_id: str,
+        folder: Path,
+        request: JobRequest,
+        client: str,
+        chosen: ChosenSettings,
+        key: str | None,
     ) -> StudioJob:
+        """The new job, or the one that the same request with the same key was accepted as."""
         uploads = store_uploads(folder, request)
         digest = _digest(uploads, chosen)
+        accepted = None if key is None else self._store.find_by_key(client, key)
+        if accepted is not None:
+            if accepted.digest != digest:
+                raise RefusedError("this Idempotency-Key was used for another request", "a new key for each")
+            return accepted
         columns: dict[str, Any] = {
             "id": job_id, "client": client, "digest": digest, "preset": chosen.preset,
-            "recipe": chosen.recipe_json,
+            "recipe": chosen.recipe_json, "request_key": key,
         }  # fmt: skip
         duplicate = self._store.find_duplicate(digest)
         if duplicate is not None and link_cached_result(duplicate, folder, self._settings):
@@ -110,14 +189,30 @@ class JobIntake:
             raise RefusedError("settings of a clip for a picture", "none", "leave out 'video'", field="video")
         uploads |= {"format": facts.format, "copy": list(facts.copied_streams)}
         height, width = facts.size
+        reserved = self._reserve_disk(facts, chosen)
+        sync_folder(folder)  # what was accepted has to survive a power cut
         return self._store.add(
             **columns, kind=facts.kind, video=video if is_clip else None, uploads=json.dumps(uploads),
-            height=height, width=width, frames=facts.frames,
+            height=height, width=width, frames=facts.frames, reserved=reserved,
         )  # fmt: skip
+
+    def _reserve_disk(self, facts: JobFacts, chosen: ChosenSettings) -> int:
+        """Bytes that painting will take on the disk at most; refuses the job if there is no room for them."""
+        pixels = facts.size[0] * facts.size[1]
+        needed = pixels * _PICTURE_BYTES
+        if facts.kind == "video":
+            frames = facts.frames or self._settings.frames
+            needed += frames * pixels * 3 * (_FRAME_KINDS + chosen.video.passes)
+        if room_for_jobs(self._settings) - self._store.reserved_bytes() < needed:
+            got = (
+                f"painting this takes {readable_size(needed)} on the disk, and the studio has no room for it"
+            )
+            raise RefusedError(got, remedy="send a smaller or shorter one, or come back later", status=507)
+        return needed
 
     def _prepare(self, folder: Path, inputs: JobInputs) -> JobFacts:
         try:
-            return self.run_sandboxed(prepare_job, folder, inputs, self._settings)
+            return JobFacts.from_json(self.run_sandboxed(prepare_job, folder, inputs, self._settings))
         except RefusedError as error:
             raise refusal_about_setting(error) from None
 
@@ -127,6 +222,7 @@ class JobIntake:
         All its times are the present: when another client painted the same picture is private.
         """
         now = time.time()
+        sync_folder(folder)
         return self._store.add(
             **columns, kind=duplicate.kind, video=duplicate.video, uploads=duplicate.uploads,
             height=duplicate.height, width=duplicate.width, frames=duplicate.frames, state="done",

@@ -9,129 +9,66 @@ the job.
 
 from __future__ import annotations
 
-import json
-import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from impasto.studio.queue.inputs import JobInputs
+from impasto.studio.queue.attempts import backoff_seconds
+from impasto.studio.queue.database import Database
+from impasto.studio.queue.studio_job import COLUMNS, FINAL_STATES, StudioJob, new_job_id
 
 __all__ = ["FINAL_STATES", "JobStore", "StudioJob", "new_job_id"]
 
-FINAL_STATES = ("done", "failed", "cancelled")
 _HEARTBEAT_EXPIRY = 15.0  # seconds after which a worker that sent no heartbeat counts as absent
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS jobs (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, client TEXT NOT NULL,
-    kind TEXT NOT NULL, state TEXT NOT NULL, digest TEXT NOT NULL,
-    created REAL NOT NULL, started REAL, finished REAL,
-    preset TEXT NOT NULL, recipe TEXT NOT NULL, video TEXT, uploads TEXT NOT NULL,
-    height INTEGER NOT NULL, width INTEGER NOT NULL,
-    progress REAL NOT NULL DEFAULT 0, eta REAL, scale INTEGER, scales INTEGER, evaluation INTEGER,
-    frame INTEGER, frames INTEGER, loss REAL, preview INTEGER NOT NULL DEFAULT 0,
-    result TEXT, error TEXT, seconds REAL, owner TEXT, deaths INTEGER NOT NULL DEFAULT 0,
-    cancel INTEGER NOT NULL DEFAULT 0, deleted INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS by_state ON jobs (state, number);
-CREATE INDEX IF NOT EXISTS by_digest ON jobs (digest);
-CREATE INDEX IF NOT EXISTS by_client ON jobs (client, started);
-CREATE TABLE IF NOT EXISTS workers (
-    slot TEXT PRIMARY KEY, pid INTEGER NOT NULL, ready INTEGER NOT NULL, beat REAL NOT NULL
-);
-"""
 _WAITING = "state = 'queued' AND deleted = 0"
-# Clients take turns, the one served longest ago first. Jobs that had been started when their worker ended go
-# before all others.
-_QUEUE = f"""
-SELECT id, ROW_NUMBER() OVER (ORDER BY started IS NULL, turn, served, number) - 1 AS place FROM (
-    SELECT id, number, started,
-        ROW_NUMBER() OVER (PARTITION BY client ORDER BY started IS NULL, number) AS turn,
-        (SELECT MAX(started) FROM jobs AS same WHERE same.client = jobs.client) AS served
-    FROM jobs WHERE {_WAITING}
-)
-"""
+_LONGEST_WAIT = 1000.0  # seconds; a longer wait for another attempt means that the clock was moved back
+_DUE = f"NOT (not_before > :now AND not_before < :now + {_LONGEST_WAIT})"
 
 
-@dataclass(frozen=True)
-class StudioJob:
-    """One row of the queue. Times are seconds since the epoch.
+def _queue(condition: str = "TRUE") -> str:
+    """A query for (id, place) of the waiting jobs that meet a condition.
 
-    Attributes:
-        number: order of acceptance.
-        client: address (or network) of the sender; used for limits only.
-        kind: ``image`` or ``video``.
-        digest: hash of all uploaded bytes and settings: equal digests give equal results.
-        recipe, video, uploads: JSON.
-        height, width: of the result.
-        progress: 0 to 1.
-        eta: estimated seconds left.
-        preview: how many previews were published; 0 means that there is none yet.
-        result: name of the result's file in the job's folder.
-        seconds: painting time so far.
-        owner: slot of the worker that paints it.
-        deaths: how many workers ended unexpectedly while they painted it.
-        cancel, deleted: 1 if a client asked for it.
-        bytes: size of its folder when it was finished.
+    Clients take turns, the one served longest ago first. Jobs that had been started go before all others.
+    """
+    return f"""
+    SELECT id, ROW_NUMBER() OVER (ORDER BY started IS NULL, turn, served, number) - 1 AS place FROM (
+        SELECT id, number, started,
+            ROW_NUMBER() OVER (PARTITION BY client ORDER BY started IS NULL, number) AS turn,
+            (SELECT MAX(started) FROM jobs AS same WHERE same.client = jobs.client) AS served
+        FROM jobs WHERE {_WAITING} AND {condition}
+    )
     """
 
-    number: int
-    id: str
-    client: str
-    kind: str
-    state: str
-    digest: str
-    created: float
-    started: float | None
-    finished: float | None
-    preset: str
-    recipe: str
-    video: str | None
-    uploads: str
-    height: int
-    width: int
-    progress: float
-    eta: float | None
-    scale: int | None
-    scales: int | None
-    evaluation: int | None
-    frame: int | None
-    frames: int | None
-    loss: float | None
-    preview: int
-    result: str | None
-    error: str | None
-    seconds: float | None
-    owner: str | None
-    deaths: int
-    cancel: int
-    deleted: int
-    bytes: int
 
-    @property
-    def files(self) -> dict[str, Any]:
-        """What was uploaded, as ``intake`` recorded it."""
-        uploads: dict[str, Any] = json.loads(self.uploads)
-        return uploads
-
-    @property
-    def inputs(self) -> JobInputs:
-        """Settings, styles and masks."""
-        return JobInputs.from_uploads(self.recipe, self.video, self.files)
+def _requeue(db: sqlite3.Connection, condition: str, values: tuple[Any, ...], attempts: int | None) -> None:
+    """Put running jobs back into the queue; end those that were cancelled or claimed ``attempts`` times."""
+    running, now = f"WHERE state = 'running' AND {condition}", time.time()
+    if attempts is not None:
+        # The last error is for the operator: it may name what a client should not see.
+        error = f"the job failed {attempts} times and was set aside; make it smaller, or try another file"
+        db.execute(
+            "UPDATE jobs SET state = 'failed', failure = 'attempts', owner = NULL, eta = NULL, reserved = 0, "
+            f"finished = ?, error = ?, last_error = COALESCE(last_error, 'its worker ended') {running} "
+            "AND attempts >= ? AND cancel = 0",
+            (now, error, *values, attempts),
+        )
+    db.execute(
+        "UPDATE jobs SET state = 'cancelled', owner = NULL, eta = NULL, reserved = 0, finished = ? "
+        f"{running} AND cancel = 1",
+        (now, *values),
+    )
+    db.execute(f"UPDATE jobs SET state = 'queued', owner = NULL, eta = NULL {running}", values)
 
 
-_COLUMNS = ", ".join(column.name for column in fields(StudioJob))
-
-
-def new_job_id() -> str:
-    """128 random bits, URL-safe: whoever knows the id may see the job."""
-    return secrets.token_urlsafe(16)
+def _cancel(db: sqlite3.Connection, job_id: str) -> None:
+    db.execute(
+        "UPDATE jobs SET state = 'cancelled', finished = ? WHERE id = ? AND state = 'queued'",
+        (time.time(), job_id),
+    )
+    db.execute("UPDATE jobs SET cancel = 1 WHERE id = ? AND state = 'running'", (job_id,))
 
 
 class JobStore:
@@ -143,37 +80,11 @@ class JobStore:
     """
 
     def __init__(self, path: Path, *, durable: bool = False) -> None:
-        self.path, self.durable = path, durable
-        self._local = threading.local()
-        with self._transaction() as db:
-            for statement in filter(str.strip, _SCHEMA.split(";")):
-                db.execute(statement)
-
-    def _connection(self) -> sqlite3.Connection:
-        """This thread's connection: SQLite's must not be shared between threads."""
-        connection: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if connection is None:
-            connection = sqlite3.connect(self.path, timeout=30.0, isolation_level=None)
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA synchronous = {'FULL' if self.durable else 'NORMAL'}")
-            self._local.db = connection
-        return connection
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the write lock from its start."""
-        db = self._connection()
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            yield db
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
+        self.path = path
+        self.database = Database(path, durable=durable)
 
     def _select(self, condition: str, *values: Any) -> list[StudioJob]:
-        rows = self._connection().execute(f"SELECT {_COLUMNS} FROM jobs WHERE {condition}", values)
+        rows = self.database.connection().execute(f"SELECT {COLUMNS} FROM jobs WHERE {condition}", values)
         return [StudioJob(*row) for row in rows]
 
     # -- used by the server -----------------------------------------------------------------------------
@@ -181,7 +92,7 @@ class JobStore:
         """Insert a row; returns it."""
         columns = {"id": id, "state": "queued", "created": time.time(), **columns}
         names, placeholders = ", ".join(columns), ", ".join("?" * len(columns))
-        with self._transaction() as db:
+        with self.database.transaction() as db:
             db.execute(f"INSERT INTO jobs ({names}) VALUES ({placeholders})", tuple(columns.values()))
         job = self.get(id)
         assert job is not None
@@ -198,39 +109,71 @@ class JobStore:
         )
         return next(iter(matches), None)
 
+    def find_by_key(self, client: str, key: str) -> StudioJob | None:
+        """The job that a client's request with that key was accepted as."""
+        return next(iter(self._select("client = ? AND request_key = ? AND deleted = 0", client, key)), None)
+
     def position(self, job: StudioJob) -> int | None:
         """How many waiting jobs come before this one; None unless it is waiting itself."""
         if job.state != "queued":
             return None
-        query = f"SELECT place FROM ({_QUEUE}) WHERE id = ?"
-        row = self._connection().execute(query, (job.id,)).fetchone()
+        query = f"SELECT place FROM ({_queue()}) WHERE id = ?"
+        row = self.database.connection().execute(query, (job.id,)).fetchone()
         return None if row is None else int(row[0])
+
+    def positions(self) -> dict[str, int]:
+        """Id → how many jobs come before it, of all waiting jobs."""
+        return {row[0]: int(row[1]) for row in self.database.connection().execute(_queue())}
+
+    def get_many(self, ids: Iterable[str]) -> list[StudioJob]:
+        """The jobs of those ids that there are."""
+        names = list(ids)
+        blocks = [names[first : first + 500] for first in range(0, len(names), 500)]
+        return [
+            job
+            for block in blocks
+            for job in self._select(f"deleted = 0 AND id IN ({', '.join('?' * len(block))})", *block)
+        ]
 
     def waiting_count(self) -> int:
         """Length of the queue."""
-        return int(self._connection().execute(f"SELECT COUNT(*) FROM jobs WHERE {_WAITING}").fetchone()[0])
+        return int(
+            self.database.connection().execute(f"SELECT COUNT(*) FROM jobs WHERE {_WAITING}").fetchone()[0]
+        )
 
     def unfinished_count(self, client: str) -> int:
         """Waiting and running jobs of one client."""
         query = "SELECT COUNT(*) FROM jobs WHERE client = ? AND state IN ('queued', 'running')"
-        return int(self._connection().execute(query, (client,)).fetchone()[0])
+        return int(self.database.connection().execute(query, (client,)).fetchone()[0])
 
     def cancel(self, job_id: str) -> StudioJob | None:
         """Cancel a job: a waiting one at once, a running one when its worker next reports progress."""
-        with self._transaction() as db:
-            db.execute(
-                "UPDATE jobs SET state = 'cancelled', finished = ? WHERE id = ? AND state = 'queued'",
-                (time.time(), job_id),
-            )
-            db.execute("UPDATE jobs SET cancel = 1 WHERE id = ? AND state = 'running'", (job_id,))
+        with self.database.transaction() as db:
+            _cancel(db, job_id)
         return self.get(job_id)
 
     def mark_deleted(self, job_id: str) -> bool:
         """Hide a job; ``retention`` removes its files later. False if there is no such job."""
-        self.cancel(job_id)
-        with self._transaction() as db:
-            cursor = db.execute("UPDATE jobs SET deleted = 1 WHERE id = ? AND deleted = 0", (job_id,))
+        with self.database.transaction() as db:
+            _cancel(db, job_id)
+            cursor = db.execute(
+                "UPDATE jobs SET deleted = 1, request_key = NULL WHERE id = ? AND deleted = 0", (job_id,)
+            )
         return cursor.rowcount > 0
+
+    def retry(self, job_id: str) -> bool:
+        """Put a failed job back into the queue with all its attempts; False if it did not fail."""
+        with self.database.transaction() as db:
+            cursor = db.execute(
+                "UPDATE jobs SET state = 'queued', attempts = 0, error = NULL, failure = NULL, "
+                "finished = NULL, not_before = 0 WHERE id = ? AND state = 'failed' AND deleted = 0",
+                (job_id,),
+            )
+        return cursor.rowcount > 0
+
+    def all_jobs(self) -> list[StudioJob]:
+        """All jobs that no client has deleted, in the order in which they were accepted."""
+        return self._select("deleted = 0 ORDER BY number")
 
     def removable_ids(self) -> list[str]:
         """Deleted jobs that no worker is painting."""
@@ -238,7 +181,7 @@ class JobStore:
 
     def delete_row(self, job_id: str) -> None:
         """Remove the row. The job's files must have been deleted before."""
-        with self._transaction() as db:
+        with self.database.transaction() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
     def finished_jobs(self) -> list[StudioJob]:
@@ -247,36 +190,65 @@ class JobStore:
 
     def all_ids(self) -> set[str]:
         """Ids of all rows, those of deleted jobs included."""
-        return {row[0] for row in self._connection().execute("SELECT id FROM jobs")}
+        return {row[0] for row in self.database.connection().execute("SELECT id FROM jobs")}
 
     def count_by_state(self) -> dict[str, int]:
         """State → number of jobs."""
-        rows = self._connection().execute("SELECT state, COUNT(*) FROM jobs WHERE deleted = 0 GROUP BY state")
+        rows = self.database.connection().execute(
+            "SELECT state, COUNT(*) FROM jobs WHERE deleted = 0 GROUP BY state"
+        )
         return {row[0]: row[1] for row in rows}
 
     def data_version(self) -> int:
         """A number that changes with every change that another thread or process made."""
-        return int(self._connection().execute("PRAGMA data_version").fetchone()[0])
+        return int(self.database.connection().execute("PRAGMA data_version").fetchone()[0])
 
     def check_writable(self) -> None:
         """Raise ``sqlite3.Error`` if the database cannot be written."""
-        with self._transaction() as db:
+        with self.database.transaction() as db:
             db.execute("UPDATE workers SET beat = beat WHERE slot = ''")
 
+    def recall(self, name: str) -> str | None:
+        """A fact about the data folder; None if it was never written."""
+        query = "SELECT value FROM facts WHERE name = ?"
+        row = self.database.connection().execute(query, (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def remember(self, name: str, value: str) -> None:
+        """Write a fact about the data folder."""
+        with self.database.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
+
+    def reserved_bytes(self) -> int:
+        """Bytes that waiting and running jobs may still take on the disk."""
+        query = "SELECT SUM(reserved) FROM jobs WHERE state IN ('queued', 'running')"
+        return int(self.database.connection().execute(query).fetchone()[0] or 0)
+
     # -- used by workers and their supervisor -----------------------------------------------------------
-    def claim(self, slot: str) -> StudioJob | None:
-        """Give the next waiting job to ``slot``; None if the queue is empty."""
+    def claim(self, slot: str, room: float = float("inf")) -> StudioJob | None:
+        """Give the next waiting job to ``slot``, and count the attempt; None if there is none.
+
+        The attempt is counted now, because a job that ends the whole machine leaves no other trace.
+
+        Args:
+            room: bytes that the job may take on the disk; larger ones are left waiting.
+        """
         if not self.waiting_count():  # reading takes no lock, so an idle worker does not block writers
             return None
-        with self._transaction() as db:
-            row = db.execute(f"SELECT id FROM ({_QUEUE}) ORDER BY place LIMIT 1").fetchone()
+        query = f"SELECT id FROM ({_queue(f'{_DUE} AND reserved <= :room')}) ORDER BY place LIMIT 1"
+        now = time.time()
+        with self.database.transaction() as db:
+            row = db.execute(query, {"now": now, "room": room}).fetchone()
             if row is None:
                 return None
             db.execute(
-                "UPDATE jobs SET state = 'running', owner = ?, started = COALESCE(started, ?) WHERE id = ?",
-                (slot, time.time(), row[0]),
+                "UPDATE jobs SET state = 'running', owner = ?, started = COALESCE(started, ?), "
+                "attempts = attempts + 1, not_before = 0 WHERE id = ?",
+                (slot, now, row[0]),
             )
-        return self.get(row[0])
+            # Read before the commit: afterwards its client may delete it, and it would belong to nobody.
+            claimed = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (row[0],)).fetchone()
+        return StudioJob(*claimed)
 
     def update(self, job_id: str, slot: str, **columns: Any) -> bool:
         """Write a running job's progress. False if it was cancelled or no longer belongs to ``slot``."""
@@ -284,13 +256,36 @@ class JobStore:
 
     def finish(self, job_id: str, slot: str, state: str, **columns: Any) -> bool:
         """End a job. False if it no longer belongs to ``slot``."""
-        columns |= {"state": state, "finished": time.time(), "eta": None, "owner": None}
+        columns |= {"state": state, "finished": time.time(), "eta": None, "owner": None, "reserved": 0}
         return self._write(job_id, slot, columns)
+
+    def touch(self, job_id: str, slot: str, seconds: float) -> bool:
+        """Record the painting time of a job that was cancelled and is being ended, as a sign of life."""
+        return self._write(job_id, slot, {"seconds": seconds})
+
+    def retry_later(
+        self, job: StudioJob, slot: str, reason: str, *, attempts: int, counts: bool = True
+    ) -> None:
+        """Put a job whose attempt failed back into the queue, or set it aside after too many.
+
+        Args:
+            reason: what the attempt ended with, in one line.
+            attempts: limit of attempts.
+            counts: whether this attempt counts.
+        """
+        delay = backoff_seconds(job.attempts)
+        with self.database.transaction() as db:
+            db.execute(
+                "UPDATE jobs SET last_error = ?, not_before = ?, attempts = MAX(0, attempts - ?) "
+                "WHERE id = ? AND state = 'running' AND owner = ?",
+                (reason, time.time() + delay, 0 if counts else 1, job.id, slot),
+            )
+            _requeue(db, "id = ? AND owner = ?", (job.id, slot), attempts if counts else None)
 
     def _write(self, job_id: str, slot: str, columns: Mapping[str, Any], condition: str = "") -> bool:
         """Change a running job of ``slot``; False if there is no such job."""
         assignments = ", ".join(f"{name} = ?" for name in columns)
-        with self._transaction() as db:
+        with self.database.transaction() as db:
             cursor = db.execute(
                 f"UPDATE jobs SET {assignments} WHERE id = ? AND owner = ? AND state = 'running'{condition}",
                 (*columns.values(), job_id, slot),
@@ -299,43 +294,35 @@ class JobStore:
 
     def busy_slots(self) -> set[str]:
         """Slots that running jobs belong to."""
-        rows = self._connection().execute("SELECT owner FROM jobs WHERE state = 'running'")
+        rows = self.database.connection().execute("SELECT owner FROM jobs WHERE state = 'running'")
         return {row[0] for row in rows}
 
     def progress_marker(self, slot: str) -> tuple[Any, ...] | None:
         """Values that change while a slot's job makes progress; None if the slot has no job."""
         columns = "id, seconds, progress, evaluation, frame, preview"
         query = f"SELECT {columns} FROM jobs WHERE state = 'running' AND owner = ?"
-        row = self._connection().execute(query, (slot,)).fetchone()
+        row = self.database.connection().execute(query, (slot,)).fetchone()
         return None if row is None else tuple(row)
 
-    def release(self, slot: str, *, died: bool = False, attempts: int = 3) -> None:
+    def release(self, slot: str, *, attempts: int | None = None, take_back: bool = False) -> None:
         """Put a slot's jobs back into the queue. Only for the holder of the slot's lock.
 
         Args:
-            died: the worker ended unexpectedly. A job that has ended ``attempts`` workers fails instead.
-            attempts: limit for ``died``.
+            attempts: set aside a job that was claimed so often; None: however often it was.
+            take_back: the worker was asked to end, so that the attempt does not count.
         """
-        running = "WHERE state = 'running' AND owner = ?"
-        error = f"the job ended its worker {attempts} times; make the picture smaller, or try another file"
-        with self._transaction() as db:
-            if died:
-                db.execute(f"UPDATE jobs SET deaths = deaths + 1 {running}", (slot,))
-            db.execute(
-                "UPDATE jobs SET state = 'failed', owner = NULL, finished = ?, error = ? "
-                f"{running} AND deaths >= ? AND cancel = 0",
-                (time.time(), error, slot, attempts),
-            )
-            db.execute(
-                f"UPDATE jobs SET state = 'cancelled', owner = NULL, finished = ? {running} AND cancel = 1",
-                (time.time(), slot),
-            )
-            db.execute(f"UPDATE jobs SET state = 'queued', owner = NULL, eta = NULL {running}", (slot,))
+        with self.database.transaction() as db:
+            if take_back:
+                db.execute(
+                    "UPDATE jobs SET attempts = MAX(0, attempts - 1) WHERE state = 'running' AND owner = ?",
+                    (slot,),
+                )
+            _requeue(db, "owner = ?", (slot,), None if take_back else attempts)
             db.execute("DELETE FROM workers WHERE slot = ?", (slot,))
 
     def heartbeat(self, slot: str, pid: int, *, ready: bool) -> None:
         """Record that a worker is alive, and whether it can paint yet."""
-        with self._transaction() as db:
+        with self.database.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO workers (slot, pid, ready, beat) VALUES (?, ?, ?, ?)",
                 (slot, pid, ready, time.time()),
@@ -343,9 +330,15 @@ class JobStore:
 
     def workers(self) -> list[Mapping[str, Any]]:
         """``slot``, ``pid``, ``ready`` and ``beat`` (time of the last heartbeat) of each worker."""
-        return [dict(row) for row in self._connection().execute("SELECT slot, pid, ready, beat FROM workers")]
+        return [
+            dict(row)
+            for row in self.database.connection().execute("SELECT slot, pid, ready, beat FROM workers")
+        ]
 
     def ready_worker_count(self) -> int:
         """Number of workers that can paint and whose last heartbeat is recent."""
-        oldest = time.time() - _HEARTBEAT_EXPIRY
-        return sum(bool(worker["ready"]) and worker["beat"] > oldest for worker in self.workers())
+        now = time.time()  # the absolute value, because the clock may have been moved back
+        return sum(
+            bool(worker["ready"]) and abs(now - worker["beat"]) < _HEARTBEAT_EXPIRY
+            for worker in self.workers()
+        )

@@ -2,46 +2,88 @@
 
 from __future__ import annotations
 
-import shutil
 import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from contextlib import suppress
 
-from impasto.studio.queue.jobs import JobStore
-from impasto.studio.queue.storage import delete_job
+from impasto.studio.queue.jobs import JobStore, StudioJob
+from impasto.studio.queue.storage import File, delete_job, files_of
 from impasto.studio.settings import StudioSettings
 
-__all__ = ["delete_expired_jobs", "delete_unknown_folders"]
+__all__ = ["Retention", "kept_bytes"]
+
+_LAST_RUN = "last retention"
+_CLOCK_JUMP, _DISTRUST = 86400.0, 3600.0  # seconds
 
 
-def delete_expired_jobs(store: JobStore, settings: StudioSettings) -> int:
-    """Delete jobs that clients deleted, jobs that are too old, and the oldest if all take too much space.
+class Retention:
+    """Deletes jobs that clients deleted, jobs that are too old, and some if all take too much space."""
 
-    Returns:
-        How many jobs were removed from the disk.
+    def __init__(self, store: JobStore, settings: StudioSettings) -> None:
+        self._store, self._settings = store, settings
+        self._distrusted_since: float | None = None  # on the monotonic clock
+
+    def run(self) -> int:
+        """Returns how many jobs were removed from the disk."""
+        finished = self._store.finished_jobs()
+        if self._clock_is_trusted():
+            oldest = time.time() - self._settings.keep_days * 86400
+            for job in [job for job in finished if (job.finished or 0.0) < oldest]:
+                self._store.mark_deleted(job.id)
+                finished.remove(job)
+        # The recorded sizes count files that jobs share several times: if even they fit, all is well.
+        if sum(job.bytes for job in finished) > self._settings.keep_bytes:
+            for job in jobs_over_limit(finished, self._settings):
+                self._store.mark_deleted(job.id)
+        removable = self._store.removable_ids()
+        for job_id in removable:
+            delete_job(job_id, self._store, self._settings)
+        return len(removable)
+
+    def _clock_is_trusted(self) -> bool:
+        """Whether jobs may be deleted for their age.
+
+        After a jump forward of more than a day (or a start after so long) nothing is deleted for an hour, in
+        which a wrong clock is usually set right.
+        """
+        now, last = time.time(), float(self._store.recall(_LAST_RUN) or 0.0)
+        if last and now - last > _CLOCK_JUMP:
+            self._distrusted_since = self._distrusted_since or time.monotonic()
+            if time.monotonic() - self._distrusted_since < _DISTRUST:
+                return False
+        self._distrusted_since = None
+        self._store.remember(_LAST_RUN, repr(now))  # not in between: a restart has to see the jump too
+        return True
+
+
+def jobs_over_limit(finished: Iterable[StudioJob], settings: StudioSettings) -> list[StudioJob]:
+    """The jobs to delete until the others take at most ``keep_bytes``.
+
+    A file that several jobs share is charged once, in equal parts. The client whose jobs take most loses the
+    oldest of them first, so that nobody can crowd out what others have made.
     """
-    oldest_kept = time.time() - settings.keep_days * 86400
-    finished = store.finished_jobs()
-    total_bytes = sum(job.bytes for job in finished)
-    for job in finished:
-        if (job.finished or 0.0) < oldest_kept or total_bytes > settings.keep_bytes:
-            total_bytes -= job.bytes
-            store.mark_deleted(job.id)
-    removable = store.removable_ids()
-    for job_id in removable:
-        delete_job(job_id, store, settings)
-    return len(removable)
+    jobs = {job.id: job for job in finished}  # oldest first
+    files = {job_id: files_of(settings.job_folder(job_id)) for job_id in jobs}
+    owners = Counter(file for shared in files.values() for file in shared)
+    total, doomed = sum(file.bytes for file in owners), []
+    while total > settings.keep_bytes and jobs:
+        charged: dict[str, float] = defaultdict(float)
+        for job_id, job in jobs.items():
+            charged[job.client] += sum(file.bytes / owners[file] for file in files[job_id])
+        largest = max(charged, key=lambda client: charged[client])
+        oldest = next(job for job in jobs.values() if job.client == largest)
+        doomed.append(jobs.pop(oldest.id))
+        for file in files[oldest.id]:
+            owners[file] -= 1
+            total -= 0 if owners[file] else file.bytes
+    return doomed
 
 
-def delete_unknown_folders(store: JobStore, settings: StudioSettings) -> None:
-    """Delete folders of requests that were not accepted because the server was killed in between.
-
-    Only safe before the server accepts requests: a request that is being accepted has a folder but no row.
-    """
-    known = store.all_ids()
-    for folder in (settings.data / "jobs").glob("*"):
-        if folder.name not in known:
-            shutil.rmtree(folder, ignore_errors=True)
-    for leftover in (settings.data / "incoming").glob("*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+def kept_bytes(store: JobStore, settings: StudioSettings) -> int:
+    """Bytes of all finished jobs on the disk; files that several jobs share count once."""
+    files: set[File] = set()
+    for job in store.finished_jobs():
         with suppress(OSError):
-            leftover.unlink()
+            files |= files_of(settings.job_folder(job.id))
+    return sum(file.bytes for file in files)

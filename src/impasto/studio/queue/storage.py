@@ -13,11 +13,12 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.settings import StudioSettings
 
-__all__ = ["delete_job", "folder_size", "link_cached_result"]
+__all__ = ["File", "delete_job", "files_of", "folder_size", "link_cached_result", "sync_folder"]
 
 #: What a finished job shares with a duplicate: everything that the page shows.
 _SHARED_FILES = ("content.png", "content.jpg", "preview.jpg", "thumb.webp", "result.*", "style-*.webp")
@@ -38,13 +39,49 @@ def link_cached_result(duplicate: StudioJob, folder: Path, settings: StudioSetti
     return (folder / duplicate.result).exists()
 
 
-def folder_size(folder: Path) -> int:
-    """Bytes of all files in a folder and its subfolders."""
-    total = 0
+class File(NamedTuple):
+    """A file on the disk, however many names (hard links) it has."""
+
+    device: int
+    inode: int
+    bytes: int
+
+
+def files_of(folder: Path) -> set[File]:
+    """The files in a folder and its subfolders; hard links to the same file are one."""
+    files = set()
     for path in folder.rglob("*"):
         with suppress(OSError):
-            total += path.stat().st_size if path.is_file() else 0
-    return total
+            if path.is_file() and not path.is_symlink():
+                facts = path.stat()
+                files.add(File(facts.st_dev, facts.st_ino, facts.st_size))
+    return files
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files in a folder and its subfolders."""
+    return sum(file.bytes for file in files_of(folder))
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the files in a folder, their names, and the folder's own name are on the disk.
+
+    Raises:
+        OSError: the disk reports that they are not.
+    """
+    for path in [path for path in folder.iterdir() if path.is_file()]:
+        _sync(path)
+    for directory in (folder, folder.parent):
+        if os.name != "nt":  # Windows cannot open folders, and writes their entries through
+            _sync(directory)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def delete_job(job_id: str, store: JobStore, settings: StudioSettings) -> None:

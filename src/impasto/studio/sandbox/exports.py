@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from impasto import pictures
@@ -14,6 +15,7 @@ from impasto.studio.settings import StudioSettings
 __all__ = ["export_result", "write_browser_view"]
 
 _VIEW_SIZE = 1600  # long side in pixels
+_MAX_EXPORTS, _EXPORT_SECONDS = 3, 60.0  # of one job; how long another one is kept at least
 
 
 def write_browser_view(folder: Path, limits: StudioSettings) -> tuple[str, Size]:
@@ -29,18 +31,30 @@ def write_browser_view(folder: Path, limits: StudioSettings) -> tuple[str, Size]
     return header.kind, picture.size
 
 
-def export_result(folder: Path, recipe: str, suffix: str, strength: float) -> Path:
-    """Write the result in another format, or blended with the content; returns the file's path.
+def export_result(folder: Path, recipe: str, suffix: str, strength: float) -> str:
+    """Write the result in another format, or blended with the content; returns the file's name.
+
+    A file that is there already is used again. A few are kept; older ones are deleted after a minute, in
+    which a response may still be reading them.
 
     Args:
         recipe: JSON to embed.
         suffix: ``png``, ``jpeg`` or ``webp``.
-        strength: 1 is the result, 0 the content.
+        strength: 1 is the result, 0 the content; rounded to thousandths.
     """
     os.chdir(folder)
-    picture = pictures.load("result.png")
-    if strength < 1.0:
-        picture = blend.blend("result.png", strength, "content.png")
-    path = Path(f"export-{os.getpid()}.{suffix}")
-    pictures.save(path, picture.pixels, alpha=picture.alpha, metadata=recipe)
-    return folder / path
+    path = Path(f"export-{round(1000 * strength)}.{suffix}")
+    if not path.exists():
+        picture = pictures.load("result.png")
+        if strength < 1.0:
+            picture = blend.blend("result.png", round(strength, 3), "content.png")
+        pictures.save(path, picture.pixels, alpha=picture.alpha, metadata=recipe)
+    _delete_old_exports(keep=path)
+    return path.name
+
+
+def _delete_old_exports(keep: Path) -> None:
+    exports = sorted(Path().glob("export-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in exports[_MAX_EXPORTS:]:
+        if path != keep and time.time() - path.stat().st_mtime > _EXPORT_SECONDS:
+            path.unlink(missing_ok=True)

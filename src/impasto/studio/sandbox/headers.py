@@ -28,6 +28,9 @@ _CODECS = {
     "h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg", "h263", "prores",
     "ffv1", "theora", "vc1", "wmv3", "dav1d", "vpx", "vpx-vp9",
 }  # fmt: skip
+#: Pillow's names of the accepted formats. Impasto reads more (JPEG 2000, PSD, ICO, PPM), but each decoder
+#: is one more that a stranger's file may break.
+_PICTURES = {"PNG", "JPEG", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "GIF"}
 _COVER_ART = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC: a still picture inside a sound or video file
 
 
@@ -57,7 +60,7 @@ def detect_format(path: Path) -> tuple[str, str] | None:
         head = file.read(pictures.HEAD_BYTES)
     picture_format = pictures.format_of(head)
     if picture_format is not None:
-        return "image", picture_format
+        return ("image", picture_format) if picture_format in _PICTURES else None
     container = next((name for pattern, name in _CONTAINERS if re.match(pattern, head, re.DOTALL)), None)
     if container == "mov" and re.match(rb"....ftyp(hei|hev|mif1|msf1|avi[fs])", head, re.DOTALL):
         return None  # a HEIC or AVIF picture for which this machine has no decoder

@@ -2,11 +2,14 @@
 
 Untrusted bytes are decoded this way. The processes are forked from one that has the libraries loaded, so
 that they start within milliseconds. A child that takes too much, crashes in a decoder or never returns is
-ended; the caller gets a one-line error.
+ended; the caller gets a one-line error. What the child sends is JSON, and nothing else is read from it: a
+pickle from a child that a stranger's file has taken over would run that stranger's code here.
 """
 
 from __future__ import annotations
 
+import errno
+import json
 import multiprocessing
 import os
 import threading
@@ -15,10 +18,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import connection, forkserver
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from impasto.errors import ImpastoError
 from impasto.studio.errors import RefusedError
+from impasto.studio.queue.attempts import FailureKind, failure_kind
+from impasto.studio.sandbox.seccomp import forbid_needless_system_calls
 
 __all__ = ["SandboxedCall", "run_sandboxed", "start_forkserver", "wait_for_forkserver"]
 
@@ -29,6 +35,8 @@ _PRELOADED_MODULES = [
     "impasto.studio.sandbox.instant_pictures",
     "impasto.studio.sandbox.samples",
 ]
+_MAX_OPEN_FILES = 256
+_MAX_ANSWER = 4_000_000  # bytes of JSON
 
 
 def _context() -> Any:
@@ -43,7 +51,8 @@ class SandboxedCall:
     """A function call that runs in a child process.
 
     Args:
-        function: a module's function; its arguments and its return value are pickled.
+        function: a module's function, which returns something that JSON can hold.
+        arguments: are pickled; they must contain no secret.
         memory: bytes that the child may take beyond what it starts with.
         seconds: processor time that it may take; the wall-clock limit is four times this plus 30 seconds.
     """
@@ -55,8 +64,20 @@ class SandboxedCall:
         self._process = context.Process(
             target=_child_main, args=(sender, function, arguments, memory, seconds), daemon=True
         )
+        self._closed = False
         self._process.start()
         sender.close()
+
+    def __enter__(self) -> SandboxedCall:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the child if it still runs: nobody waits for it any more."""
+        if not self._closed:
+            self.stop()
+            self._close()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for at most ``seconds``, or until the wall-clock limit; returns whether the call has ended."""
@@ -68,38 +89,52 @@ class SandboxedCall:
 
     def stop(self) -> None:
         """End the child now."""
-        self._process.kill()
+        if not self._closed:
+            self._process.kill()
 
     def result(self) -> Any:
         """Wait for the function's return value.
 
         Raises:
             RefusedError: with the child's message if it raised, or if it exceeded a limit or crashed.
+            OSError: the disk is full.
         """
         while not self.wait():
             pass
+        answer: Any = None
         try:
-            kind, value = self._receiver.recv()
-        except (EOFError, OSError):
-            kind, value = "ended", None
+            with suppress(EOFError, OSError, ValueError):
+                answer = json.loads(self._receiver.recv_bytes(_MAX_ANSWER))
         finally:
-            self._receiver.close()
-            self._process.join(5.0)
-            self._process.close()
+            self._close()
+        kind, value = answer if isinstance(answer, list) and len(answer) == 2 else ("ended", None)
         if kind == "returned":
             return value
-        if kind == "raised":
+        if kind == "disk full":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if kind == "raised" and isinstance(value, list) and len(value) == 5:
             got, expected, remedy, status, field = value
-            raise RefusedError(got, expected, remedy, status=status, field=field)
+            status = status if status in (409, 413, 415, 422) else 422
+            raise RefusedError(str(got), str(expected), str(remedy), status=status, field=field)
         raise RefusedError(
             "the file takes more memory or time to decode than is allowed, or breaks its decoder",
             remedy="export it again, smaller",
         )
 
+    def _close(self) -> None:
+        self._closed = True
+        self._receiver.close()
+        self._process.join(5.0)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._process.close()
+
 
 def run_sandboxed(function: Callable[..., Any], *arguments: Any, memory: int, seconds: int) -> Any:
     """A :class:`SandboxedCall`, waited for."""
-    return SandboxedCall(function, *arguments, memory=memory, seconds=seconds).result()
+    with SandboxedCall(function, *arguments, memory=memory, seconds=seconds) as call:
+        return call.result()
 
 
 def start_forkserver() -> None:
@@ -118,30 +153,31 @@ def _child_main(
 ) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _limit_resources(memory, seconds)
+    forbid_needless_system_calls()
     import torch
 
     torch.set_num_threads(1)
     with suppress(OSError):  # the caller may have ended
-        sender.send(_outcome(function, arguments))
+        sender.send_bytes(json.dumps(_outcome(function, arguments)).encode())
 
 
 def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[str, Any]:
     try:
         return "returned", function(*arguments)
-    except RefusedError as error:
-        return "raised", (error.got, error.expected, error.remedy, error.status, error.field)
-    except ImpastoError as error:
-        return "raised", (error.got, error.expected, error.remedy, 422, None)
-    except MemoryError:
-        return "ended", None
     except Exception as error:  # noqa: BLE001 - decoders raise anything; the client is shown one line
-        return "raised", (
-            f"the file cannot be read ({type(error).__name__})",
-            "",
-            "export it again",
-            422,
-            None,
-        )
+        if failure_kind(error) is FailureKind.DISK_FULL:
+            return "disk full", None
+        return _described(error)
+
+
+def _described(error: Exception) -> tuple[str, Any]:
+    if isinstance(error, RefusedError):
+        return "raised", (error.got, error.expected, error.remedy, error.status, error.field)
+    if isinstance(error, ImpastoError):
+        return "raised", (error.got, error.expected, error.remedy, 422, None)
+    if isinstance(error, MemoryError):
+        return "ended", None
+    return "raised", (f"the file cannot be read ({type(error).__name__})", "", "export it again", 422, None)
 
 
 def _end_with_parent() -> None:
@@ -165,6 +201,7 @@ def _limit_resources(memory: int, seconds: int) -> None:
         (resource.RLIMIT_AS, present + memory),
         (resource.RLIMIT_CPU, int(spent) + seconds),
         (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, _MAX_OPEN_FILES),
     ):
         with suppress(OSError, ValueError):
             resource.setrlimit(kind, (limit, limit))

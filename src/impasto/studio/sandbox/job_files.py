@@ -12,8 +12,10 @@ reason that its client could have been told at once.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from impasto import api, pictures
 from impasto.errors import ImpastoError
@@ -52,9 +54,22 @@ class JobFacts:
     frames: int | None = None
     copied_streams: tuple[str, ...] = ()
 
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> JobFacts:
+        """From what the sandbox sent, which is JSON: tuples have become lists."""
+        height, width = facts["size"]
+        frames = facts["frames"]
+        return cls(
+            str(facts["kind"]), str(facts["format"]), (int(height), int(width)),
+            None if frames is None else int(frames), tuple(map(str, facts["copied_streams"])),
+        )  # fmt: skip
 
-def prepare_job(folder: Path, inputs: JobInputs, limits: StudioSettings) -> JobFacts:
+
+def prepare_job(folder: Path, inputs: JobInputs, limits: StudioSettings) -> dict[str, Any]:
     """Decode a job's uploads into PNGs and check everything that can be known before painting.
+
+    Returns:
+        The fields of ``JobFacts``.
 
     Raises:
         RefusedError, ImpastoError: with a one-line message for the client.
@@ -78,10 +93,11 @@ def prepare_job(folder: Path, inputs: JobInputs, limits: StudioSettings) -> JobF
         mask=() if is_clip else masks, style_mask=style_masks,
     )  # fmt: skip
     if not is_clip:
-        return JobFacts(header.kind, header.format, size)
+        return asdict(JobFacts(header.kind, header.format, size))
     from impasto.studio.sandbox import clips  # PyAV and OpenCV are loaded for clips only
 
-    return JobFacts(header.kind, header.format, size, header.frames or None, clips.check_clip_run(inputs))
+    streams = clips.check_clip_run(inputs, header.format)
+    return asdict(JobFacts(header.kind, header.format, size, header.frames or None, streams))
 
 
 def decode_content(limits: StudioSettings) -> tuple[UploadHeader, Picture]:
@@ -91,7 +107,7 @@ def decode_content(limits: StudioSettings) -> tuple[UploadHeader, Picture]:
         return header, _decode_upload("content", "content", limits)
     from impasto.studio.sandbox import clips
 
-    return header, clips.first_frame("content")
+    return header, clips.first_frame("content", header.format)
 
 
 def _decode_upload(name: str, field: str, limits: StudioSettings) -> Picture:
@@ -124,7 +140,8 @@ def _prepare_styles(
         path = Path(f"style-{number}.png")
         if name is not None:
             path.unlink(missing_ok=True)
-            os.link(render_sample(limits.data / "samples", name), path)
+            samples = limits.data / "samples"
+            os.link(samples / render_sample(samples, name), path)
             styles.append(pictures.load(path))
             continue
         upload = f"style-{number}"

@@ -18,15 +18,15 @@ EXAMPLE_PHOTOGRAPHS = ("chelsea", "coffee", "rocket", "astronaut")
 _PAINTING_SIZE = 768  # long side in pixels
 
 
-def render_sample(folder: Path, name: str) -> Path:
+def render_sample(folder: Path, name: str) -> str:
     """Write a painting or photograph to ``<name>.png``, ``<name>.jpg`` and a thumbnail ``<name>.webp``.
 
     Returns:
-        The path of the PNG, which is written last: where it exists, the others do too.
+        The name of the PNG, which is written last: where it exists, the others do too.
     """
     path = folder / f"{name}.png"
     if path.exists():
-        return path
+        return path.name
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{name}.lock"):
         if not path.exists():
@@ -35,7 +35,7 @@ def render_sample(folder: Path, name: str) -> Path:
             write_thumbnail(path.with_suffix(".webp"), Picture(pixels))
             pictures.save(path.with_suffix(".jpg"), pixels, quality=95)
             pictures.save(path, pixels)
-    return path
+    return path.name
 
 
 def render_samples(folder: Path, names: Sequence[str]) -> None:

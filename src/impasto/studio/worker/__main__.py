@@ -1,70 +1,84 @@
 """A worker: one process for one device, which paints one job after the other.
 
 The supervisor starts it as ``python -m impasto.studio.worker SLOT DEVICE``, with the settings in the
-environment. It ends when its standard input is closed, which happens at the latest when the server ends.
+environment. It ends when its standard input is closed, which happens at the latest when the server ends:
+then it saves what it paints and puts it back into the queue.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
 import time
 
 from filelock import Timeout
 
-from impasto.studio.queue.jobs import JobStore
+from impasto.studio.queue.guarded import GuardedStep
+from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.queue.slots import slot_lock
 from impasto.studio.sandbox import isolation
 from impasto.studio.settings import StudioSettings
 
 __all__ = ["main"]
 
-_POLL_SECONDS = 0.05  # between two queries of an empty queue
 _HEARTBEAT_SECONDS = 2.0
+_DRAIN_SECONDS = 10.0  # after which the process ends even if it cannot save its job
+
+log = logging.getLogger("impasto.studio")
 
 
 def main(slot: str, device: str) -> int:
-    """Work until the server ends; returns an exit code."""
+    """Work until the server ends, or until this process should be replaced; returns an exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    threading.Thread(target=_end_with_server, daemon=True).start()
+    draining = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # systemd and Ctrl-C send them to the whole group
+        signal.signal(number, lambda *_: draining.set())
+    threading.Thread(target=_end_with_server, args=(draining,), daemon=True).start()
     settings = StudioSettings.model_validate_json(os.environ["IMPASTO_STUDIO"])
     lock = slot_lock(settings, slot)
     try:
         lock.acquire(timeout=60.0)
     except Timeout:
-        logging.error("worker %s: another process works under this name", slot)
+        log.error("worker %s: another process works under this name", slot)
         return 1
     store = JobStore(settings.data / "studio.db")
-    store.release(slot)  # jobs of a worker that ended together with its server
+    # Jobs of a worker that ended together with its server, or with the machine. Their attempts count: the
+    # job may be the reason.
+    store.release(slot, attempts=settings.attempts)
     store.heartbeat(slot, os.getpid(), ready=False)
     # Imported only now: loading PyTorch takes seconds, in which the heartbeat already shows this worker.
     from impasto.studio.worker.claimed_job import ClaimedJob
+    from impasto.studio.worker.loop import WorkLoop
     from impasto.studio.worker.painting import paint_job, warm_up
+
+    def paint(job: StudioJob) -> bool:
+        return paint_job(ClaimedJob(job, store, settings, slot, draining=draining), store, device)
 
     warm_up(device)
     isolation.start_forkserver()  # so that the first clip does not wait for it
     threading.Thread(target=_send_heartbeats, args=(store, slot), daemon=True).start()
-    store.heartbeat(slot, os.getpid(), ready=True)
-    while True:
-        job = store.claim(slot)
-        if job is None:
-            time.sleep(_POLL_SECONDS)
-        else:
-            paint_job(ClaimedJob(job, store, settings, slot), store, device)
+    code = WorkLoop(settings, store, slot, paint, draining).run()
+    lock.release()
+    return code
 
 
-def _end_with_server() -> None:
+def _end_with_server(draining: threading.Event) -> None:
+    """Ask the main thread to save its job and end once the server has closed this process's input."""
     while os.read(0, 4096):
         pass
+    draining.set()
+    time.sleep(_DRAIN_SECONDS)
     os._exit(0)  # `sys.exit` would wait for the painting to end
 
 
 def _send_heartbeats(store: JobStore, slot: str) -> None:
+    step = GuardedStep("heartbeat", lambda: store.heartbeat(slot, os.getpid(), ready=True))
     while True:
+        step.run()
         time.sleep(_HEARTBEAT_SECONDS)
-        store.heartbeat(slot, os.getpid(), ready=True)
 
 
 if __name__ == "__main__":

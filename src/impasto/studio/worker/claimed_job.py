@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import io
+import logging
+import shutil
+import sqlite3
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +18,24 @@ from torch import Tensor
 from impasto import pictures
 from impasto.files import write_atomically
 from impasto.studio.queue.jobs import JobStore, StudioJob
-from impasto.studio.queue.storage import folder_size
+from impasto.studio.queue.storage import folder_size, sync_folder
 from impasto.studio.settings import StudioSettings
 
-__all__ = ["ClaimedJob", "ReportIntervals"]
+__all__ = ["ClaimedJob", "DrainedError", "ReportIntervals"]
 
 _PREVIEW_SIZE = 1024  # long side in pixels
-_TEMPORARY_FILES = ("style-*.png", "mask-*.png", "style_mask-*.png", "state.*", "*.partial*")
+#: Files that a finished job needs no more. A failed one keeps those that another attempt would need.
+_TEMPORARY_FILES, _INPUTS = (
+    ("state.*", "*.partial*", "*.work"),
+    ("style-*.png", "mask-*.png", "style_mask-*.png"),
+)
+_WRITE_ATTEMPTS, _WRITE_PAUSE = 5, 0.2  # seconds; doubled after each attempt
+
+log = logging.getLogger("impasto.studio")
+
+
+class DrainedError(Exception):
+    """The worker was asked to end; the job is saved and goes back into the queue."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,8 @@ class ClaimedJob:
         folder: the job's files; the worker's working directory while it paints.
         preview_count: previews published so far, those of earlier workers included.
         not_cancelled: whether the client still wanted the job at the last report.
+        deleted: whether the client had deleted the job at the last sign of life.
+        draining: set when the worker is asked to end; the next report then raises ``DrainedError``.
     """
 
     def __init__(
@@ -58,14 +76,16 @@ class ClaimedJob:
         settings: StudioSettings,
         slot: str,
         intervals: ReportIntervals = DEFAULT_INTERVALS,
+        draining: threading.Event | None = None,
     ) -> None:
         self.job, self.settings, self.intervals = job, settings, intervals
         self.inputs, self.folder = job.inputs, settings.job_folder(job.id)
         self.preview_count = job.preview
-        self.not_cancelled = True
+        self.not_cancelled, self.deleted = True, False
+        self.draining = draining or threading.Event()
         self._store, self._slot = store, slot
         self._started = time.monotonic()
-        self._last_report = self._last_preview = 0.0
+        self._last_report = self._last_preview = self._last_sign = 0.0
         self._latest: dict[str, Any] = {}
 
     @property
@@ -79,14 +99,24 @@ class ClaimedJob:
         Args:
             force: write in any case.
 
+        An error of the database is only logged: the painting matters more than a report about it.
+
         Returns:
             False if painting should stop: the job was cancelled, or its time is over.
+
+        Raises:
+            DrainedError: the worker was asked to end.
         """
+        if self.draining.is_set():
+            raise DrainedError
         self._latest |= columns
         if force or time.monotonic() - self._last_report > self.intervals.progress:
             self._last_report = time.monotonic()
             columns |= {"preview": self.preview_count, "seconds": self.seconds}
-            self.not_cancelled = self._store.update(self.job.id, self._slot, **columns)
+            try:
+                self.not_cancelled = self._store.update(self.job.id, self._slot, **columns)
+            except sqlite3.Error as error:
+                log.warning("job %s…: no progress report: %s", self.job.id[:6], error)
         return self.not_cancelled and self.seconds < self.settings.job_seconds
 
     def publish_preview(self, picture: Image.Image | Tensor) -> None:
@@ -100,12 +130,33 @@ class ClaimedJob:
         picture.thumbnail((_PREVIEW_SIZE, _PREVIEW_SIZE))
         buffer = io.BytesIO()
         picture.convert("RGB").save(buffer, "JPEG", quality=85)
-        write_atomically(self.folder / "preview.jpg", buffer.getvalue())
-        self.preview_count, self._last_preview = self.preview_count + 1, time.monotonic()
+        self._last_preview = time.monotonic()
+        try:
+            write_atomically(self.folder / "preview.jpg", buffer.getvalue())
+        except OSError as error:  # such as a full disk; the result has to be written, a preview does not
+            log.warning("job %s…: no preview: %s", self.job.id[:6], error)
+        else:
+            self.preview_count += 1
 
     def preview_due(self) -> bool:
         """Whether the last preview was long enough ago for another."""
         return time.monotonic() - self._last_preview > self.intervals.preview
+
+    def sign_of_life(self) -> None:
+        """Tell the supervisor that a job which was cancelled is still being ended.
+
+        Raises:
+            DrainedError: the worker was asked to end.
+        """
+        if self.draining.is_set():
+            raise DrainedError
+        if time.monotonic() - self._last_sign > self.intervals.progress:
+            self._last_sign = time.monotonic()
+            try:
+                self._store.touch(self.job.id, self._slot, self.seconds)
+                self.deleted = self._store.get(self.job.id) is None
+            except sqlite3.Error as error:
+                log.warning("job %s…: no progress report: %s", self.job.id[:6], error)
 
     def finish(self, result: str | None, error: str | None = None) -> None:
         """Delete temporary files and write the final state.
@@ -113,12 +164,53 @@ class ClaimedJob:
         Args:
             result: name of the result's file in the job's folder; None if there is none.
             error: one line for the client if the job failed.
+
+        Raises:
+            OSError, sqlite3.Error: it cannot be written, though it was tried for some seconds.
         """
-        for pattern in _TEMPORARY_FILES:
-            for path in self.folder.glob(pattern):
-                path.unlink(missing_ok=True)
         state = "failed" if error else "done" if self.not_cancelled else "cancelled"
-        self._store.finish(
-            self.job.id, self._slot, state, **self._latest, result=result, error=error,
-            preview=self.preview_count, seconds=self.seconds, bytes=folder_size(self.folder),
+        # Before the row is written, so that its size is right. If it cannot be written, the result is found
+        # by the next attempt.
+        self._delete((*_TEMPORARY_FILES, *(() if error else _INPUTS)))
+        self._persist(lambda: sync_folder(self.folder))  # a row that says "done" must find its result
+        self._persist(
+            lambda: self._store.finish(
+                self.job.id, self._slot, state, **self._latest, result=result, error=error,
+                failure="permanent" if error else None, preview=self.preview_count, seconds=self.seconds,
+                bytes=folder_size(self.folder),
+            )
         )  # fmt: skip
+
+    def retry_later(self, reason: str, *, counts: bool) -> None:
+        """Put the job back into the queue, or set it aside after too many attempts.
+
+        Args:
+            reason: what the attempt ended with, in one line, for the operator.
+            counts: whether the attempt counts.
+        """
+        self._delete(("*.partial*",))
+        attempts = self.settings.attempts
+        self._persist(
+            lambda: self._store.retry_later(
+                self.job, self._slot, reason, attempts=attempts, counts=counts
+            )
+        )  # fmt: skip
+        if counts and self.job.attempts >= attempts:
+            self._delete(_TEMPORARY_FILES)
+
+    def _persist(self, write: Callable[[], object]) -> None:
+        for attempt in range(1, _WRITE_ATTEMPTS + 1):
+            try:
+                write()
+                return
+            except (OSError, sqlite3.Error):
+                if attempt == _WRITE_ATTEMPTS:
+                    raise
+            time.sleep(_WRITE_PAUSE * 2.0**attempt)
+
+    def _delete(self, patterns: tuple[str, ...]) -> None:
+        for path in [path for pattern in patterns for path in self.folder.glob(pattern)]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)

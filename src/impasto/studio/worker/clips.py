@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import islice
 from typing import Any
@@ -12,7 +12,7 @@ from PIL import Image
 from impasto import api
 from impasto.errors import ImpastoError
 from impasto.pictures.geometry import resample
-from impasto.studio.sandbox.clips import decode_clip, prepare_clip_run
+from impasto.studio.sandbox.clips import clip_from_facts, decode_clip, prepare_clip_run
 from impasto.studio.sandbox.isolation import SandboxedCall
 from impasto.studio.worker.claimed_job import ClaimedJob
 from impasto.studio.worker.pictures import prepare_run
@@ -40,29 +40,35 @@ def paint_clip(claimed: ClaimedJob, device: str) -> str | None:
     Returns:
         None if the job was stopped before a frame was painted.
     """
-    settings = claimed.settings
     copied_streams = claimed.job.files["copy"]
-    decoding = SandboxedCall(
-        decode_clip, claimed.folder, claimed.inputs, copied_streams, settings.frames,
-        memory=settings.decode_bytes, seconds=settings.clip_seconds,
-    )  # fmt: skip
     try:
-        if not claimed.preview_count:
-            with suppress(ImpastoError):  # only a preview: the run below reports what is wrong
-                _preview_first_frame(claimed, device)
-        while not decoding.wait(_POLL_SECONDS):
-            _report_or_stop(claimed, progress=0.0)
+        facts = _decode(claimed, device)
     except _StoppedError:
-        decoding.stop()
         return None
-    frames = decoding.result()
-    run = prepare_clip_run(claimed.inputs, copied_streams, device, settings.frames)
+    clip, frames = clip_from_facts(facts), int(facts["frames"])
+    run = prepare_clip_run(clip, claimed.inputs, copied_streams, device, claimed.settings.frames)
     claimed.report_progress(force=True, frames=frames, progress=_DECODED)
     try:
         run_video(run, on_moment=_reporter(claimed, run, frames))
     except _StoppedError:
-        return _write_painted_part(run, frames)
+        return None if claimed.deleted else _write_painted_part(claimed, run, frames)
     return "result.mp4"
+
+
+def _decode(claimed: ClaimedJob, device: str) -> dict[str, Any]:
+    """Have the clip decoded in the sandbox, and paint its first frame small meanwhile."""
+    settings = claimed.settings
+    with SandboxedCall(
+        decode_clip, claimed.folder, claimed.inputs, claimed.job.files["copy"], claimed.job.files["format"],
+        settings.frames, settings.free_bytes, memory=settings.decode_bytes, seconds=settings.clip_seconds,
+    ) as decoding:  # fmt: skip
+        if not claimed.preview_count:
+            with suppress(ImpastoError):  # only a preview: the run itself reports what is wrong
+                _preview_first_frame(claimed, device)
+        while not decoding.wait(_POLL_SECONDS):
+            _report_or_stop(claimed, progress=0.0)
+        facts: dict[str, Any] = decoding.result()
+        return facts
 
 
 def _report_or_stop(claimed: ClaimedJob, **columns: Any) -> None:
@@ -85,19 +91,25 @@ def _reporter(claimed: ClaimedJob, run: VideoJob, frames: int) -> Callable[[Vide
     """A callback for ``run_video`` that reports progress and publishes the newest frame as preview."""
 
     def on_progress(video: VideoProgress) -> None:
-        is_painting = video.stage == "paint"
+        is_painting, is_encoding = video.stage == "paint", video.stage == "encode"
         eta = None
         if is_painting and video.fresh:
             eta = video.seconds / video.fresh * (video.total - video.done)
         if is_painting:
             progress = _DECODED + (_PAINTED - _DECODED) * video.done / max(1, video.total)
+        elif is_encoding:
+            progress = _PAINTED + (1.0 - _PAINTED) * video.done / max(1, video.total)
         else:
-            progress = _DECODED if video.stage == "decode" else _PAINTED
+            progress = _DECODED
         newly_painted = is_painting and video.fresh and claimed.preview_due()
-        if newly_painted or (video.stage == "encode" and not video.done):
+        if newly_painted or (is_encoding and not video.done):
             _publish_newest_frame(claimed, run)
-        frame = frames if video.stage == "encode" else min(video.done, frames)
-        _report_or_stop(claimed, progress=progress, eta=eta, frame=frame, frames=frames)
+        frame = frames if is_encoding else min(video.done, frames)
+        wanted = claimed.report_progress(progress=progress, eta=eta, frame=frame, frames=frames)
+        if not wanted and is_encoding and not claimed.deleted:
+            claimed.sign_of_life()  # all is painted: what is being encoded is what a cancelled job keeps
+        elif not wanted:
+            raise _StoppedError
 
     return on_progress
 
@@ -109,14 +121,22 @@ def _publish_newest_frame(claimed: ClaimedJob, run: VideoJob) -> None:
             claimed.publish_preview(frame)
 
 
-def _write_painted_part(run: VideoJob, frames: int) -> str | None:
+def _write_painted_part(claimed: ClaimedJob, run: VideoJob, frames: int) -> str | None:
     """Encode a stopped clip up to the last painted frame; without its sound, which would be longer."""
     last_pass = f"pass{run.recipe.passes}"
     painted = next((index for index in range(frames) if not run.store.has(last_pass, index)), frames)
     if not painted or run.codec is None:
-        run.store.remove()
         return None
-    painted_frames = islice(finished_frames(run), painted)
-    write(run.output, painted_frames, run.clip, run.codec, quality=run.quality, copy=())
-    run.store.remove()
+
+    def painted_frames() -> Iterator[tuple[int, Any]]:
+        for frame in islice(finished_frames(run), painted):
+            claimed.sign_of_life()
+            if claimed.deleted:
+                raise _StoppedError
+            yield frame
+
+    try:
+        write(run.output, painted_frames(), run.clip, run.codec, quality=run.quality, copy=())
+    except _StoppedError:
+        return None
     return "result.mp4"

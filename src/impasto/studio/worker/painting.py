@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from impasto import api, pictures, samples
-from impasto.errors import ImpastoError
 from impasto.recipe import Recipe
+from impasto.studio.queue.attempts import FailureKind, failure_kind
 from impasto.studio.queue.jobs import JobStore
 from impasto.studio.queue.storage import link_cached_result
 from impasto.studio.sandbox.images import write_thumbnail
-from impasto.studio.worker.claimed_job import ClaimedJob
+from impasto.studio.worker.claimed_job import ClaimedJob, DrainedError
 from impasto.studio.worker.pictures import paint_picture
 
 __all__ = ["paint_job", "warm_up"]
@@ -26,24 +26,57 @@ def warm_up(device: str) -> None:
     api.run(api.prepare(picture, picture, Recipe(size=128, iterations=(3,)), device=device))
 
 
-def paint_job(claimed: ClaimedJob, store: JobStore, device: str) -> None:
-    """Paint a job to its end; any exception becomes the job's one-line error."""
+def paint_job(claimed: ClaimedJob, store: JobStore, device: str) -> bool:
+    """Paint a job to its end, or put it back into the queue if the failure was not its own.
+
+    Returns:
+        Whether this process can paint another job; False after an error that may have damaged it.
+
+    Raises:
+        OSError, sqlite3.Error: how it ended cannot be recorded; the job still belongs to this worker.
+    """
+    try:
+        claimed.finish(_result(claimed, store, device))
+    except DrainedError:
+        claimed.retry_later("the studio was stopped", counts=False)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the job must not be lost
+        return _record_failure(claimed, error)
+    return True
+
+
+def _record_failure(claimed: ClaimedJob, error: Exception) -> bool:
+    kind = failure_kind(error)
+    if kind is FailureKind.PERMANENT:
+        claimed.finish(None, str(error))
+        return True
+    logging.error("job %s…, attempt %d", claimed.job.id[:6], claimed.job.attempts, exc_info=error)
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    claimed.retry_later(reason, counts=kind is not FailureKind.DISK_FULL)
+    return kind is FailureKind.DISK_FULL
+
+
+def _result(claimed: ClaimedJob, store: JobStore, device: str) -> str | None:
+    """The name of the result's file: an equal job's, an earlier attempt's, or painted now."""
     duplicate = store.find_duplicate(claimed.job.digest)
     if duplicate is not None and link_cached_result(duplicate, claimed.folder, claimed.settings):
         claimed.preview_count = max(1, claimed.preview_count)
-        claimed.finish(duplicate.result)
-        return
-    try:
-        with _working_directory(claimed.folder):
-            result = _paint(claimed, device)
-            if result is not None:
-                write_thumbnail(Path("thumb.webp"), pictures.load("preview.jpg"))
-        claimed.finish(result)
-    except ImpastoError as error:
-        claimed.finish(None, str(error))
-    except Exception:
-        logging.exception("job %s…", claimed.job.id[:6])
-        claimed.finish(None, "the studio failed at this job; its log says why")
+        return duplicate.result
+    with _working_directory(claimed.folder):
+        # Results are written whole or not at all: one that is there was finished, but not recorded.
+        result = painted_before(claimed) or _paint(claimed, device)
+        if result is not None:
+            write_thumbnail(Path("thumb.webp"), pictures.load("preview.jpg"))
+    return result
+
+
+def painted_before(claimed: ClaimedJob) -> str | None:
+    """The result of an earlier attempt that ended before it was recorded; None if there is none."""
+    name = "result.mp4" if claimed.job.kind == "video" else "result.png"
+    if not Path(name).is_file():
+        return None
+    if claimed.job.kind == "image":
+        claimed.publish_preview(pictures.load(name).pixels)
+    return name if Path("preview.jpg").is_file() else None
 
 
 def _paint(claimed: ClaimedJob, device: str) -> str | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from safetensors import SafetensorError
 from torch import Tensor
 
 from impasto import api
+from impasto.machine import available_memory, choose_device
 from impasto.painting import schedule
 from impasto.painting.engine import Step
 from impasto.pictures.geometry import Size
@@ -19,7 +22,10 @@ from impasto.studio.worker.saved_state import SavedState, remaining_recipe
 
 __all__ = ["paint_picture", "prepare_run"]
 
+log = logging.getLogger("impasto.studio")
+
 _STATE_FILE = Path("state.safetensors")
+_DECODE_SHARE = 0.2  # of the free memory, left for decoding at most
 _FIRST_PREVIEW_AFTER = 8  # evaluations; the picture has hardly changed before
 
 
@@ -34,7 +40,19 @@ def prepare_run(claimed: ClaimedJob, recipe: Recipe, device: str) -> api.Prepare
         mask=[f"mask-{number}.png" for number in range(masks)],
         style_mask=[f"style_mask-{number}.png" for number in range(inputs.style_masks)],
         device=device,
+        max_memory=_max_memory(claimed, device),
     )
+
+
+def _max_memory(claimed: ClaimedJob, device: str) -> float:
+    """Bytes that painting may take: four fifths of what is free, less what decoding an upload may take.
+
+    Uploads are decoded at the same time, in processes of the same service and with the same limit of memory.
+    """
+    chosen = choose_device(device)
+    free = available_memory(chosen)
+    decoding = min(claimed.settings.decode_bytes, _DECODE_SHARE * free) if chosen.type == "cpu" else 0.0
+    return 0.8 * free - decoding
 
 
 def paint_picture(claimed: ClaimedJob, device: str) -> str:
@@ -107,7 +125,9 @@ class _StepFollower:
     def on_step(self, step: Step) -> None:
         position = self._position(step)
         new_scale = self._newest is not None and self._newest.scale != position.scale
-        if self._newest is not None and new_scale:
+        if self._claimed.draining.is_set():
+            self._save(position)
+        elif self._newest is not None and new_scale:
             self._save(replace(self._newest, scale=self._newest.scale + 1, iteration=0))
         elif time.monotonic() - self._last_save > self._save_interval:
             self._save(position)
@@ -147,9 +167,11 @@ class _StepFollower:
     def _save(self, position: _Position) -> None:
         """Save a state; the next one waits until saving costs a small share of the time at most."""
         begin = time.monotonic()
-        SavedState(position.scale, position.iteration, position.evaluations, position.picture).save(
-            _STATE_FILE
-        )
+        state = SavedState(position.scale, position.iteration, position.evaluations, position.picture)
+        try:
+            state.save(_STATE_FILE)
+        except (OSError, SafetensorError) as error:  # such as a full disk: painting can go on all the same
+            log.warning("job %s…: its state is not saved: %s", self._claimed.job.id[:6], error)
         self._last_save = time.monotonic()
         intervals = self._claimed.intervals
         self._save_interval = max(intervals.save, intervals.save_cost_factor * (self._last_save - begin))

@@ -1,0 +1,227 @@
+"""``impasto studio jobs|backup|restore``: an operator's work on the queue, whether the studio runs or not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from impasto.errors import RecipeError
+from impasto.files import readable_size
+from impasto.studio.settings import StudioSettings
+
+if TYPE_CHECKING:
+    from impasto.studio.queue.jobs import JobStore, StudioJob
+
+__all__ = ["backup", "jobs_app", "restore"]
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+Data = Annotated[Path, Parameter(help="Folder for jobs, uploads and results.")]
+DEFAULT_DATA: Path = StudioSettings.model_fields["data"].default
+_SHORTEST_PREFIX = 4
+
+jobs_app = App(
+    name="jobs",
+    help="List, retry, cancel or delete the studio's jobs.",
+    default_parameter=Parameter(negative=()),
+)
+
+
+def _open_store(data: Path) -> JobStore:
+    from impasto.studio.queue.data_folder import open_data_folder
+
+    if not (data / "studio.db").exists():
+        raise RecipeError(f"'{data}' is not a studio's data folder", remedy="name it with --data")
+    return open_data_folder(StudioSettings(data=data))
+
+
+def _find(store: JobStore, ids: Iterable[str]) -> list[StudioJob]:
+    """The jobs whose ids are given, or begin so."""
+    jobs, found = store.all_jobs(), []
+    for name in ids:
+        matching = [job for job in jobs if job.id == name or job.id.startswith(name)]
+        if len(matching) != 1 or len(name) < _SHORTEST_PREFIX:
+            got = f"'{name}' begins the id of {len(matching)} jobs"
+            raise RecipeError(got, "an id, or enough of its beginning", "see `impasto studio jobs list`")
+        found += matching
+    return found
+
+
+@jobs_app.command(name="list")
+def list_jobs(*, state: State | None = None, data: Data = DEFAULT_DATA) -> int:
+    """List jobs, oldest first: id, state, attempts, when they were accepted, size, and why they failed.
+
+    Parameters
+    ----------
+    state
+        Only jobs in this state.
+
+    Examples
+    --------
+    impasto studio jobs list
+    impasto studio jobs list --state failed
+    """
+    for job in _open_store(data).all_jobs():
+        if state is None or job.state == state:
+            print(_job_line(job))
+    return 0
+
+
+def _job_line(job: StudioJob) -> str:
+    accepted = datetime.fromtimestamp(job.created).strftime("%Y-%m-%d %H:%M")
+    reason = job.last_error if job.failure == "attempts" or job.state == "queued" else job.error
+    columns = [
+        job.id, f"{job.state:<9}", f"{job.attempts}", accepted, f"{job.kind:<5}",
+        f"{job.width}×{job.height}", readable_size(job.bytes) if job.bytes else "-", reason or "",
+    ]  # fmt: skip
+    return "  ".join(columns).rstrip()
+
+
+@jobs_app.command
+def retry(*ids: str, failed: bool = False, data: Data = DEFAULT_DATA) -> int:
+    """Put failed jobs back into the queue.
+
+    Parameters
+    ----------
+    ids
+        Ids, or enough of their beginnings.
+    failed
+        All that were set aside after too many attempts.
+
+    Examples
+    --------
+    impasto studio jobs retry 0aF3
+    impasto studio jobs retry --failed
+    """
+    store = _open_store(data)
+    jobs = _find(store, ids)
+    if failed:
+        jobs += [job for job in store.all_jobs() if job.state == "failed" and job.failure == "attempts"]
+    for job in jobs:
+        folder = data / "jobs" / job.id
+        needed = ["content.png", *(f"style-{number}.png" for number in range(len(job.inputs.style_names)))]
+        if not all((folder / name).exists() for name in needed):
+            print(f"{job.id}  its files are gone")
+        elif store.retry(job.id):
+            print(f"{job.id}  is in the queue again")
+        else:
+            print(f"{job.id}  is {job.state}: only failed jobs can be tried again")
+    return 0
+
+
+@jobs_app.command
+def cancel(*ids: str, data: Data = DEFAULT_DATA) -> int:
+    """Cancel jobs; what has been painted is kept.
+
+    Parameters
+    ----------
+    ids
+        Ids, or enough of their beginnings.
+
+    Examples
+    --------
+    impasto studio jobs cancel 0aF3
+    """
+    store = _open_store(data)
+    for job in _find(store, ids):
+        store.cancel(job.id)
+        print(
+            f"{job.id}  is cancelled" if job.state in ("queued", "running") else f"{job.id}  is {job.state}"
+        )
+    return 0
+
+
+@jobs_app.command
+def purge(
+    *ids: str, state: State | None = None, older_than: float | None = None, data: Data = DEFAULT_DATA
+) -> int:
+    """Delete jobs with all their files: those that are named, or ended ones in a state or of an age.
+
+    Parameters
+    ----------
+    ids
+        Ids, or enough of their beginnings.
+    state
+        All ended jobs in this state.
+    older_than
+        All jobs that ended more than so many days ago; with --state those of them.
+
+    Examples
+    --------
+    impasto studio jobs purge 0aF3
+    impasto studio jobs purge --state failed --older-than 2
+    """
+    from impasto.studio.queue.jobs import FINAL_STATES
+
+    store = _open_store(data)
+    jobs = _find(store, ids)
+    if state is not None or older_than is not None:
+        latest = time.time() - (older_than or 0.0) * 86400
+        jobs += [
+            job
+            for job in store.all_jobs()
+            if job.state in FINAL_STATES
+            and (state or job.state) == job.state
+            and (job.finished or 0) <= latest
+        ]
+    elif not ids:
+        raise RecipeError("nothing to delete was named", "ids, --state or --older-than")
+    for job in jobs:
+        store.mark_deleted(job.id)
+    print(f"{len({job.id for job in jobs})} jobs deleted{_delete_files(store, data)}")
+    return 0
+
+
+def _delete_files(store: JobStore, data: Path) -> str:
+    """Delete the files of deleted jobs, unless a running studio does."""
+    from filelock import FileLock, Timeout
+
+    from impasto.studio.queue.storage import delete_job
+
+    try:
+        with FileLock(data / "server.lock").acquire(timeout=0):
+            for job_id in store.removable_ids():
+                delete_job(job_id, store, StudioSettings(data=data))
+    except Timeout:
+        return "; the studio removes their files"
+    return ""
+
+
+def backup(target: Path, /, *, data: Data = DEFAULT_DATA) -> int:
+    """Copy the studio's jobs and their files into a new folder; the studio may go on meanwhile.
+
+    Parameters
+    ----------
+    target
+        The new folder.
+
+    Examples
+    --------
+    impasto studio backup /mnt/backup/studio
+    """
+    from impasto.studio.queue.backup import back_up
+
+    print(f"{back_up(data, target)} jobs are in '{target}'")
+    return 0
+
+
+def restore(source: Path, /, *, data: Data = DEFAULT_DATA) -> int:
+    """Make a data folder of a copy; jobs that were being painted go on from there.
+
+    Parameters
+    ----------
+    source
+        What `impasto studio backup` made.
+
+    Examples
+    --------
+    impasto studio restore /mnt/backup/studio --data restored
+    """
+    from impasto.studio.queue import backup as backups
+
+    print(f"{backups.restore(source, data)} jobs are in '{data}'")
+    return 0

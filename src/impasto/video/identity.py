@@ -1,0 +1,115 @@
+"""Which run a work folder belongs to: everything that the painted frames depend on, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from impasto.errors import VideoError
+from impasto.scene import Style
+from impasto.video.frames import Clip
+from impasto.video.settings import OLD_NAMES, VideoRecipe
+from impasto.video.store import Store
+
+__all__ = ["OtherRunError", "claim_work_folder", "run_identity"]
+
+_BLOCK, _MAX_BLOCKS = 1 << 20, 64  # bytes; larger files are read at so many places
+
+
+class OtherRunError(VideoError):
+    """The work folder holds frames painted from other pictures or with other settings."""
+
+
+def run_identity(
+    clip: Clip,
+    styles: Sequence[Style],
+    recipe: VideoRecipe,
+    *,
+    mask: Path | None,
+    limit: int | None,
+    processes: int | str,
+    levels: int,
+) -> dict[str, Any]:
+    """Everything that the painted frames depend on; only a run with the same identity may resume another.
+
+    Files count by what is in them, so that a folder may be moved in between.
+    """
+    digest = hashlib.sha256()
+    for style in styles:
+        digest.update(style.pixels.numpy().tobytes())
+    frames = limit
+    if clip.times:
+        frames = len(clip.times) if limit is None else min(limit, len(clip.times))
+    facts: dict[str, Any] = {
+        "clip digest": _digest([clip.path] if not clip.files else clip.files),
+        "styles": digest.hexdigest()[:16],
+        "mask digest": None if mask is None else _digest(sorted(mask.iterdir()) if mask.is_dir() else [mask]),
+        "frames": frames,
+        "processes": processes,
+        "levels": levels,
+    }
+    return facts | _flat(recipe)
+
+
+def _flat(recipe: VideoRecipe) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(recipe.to_json())
+    picture: dict[str, Any] = settings.pop("picture")
+    return settings | picture
+
+
+def _digest(files: Sequence[Path]) -> str:
+    """SHA-256 of files: whole up to 64 MB, beyond that of their sizes and 64 blocks spread over them."""
+    digest = hashlib.sha256()
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{size} ".encode())
+        step = max(_BLOCK, size // _MAX_BLOCKS)
+        with path.open("rb") as file:
+            for position in range(0, size, step):
+                file.seek(position)
+                digest.update(file.read(_BLOCK))
+    return digest.hexdigest()[:32]
+
+
+def claim_work_folder(store: Store, identity: dict[str, Any], clip: Clip, *, restart: bool) -> None:
+    """Make the work folder for this run, or check that the frames in it belong to this run.
+
+    Raises:
+        OtherRunError: they were painted from other pictures or with other settings.
+    """
+    if restart:
+        store.remove()
+    stored = store.recall("job")
+    if stored is None:
+        store.make("input", "mask", "reference")
+        store.remember("job", identity)
+        return
+    changes = [
+        f"{name} {before!r} → {value!r}"
+        for name, before, value in _compared(stored, identity, clip)
+        if before != value
+    ]
+    if changes:
+        raise OtherRunError(
+            f"'{store.root}' holds frames painted with other settings ({', '.join(changes[:3])})",
+            "the same settings to resume it",
+            "repeat the earlier command, or add --restart to begin anew",
+        )
+
+
+def _compared(stored: dict[str, Any], identity: dict[str, Any], clip: Clip) -> list[tuple[str, Any, Any]]:
+    """(name, before, now) of everything that can be compared.
+
+    A setting that the stored identity lacks is younger than it: the frames were painted with its default.
+    Version 0.1 knew a clip by the time of its last change instead of a digest.
+    """
+    defaults = _flat(VideoRecipe())
+    known = defaults | {OLD_NAMES.get(name, name): value for name, value in stored.items()}
+    compared = [(name, known[name], value) for name, value in identity.items() if name in known]
+    if "clip changed" in stored:
+        newest = max((file.stat().st_mtime_ns for file in clip.files), default=clip.path.stat().st_mtime_ns)
+        compared.append(("clip changed", stored["clip changed"], newest))
+    return compared

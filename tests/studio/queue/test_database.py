@@ -1,0 +1,100 @@
+"""The database file: upgrades, newer versions, transactions that fail."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from impasto.studio.queue.database import SCHEMA_VERSION, Database, DatabaseVersionError
+from impasto.studio.queue.jobs import JobStore
+from job_rows import add_job
+from old_database import OLD_ROWS, make_old_database
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    path = tmp_path / "studio.db"
+    make_old_database(path)
+    return path
+
+
+def test_a_database_of_an_earlier_version_is_upgraded_with_jobs_in_every_state(old: Path) -> None:
+    store = JobStore(old)
+    assert store.all_ids() == set(OLD_ROWS)
+    running = store.get("running")
+    assert running is not None
+    assert (running.attempts, running.reserved, running.owner) == (1, 0, "cpu-0")
+    store.release("cpu-0", attempts=3)
+    states = {job_id: job.state for job_id in OLD_ROWS if (job := store.get(job_id)) is not None}
+    assert states == {
+        "queued": "queued", "running": "queued", "cancelling": "cancelled", "done": "done",
+        "failed": "failed", "cancelled": "cancelled",
+    }  # fmt: skip
+    assert store.removable_ids() == ["deleted"]
+    claimed = [job.id for job in iter(lambda: store.claim("w"), None)]
+    assert claimed == ["running", "queued"]
+    assert add_job(JobStore(old)).attempts == 0  # opened once more, by another process
+
+
+def test_an_upgrade_that_is_interrupted_leaves_the_earlier_version(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrade = Database._upgrade
+
+    def interrupted(db: sqlite3.Connection) -> None:
+        upgrade(db)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Database, "_upgrade", staticmethod(interrupted))
+    with pytest.raises(sqlite3.OperationalError):
+        JobStore(old)
+    with sqlite3.connect(old) as database:
+        assert database.execute("PRAGMA user_version").fetchone()[0] == 0
+        assert "deaths" in [row[1] for row in database.execute("PRAGMA table_info(jobs)")]
+    monkeypatch.undo()
+    assert JobStore(old).all_ids() == set(OLD_ROWS)
+
+
+def test_a_database_of_a_newer_version_is_refused_and_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "studio.db"
+    JobStore(path)
+    with sqlite3.connect(path) as database:
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    with pytest.raises(DatabaseVersionError, match="newer Impasto"):
+        JobStore(path)
+
+
+class FailingCommit(sqlite3.Connection):
+    """Raises once, at the next COMMIT, as on a full disk; perhaps at the ROLLBACK as well."""
+
+    armed = rollback_fails = False
+
+    def execute(self, statement: str, *values: object) -> sqlite3.Cursor:  # type: ignore[override]
+        if statement == "COMMIT" and FailingCommit.armed:
+            FailingCommit.armed = False
+            raise sqlite3.OperationalError("database or disk is full")
+        if statement == "ROLLBACK" and FailingCommit.rollback_fails:
+            raise MemoryError
+        return super().execute(statement, *values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rollback_fails", [False, True])
+def test_a_commit_that_fails_is_rolled_back_and_the_next_transaction_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rollback_fails: bool
+) -> None:
+    """Otherwise this connection would show a row that is not on the disk, and a client be told of it."""
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda path, **options: connect(path, factory=FailingCommit, **options)
+    )
+    monkeypatch.setattr(FailingCommit, "rollback_fails", rollback_fails)
+    store = JobStore(tmp_path / "studio.db")
+    FailingCommit.armed = True
+    with pytest.raises(sqlite3.OperationalError):
+        add_job(store, client="a", request_key="k")
+    assert store.find_by_key("a", "k") is None
+    assert store.all_ids() == set()
+    add_job(store)
+    assert store.waiting_count() == 1
