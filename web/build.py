@@ -54,6 +54,11 @@ def copy_pages(folder: Path) -> None:
             else:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source / name, folder / name)
+    from impasto import samples
+
+    facts = json.loads((folder / "models" / "facts.json").read_text(encoding="utf-8"))
+    site = {"facts": facts, "styles": list(samples.PAINTINGS), "photographs": PHOTOGRAPHS}
+    (folder / "site.json").write_text(json.dumps(site, indent=1), encoding="utf-8")
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "files.js")
     digest = hashlib.sha256()
     for path in files:

@@ -31,14 +31,16 @@ export class Models {
    * @param {Runtime} runtime
    * @param {Facts} facts
    * @param {Backend} backend
-   * @param {Session[]} sessions of statistics, maps and painting
+   * @param {[statistics: Session, maps: Session, painting: Session]} sessions
    */
   constructor(runtime, facts, backend, sessions) {
     this.runtime = runtime;
     this.facts = facts;
     this.backend = backend;
     this.threads = runtime.env.wasm.numThreads ?? 1;
-    [this.statisticsSession, this.mapsSession, this.paintingSession] = sessions;
+    this.statisticsSession = sessions[0];
+    this.mapsSession = sessions[1];
+    this.paintingSession = sessions[2];
   }
 
   /**
@@ -61,8 +63,9 @@ export class Models {
       runtime.InferenceSession.create(model, { executionProviders: [provider], graphOptimizationLevel: 'all' })
     );
     // The maps are float64, which no graphics card computes.
-    const sessions = [await create(bytes[0], backend), await create(bytes[1], 'wasm'), await create(bytes[2], backend)];
-    const models = new Models(runtime, facts, backend, sessions);
+    const models = new Models(runtime, facts, backend, [
+      await create(bytes[0], backend), await create(bytes[1], 'wasm'), await create(bytes[2], backend),
+    ]);
     if (backend === 'webgpu') await models.#compare(await create(bytes[0], 'wasm'), await create(bytes[2], 'wasm'));
     return models;
   }
@@ -82,10 +85,9 @@ export class Models {
     const side = 64;
     const values = Float32Array.from({ length: 3 * side * side }, (_, i) => 0.5 + 0.4 * Math.sin(i / 7) * Math.cos(i / 311));
     const onCard = [this.statisticsSession, this.paintingSession];
-    const pictures = [];
-    for (const [statistics, painting] of [onCard, sessions]) {
-      pictures.push(await this.#trial(values, side, statistics, painting));
-    }
+    const pictures = [
+      await this.#trial(values, side, onCard[0], onCard[1]), await this.#trial(values, side, sessions[0], sessions[1]),
+    ];
     const gap = pictures[0].reduce((sum, x, i) => sum + Math.abs(x - pictures[1][i]), 0) / values.length;
     await Promise.all(sessions.map((session) => session.release()));
     if (!(gap < TRIAL_TOLERANCE)) throw new Error(`The graphics card is wrong by ${gap} on the mean.`);

@@ -9,6 +9,8 @@ import { covarianceOf, cut, innerWeights, mixMoments, MomentSum, momentsOf, padd
 /** @typedef {import('./tiles.js').Pixels} Pixels */
 /** Moments by layer. @typedef {Record<string, Moments>} Statistics */
 /** @typedef {{moments: Statistics, banks: Record<string, Float32Array>}} StyleStatistics */
+/** `key` tells it from all other pictures. @typedef {Pixels & {key: string}} NamedPixels */
+/** @typedef {{picture: NamedPixels, styles: (NamedPixels & {weight: number})[], strength: number, keepColours: boolean}} Task */
 /** Called after each step; throws to end the work. @typedef {() => void} OnStep */
 
 /**

@@ -6,8 +6,7 @@ import { mixMoments, tilesOf } from './tiles.js';
 
 /** @typedef {import('./painting.js').Statistics} Statistics */
 /** @typedef {import('./painting.js').StyleStatistics} StyleStatistics */
-/** @typedef {import('./tiles.js').Pixels & {key: string}} Picture */
-/** @typedef {{picture: Picture, styles: (Picture & {weight: number})[], strength: number, keepColours: boolean}} Task */
+/** @typedef {import('./painting.js').Task} Task */
 /** @typedef {{kind: 'start', id: number, base: string, facts: import('./models.js').Facts, backend?: string}} StartMessage */
 /** @typedef {{kind: 'paint' | 'frame', id: number, task: Task}} PaintMessage */
 
