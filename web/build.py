@@ -93,7 +93,10 @@ def make_models(folder: Path) -> None:
     from impasto.networks.registry import load_encoder
 
     target = folder / "models" / "facts.json"
-    sources = [*(ROOT / "src/impasto/data").glob("*.safetensors"), *(ROOT / "src/impasto").glob("feedforward/**/*.py")]
+    sources = [
+        *(ROOT / "src/impasto/data").glob("*.safetensors"),
+        *(ROOT / "src/impasto").glob("feedforward/**/*.py"),
+    ]
     if target.exists() and all(path.stat().st_mtime < target.stat().st_mtime for path in sources):
         return
     target.parent.mkdir(parents=True, exist_ok=True)

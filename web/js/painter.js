@@ -44,13 +44,17 @@ export async function paintPicture(task, { isFrame = false, onProgress } = {}) {
   return painted;
 }
 
-/** Give up what is being painted. @param {Error} [reason] */
-export function stopPainting(reason = new Superseded()) {
+/** Give up what is being painted; the worker ends the tile that it is at. */
+export function stopPainting() {
+  rejectAll(new Superseded());
+  count += 1;
+  worker?.postMessage({ kind: 'stop', id: count });
+}
+
+/** @param {Error} reason */
+function rejectAll(reason) {
   for (const { reject } of waiting.values()) reject(reason);
   waiting.clear();
-  worker?.terminate();
-  worker = null;
-  started = null;
 }
 
 /**
@@ -84,7 +88,10 @@ function startWorker() {
   });
   created.addEventListener('error', (event) => {
     event.preventDefault();
-    stopPainting(new UserError('errorEngine'));
+    created.terminate();
+    worker = null;
+    started = null;
+    rejectAll(new UserError('errorEngine'));
   });
   return created;
 }

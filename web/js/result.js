@@ -18,10 +18,10 @@ const FORMATS = { png: { type: 'image/png', ending: 'png' }, jpeg: { type: 'imag
 let painting = null;
 let isPainting = false;
 let shownContent = '';
+/** Counts the wishes, to tell whether a picture is still wanted. */
 let version = 0;
-
-/** The time that has passed since `start`, in seconds, as a text. @param {number} start */
-const secondsSince = (start) => (performance.now() - start) / 1000;
+/** The wish that is or was painted at full size. */
+let fullVersion = -1;
 
 export function startResult() {
   $('paint').addEventListener('click', () => {
@@ -32,10 +32,11 @@ export function startResult() {
   });
   $('save').addEventListener('click', () => save().catch((error) => showMessage('paint-error', messageOf(error))));
   $('share').addEventListener('click', share);
-  const lookSoon = debounce(150, () => paint(FIRST_LOOK));
+  const lookSoon = debounce(150, () => { if (fullVersion !== version) paint(FIRST_LOOK); });
   onWish(() => {
     version += 1;
     painting = null;
+    setPainting(false);
     showMessage('paint-error', '');
     if (!wish.content || !wish.styles.length) stopComparison($('result-frame'));
     else lookSoon();
@@ -51,7 +52,10 @@ async function paint(longSide) {
   const mine = version;
   const isFull = longSide !== FIRST_LOOK;
   const start = performance.now();
-  if (isFull) setPainting(true);
+  if (isFull) {
+    fullVersion = version;
+    setPainting(true);
+  }
   $('result-frame').setAttribute('aria-busy', 'true');
   try {
     const picture = pixelsOf(content, longSide);
@@ -59,18 +63,19 @@ async function paint(longSide) {
     const onProgress = isFull ? (/** @type {number} */ share) => { $('progress', HTMLProgressElement).value = share; } : () => {};
     const painted = await paintPicture(task, { onProgress });
     if (mine !== version) return;
-    painting = { canvas: canvasOf(painted), isFull, seconds: secondsSince(start) };
+    painting = { canvas: canvasOf(painted), isFull, seconds: (performance.now() - start) / 1000 };
     showPainting(content);
   } catch (error) {
     if (!(error instanceof Superseded) && mine === version) showMessage('paint-error', messageOf(error));
   } finally {
-    if (isFull) setPainting(false);
+    if (isFull && mine === version) setPainting(false);
     if (mine === version) $('result-frame').removeAttribute('aria-busy');
     show();
   }
 }
 
 function stop() {
+  fullVersion = -1;
   stopPainting();
   setPainting(false);
 }

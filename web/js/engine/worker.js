@@ -8,6 +8,7 @@ import { mixMoments, tilesOf } from './tiles.js';
 /** @typedef {import('./painting.js').StyleStatistics} StyleStatistics */
 /** @typedef {import('./painting.js').Task} Task */
 /** @typedef {{kind: 'start', id: number, base: string, facts: import('./models.js').Facts, backend?: string}} StartMessage */
+/** @typedef {{kind: 'stop', id: number}} StopMessage */
 /** @typedef {{kind: 'paint' | 'frame', id: number, task: Task}} PaintMessage */
 
 const worker = /** @type {DedicatedWorkerGlobalScope} */ (/** @type {unknown} */ (self));
@@ -38,8 +39,9 @@ class Superseded extends Error {}
 let queue = Promise.resolve();
 
 worker.addEventListener('message', ({ data }) => {
-  const message = /** @type {StartMessage | PaintMessage} */ (data);
+  const message = /** @type {StartMessage | PaintMessage | StopMessage} */ (data);
   latestTask = message.id;
+  if (message.kind === 'stop') return;
   queue = queue.then(() => answer(message)).catch((error) => {
     worker.postMessage({ kind: 'failed', id: message.id, reason: reasonOf(error), detail: String(error) });
   });
