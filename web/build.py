@@ -1,8 +1,8 @@
 """Builds the static site: ``python web/build.py FOLDER``. ``make web`` does that after ``npm ci``.
 
 The folder gets the pages and scripts of ``web/``, what they share with the studio's page, the models that
-``impasto export --parts`` writes, style pictures and photographs from ``impasto.samples``, and the runtime from
-npm. Nothing in it is loaded from another host.
+``impasto export --parts`` writes, style pictures and photographs from ``impasto.samples``, and the runtime
+from npm. Nothing in it is loaded from another host.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The static site in Chromium, in WebAssembly: it paints what PyTorch paints, offline too, and says what is wrong."""
+"""The static site in Chromium, in WebAssembly: it paints what PyTorch paints, and says what is wrong."""
 
 from __future__ import annotations
 
@@ -108,7 +108,8 @@ def test_tiles_cover_a_picture_once(user: Visit) -> None:
           const { tilesOf, cut, paste, innerWeights } = await import('/js/engine/tiles.js');
           const { facts } = await (await fetch('/site.json')).json();
           const [width, height] = [1300, 1029];
-          const data = Uint8ClampedArray.from({ length: 4 * width * height }, (_, i) => (i % 4 === 3 ? 255 : i * 7919));
+          const value = (_, i) => (i % 4 === 3 ? 255 : (i * 7919) % 256);
+          const data = Uint8ClampedArray.from({ length: 4 * width * height }, value);
           const copy = { width, height, data: new Uint8ClampedArray(data.length) };
           let weight = 0;
           for (const tile of tilesOf(height, width, facts)) {

@@ -12,8 +12,9 @@ const SIDES = [192, 256, 320, 384, 512];
 /** Frames per second that are aimed at, and those from which the next size is tried. */
 const WANTED_RATE = 15;
 const HIGH_RATE = 30;
-/** Frames over which the rate is measured before the size changes. */
+/** The rate is measured over so many frames, or so many seconds if they are slow, before the size changes. */
 const MEASURED_FRAMES = 8;
+const MEASURED_SECONDS = 1.5;
 /** File types of a clip, the first that the browser can write. */
 const CLIP_TYPES = ['video/webm;codecs=vp9', 'video/webm;codecs=vp8', 'video/webm', 'video/mp4'];
 
@@ -148,14 +149,17 @@ async function paintedFrame(frame) {
  */
 function adaptSize(seconds, width, height) {
   frameTimes.push(seconds);
-  if (frameTimes.length < MEASURED_FRAMES) return;
-  const rate = frameTimes.length / frameTimes.reduce((a, b) => a + b, 0);
+  const total = frameTimes.reduce((a, b) => a + b, 0);
+  if (frameTimes.length < MEASURED_FRAMES && total < MEASURED_SECONDS) return;
+  const rate = frameTimes.length / total;
   frameTimes = [];
   $('live-about').textContent = text('liveRate', { width, height, rate: rate.toFixed(1) });
   $('live').dataset.rate = rate.toFixed(2);
   if (recorder) return; // a clip has one size
-  if (rate < WANTED_RATE && level > 0) level -= 1;
-  else if (rate > HIGH_RATE && level < SIDES.length - 1) level += 1;
+  if (rate > HIGH_RATE) level = Math.min(level + 1, SIDES.length - 1);
+  if (rate >= WANTED_RATE) return;
+  const affordable = SIDES[level] * Math.sqrt(rate / WANTED_RATE); // the time grows with the area
+  level = Math.max(0, SIDES.findLastIndex((side) => side <= affordable));
 }
 
 function toggleRecording() {
