@@ -28,9 +28,9 @@ RUNTIME = (
     "ort.wasm.min.mjs",
     "ort-wasm-simd-threaded.mjs",
     "ort-wasm-simd-threaded.wasm",
-    "ort.webgpu.min.mjs",
-    "ort-wasm-simd-threaded.asyncify.mjs",
-    "ort-wasm-simd-threaded.asyncify.wasm",
+    "ort.min.mjs",
+    "ort-wasm-simd-threaded.jsep.mjs",
+    "ort-wasm-simd-threaded.jsep.wasm",
 )
 STYLE_SIDE, STYLE_QUALITY = 768, 80
 PHOTOGRAPHS = ("chelsea", "coffee", "astronaut", "rocket")

@@ -30,6 +30,7 @@ def user(browser: Any, site: str) -> Iterator[Visit]:
     visitor = Visit(browser, site, **DESK, accept_downloads=True)
     visitor.open("/?backend=wasm")
     visitor.page.wait_for_selector("body[data-engine]")
+    visitor.page.check("#sizes [value=original]")
     yield visitor
     visitor.verify()
     visitor.context.close()

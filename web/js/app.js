@@ -10,15 +10,17 @@ import { addStyleFiles, showStyles, startStyles } from './styles.js';
 import { messageOf, startTexts, switchLanguage, text } from './texts.js';
 import { wish, wishChanged } from './wish.js';
 
-const SIZES = [512, 1024, 2048];
+/** Long sides of a painting in pixels; 'original' is the photograph's own. */
+const SIZES = ['512', '1024', '2048', 'original'];
 
 function startSettings() {
   const strength = $('strength', HTMLInputElement);
   strength.addEventListener('input', () => { wish.strength = strength.valueAsNumber / 100; wishChanged(); });
   const keepColours = $('keep-colours', HTMLInputElement);
   keepColours.addEventListener('change', () => { wish.keepColours = keepColours.checked; wishChanged(); });
-  const choices = SIZES.map((size) => /** @type {[string, string]} */ ([String(size), String(size)]));
-  radioGroup($('sizes'), 'size', choices, String(wish.size), (size) => { wish.size = Number(size); wishChanged(); });
+  const choices = SIZES.map((size) => /** @type {[string, string]} */ ([size, size]));
+  radioGroup($('sizes'), 'size', choices, String(wish.size), (size) => { wish.size = Number(size) || null; wishChanged(); });
+  $('sizes').lastElementChild?.querySelector('span')?.setAttribute('data-text', 'sizeOriginal');
 }
 
 /** Load the network while the user is choosing, and say what it runs on. */
@@ -37,8 +39,8 @@ async function showEngine() {
 }
 
 async function start() {
-  await startTexts();
   startSettings();
+  await startTexts();
   startResult();
   startLive((blob) => choosePicture(blob, text('livePhotograph')));
   await Promise.all([startContent(addStyleFiles), startStyles()]);

@@ -2,7 +2,7 @@
 
 import { $, context2d, h, showMessage } from './dom.js';
 import { paintPicture, Superseded } from './painter.js';
-import { blobOf, fitted } from './pictures.js';
+import { blobOf, fitted, longSideOf } from './pictures.js';
 import { download, show } from './result.js';
 import { messageOf, text, UserError } from './texts.js';
 import { onWish, stylesAndSettings, wish } from './wish.js';
@@ -97,7 +97,8 @@ async function openCamera() {
 
 /** What the camera shows now, with at most this long side. @param {number} longSide */
 function cameraFrame(longSide) {
-  const { width, height } = fitted({ width: video.videoWidth, height: video.videoHeight }, longSide);
+  const full = { width: video.videoWidth, height: video.videoHeight };
+  const { width, height } = fitted(full, longSideOf(full, longSide));
   if (capture.width !== width || capture.height !== height) Object.assign(capture, { width, height });
   const context = /** @type {CanvasRenderingContext2D} */ (capture.getContext('2d', { willReadFrequently: true }));
   context.drawImage(video, 0, 0, width, height);

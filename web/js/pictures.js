@@ -34,14 +34,17 @@ export async function readPicture(blob, name) {
   }
 }
 
-/** Width and height with this long side; nothing is enlarged. @param {{width: number, height: number}} size @param {number} longSide */
+/** Width and height with this long side. @param {{width: number, height: number}} size @param {number} longSide */
 export function fitted({ width, height }, longSide) {
-  const factor = Math.min(1, longSide / Math.max(width, height));
+  const factor = longSide / Math.max(width, height);
   return { width: Math.max(1, Math.round(width * factor)), height: Math.max(1, Math.round(height * factor)) };
 }
 
+/** The long side, at most this. @param {{width: number, height: number}} size @param {number} most */
+export const longSideOf = ({ width, height }, most) => Math.min(most, Math.max(width, height));
+
 /**
- * A picture's pixels with at most this long side; transparent ones lie on white.
+ * A picture's pixels at this long side; transparent ones lie on white.
  * @param {Picture} picture
  * @param {number} longSide
  * @returns {Pixels & {key: string}}

@@ -3,9 +3,9 @@
 import { startComparison, stopComparison } from './compare.js';
 import { $, announce, debounce, h, showMessage } from './dom.js';
 import { paintPicture, stopPainting, Superseded } from './painter.js';
-import { blobOf, canvasOf, fitted, pixelsOf } from './pictures.js';
+import { blobOf, canvasOf, fitted, longSideOf, pixelsOf } from './pictures.js';
 import { messageOf, text, UserError } from './texts.js';
-import { onWish, stylesAndSettings, wish } from './wish.js';
+import { onWish, stylesAndSettings, wish, wishedSide } from './wish.js';
 
 /** @typedef {import('./engine/tiles.js').Pixels} Pixels */
 
@@ -28,11 +28,11 @@ export function startResult() {
     if (isPainting) stop();
     else if (!wish.content) $('file').click();
     else if (!wish.styles.length) $('gallery').querySelector('button')?.focus();
-    else paint(wish.size);
+    else paint(wishedSide(wish.content), true);
   });
   $('save').addEventListener('click', () => save().catch((error) => showMessage('paint-error', messageOf(error))));
   $('share').addEventListener('click', share);
-  const lookSoon = debounce(150, () => { if (fullVersion !== version) paint(FIRST_LOOK); });
+  const lookSoon = debounce(150, () => { if (fullVersion !== version && wish.content) paint(longSideOf(wish.content, FIRST_LOOK), false); });
   onWish(() => {
     version += 1;
     painting = null;
@@ -45,12 +45,11 @@ export function startResult() {
   show();
 }
 
-/** Paint with this long side; a first look if it is the smallest. @param {number} longSide */
-async function paint(longSide) {
+/** Paint with this long side, as a first look or in full. @param {number} longSide @param {boolean} isFull */
+async function paint(longSide, isFull) {
   if (!wish.content || !wish.styles.length) return;
   const { content } = wish;
   const mine = version;
-  const isFull = longSide !== FIRST_LOOK;
   const start = performance.now();
   if (isFull) {
     fullVersion = version;
@@ -133,7 +132,7 @@ function paintLabel() {
   if (isPainting) return text('stop');
   if (!wish.content) return text('paintFirst');
   if (!wish.styles.length) return text('paintStyle');
-  return text('paint', fitted(wish.content, wish.size));
+  return text('paint', fitted(wish.content, wishedSide(wish.content)));
 }
 
 /** The painting as a file in the chosen format. */
