@@ -43,6 +43,7 @@ def choose(user: Visit, path: Path) -> None:
 
 def painted(user: Visit) -> NDArray[np.uint8]:
     """Paint at full size, and save as PNG."""
+    user.page.wait_for_selector("#gallery:not([aria-busy])")
     user.page.click("#paint:not(.idle)")
     user.page.wait_for_selector("#save-bar:not([hidden])")
     with user.page.expect_download() as download:

@@ -79,6 +79,7 @@ function toggle(key) {
 /** Add the user's pictures to the gallery and choose them. @param {File[]} files */
 export async function addStyleFiles(files) {
   showMessage('style-error', '');
+  $('gallery').setAttribute('aria-busy', 'true');
   for (const file of files) {
     try {
       const picture = await readPicture(file, file.name);
@@ -87,6 +88,7 @@ export async function addStyleFiles(files) {
       announce(text('styleAdded', { name: title }));
       toggle(picture.key);
     } catch (error) {
+      $('gallery').removeAttribute('aria-busy');
       showMessage('style-error', messageOf(error));
     }
   }
@@ -97,6 +99,7 @@ async function apply() {
   latestChoice += 1;
   const choice = latestChoice;
   showMessage('style-error', '');
+  $('gallery').setAttribute('aria-busy', 'true');
   showStyles();
   try {
     const chosen = await Promise.all([...weights].map(async ([key, weight]) => {
@@ -108,6 +111,8 @@ async function apply() {
     wishChanged();
   } catch (error) {
     if (choice === latestChoice) showMessage('style-error', messageOf(error));
+  } finally {
+    if (choice === latestChoice) $('gallery').removeAttribute('aria-busy');
   }
 }
 
