@@ -5,7 +5,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: demo test soak quick check js docs dist bench studies notebook clean
+.PHONY: demo test soak quick check js web docs dist bench studies notebook clean
 
 demo: $(VENV)/.installed
 	$(BIN)/impasto demo --output demo-out
@@ -29,6 +29,11 @@ check: $(VENV)/.installed-dev js
 js:
 	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund && npm run --silent check; \
 	else echo "no npm here: the page's JavaScript is not checked"; fi
+
+# The static site that paints in the browser itself; needs npm.
+web: $(VENV)/.installed-export
+	npm ci --silent --no-audit --no-fund
+	$(BIN)/python web/build.py build/web
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir site
@@ -59,6 +64,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable ".[dev]"
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-export: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable ".[export]"
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python

@@ -52,15 +52,12 @@ def first() -> None:
 
 
 def presets() -> None:
-    """A row for each pair: content, style, presets at 512 pixels; seconds.csv has the time of each."""
-    lines = [",".join(("photograph", "painting", *PRESETS))]
+    """A row for each pair: content, style, presets at 512 pixels."""
     for photograph, painting in PAIRS:
         content, style = samples.photograph(photograph), samples.painting(painting, size=512)
         results = [impasto.stylize(content, style, preset=preset) for preset in PRESETS]
         row = beside(content, style, *(result.pixels for result in results), height=ROW)
         pictures.save(HERE / f"{photograph}-{painting}.jpg", row, quality=82)
-        lines.append(",".join((photograph, painting, *(f"{result.seconds:.1f}" for result in results))))
-    (HERE / "seconds.csv").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

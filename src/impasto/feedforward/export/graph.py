@@ -22,6 +22,8 @@ __all__ = ["OPSET", "Constant", "Graph", "Shape", "Value"]
 OPSET = 17
 #: The version of the file format that belongs to opset 17, so that older runtimes read it.
 IR_VERSION = 8
+#: Defaults of a convolution, written out because onnxruntime-web on WebGPU does not know them.
+CONVOLUTION: dict[str, Any] = {"dilations": [1, 1], "strides": [1, 1], "pads": [0, 0, 0, 0], "group": 1}
 #: Arrays of at least this many values are stored in float16 if nothing is lost, as trained weights are.
 LARGE = 256
 
@@ -58,6 +60,8 @@ class Graph:
     def ops(self, kind: str, *inputs: Value | Constant, outputs: int, **attributes: Any) -> list[Value]:
         """Add a node with several outputs; arguments as :meth:`op`."""
         names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
+        if kind == "Conv":
+            attributes = CONVOLUTION | attributes
         results = [f"{kind.lower()}_{len(self._nodes)}_{k}" for k in range(outputs)]
         self._nodes.append(helper.make_node(kind, names, results, **attributes))
         return results

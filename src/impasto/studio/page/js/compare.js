@@ -8,8 +8,9 @@ import { h } from './dom.js';
  * @param {HTMLInputElement} slider from 0 to 100: how much of the photograph is seen
  * @param {HTMLElement} before
  * @param {HTMLElement} after
+ * @param {(share: number) => string} [describe] what a screen reader says of the slider's value
  */
-export function startComparison(frame, slider, before, after) {
+export function startComparison(frame, slider, before, after, describe = (share) => `${share} % of the photograph`) {
   const line = h('div', { className: 'line', 'aria-hidden': 'true' });
   before.classList.add('before');
   frame.replaceChildren(after, before, line);
@@ -17,7 +18,7 @@ export function startComparison(frame, slider, before, after) {
     const share = Number(slider.value);
     before.style.clipPath = `inset(0 ${100 - share}% 0 0)`;
     line.style.left = `${share}%`;
-    slider.setAttribute('aria-valuetext', `${share} % of the photograph`);
+    slider.setAttribute('aria-valuetext', describe(share));
   };
   slider.oninput = update;
   const moveTo = (/** @type {PointerEvent} */ event) => {

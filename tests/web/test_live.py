@@ -1,0 +1,104 @@
+"""The live view with Chromium's fake camera: frames keep coming, memory does not grow, a clip can be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from accessibility import violations
+from browsing import CHROMIUM, SWITCHES, Visit
+
+pytest_plugins = ["browsing"]
+pytestmark = pytest.mark.browser
+
+FRAMES = "window.painted"
+#: Counts the frames that reach the page, and keeps the brightness of one of its pixels.
+COUNTER = """() => {
+  window.painted = 0;
+  const put = CanvasRenderingContext2D.prototype.putImageData;
+  CanvasRenderingContext2D.prototype.putImageData = function (...given) {
+    if (this.canvas.id === 'live-canvas') window.painted += 1;
+    return put.apply(this, given);
+  };
+}"""
+
+
+@pytest.fixture(scope="module")
+def cameras(browser: Any) -> Iterator[Any]:
+    """A browser with a camera that shows a moving picture."""
+    switches = [*SWITCHES, "--use-fake-device-for-media-stream"]
+    started = browser.browser_type.launch(executable_path=CHROMIUM, args=switches)
+    yield started
+    started.close()
+
+
+def resident_bytes(browser: Any) -> int:
+    """Memory of the browser's renderers."""
+    processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    return sum(psutil.Process(p["id"]).memory_info().rss for p in processes if p["type"] == "renderer")
+
+
+def test_a_live_view_runs_without_growing(cameras: Any, site: str) -> None:
+    user = Visit(cameras, site, permissions=["camera"], accept_downloads=True)
+    page = user.open("/?backend=wasm")
+    page.evaluate(COUNTER)
+    page.wait_for_selector("body[data-engine]")
+    page.click("[data-style=wave]")
+    page.click("#live-open")
+    page.wait_for_selector("#live[data-rate]")
+    before, frames = resident_bytes(cameras), page.evaluate(FRAMES)
+    page.click("#live-record")
+    page.wait_for_timeout(6000)
+    with page.expect_download() as download:
+        page.click("#live-record")
+    assert page.evaluate(FRAMES) - frames >= 2  # on a machine that has other work
+    assert resident_bytes(cameras) - before < 80e6
+    assert download.value.suggested_filename == "impasto-live.webm"
+    assert Path(download.value.path()).read_bytes()[:4] == b"\x1aE\xdf\xa3"  # EBML, as WebM begins
+    assert violations(page) == []
+
+    page.click("#live-photograph")  # becomes the photograph, at the camera's full size
+    page.wait_for_selector("#result-frame canvas")
+    assert page.is_hidden("#live")
+    user.verify()
+    user.context.close()
+
+
+def test_a_hidden_page_does_not_paint(cameras: Any, site: str) -> None:
+    user = Visit(cameras, site, permissions=["camera"])
+    page = user.open("/?backend=wasm")
+    page.evaluate(COUNTER)
+    page.click("#live-open")
+    page.wait_for_function(f"() => {FRAMES} > 2")
+    set_hidden = """hidden => {
+      Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });
+      document.dispatchEvent(new Event('visibilitychange'));
+    }"""
+    page.evaluate(set_hidden, True)
+    page.wait_for_timeout(300)
+    frames = page.evaluate(FRAMES)
+    page.wait_for_timeout(700)
+    assert page.evaluate(FRAMES) == frames
+    assert "Paused" in page.inner_text("#live-about")
+    page.evaluate(set_hidden, False)
+    page.wait_for_function(f"() => {FRAMES} > {frames + 2}")
+    page.click("#live-close")
+    assert page.is_visible("#start")
+    user.verify()
+    user.context.close()
+
+
+def test_a_refused_camera_and_none_at_all(cameras: Any, browser: Any, site: str) -> None:
+    for engine, words in ((cameras, "may not be used"), (browser, "No camera was found")):
+        user = Visit(engine, site)
+        page = user.open("/?backend=wasm")
+        page.click("#live-open")
+        page.wait_for_selector("#source-error:not([hidden])")
+        assert words in page.inner_text("#source-error")
+        assert page.is_visible("#start")
+        user.verify()
+        user.context.close()

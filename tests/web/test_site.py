@@ -1,0 +1,196 @@
+"""The static site in Chromium, in WebAssembly: it paints what PyTorch paints, and says what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+import impasto
+from browsing import DESK, Visit, picture
+from impasto.feedforward.decoder import load_decoder
+from impasto.feedforward.export.files import free_size_style
+from impasto.feedforward.export.models import ModelBuilder
+from impasto.feedforward.network import InstantNetwork, StyledRegion
+from impasto.networks.registry import load_encoder
+from impasto.pictures.colour import with_chroma
+
+pytest_plugins = ["browsing"]
+pytestmark = pytest.mark.browser
+
+#: Grey levels by which equal pictures may differ on the mean.
+CLOSE = 1.0
+
+
+@pytest.fixture(scope="module")
+def user(browser: Any, site: str) -> Iterator[Visit]:
+    """A user whose page stays open for all tests of this file: loading the network takes seconds."""
+    visitor = Visit(browser, site, **DESK, accept_downloads=True)
+    visitor.open("/?backend=wasm")
+    visitor.page.wait_for_selector("body[data-engine]")
+    visitor.page.check("#sizes [value=original]")
+    yield visitor
+    visitor.verify()
+    visitor.context.close()
+
+
+def choose(user: Visit, path: Path) -> None:
+    user.page.set_input_files("#file", path)
+    user.page.wait_for_selector("#result-frame img")
+
+
+def painted(user: Visit) -> NDArray[np.uint8]:
+    """Paint at full size, and save as PNG."""
+    user.page.wait_for_selector("#gallery:not([aria-busy])")
+    user.page.click("#paint:not(.idle)")
+    user.page.wait_for_selector("#save-bar:not([hidden])")
+    with user.page.expect_download() as download:
+        user.page.click("#save")
+    return np.asarray(Image.open(download.value.path()).convert("RGB"))
+
+
+def gap(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Mean difference of pixels in grey levels."""
+    assert one.shape == other.shape
+    return float(np.abs(one.astype(float) - other.astype(float)).mean())
+
+
+def pixels(path: Path) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def by_pytorch(content: Path, style: Path, strength: float = 1.0) -> NDArray[np.float32]:
+    """The picture that PyTorch paints with the style's samples at the places where the site takes them.
+
+    Elsewhere taken, they give other strokes: the two pictures are equal only in their colours.
+    """
+    builder = ModelBuilder(load_encoder(), load_decoder())
+    tensors = [
+        torch.from_numpy(pixels(path) / 255.0).float().movedim(2, 0)[None] for path in (content, style)
+    ]
+    regions = [StyledRegion(free_size_style(builder, tensors[1]))]
+    network = InstantNetwork(builder.encoder, builder.decoder)
+    result = network.paint(tensors[0], regions, strength=strength, tile=None)
+    return result[0].movedim(0, 2).mul(255).numpy()
+
+
+@pytest.fixture(scope="module")
+def wave(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One of the site's styles, small."""
+    path = tmp_path_factory.mktemp("style") / "small wave.png"
+    with Image.open(folder / "styles" / "wave.jpg") as style:
+        style.resize((160, 160)).save(path)
+    return path
+
+
+def test_paints_what_pytorch_paints(user: Visit, tmp_path: Path, wave: Path) -> None:
+    content = picture(tmp_path / "content.png", 203, 130)
+    choose(user, content)
+    user.page.set_input_files("#style-file", wave)
+    user.page.fill("#strength", "70")
+    mine = painted(user)
+    assert gap(mine, by_pytorch(content, wave, 0.7)) < CLOSE
+    impasto.instant(content, wave, size="original", strength=0.7, device="cpu").save(tmp_path / "instant.png")
+    colours = [x.mean((0, 1)) for x in (mine, pixels(tmp_path / "instant.png"))]
+    assert np.abs(colours[0] - colours[1]).max() < 4
+    assert gap(mine, pixels(content)) > 4 * CLOSE
+    user.page.check("#keep-colours")
+    coloured = painted(user)
+    tensors = [torch.from_numpy(x / 255.0).movedim(2, 0)[None].float() for x in (mine, pixels(content))]
+    expected = with_chroma(*tensors)[0].movedim(0, 2).mul(255).numpy()
+    assert gap(coloured, expected) < 1
+    user.page.uncheck("#keep-colours")
+    user.page.fill("#strength", "100")
+
+
+def test_a_picture_of_several_tiles_is_that_of_one(user: Visit, tmp_path: Path, wave: Path) -> None:
+    content = picture(tmp_path / "content.png", 1024, 490)
+    choose(user, content)
+    user.page.set_input_files("#style-file", wave)
+    user.page.wait_for_selector("#result-frame canvas")
+    mine = painted(user)
+    tiles = user.page.evaluate(
+        """async () => {
+          const { tilesOf } = await import('/js/engine/tiles.js');
+          return tilesOf(490, 1024, (await (await fetch('/site.json')).json()).facts).length;
+        }"""
+    )
+    assert tiles == 2
+    assert gap(mine, by_pytorch(content, wave)) < CLOSE
+
+
+def test_tiles_cover_a_picture_once(user: Visit) -> None:
+    """Cut and pasted again, a picture is the same; each pixel counts once."""
+    assert user.page.evaluate(
+        """async () => {
+          const { tilesOf, cut, paste, innerWeights } = await import('/js/engine/tiles.js');
+          const { facts } = await (await fetch('/site.json')).json();
+          const [width, height] = [1300, 1029];
+          const value = (_, i) => (i % 4 === 3 ? 255 : (i * 7919) % 256);
+          const data = Uint8ClampedArray.from({ length: 4 * width * height }, value);
+          const copy = { width, height, data: new Uint8ClampedArray(data.length) };
+          let weight = 0;
+          for (const tile of tilesOf(height, width, facts)) {
+            paste(copy, cut({ width, height, data }, tile, facts).values, tile);
+            weight += innerWeights(tile).reduce((a, b) => a + b, 0);
+          }
+          return [copy.data.every((x, i) => x === data[i]), weight];
+        }"""
+    ) == [True, 1304 * 1032]
+
+
+def test_several_styles_are_blended(user: Visit, tmp_path: Path) -> None:
+    content = picture(tmp_path / "content.png", 96, 80)
+    choose(user, content)
+    user.page.click("[data-style=wave]")
+    wave = painted(user)
+    user.page.click("label:has(#blend)")
+    user.page.click("[data-style=glass]")
+    both = painted(user)
+    assert user.page.locator("#weights input").count() == 2
+    user.page.locator("#weights input").first.fill("0")
+    glass = painted(user)
+    assert gap(wave, glass) > 10
+    assert gap(both, wave) < gap(wave, glass)
+    assert gap(both, glass) < gap(wave, glass)
+    user.page.click("label:has(#blend)")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("text.jpg", "not a picture"),
+        ("dot.png", "1 × 1 pixels"),
+        ("vast.png", "100 megapixels"),
+        ("half.jpg", ""),
+    ],
+)
+def test_bad_files_are_refused_in_a_sentence(user: Visit, tmp_path: Path, name: str, words: str) -> None:
+    path = tmp_path / name
+    if name == "text.jpg":
+        path.write_text("This is not a picture.")
+    elif name == "half.jpg":
+        whole = picture(tmp_path / "whole.jpg", 300, 200).read_bytes()
+        path.write_bytes(whole[:200])
+    else:
+        Image.new("1", (1, 1) if name == "dot.png" else (10_000, 10_000)).save(path)
+    user.page.set_input_files("#file", path)
+    user.page.wait_for_selector("#source-error:not([hidden])")
+    said = user.page.inner_text("#source-error")
+    assert words in said
+    assert name in said
+    assert re.fullmatch(r"[^\n]{20,140}\.", said)
+    user.page.set_input_files("#style-file", path)
+    user.page.wait_for_selector("#style-error:not([hidden])")
+    assert user.page.inner_text("#style-error") == said
+    choose(user, picture(tmp_path / "good.png"))
+    assert user.page.is_hidden("#source-error")
+    user.page.click("[data-style=wave]")
+    assert painted(user).shape == (60, 90, 3)

@@ -1,0 +1,146 @@
+"""Builds the static site: ``python web/build.py FOLDER``. ``make web`` does that after ``npm ci``.
+
+The folder gets the pages and scripts of ``web/``, what they share with the studio's page, the models that
+``impasto export --parts`` writes, style pictures and photographs from ``impasto.samples``, and the runtime
+from npm. Nothing in it is loaded from another host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+WEB = ROOT / "web"
+PAGE = ROOT / "src" / "impasto" / "studio" / "page"
+PACKAGES = ROOT / "node_modules"
+
+#: What the site takes from the studio's page as it is.
+SHARED = ("style.css", "parts.css", "icons", "styles", "js/dom.js", "js/compare.js")
+#: Files that a visit without a network needs only if this browser has once chosen them.
+ON_DEMAND = ("runtime/",)
+RUNTIME = (
+    "ort.wasm.min.mjs",
+    "ort-wasm-simd-threaded.mjs",
+    "ort-wasm-simd-threaded.wasm",
+    "ort.min.mjs",
+    "ort-wasm-simd-threaded.jsep.mjs",
+    "ort-wasm-simd-threaded.jsep.wasm",
+)
+STYLE_SIDE, STYLE_QUALITY = 768, 80
+PHOTOGRAPHS = ("chelsea", "coffee", "astronaut", "rocket")
+
+
+def build(folder: Path) -> None:
+    """Build the whole site; models and pictures are made only where the folder lacks them or they are old."""
+    copy_runtime(folder)
+    make_models(folder)
+    make_pictures(folder)
+    copy_pages(folder)
+
+
+def copy_pages(folder: Path) -> None:
+    """Copy pages and scripts, and write the list of all files for the service worker."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for source, names in ((PAGE, SHARED), (WEB, [p.name for p in WEB.iterdir() if p.suffix != ".py"])):
+        for name in names:
+            if (source / name).is_dir():
+                shutil.copytree(source / name, folder / name, dirs_exist_ok=True)
+            else:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source / name, folder / name)
+    from impasto import samples
+
+    facts = json.loads((folder / "models" / "facts.json").read_text(encoding="utf-8"))
+    site = {"facts": facts, "styles": list(samples.PAINTINGS), "photographs": PHOTOGRAPHS}
+    (folder / "site.json").write_text(json.dumps(site, indent=1), encoding="utf-8")
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "files.js")
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    names = [path.relative_to(folder).as_posix() for path in files]
+    first_visit = ["./", *(name for name in names if not name.startswith((*ON_DEMAND, "sw.js")))]
+    listing = json.dumps({"version": digest.hexdigest()[:12], "files": first_visit}, indent=1)
+    (folder / "files.js").write_text(f"self.SITE = {listing};\n", encoding="utf-8")
+
+
+def copy_runtime(folder: Path) -> None:
+    """Copy the scripts and WebAssembly of onnxruntime-web that the site uses."""
+    source = PACKAGES / "onnxruntime-web" / "dist"
+    if not source.is_dir():
+        raise SystemExit("onnxruntime-web is not installed: run npm ci")
+    for name in RUNTIME:
+        target = folder / "runtime" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".wasm"):
+            shutil.copyfile(source / name, target)
+        else:  # the maps for debuggers are not part of the site
+            script = (source / name).read_text(encoding="utf-8")
+            target.write_text(re.sub(r"//# sourceMappingURL=\S+\s*$", "", script), encoding="utf-8")
+
+
+def make_models(folder: Path) -> None:
+    """Export the network in parts, and write what the scripts must know of it."""
+    from impasto.feedforward.decoder import load_decoder
+    from impasto.feedforward.export.files import write_parts
+    from impasto.feedforward.export.models import ModelBuilder
+    from impasto.feedforward.statistics import BANK_SIZE
+    from impasto.networks.registry import load_encoder
+
+    target = folder / "models" / "facts.json"
+    sources = [
+        *(ROOT / "src/impasto/data").glob("*.safetensors"),
+        *(ROOT / "src/impasto").glob("feedforward/**/*.py"),
+    ]
+    if target.exists() and all(path.stat().st_mtime < target.stat().st_mtime for path in sources):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    files, gap = write_parts(target.with_name("instant.onnx"), ModelBuilder(load_encoder(), load_decoder()))
+    if gap > 1e-3:
+        raise SystemExit(f"the exported models differ from PyTorch by {gap:.1e}")
+    target.write_text(json.dumps(_facts(files[-1]) | {"bankSize": BANK_SIZE}, indent=1), encoding="utf-8")
+
+
+def _facts(model: Path) -> dict[str, Any]:
+    """The metadata of a model that concern tiles and layers."""
+    import onnx
+
+    found = {entry.key: entry.value for entry in onnx.load(model).metadata_props}
+    return {
+        "multiple": int(found["multiple"]),
+        "smallestSide": int(found["smallest_side"]),
+        "halo": int(found["halo"]),
+        "layers": found["layers"].split(","),
+        "bankLayers": found["bank_layers"].split(","),
+    }
+
+
+def make_pictures(folder: Path) -> None:
+    """Paint the styles, and copy the photographs to try them on, as JPEG files."""
+    from impasto import samples
+
+    for name in samples.PAINTINGS:
+        _save(folder / "styles" / f"{name}.jpg", lambda name=name: samples.painting(name, size=STYLE_SIDE))
+    for name in PHOTOGRAPHS:
+        _save(folder / "photographs" / f"{name}.jpg", lambda name=name: samples.photograph(name))
+
+
+def _save(path: Path, make: Any) -> None:
+    from PIL import Image
+
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = make()[0].permute(1, 2, 0).mul(255).round().byte().numpy()
+    Image.fromarray(pixels).save(path, quality=STYLE_QUALITY, optimize=True, progressive=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: python web/build.py FOLDER")
+    build(Path(sys.argv[1]))

@@ -1,0 +1,61 @@
+/** Starts the page. */
+
+import { choosePicture, nameSamples, startContent } from './content.js';
+import { $, radioGroup } from './dom.js';
+import { showRecording, startLive } from './live.js';
+import { startOffline } from './offline.js';
+import { startPainter } from './painter.js';
+import { show, startResult } from './result.js';
+import { addStyleFiles, showStyles, startStyles } from './styles.js';
+import { messageOf, startTexts, switchLanguage, text } from './texts.js';
+import { wish, wishChanged } from './wish.js';
+
+/** Long sides of a painting in pixels; 'original' is the photograph's own. */
+const SIZES = ['512', '1024', '2048', 'original'];
+
+function startSettings() {
+  const strength = $('strength', HTMLInputElement);
+  strength.addEventListener('input', () => { wish.strength = strength.valueAsNumber / 100; wishChanged(); });
+  const keepColours = $('keep-colours', HTMLInputElement);
+  keepColours.addEventListener('change', () => { wish.keepColours = keepColours.checked; wishChanged(); });
+  const choices = SIZES.map((size) => /** @type {[string, string]} */ ([size, size]));
+  radioGroup($('sizes'), 'size', choices, String(wish.size), (size) => { wish.size = Number(size) || null; wishChanged(); });
+  $('sizes').lastElementChild?.querySelector('span')?.setAttribute('data-text', 'sizeOriginal');
+}
+
+/** Load the network while the user is choosing, and say what it runs on. */
+async function showEngine() {
+  try {
+    $('engine').textContent = text('engineLoading');
+    const engine = await startPainter();
+    document.body.dataset.engine = `${engine.backend} ${engine.threads}`;
+    const key = engine.backend === 'webgpu' ? 'engineWebgpu' : engine.threads > 1 ? 'engineWasm' : 'engineWasmOne';
+    $('engine').textContent = text(key, { threads: engine.threads });
+    return engine;
+  } catch (error) {
+    $('engine').textContent = messageOf(error);
+    return null;
+  }
+}
+
+async function start() {
+  startSettings();
+  await startTexts();
+  startResult();
+  startLive((blob) => choosePicture(blob, text('livePhotograph')));
+  await Promise.all([startContent(addStyleFiles), startStyles()]);
+  nameSamples();
+  $('language').addEventListener('click', async () => {
+    await switchLanguage();
+    nameSamples();
+    show();
+    showStyles();
+    showRecording();
+    showEngine();
+  });
+  document.body.dataset.ready = '';
+  const engine = await showEngine();
+  if (engine) await startOffline(engine.backend);
+}
+
+start();

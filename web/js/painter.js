@@ -1,0 +1,97 @@
+/** The page's side of the worker: one picture is painted at a time, and the newest wish counts. */
+
+import { siteFacts } from './site.js';
+import { UserError } from './texts.js';
+
+/** @typedef {import('./engine/tiles.js').Pixels} Pixels */
+/** @typedef {import('./engine/painting.js').Task} Task */
+/** @typedef {{backend: 'webgpu' | 'wasm', threads: number}} Engine */
+/** @typedef {{resolve: (value: any) => void, reject: (reason: unknown) => void, onProgress?: ((share: number) => void) | undefined}} Waiting */
+
+/** The picture was given up because another is wanted. */
+export class Superseded extends Error {}
+
+/** @type {Worker | null} */
+let worker = null;
+/** @type {Map<number, Waiting>} */
+const waiting = new Map();
+let count = 0;
+/** @type {Promise<Engine> | null} */
+let started = null;
+
+/** Load runtime and models; resolves to what they run on. @returns {Promise<Engine>} */
+export function startPainter() {
+  started ??= (async () => {
+    const { facts } = await siteFacts();
+    const backend = new URLSearchParams(location.search).get('backend') ?? undefined;
+    return /** @type {Promise<Engine>} */ (ask({ kind: 'start', base: document.baseURI, facts, backend }));
+  })().catch((error) => {
+    started = null;
+    throw error instanceof UserError ? error : new UserError('errorLoad');
+  });
+  return started;
+}
+
+/**
+ * Paint a picture, or a frame of a live view, whose statistics are smoothed over time.
+ * @param {Task} task
+ * @param {{isFrame?: boolean, onProgress?: (share: number) => void}} [options]
+ * @returns {Promise<Pixels>}
+ */
+export async function paintPicture(task, { isFrame = false, onProgress } = {}) {
+  await startPainter();
+  const { painted } = await ask({ kind: isFrame ? 'frame' : 'paint', task }, onProgress);
+  return painted;
+}
+
+/** Give up what is being painted; the worker ends the tile that it is at. */
+export function stopPainting() {
+  rejectAll(new Superseded());
+  count += 1;
+  worker?.postMessage({ kind: 'stop', id: count });
+}
+
+/** @param {Error} reason */
+function rejectAll(reason) {
+  for (const { reject } of waiting.values()) reject(reason);
+  waiting.clear();
+}
+
+/**
+ * @param {Record<string, unknown>} message
+ * @param {(share: number) => void} [onProgress]
+ * @returns {Promise<any>}
+ */
+function ask(message, onProgress) {
+  worker ??= startWorker();
+  count += 1;
+  const id = count;
+  return new Promise((resolve, reject) => {
+    waiting.set(id, { resolve, reject, onProgress });
+    worker?.postMessage({ ...message, id });
+  });
+}
+
+function startWorker() {
+  const created = new Worker(new URL('./engine/worker.js', import.meta.url), { type: 'module' });
+  created.addEventListener('message', ({ data }) => {
+    const asked = waiting.get(data.id);
+    if (data.kind === 'progress') {
+      asked?.onProgress?.(data.share);
+      return;
+    }
+    waiting.delete(data.id);
+    if (data.kind !== 'failed') asked?.resolve(data);
+    else if (data.reason === 'superseded') asked?.reject(new Superseded());
+    else asked?.reject(new UserError(data.reason === 'memory' ? 'errorMemory' : 'errorEngine'));
+    if (data.kind === 'failed' && data.reason !== 'superseded') console.info(data.detail);
+  });
+  created.addEventListener('error', (event) => {
+    event.preventDefault();
+    created.terminate();
+    worker = null;
+    started = null;
+    rejectAll(new UserError('errorEngine'));
+  });
+  return created;
+}

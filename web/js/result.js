@@ -1,0 +1,167 @@
+/** The painting: a first look as soon as photograph and style are there, then at full size; saved and shared. */
+
+import { startComparison, stopComparison } from './compare.js';
+import { $, announce, debounce, h, showMessage } from './dom.js';
+import { paintPicture, stopPainting, Superseded } from './painter.js';
+import { blobOf, canvasOf, fitted, longSideOf, pixelsOf } from './pictures.js';
+import { messageOf, text, UserError } from './texts.js';
+import { onWish, stylesAndSettings, wish, wishedSide } from './wish.js';
+
+/** @typedef {import('./engine/tiles.js').Pixels} Pixels */
+
+/** Long side of the first look. */
+const FIRST_LOOK = 384;
+/** @type {Record<string, {type: string, ending: string}>} */
+const FORMATS = { png: { type: 'image/png', ending: 'png' }, jpeg: { type: 'image/jpeg', ending: 'jpg' } };
+
+/** The painting that is shown. @type {{canvas: HTMLCanvasElement, isFull: boolean, seconds: number} | null} */
+let painting = null;
+let isPainting = false;
+let shownContent = '';
+/** Counts the wishes, to tell whether a picture is still wanted. */
+let version = 0;
+/** The wish that is or was painted at full size. */
+let fullVersion = -1;
+
+export function startResult() {
+  $('paint').addEventListener('click', () => {
+    if (isPainting) stop();
+    else if (!wish.content) $('file').click();
+    else if (!wish.styles.length) $('gallery').querySelector('button')?.focus();
+    else paint(wishedSide(wish.content), true);
+  });
+  $('save').addEventListener('click', () => save().catch((error) => showMessage('paint-error', messageOf(error))));
+  $('share').addEventListener('click', share);
+  const lookSoon = debounce(150, () => { if (fullVersion !== version && wish.content) paint(longSideOf(wish.content, FIRST_LOOK), false); });
+  onWish(() => {
+    version += 1;
+    painting = null;
+    setPainting(false);
+    showMessage('paint-error', '');
+    if (!wish.content || !wish.styles.length) stopComparison($('result-frame'));
+    else lookSoon();
+    show();
+  });
+  show();
+}
+
+/** Paint with this long side, as a first look or in full. @param {number} longSide @param {boolean} isFull */
+async function paint(longSide, isFull) {
+  if (!wish.content || !wish.styles.length) return;
+  const { content } = wish;
+  const mine = version;
+  const start = performance.now();
+  if (isFull) {
+    fullVersion = version;
+    setPainting(true);
+  }
+  $('result-frame').setAttribute('aria-busy', 'true');
+  try {
+    const picture = pixelsOf(content, longSide);
+    const task = { picture, ...stylesAndSettings(longSide) };
+    const onProgress = isFull ? (/** @type {number} */ share) => { $('progress', HTMLProgressElement).value = share; } : () => {};
+    const painted = await paintPicture(task, { onProgress });
+    if (mine !== version) return;
+    painting = { canvas: canvasOf(painted), isFull, seconds: (performance.now() - start) / 1000 };
+    showPainting(content);
+  } catch (error) {
+    if (!(error instanceof Superseded) && mine === version) showMessage('paint-error', messageOf(error));
+  } finally {
+    if (isFull && mine === version) setPainting(false);
+    if (mine === version) $('result-frame').removeAttribute('aria-busy');
+    show();
+  }
+}
+
+function stop() {
+  fullVersion = -1;
+  stopPainting();
+  setPainting(false);
+}
+
+/** @param {boolean} value */
+function setPainting(value) {
+  isPainting = value;
+  $('progress').hidden = !value;
+  $('progress', HTMLProgressElement).value = 0;
+  show();
+}
+
+/** @param {import('./pictures.js').Picture} content */
+function showPainting(content) {
+  if (!painting) return;
+  const { canvas } = painting;
+  canvas.setAttribute('role', 'img');
+  canvas.setAttribute('aria-label', text('afterAlt'));
+  const before = h('img', { src: content.url, alt: text('beforeAlt') });
+  const slider = $('compare', HTMLInputElement);
+  const share = slider.value;
+  startComparison($('result-frame'), slider, before, canvas, (value) => text('photographShare', { share: value }));
+  slider.value = share;
+  slider.dispatchEvent(new Event('input'));
+  announce(about());
+}
+
+function about() {
+  if (!painting || !wish.content) return wish.content ? `${wish.content.name} · ${wish.content.width} × ${wish.content.height}` : '';
+  const { canvas: { width, height }, isFull, seconds } = painting;
+  return isFull ? text('painted', { width, height, seconds: seconds.toFixed(1) }) : text('firstLook', { width, height });
+}
+
+/** Write the state onto the page. */
+export function show() {
+  const { content } = wish;
+  $('start').hidden = Boolean(content) || !$('live').hidden;
+  $('chosen').hidden = !content || !$('live').hidden;
+  $('dock').hidden = !$('live').hidden;
+  $('size-field').hidden = !$('live').hidden;
+  $('strength-out').textContent = `${Math.round(wish.strength * 100)} %`;
+  if (content && content.key !== shownContent) $('result-frame').replaceChildren(h('img', { src: content.url, alt: text('chosenAlt') }));
+  shownContent = content?.key ?? '';
+  $('compare-field').hidden = !painting;
+  $('about').textContent = about();
+  const isDone = Boolean(painting?.isFull);
+  $('save-bar').hidden = !isDone;
+  $('share').hidden = typeof navigator.canShare !== 'function';
+  $('paint').hidden = isDone;
+  $('paint').classList.toggle('idle', !content || !wish.styles.length);
+  $('paint').textContent = paintLabel();
+}
+
+function paintLabel() {
+  if (isPainting) return text('stop');
+  if (!wish.content) return text('paintFirst');
+  if (!wish.styles.length) return text('paintStyle');
+  return text('paint', fitted(wish.content, wishedSide(wish.content)));
+}
+
+/** The painting as a file in the chosen format. */
+async function paintedFile() {
+  if (!painting) throw new UserError('errorEngine');
+  const { type, ending } = FORMATS[$('format', HTMLSelectElement).value];
+  const name = `impasto-${wish.content?.name.replace(/\.[^.]*$/, '') ?? 'painting'}.${ending}`;
+  return new File([await blobOf(painting.canvas, type)], name, { type });
+}
+
+async function save() {
+  download(await paintedFile());
+}
+
+/** Let the browser save a file. @param {File} file */
+export function download(file) {
+  const url = URL.createObjectURL(file);
+  h('a', { href: url, download: file.name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+/** Open the phone's share sheet, which also saves to the photo library. */
+async function share() {
+  try {
+    const files = [await paintedFile()];
+    if (!navigator.canShare({ files })) throw new UserError('errorShare');
+    await navigator.share({ files, title: 'Impasto' });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') return;
+    showMessage('paint-error', error instanceof UserError ? error.message : text('errorShare'));
+  }
+}

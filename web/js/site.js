@@ -1,0 +1,13 @@
+/** What the site was built with: how the network is tiled, and which pictures are there to try. */
+
+/** @typedef {{facts: import('./engine/models.js').Facts, styles: string[], photographs: string[]}} Site */
+
+/** @type {Promise<Site> | null} */
+let loaded = null;
+
+/** @returns {Promise<Site>} */
+export function siteFacts() {
+  loaded ??= fetch('site.json').then((response) => response.json());
+  loaded.catch(() => { loaded = null; });
+  return loaded;
+}

@@ -1,0 +1,58 @@
+/** The page's texts, one file for each language; the browser's language is taken first, or the one last chosen. */
+
+const LANGUAGES = ['en', 'de'];
+const STORED = 'impasto-language';
+
+/** @type {Record<string, string>} */
+let texts = {};
+let language = 'en';
+
+/** A text with its {placeholders} filled in. @param {string} key @param {Record<string, string | number>} [values] */
+export function text(key, values = {}) {
+  return (texts[key] ?? key).replaceAll(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+}
+
+/** An error whose message is a text for the user. */
+export class UserError extends Error {
+  /** @param {string} key @param {Record<string, string | number>} [values] */
+  constructor(key, values) { super(text(key, values)); }
+}
+
+/** What the user is told of an error. @param {unknown} error */
+export const messageOf = (error) => (error instanceof UserError ? error.message : text('errorEngine'));
+
+/** Load the texts and write them onto the page. */
+export async function startTexts() {
+  const wanted = [stored(), ...navigator.languages.map((name) => name.slice(0, 2))];
+  await useLanguage(wanted.find((name) => LANGUAGES.includes(name)) ?? 'en');
+}
+
+/** The other language of the page. */
+export async function switchLanguage() {
+  await useLanguage(LANGUAGES[(LANGUAGES.indexOf(language) + 1) % LANGUAGES.length]);
+  try {
+    localStorage.setItem(STORED, language);
+  } catch { /* The choice lasts as long as the page, where nothing may be stored. */ }
+}
+
+function stored() {
+  try {
+    return localStorage.getItem(STORED) ?? '';
+  } catch {
+    return '';
+  }
+}
+
+/** @param {string} name */
+async function useLanguage(name) {
+  const response = await fetch(`texts/${name}.json`);
+  texts = await response.json();
+  language = name;
+  document.documentElement.lang = name;
+  for (const element of document.querySelectorAll('[data-text]')) {
+    element.textContent = text(element.getAttribute('data-text') ?? '');
+  }
+  for (const element of document.querySelectorAll('[data-label]')) {
+    element.setAttribute('aria-label', text(element.getAttribute('data-label') ?? ''));
+  }
+}
