@@ -14,10 +14,10 @@ from impasto.recipe import Recipe
 
 @pytest.mark.slow
 def test_it_paints_a_photograph_in_every_style_that_it_names(impasto, monkeypatch):
-    quick = Recipe(size=32, coarsest=32, iterations=(1,))
-    monkeypatch.setattr(command, "Recipe", lambda **_: quick)
+    quick = Recipe(coarsest=32, iterations=(1,))
+    monkeypatch.setattr(command, "preset", {"fast": quick}.__getitem__)
     monkeypatch.setattr(samples, "painting", partial(samples.painting, size=96))
-    code, out, _ = impasto("demo", "-o", "show")
+    code, out, _ = impasto("demo", "-o", "show", "--size", "32")
     assert code == 0
     names = {path.name for path in Path("show").iterdir()}
     assert names == {"chelsea.png"} | {

@@ -14,7 +14,7 @@ from impasto.cli.messages import duration
 from impasto.cli.painting import paint, say, summary
 from impasto.cli.progress import working
 from impasto.errors import PictureError
-from impasto.recipe import Recipe
+from impasto.recipe import preset
 
 __all__ = ["DEMO_STYLES", "demo"]
 
@@ -48,7 +48,7 @@ def demo(
     impasto demo --photograph coffee --size 256 -o coffee-out
     """
     start = time.perf_counter()
-    recipe = Recipe(size=size)
+    recipe = preset("fast").replace(size=size)
     with working("loading", quiet):
         from impasto import api, pictures, samples
         from impasto.painting import schedule
