@@ -114,7 +114,6 @@ def test_a_picture_of_several_tiles_is_that_of_one(user: Visit, tmp_path: Path, 
     content = picture(tmp_path / "content.png", 1024, 490)
     choose(user, content)
     user.page.set_input_files("#style-file", wave)
-    user.page.wait_for_selector("#result-frame canvas")
     mine = painted(user)
     tiles = user.page.evaluate(
         """async () => {

@@ -9,6 +9,11 @@ import { onWish, stylesAndSettings, wish } from './wish.js';
 
 /** Long sides of a painted frame. The size is lowered before the frame rate. */
 const SIDES = [192, 256, 320, 384, 512];
+/** Size that the camera is asked for; larger frames take hundreds of megabytes in Chromium. */
+const LIVE_SIZE = [640, 480];
+const PHOTOGRAPH_SIZE = [1920, 1440];
+/** Milliseconds that a camera gets to change its size. */
+const CHANGE_TIME = 1000;
 /** Frames per second that are aimed at, and those from which the next size is tried. */
 const WANTED_RATE = 15;
 const HIGH_RATE = 30;
@@ -41,6 +46,7 @@ export function startLive(onPhotograph) {
   });
   $('live-photograph').addEventListener('click', async () => {
     try {
+      await enlarge();
       const photograph = await blobOf(cameraFrame(Infinity), 'image/jpeg');
       close();
       onPhotograph(photograph);
@@ -86,13 +92,24 @@ async function openCamera() {
   if (!navigator.mediaDevices) throw new UserError('errorNoCamera');
   try {
     return await navigator.mediaDevices.getUserMedia({
-      audio: false, video: { facingMode: facing, width: { ideal: 1280 }, height: { ideal: 960 } },
+      audio: false, video: { facingMode: facing, width: { ideal: LIVE_SIZE[0] }, height: { ideal: LIVE_SIZE[1] } },
     });
   } catch (error) {
     const name = error instanceof DOMException ? error.name : '';
     if (name === 'NotAllowedError' || name === 'SecurityError') throw new UserError('errorCameraRefused');
     throw new UserError(name === 'NotFoundError' || name === 'OverconstrainedError' ? 'errorNoCamera' : 'errorCameraBusy');
   }
+}
+
+/** Ask the camera for the size of a photograph; it may stay as it is. */
+async function enlarge() {
+  const [width, height] = PHOTOGRAPH_SIZE;
+  const changed = new Promise((resolve) => {
+    video.addEventListener('resize', resolve, { once: true });
+    setTimeout(resolve, CHANGE_TIME);
+  });
+  await stream?.getVideoTracks()[0]?.applyConstraints({ width: { ideal: width }, height: { ideal: height } }).catch(() => {});
+  await changed;
 }
 
 /** What the camera shows now, with at most this long side. @param {number} longSide */
