@@ -216,7 +216,7 @@ def test_true_and_false_are_no_numbers(settings):
 
 def test_a_preset_then_a_recipe_then_settings():
     fine = merged("fine", Recipe(iterations=(7,)), {"seed": 3})
-    assert (fine.finishing, fine.iterations, fine.seed) == ((150,), (7,), 3)
+    assert (fine.style_loss, fine.iterations, fine.seed) == (("gram", "nearest"), (7,), 3)
     assert merged("classic", None, {}) == Recipe()
     with pytest.raises(RecipeError, match="unknown preset 'fats'"):
         merged("fats", None, {})

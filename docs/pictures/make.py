@@ -28,9 +28,9 @@ PAIRS = (
     ("chelsea", "mosaic"),
     ("coffee", "garden"),
     ("rocket", "glass"),
-    ("astronaut", "brush"),
+    ("astronaut", "pointillist"),
 )
-PRESETS = ("instant", "draft", "fast", "fine", "classic")
+PRESETS = ("instant", "draft", "fast", "classic")
 ROW = 190
 
 

@@ -43,7 +43,7 @@ def batch(
     on: Annotated[str, Parameter(group=BATCH, metavar="PLACE")] = "local",
     gpus_per_piece: Annotated[float, Parameter(group=BATCH)] = 0.0,
     preset: Annotated[
-        Literal["draft", "fast", "fine", "finest", "classic", "instant", "reference"] | None,
+        Literal["draft", "fast", "fine", "classic", "instant", "reference"] | None,
         Parameter(group=OUTPUT),
     ] = None,
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,

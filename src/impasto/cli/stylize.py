@@ -44,7 +44,7 @@ def stylize(
     *,
     output: Output,
     preset: Annotated[
-        Literal["draft", "fast", "fine", "finest", "classic", "instant", "reference"] | None,
+        Literal["draft", "fast", "fine", "classic", "instant", "reference"] | None,
         Parameter(group=OUTPUT),
     ] = None,
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
@@ -75,8 +75,8 @@ def stylize(
     output
         File to write: .png, .jpg, .webp, .avif or .tif.
     preset
-        Settings to start from. draft: a quick look; fast: the default; fine, finest: slower, with bolder and
-        cleaner strokes; classic: by Gram matrices, the default with --recipe or --style-loss; instant: at
+        Settings to start from. draft: a quick look; fast: the default; fine: slower, keeps motifs of the
+        style whole; classic: by Gram matrices, the default with --recipe or --style-loss; instant: at
         once, by a trained network; reference: as in the paper of 2015, with the full VGG-19.
     recipe
         Recipe file to use. It overrides the preset, and flags override it.
