@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import io
 import json
@@ -14,10 +15,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import numpy as np
@@ -27,6 +29,8 @@ from PIL import Image
 from clips import moving_square, texture, write_clip
 from impasto.studio.app import create_app
 from impasto.studio.settings import StudioSettings
+
+T = TypeVar("T")
 
 #: Settings of a picture that a test can wait for.
 TINY = {"size": 48, "coarsest": 48, "iterations": [3], "tolerance": 0}
@@ -178,3 +182,9 @@ def pixels(data: bytes) -> np.ndarray:
     """(H, W, 3) of a picture file."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB")).astype(float)
+
+
+def in_a_thread(coroutine: Coroutine[Any, Any, T]) -> T:
+    """``asyncio.run`` in a thread of its own: Playwright leaves a running event loop in the main one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()

@@ -502,8 +502,8 @@ class Recipe(Validated):
 #: painted at fine ones.
 PAINTING: dict[str, Any] = {
     "iterations": (60,),
-    "style_loss": ("nearest", "gram"),
-    "style_loss_weights": (1.0, 2.0),
+    "style_loss": ("gram", "nearest"),
+    "style_loss_weights": (2.0, 1.0),
     "content_until": 256,
     "finishing": (40,),
     "keep_details": 1.0,

@@ -153,7 +153,7 @@ def test_kill_9_loses_nothing_and_leaves_nothing_half_written(photos: Path, impa
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(photos: Path, impasto: Impasto) -> None:
     words = ["batch", "photos", "--style", "style.png", "-o", "out", "--size", "96", "--iterations", "300"]
-    words += ["--tolerance", "0", "--processes", "2"]
+    words += ["--preset", "classic", "--tolerance", "0", "--processes", "2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "impasto.cli", *words], cwd=photos, stderr=subprocess.PIPE, text=True
     )

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from browsing import PHONE, TINY, Visit
-from impasto.recipe import Recipe, preset
+from impasto.recipe import preset
 
 pytest_plugins = ["browsing"]
 pytestmark = pytest.mark.browser
@@ -52,7 +52,7 @@ def test_more_is_generated_from_the_schema(visit: Callable[..., Visit]) -> None:
     user.set(TINY | {"style_rotation": "30"})
     page.evaluate("document.getElementById('more').open = true")
     page.select_option("#recipe-colours", "content")
-    page.check("#recipe-fields [data-name='style_loss'] input[value='nearest']")
+    page.uncheck("#recipe-fields [data-name='style_loss'] input[value='nearest']")
     page.fill("#recipe-match_content", "0.5")
     assert page.inner_text("#more-count") == "7 changed"
     page.fill("#find", "rotation")
@@ -66,20 +66,23 @@ def test_more_is_generated_from_the_schema(visit: Callable[..., Visit]) -> None:
         "coarsest": 32,
         "style_rotation": [30],
         "colours": "content",
-        "style_loss": ["gram", "nearest"],
+        "style_loss": ["gram"],
         "match_content": 0.5,
     }
     job = user.get(f"/v1/jobs/{user.finished()}").json()
     assert job["recipe"] == json.loads(
-        Recipe(
+        preset("fast")
+        .replace(
             size=64,
             iterations=(4,),
             coarsest=32,
             style_rotation=(30,),
             colours="content",
-            style_loss=("gram", "nearest"),
+            style_loss=("gram",),
+            style_loss_weights=(),
             match_content=0.5,
-        ).to_json()
+        )
+        .to_json()
     )
 
 

@@ -31,7 +31,7 @@ def painting() -> torch.Tensor:
 def learned(painting: torch.Tensor) -> InstantStyle:
     learner = StyleLearner([painting], [samples.photograph("coffee")], PLAN)
     for _ in range(24):  # by number, because a busy machine makes few steps in a given time
-        learner.trainer.step(1e-3)
+        learner.trainer.step(3e-4)
     return learner.style()
 
 

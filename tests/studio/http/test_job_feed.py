@@ -15,7 +15,7 @@ from impasto.studio.http.job_feed import JobFeed
 from impasto.studio.http.views import JobView
 from impasto.studio.queue.jobs import JobStore
 from job_rows import add_job
-from serving import without_workers
+from serving import in_a_thread, without_workers
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def with_feed(feed: JobFeed, test: Callable[[], Coroutine[Any, Any, None]]) -> N
         finally:
             running.cancel()
 
-    asyncio.run(run())
+    in_a_thread(run())
 
 
 async def next_view(stream: AsyncIterator[JobView]) -> JobView:

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from impasto.studio.http.limited_body import LimitedBody
-from serving import Studio, post, without_workers
+from serving import Studio, in_a_thread, post, without_workers
 
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 FORM_HEAD = b'--b\r\nContent-Disposition: form-data; name="content"; filename="x"\r\n\r\n'
@@ -49,8 +49,8 @@ def test_a_silent_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
         assert caught.value.status_code == 408
         return time.monotonic() - begin
 
-    assert asyncio.run(run(0.1, 60)) < 2
-    assert asyncio.run(run(60, 0.1)) < 2
+    assert in_a_thread(run(0.1, 60)) < 2
+    assert in_a_thread(run(60, 0.1)) < 2
 
     async def whole() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}
@@ -60,7 +60,7 @@ def test_a_silent_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
         body._complete = True
         assert (await body())["body"] == b""
 
-    asyncio.run(complete())
+    in_a_thread(complete())
 
 
 def test_uploads_on_their_way_do_not_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

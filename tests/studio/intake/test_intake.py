@@ -23,7 +23,7 @@ from impasto.studio.intake.client_limits import HourlyLimit
 from impasto.studio.intake.intake import JobIntake
 from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.queue.storage import folder_size
-from serving import TINY, clip_bytes, encoded, post, without_workers
+from serving import TINY, clip_bytes, encoded, in_a_thread, post, without_workers
 
 
 def as_client(studio: TestClient, address: str) -> TestClient:
@@ -160,7 +160,7 @@ def at_once(studio: TestClient, *requests: tuple[str, str, dict[str, Any]]) -> l
     async def send_all() -> list[httpx.Response]:
         return await asyncio.gather(*(send(*request) for request in requests))
 
-    return asyncio.run(send_all())
+    return in_a_thread(send_all())
 
 
 def job_parts(**headers: str) -> dict[str, Any]:

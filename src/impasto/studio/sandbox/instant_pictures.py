@@ -39,7 +39,8 @@ def write_instant_picture(folder: Path, inputs: JobInputs, limits: StudioSetting
 
 def _style(number: int, name: str | None, limits: StudioSettings) -> Picture:
     if name is not None:
-        return pictures.load(render_sample(limits.data / "samples", name))
+        samples = limits.data / "samples"
+        return pictures.load(samples / render_sample(samples, name))
     return _upload(f"style-{number}", "style", limits)
 
 
