@@ -152,13 +152,13 @@ def test_kill_9_loses_nothing_and_leaves_nothing_half_written(photos: Path, impa
 
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished(photos: Path, impasto: Impasto) -> None:
-    words = ["batch", "photos", "--style", "style.png", "-o", "out", "--size", "96", "--iterations", "300"]
+    words = ["batch", "photos", "--style", "style.png", "-o", "out", "--size", "96", "--iterations", "5000"]
     words += ["--preset", "classic", "--tolerance", "0", "--processes", "2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "impasto.cli", *words], cwd=photos, stderr=subprocess.PIPE, text=True
     )
     wait_until(lambda: (photos / "out" / ".results.lock").exists())
-    time.sleep(1.0)
+    time.sleep(3.0)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)  # ends when all processes that print there have ended
     assert process.returncode == 130
