@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 
 from impasto.cli.checks import check_inputs
 from impasto.cli.exit_codes import FAILED_PICTURES, INTERRUPTED
-from impasto.cli.flags import OUTPUT, RECIPE, Device, Output, Paths, Quiet, merge, recipe_flags
+from impasto.cli.flags import OUTPUT, RECIPE, Device, Output, Paths, Preset, Quiet, merge, recipe_flags
 from impasto.cli.lists import PATH_LIST
 from impasto.cli.messages import count, duration
 from impasto.cli.painting import say
@@ -42,10 +42,7 @@ def batch(
     processes: Annotated[int, Parameter(group=BATCH)] = 1,
     on: Annotated[str, Parameter(group=BATCH, metavar="PLACE")] = "local",
     gpus_per_piece: Annotated[float, Parameter(group=BATCH)] = 0.0,
-    preset: Annotated[
-        Literal["draft", "fast", "fine", "classic", "instant", "reference"] | None,
-        Parameter(group=OUTPUT),
-    ] = None,
+    preset: Preset = None,
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     budget: Annotated[str | None, Parameter(group=OUTPUT, metavar="TIME")] = None,
     max_memory: Annotated[str | None, Parameter(group=OUTPUT, metavar="SIZE")] = None,

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 from pydantic import BaseModel, create_model
@@ -30,6 +30,7 @@ __all__ = [
     "Device",
     "Output",
     "Paths",
+    "Preset",
     "Quiet",
     "merge",
     "recipe_flags",
@@ -42,6 +43,10 @@ RECIPE = Group("Recipe", help="Settings of the picture, as in a recipe file.", s
 Output = Annotated[Path, Parameter(name=["--output", "-o"], group=OUTPUT)]
 Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], group=OUTPUT)]
 Device = Annotated[str, Parameter(group=OUTPUT)]
+#: A preset of pictures; None: see :func:`impasto.recipe.merged`.
+Preset = Annotated[
+    Literal["draft", "fast", "fine", "classic", "instant", "reference"] | None, Parameter(group=OUTPUT)
+]
 Paths = Annotated[list[Path] | None, Parameter(group=OUTPUT), PATH_LIST]
 
 #: Settings that do not apply where there is no content, no style, or no mask.

@@ -14,12 +14,12 @@ from impasto.losses.details import without_details
 from impasto.losses.functions import finishing_distance
 from impasto.losses.grids import Grid, layer_grid
 from impasto.losses.statistics import gather_positions, sample_positions
-from impasto.losses.style import blend_rows, known_statistics, region_shares
+from impasto.losses.style import known_statistics, region_shares, statistics_by_region, statistics_key
 from impasto.losses.terms import Term
 from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
 from impasto.networks.encoder import Features
 from impasto.pictures.geometry import Tile
-from impasto.scene import Region, Scene, Style
+from impasto.scene import Scene, Style
 
 __all__ = ["FINISHING_LAYERS", "FinishingTerm"]
 
@@ -72,18 +72,10 @@ class FinishingTerm(Term):
     def applies(self, scene: Scene) -> bool:
         return scene.has_styles
 
-    def _key(self, layer: str, region: Region) -> str:
-        """``relu3_1/finishing``, ``relu1_1/finishing/sky``."""
-        return "/".join(filter(None, (layer, "finishing", region.name)))
-
     def style_statistics(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Tensor]:
-        banks: dict[str, Tensor] = {}
-        for region in scene.regions:
-            style_banks = [self._bank(style, encoder) for style in region.styles]
-            for layer in self.layers:
-                rows = [bank[layer] for bank in style_banks]
-                banks[self._key(layer, region)] = blend_rows(rows, region.style_shares)
-        return banks
+        return statistics_by_region(
+            scene, self.layers, "finishing", lambda style: self._bank(style, encoder), averages=False
+        )
 
     def _bank(self, style: Style, encoder: TiledEncoder) -> Gathered:
         """Layer → (m, C), sampled features of one style picture and of its three turned copies."""
@@ -117,7 +109,7 @@ class FinishingTerm(Term):
         for region, share in region_shares(scene):
             mask = without_details(region.mask, scene, self.keep_details)
             for layer in self.layers:
-                key = self._key(layer, region)
+                key = statistics_key(layer, "finishing", region)
                 finished[key] = Finished(layer, share, layer_grid(layer, scene.size, mask), banks[key])
         return finished
 

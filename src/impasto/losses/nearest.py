@@ -10,7 +10,7 @@ from torch import Tensor
 from impasto.losses.details import without_details
 from impasto.losses.grids import Grid, layer_grid
 from impasto.losses.matching import Pull, assign, bank_rows, cell_side, hypercolumn
-from impasto.losses.style import blend_rows, known_statistics, region_shares
+from impasto.losses.style import known_statistics, region_shares, statistics_by_region, statistics_key
 from impasto.losses.terms import Term
 from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
 from impasto.pictures.geometry import Size, Tile
@@ -64,18 +64,10 @@ class NearestTerm(Term):
     def applies(self, scene: Scene) -> bool:
         return scene.has_styles
 
-    def _key(self, layer: str, region: Region) -> str:
-        """``relu3_1/nearest``, ``relu1_1/nearest/sky``."""
-        return "/".join(filter(None, (layer, "nearest", region.name)))
-
     def style_statistics(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Tensor]:
-        banks: dict[str, Tensor] = {}
-        for region in scene.regions:
-            style_banks = [self._bank(style, encoder) for style in region.styles]
-            for layer in self.layers:
-                rows = [bank[layer] for bank in style_banks]
-                banks[self._key(layer, region)] = blend_rows(rows, region.style_shares)
-        return banks
+        return statistics_by_region(
+            scene, self.layers, "nearest", lambda style: self._bank(style, encoder), averages=False
+        )
 
     def _bank(self, style: Style, encoder: TiledEncoder) -> Gathered:
         """Layer → (m, C·k²), the sampled cells of one style picture."""
@@ -92,11 +84,11 @@ class NearestTerm(Term):
         banks = known_statistics(self, scene, encoder)
         pulls: dict[str, Pulled] = {}
         for region, share in region_shares(scene):
-            bank = {layer: banks[self._key(layer, region)] for layer in self.layers}
+            bank = {layer: banks[statistics_key(layer, "nearest", region)] for layer in self.layers}
             mask = without_details(region.mask, scene, self.keep_details)
             matches = self._match(scene, region, bank, encoder)
             for layer in self.layers:
-                pulls[self._key(layer, region)] = Pulled(
+                pulls[statistics_key(layer, "nearest", region)] = Pulled(
                     layer,
                     share,
                     layer_grid(layer, scene.size, mask),

@@ -30,7 +30,7 @@ from impasto.losses.terms import Term
 from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
 from impasto.networks.encoder import Features
 from impasto.pictures.geometry import Tile
-from impasto.scene import Region, Scene
+from impasto.scene import Region, Scene, Style
 
 __all__ = [
     "GRAM",
@@ -44,6 +44,8 @@ __all__ = [
     "blend_statistics",
     "known_statistics",
     "region_shares",
+    "statistics_by_region",
+    "statistics_key",
 ]
 
 #: Positions at which the sorting losses (sliced, histogram) and the relaxed earth mover's distance compare
@@ -132,25 +134,19 @@ class StyleTerm(Term):
     def applies(self, scene: Scene) -> bool:
         return scene.has_styles
 
-    def _key(self, layer: str, region: Region) -> str:
-        """``relu1_1``, ``relu3_1/sliced``, ``relu1_1/sky``."""
-        return "/".join(filter(None, (layer, self.loss_name, region.name)))
-
     def style_statistics(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Tensor]:
-        statistics: dict[str, Tensor] = {}
-        for region in scene.regions:
-            by_style = [self._statistics_of(style.pixels, style.mask, encoder) for style in region.styles]
-            for layer in self.layers:
-                values = [of_layers[layer] for of_layers in by_style]
-                statistics[self._key(layer, region)] = blend_statistics(
-                    values, region.style_shares, averages=self.loss.averages
-                )
-        return statistics
+        return statistics_by_region(
+            scene,
+            self.layers,
+            self.loss_name,
+            lambda style: self._statistics_of(style, encoder),
+            averages=self.loss.averages,
+        )
 
-    def _statistics_of(self, pixels: Tensor, mask: Tensor | None, encoder: TiledEncoder) -> Gathered:
-        """Layer → statistic of one style picture (1, 3, H, W) with its mask (1, 1, H, W)."""
-        grids = {layer: layer_grid(layer, size_of(pixels), mask) for layer in self.layers}
-        return add_up(encoder.style_parts(pixels, self.layers), lambda part: self._gather(part, grids))
+    def _statistics_of(self, style: Style, encoder: TiledEncoder) -> Gathered:
+        """Layer → statistic of one style picture."""
+        grids = {layer: layer_grid(layer, size_of(style.pixels), style.mask) for layer in self.layers}
+        return add_up(encoder.style_parts(style.pixels, self.layers), lambda part: self._gather(part, grids))
 
     def _gather(self, part: Part, grids: Mapping[str, Grid]) -> Gathered:
         return {
@@ -160,11 +156,11 @@ class StyleTerm(Term):
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> StyleMemory:
         targets = known_statistics(self, scene, encoder)
         return StyleMemory({
-            self._key(layer, region): (
+            statistics_key(layer, self.loss_name, region): (
                 layer,
                 share,
                 layer_grid(layer, scene.size, region.mask, inside=self.inside),
-                targets[self._key(layer, region)],
+                targets[statistics_key(layer, self.loss_name, region)],
             )
             for region, share in region_shares(scene)
             for layer in self.layers
@@ -183,6 +179,35 @@ class StyleTerm(Term):
             * self.loss.judge(gathered[key], target, self.normalisation)
             for key, (layer, share, _, target) in memory.entries.items()
         }
+
+
+def statistics_key(layer: str, loss_name: str, region: Region) -> str:
+    """``relu1_1``, ``relu3_1/sliced``, ``relu1_1/sky``."""
+    return "/".join(filter(None, (layer, loss_name, region.name)))
+
+
+def statistics_by_region(
+    scene: Scene,
+    layers: Sequence[str],
+    loss_name: str,
+    statistics_of: Callable[[Style], Mapping[str, Tensor]],
+    *,
+    averages: bool,
+) -> dict[str, Tensor]:
+    """What a style term remembers: :func:`statistics_key` → statistic, blended from a region's styles.
+
+    Args:
+        statistics_of: style → its statistic by layer.
+        averages: see :class:`StyleLoss`.
+    """
+    statistics: dict[str, Tensor] = {}
+    for region in scene.regions:
+        by_style = [statistics_of(style) for style in region.styles]
+        for layer in layers:
+            values = [of_layers[layer] for of_layers in by_style]
+            blended = blend_statistics(values, region.style_shares, averages=averages)
+            statistics[statistics_key(layer, loss_name, region)] = blended
+    return statistics
 
 
 def known_statistics(term: Term, scene: Scene, encoder: TiledEncoder) -> Mapping[str, Tensor]:
