@@ -16,6 +16,7 @@ from impasto.losses.build import objective_of
 from impasto.losses.finishing import FINISHING_LAYERS, FinishingTerm, sampled_window
 from impasto.losses.functions import finishing_distance
 from impasto.losses.grids import Grid
+from impasto.losses.neighbours import StyleDirections
 from impasto.losses.tiled import TiledEncoder
 from impasto.pictures.geometry import tiles
 from impasto.recipe import Recipe
@@ -31,27 +32,27 @@ def rows(count: int, seed: int) -> torch.Tensor:
 
 def test_the_distance_is_its_formula():
     features, bank, weights = rows(9, 0), rows(13, 1), rows(9, 2)[:, 0].abs()
-    sums = finishing_distance(features, bank, weights)
+    sums = finishing_distance(features, StyleDirections(bank), weights)
     expected = oracles.finishing(array(features), array(bank), array(weights))
     assert float(sums[0] / sums[1]) == pytest.approx(expected, rel=1e-9)
-    equal = finishing_distance(features, bank)
+    equal = finishing_distance(features, StyleDirections(bank))
     expected = oracles.finishing(array(features), array(bank), np.ones(9))
     assert float(equal[0] / equal[1]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_gradient_is_that_of_the_distance():
-    features = rows(6, 3).requires_grad_(True)
-    assert torch.autograd.gradcheck(lambda f: finishing_distance(f, rows(8, 4)), (features,))
+    features, style = rows(6, 3).requires_grad_(True), StyleDirections(rows(8, 4))
+    assert torch.autograd.gradcheck(lambda f: finishing_distance(f, style), (features,))
 
 
 def test_features_of_the_style_itself_cost_nothing():
     bank = rows(20, 5)
-    assert float(finishing_distance(bank[:7], bank)[0]) == pytest.approx(0.0, abs=1e-9)
+    style = StyleDirections(bank)
+    assert float(finishing_distance(bank[:7], style)[0]) == pytest.approx(0.0, abs=1e-9)
     # Only directions from the mean count, not how far away from it.
     centre = bank.mean(0)
-    assert float(finishing_distance(centre + 3 * (bank[:7] - centre), bank)[0]) == pytest.approx(
-        0.0, abs=1e-9
-    )
+    farther = centre + 3 * (bank[:7] - centre)
+    assert float(finishing_distance(farther, style)[0]) == pytest.approx(0.0, abs=1e-9)
 
 
 @given(st.integers(20, 150), st.integers(20, 150), st.integers(0, 400))
@@ -116,7 +117,7 @@ def test_a_turned_picture_is_as_near_to_the_style_as_the_style():
         return part.features["relu2_1"][0].flatten(1).T
 
     def distance(features: torch.Tensor, bank: torch.Tensor) -> float:
-        sums = finishing_distance(features, bank)
+        sums = finishing_distance(features, StyleDirections(bank))
         return float(sums[0] / sums[1])
 
     for quarter in range(4):

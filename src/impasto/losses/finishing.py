@@ -13,6 +13,7 @@ from torch import Tensor
 from impasto.losses.details import without_details
 from impasto.losses.functions import finishing_distance
 from impasto.losses.grids import Grid, layer_grid
+from impasto.losses.neighbours import StyleDirections
 from impasto.losses.statistics import gather_positions, sample_positions
 from impasto.losses.style import known_statistics, region_shares, statistics_by_region, statistics_key
 from impasto.losses.terms import Term
@@ -41,13 +42,13 @@ class Finished:
         layer: its name.
         share: the region's share of the loss.
         grid: the layer's grid, weighted by the region's mask.
-        bank: (m, C), features of the style and of its turned copies.
+        style: features of the style and of its turned copies.
     """
 
     layer: str
     share: float
     grid: Grid
-    bank: Tensor
+    style: StyleDirections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +106,16 @@ class FinishingTerm(Term):
 
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Finished]:
         banks = known_statistics(self, scene, encoder)
+        half = (
+            encoder.encoder.compute_dtype is torch.bfloat16
+        )  # chosen where the processor multiplies it fast
         finished: dict[str, Finished] = {}
         for region, share in region_shares(scene):
             mask = without_details(region.mask, scene, self.keep_details)
             for layer in self.layers:
                 key = statistics_key(layer, "finishing", region)
-                finished[key] = Finished(layer, share, layer_grid(layer, scene.size, mask), banks[key])
+                style = StyleDirections(banks[key], screened=half and banks[key].device.type == "cpu")
+                finished[key] = Finished(layer, share, layer_grid(layer, scene.size, mask), style)
         return finished
 
     def gather(self, part: Part, memory: Mapping[str, Finished]) -> Gathered:
@@ -136,7 +141,7 @@ def _sums(part: Part, finished: Finished) -> Tensor:
     features = _features_at(part.features, finished.layer, window)
     weights = finished.grid.weights_in(part.tile)
     weights = None if weights is None else weights[(..., *window)].flatten()
-    return finishing_distance(features, finished.bank, weights)
+    return finishing_distance(features, finished.style, weights)
 
 
 def sampled_window(grid: Grid, tile: Tile, evaluation: int) -> tuple[slice, slice]:
