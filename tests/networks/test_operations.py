@@ -63,16 +63,13 @@ def test_reflection_of_a_single_row_repeats_it():
 
 
 def test_the_fused_relu_is_the_relu(monkeypatch):
-    dtypes = [torch.float32]
-    if getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)():
-        dtypes.append(torch.bfloat16)
-    for dtype in dtypes:
-        x, weight, bias = (x.to(dtype) for x in (values(1, 3, 9, 8), *convolution()))
-        fused = convolve(x, weight, bias, "reflect", relu=True)
-        with monkeypatch.context() as without:
-            without.setattr(operations, "_has_fused_relu", lambda x: False)
-            torch.testing.assert_close(convolve(x, weight, bias, "reflect", relu=True), fused)
-        assert 0.1 < float((fused == 0).float().mean()) < 0.9
+    x, weight, bias = (x.bfloat16() for x in (values(1, 3, 9, 8), *convolution()))
+    if not operations._has_fused_relu(x):
+        pytest.skip("this processor does not convolve in bfloat16")
+    fused = convolve(x, weight, bias, "reflect", relu=True)
+    monkeypatch.setattr(operations, "_has_fused_relu", lambda x: False)
+    torch.testing.assert_close(convolve(x, weight, bias, "reflect", relu=True), fused)
+    assert 0.1 < float((fused == 0).float().mean()) < 0.9
 
 
 def test_a_convolution_keeps_nothing_but_its_result():

@@ -70,11 +70,15 @@ def _convolution(x: Tensor, weight: Tensor, bias: Tensor, padding: int, relu: bo
 
 
 def _has_fused_relu(x: Tensor) -> bool:
-    """Whether oneDNN convolves such a tensor, and can rectify the result while it is in the cache."""
-    if x.device.type != "cpu" or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
-        return False
-    return x.dtype is torch.float32 or (
-        x.dtype is torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Whether oneDNN convolves such a tensor and can rectify the result while it is in the cache.
+
+    In float32 PyTorch does not always convolve with oneDNN, and the ReLU is a small part of the time.
+    """
+    return (
+        x.dtype is torch.bfloat16
+        and x.device.type == "cpu"
+        and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
 
 
