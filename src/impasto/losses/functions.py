@@ -195,26 +195,34 @@ def relaxed_emd_loss(features: Tensor, target: Tensor) -> Tensor:
     return torch.maximum(distance.amin(1).mean(), distance.amin(0).mean())
 
 
-def finishing_distance(features: Tensor, style: StyleDirections, weights: Tensor | None = None) -> Tensor:
-    """Cosine distance of features to the nearest ones of a style (Kolkin et al. 2022, eq. 2), as sums.
+def finishing_distance(
+    features: Tensor,
+    style: StyleDirections,
+    prices: Tensor | None = None,
+    weights: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Cosine distance of features to those of a style that suit them best (Kolkin et al. 2022, eq. 2).
 
     Both are centred on the style's mean: rectified features are all non-negative, and so are their cosines.
-    Which one is the nearest has no gradient.
+    Which one suits best has no gradient.
 
     Args:
         features: (n, C).
-        style: the style's features.
+        style: m features of the style.
+        prices: (m,), by how much each of them is avoided; None: the nearest ones are taken.
         weights: (n,) ≥ 0, how much each feature counts; None: all equally.
 
     Returns:
-        (2,), the weighted sum of the distances, each in [0, 2], and the sum of the weights.
+        (2,), the weighted sum of the distances, each in [0, 2], and the sum of the weights; and the use of
+        the style's features, see :meth:`StyleDirections.matches`.
     """
     units = unit_rows(features - style.centre)
-    distance = 1.0 - (units * style.units[style.nearest(units)]).sum(1)
+    matches, use = style.matches(units.detach(), prices, weights)
+    distance = 1.0 - (units * style.units[matches]).sum(1)
     if weights is None:
-        return torch.stack([distance.sum(), distance.new_tensor(float(len(distance)))])
+        return torch.stack([distance.sum(), distance.new_tensor(float(len(distance)))]), use
     weights = weights.to(distance)
-    return torch.stack([(distance * weights).sum(), weights.sum()])
+    return torch.stack([(distance * weights).sum(), weights.sum()]), use
 
 
 def self_similarity_loss(features: Tensor, target: Tensor) -> Tensor:

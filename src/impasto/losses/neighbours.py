@@ -1,4 +1,4 @@
-"""The nearest of many directions, found exactly and without looking at every product in full precision."""
+"""The nearest of many directions, none of which is taken much more often than the others."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from torch import Tensor
 
 __all__ = ["StyleDirections", "unit_rows"]
 
-#: Products are looked at in so many columns: the largest of each column first, then only the best columns.
+#: Directions that are compared at once, so that their products stay in the processor's cache.
+CHUNK = 256
+#: The largest of the products is looked for in so many columns first and then in the best column, because
 #: PyTorch finds the largest of many numbers ten times faster than the place where it stands.
 COLUMNS = 64
-#: Twice the largest error of a product of two unit vectors in bfloat16: rounding changes each of their
-#: numbers, and the product, by 2⁻⁸ of itself at most.
-ROUNDING = 2 * 3 * 2.0**-8
-#: Directions that are compared at once; bounds the memory.
-CHUNK = 1024
+#: How far a direction may be behind the nearest one, as a difference of cosines, and still be counted as
+#: used, with a share that falls by a factor of e.
+SOFTNESS = 0.05
+#: How often a direction may be used, times the mean over all.
+CAPACITY = 1.5
 #: Added to a squared length, so that a vector of length 0 has a finite derivative.
 TINY = 1e-12
 
@@ -25,53 +27,78 @@ def unit_rows(vectors: Tensor) -> Tensor:
 
 
 class StyleDirections:
-    """Features of a style as directions from their mean, among which the nearest to others can be found.
+    """Features of a style as directions from their mean, to which others are matched.
 
     Args:
         bank: (m, C), features of the style.
-        screened: whether the products with all directions are computed in bfloat16, and only those that may
-            be the largest again in full. The result is the same; where a processor multiplies bfloat16, it
-            takes half the time.
+        short: whether products are computed in bfloat16. A direction that is farther away by the rounding
+            error, a cosine of about 0.004, may then be taken for the nearest.
 
     Attributes:
         centre: (C,), their mean.
         units: (m, C), the directions, of length 1.
     """
 
-    def __init__(self, bank: Tensor, *, screened: bool = False) -> None:
+    def __init__(self, bank: Tensor, *, short: bool = False) -> None:
         self.centre = bank.mean(0)
         self.units = unit_rows(bank - self.centre)
-        self._screened = screened
-        # The last row of columns is filled up with directions from the beginning.
-        self._filled = torch.arange(-(-len(bank) // COLUMNS) * COLUMNS, device=bank.device) % len(bank)
-        keys = self.units[self._filled]
-        self._keys = (keys.bfloat16() if screened else keys).T  # (C, rows · COLUMNS)
+        # The last row of columns is filled up with copies of the first direction. Of equal products the
+        # first is taken, so that none of them is ever matched.
+        filling = self.units[:1].expand(-len(bank) % COLUMNS, -1)
+        keys = torch.cat([self.units, filling])
+        self._keys = (keys.bfloat16() if short else keys).T  # (C, rows · COLUMNS)
 
-    def nearest(self, queries: Tensor) -> Tensor:
-        """Indices (n,) of the directions with the largest inner product with each of ``queries`` (n, C)."""
-        find = self._screened_nearest if self._screened else self._nearest
-        return self._filled[torch.cat([find(chunk) for chunk in queries.detach().split(CHUNK)])]
+    def matches(
+        self, queries: Tensor, prices: Tensor | None = None, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The direction that suits each query best: that of the largest inner product, less its price.
 
-    def _nearest(self, queries: Tensor) -> Tensor:
-        products = (queries @ self._keys).view(len(queries), -1, COLUMNS)
-        column = products.amax(1).argmax(1)
-        row = products[torch.arange(len(queries), device=column.device), :, column].argmax(1)
-        return row * COLUMNS + column
+        Args:
+            queries: (n, C), of length 1; without gradient.
+            prices: (m,) ≥ 0, in units of :data:`SOFTNESS`; None: all free, and their use is of no interest.
+            weights: (n,) ≥ 0, how much each query counts; None: all equally.
 
-    def _screened_nearest(self, queries: Tensor) -> Tensor:
-        count = len(queries)
-        products = (queries.bfloat16() @ self._keys).view(count, -1, COLUMNS)
-        # Integers of the same bits have the same order, except among negative numbers, and PyTorch finds the
-        # largest of them eight times faster. One product at least is not negative, because the directions
-        # are those from their mean.
-        largest = products.view(torch.int16).amax(1).view(torch.bfloat16).float()  # (n, COLUMNS)
-        limit = largest.amax(1) - ROUNDING
-        query, column = (largest >= limit[:, None]).nonzero(as_tuple=True)
-        candidate, row = (products[query, :, column] >= limit[query, None]).nonzero(as_tuple=True)
-        query, key = query[candidate], row * COLUMNS + column[candidate]
-        exact = (queries[query] * self.units[self._filled[key]]).sum(1)
-        best = exact.new_full((count,), -torch.inf).scatter_reduce(0, query, exact, "amax")
-        found = exact == best[query]
-        # Of several that are equally near the first one is taken; one that is not a number has some index.
-        last = key.new_full((count,), len(self._filled) - 1)
-        return last.scatter_reduce(0, query[found], key[found], "amin")
+        Returns:
+            Indices (n,) of the directions, and their use (m,): the weights of the queries, each divided
+            among all directions by softmax. Without prices the use is empty.
+        """
+        offers = None if prices is None else self._offers(prices)
+        use = queries.new_zeros(0 if offers is None else len(offers))
+        indices = []
+        weights = queries.new_ones(len(queries)) if weights is None else weights
+        for chunk, weight in zip(queries.split(CHUNK), weights.split(CHUNK), strict=True):
+            values = (chunk.to(self._keys.dtype) @ self._keys).to(queries.dtype)  # (chunk, rows · COLUMNS)
+            if offers is not None:
+                values = values.div_(SOFTNESS).sub_(offers)
+            indices.append(_largest(values))
+            if offers is not None:
+                shares = values.exp_()  # at most e²⁰, because cosines are at most 1
+                use += (weight.to(shares) / shares.sum(1)) @ shares
+        return torch.cat(indices), use[: len(self.units)]
+
+    def _offers(self, prices: Tensor) -> Tensor:
+        """Prices of the keys: nobody takes those that only fill up the last row of columns."""
+        filling = prices.new_full((self._keys.shape[1] - len(prices),), torch.inf)
+        return torch.cat([prices, filling])
+
+
+def _largest(values: Tensor) -> Tensor:
+    """The first index (n,) of the largest of each row of (n, m); m is a multiple of ``COLUMNS``."""
+    table = values.view(len(values), -1, COLUMNS)
+    column = table.amax(1).argmax(1)
+    row = table[torch.arange(len(table), device=table.device), :, column].argmax(1)
+    return row * COLUMNS + column
+
+
+def next_prices(prices: Tensor, use: Tensor) -> Tensor:
+    """Prices (m,) that keep the use of each direction within its capacity (Cuturi 2013, Sinkhorn's step).
+
+    Optimal transport with an upper bound on the mass that a direction of the style takes: a direction that is
+    used too much becomes dearer for the next evaluation, and one that is not costs nothing.
+
+    Args:
+        prices: (m,), with which ``use`` was found.
+        use: (m,), see :meth:`StyleDirections.matches`.
+    """
+    capacity = CAPACITY * use.mean()
+    return (prices + (use.clamp_min(1e-30) / capacity.clamp_min(1e-30)).log()).clamp_min(0.0)
