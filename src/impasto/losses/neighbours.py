@@ -42,8 +42,7 @@ class StyleDirections:
     def __init__(self, bank: Tensor, *, short: bool = False) -> None:
         self.centre = bank.mean(0)
         self.units = unit_rows(bank - self.centre)
-        # The last row of columns is filled up with copies of the first direction. Of equal products the
-        # first is taken, so that none of them is ever matched.
+        # The last row of columns is filled up with copies of the first direction.
         filling = self.units[:1].expand(-len(bank) % COLUMNS, -1)
         keys = torch.cat([self.units, filling])
         self._keys = (keys.bfloat16() if short else keys).T  # (C, rows · COLUMNS)
@@ -74,7 +73,8 @@ class StyleDirections:
             if offers is not None:
                 shares = values.exp_()  # at most e²⁰, because cosines are at most 1
                 use += (weight.to(shares) / shares.sum(1)) @ shares
-        return torch.cat(indices), use[: len(self.units)]
+        found, count = torch.cat(indices), len(self.units)
+        return torch.where(found < count, found, 0), use[:count]
 
     def _offers(self, prices: Tensor) -> Tensor:
         """Prices of the keys: nobody takes those that only fill up the last row of columns."""
@@ -83,7 +83,7 @@ class StyleDirections:
 
 
 def _largest(values: Tensor) -> Tensor:
-    """The first index (n,) of the largest of each row of (n, m); m is a multiple of ``COLUMNS``."""
+    """Where the largest number of each row of (n, m) stands, (n,); m is a multiple of ``COLUMNS``."""
     table = values.view(len(values), -1, COLUMNS)
     column = table.amax(1).argmax(1)
     row = table[torch.arange(len(table), device=table.device), :, column].argmax(1)
