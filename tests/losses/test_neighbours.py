@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracles
@@ -74,6 +74,7 @@ def test_what_is_not_a_number_has_an_index_too():
     assert ((found >= 0) & (found < 70)).all()
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.integers(0, 1000), st.floats(0.0, 1.0))
 def test_prices_keep_the_use_within_its_bound(seed, flatness):
     # A part of the queries are all alike, as in an even sky, and nearest to very few directions.
