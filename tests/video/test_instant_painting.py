@@ -92,9 +92,9 @@ def test_nothing_is_carried_over_a_cut(tmp_path: Path, clip: InstantClip) -> Non
 
 def test_statistics_are_interpolated_between_key_frames() -> None:
     shot = Shot(10, 31)
-    assert key_frames(shot, 10) == (10, 18, 0.0)
-    assert key_frames(shot, 14) == (10, 18, 0.5)
-    assert key_frames(shot, 18) == (18, 26, 0.0)
+    assert key_frames(shot, 10) == (10, 26, 0.0)
+    assert key_frames(shot, 18) == (10, 26, 0.5)
+    assert key_frames(shot, 26) == (26, 30, 0.0)
     assert key_frames(shot, 28) == (26, 30, 0.5)  # the shot ends before the next key frame
     assert key_frames(shot, 30) == (26, 30, 1.0)
     assert key_frames(Shot(4, 5), 4) == (4, 4, 0.0)
