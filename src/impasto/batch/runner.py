@@ -93,7 +93,7 @@ def run_batch(
     begin = time.perf_counter()
     folder = Path(output)
     painting = PaintingOptions(recipe or Recipe(), **options)
-    suffixes = READABLE_SUFFIXES
+    suffixes: tuple[str, ...] = READABLE_SUFFIXES
     if painting.recipe.method == "instant":
         suffixes = (*suffixes, api.SAVED_STYLE_SUFFIX)
     combinations = combine(

@@ -388,7 +388,8 @@ def _in_windows(x: Tensor) -> Tensor:
     x = x[..., : height * GRID_WINDOW, : width * GRID_WINDOW]
     repeats = GRID_WINDOW // GRID_PERIOD
     x = x.unflatten(3, (width, repeats, GRID_PERIOD))
-    return x.unflatten(2, (height, repeats, GRID_PERIOD))
+    windows: Tensor = x.unflatten(2, (height, repeats, GRID_PERIOD))
+    return windows
 
 
 def flatness(content: Tensor) -> Tensor:

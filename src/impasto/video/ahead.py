@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def computed_ahead(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+def computed_ahead(function: Callable[[T], R], items: Iterable[T], threads: int) -> Generator[R]:
     """``function(item)`` for each item, in order, computed ``threads + 1`` items ahead.
 
     PyTorch, OpenCV and zlib release Python's lock while they compute. When the iterator is closed, or a call

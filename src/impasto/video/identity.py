@@ -40,8 +40,10 @@ def run_identity(
     """
     digest = hashlib.sha256()
     for style in styles:
-        is_saved = isinstance(style, InstantStyle)
-        digest.update(style.digest.encode() if is_saved else style.pixels.numpy().tobytes())
+        if isinstance(style, InstantStyle):
+            digest.update(style.digest.encode())
+        else:
+            digest.update(style.pixels.numpy().tobytes())
     frames = limit
     if clip.times:
         frames = len(clip.times) if limit is None else min(limit, len(clip.times))
