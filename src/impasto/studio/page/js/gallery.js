@@ -1,6 +1,6 @@
 /** The style gallery: the studio's styles and the user's pictures; one is chosen, or several with weights. */
 
-import { getJson, messageOf, previewUpload } from './api.js';
+import { getBlob, getJson, isNotFound, messageOf, postImage, previewUpload } from './api.js';
 import { $, announce, h, showMessage } from './dom.js';
 import { draft, draftChanged, onDraftChange } from './draft.js';
 
@@ -9,6 +9,7 @@ import { draft, draftChanged, onDraftChange } from './draft.js';
 /** @type {Map<string, {style: DraftStyle, button: HTMLButtonElement}>} by the style's key */
 const tiles = new Map();
 let uploads = 0;
+const LEARNED_NAME = /\.safetensors$/i;
 
 const blendSwitch = () => $('blend', HTMLInputElement);
 
@@ -62,10 +63,11 @@ function toggle(style) {
   if (!isChosen) draft.styles = isBlending ? [...draft.styles, style] : [style];
   else if (isBlending && draft.styles.length > 1) draft.styles = draft.styles.filter(({ key }) => key !== style.key);
   showMessage('style-error', '');
+  if (!isChosen && style.learned) window.dispatchEvent(new CustomEvent('preset-needed', { detail: 'instant' }));
   draftChanged();
 }
 
-/** Add the user's pictures to the gallery and choose them. @param {File[]} files */
+/** Add the user's pictures and learned styles to the gallery and choose them. @param {File[]} files */
 export async function addStyleFiles(files) {
   showMessage('style-error', '');
   for (const file of files) {
@@ -80,14 +82,15 @@ export async function addStyleFiles(files) {
 }
 
 /**
- * Add one of the user's pictures to the gallery; returns its key.
+ * Add one of the user's pictures or learned styles to the gallery; returns its key.
  * @param {File} file
  * @param {string} title
  */
 export async function addStyleFile(file, title) {
-  const thumbnail = await thumbnailOf(file);
+  const learned = LEARNED_NAME.test(file.name);
+  const thumbnail = learned ? await sampleOfStyle(file) : await thumbnailOf(file);
   uploads += 1;
-  return addTile({ key: `upload:${uploads}`, title, file, thumbnail, weight: 1 }, true);
+  return addTile({ key: `upload:${uploads}`, title, file, thumbnail, learned, weight: 1 }, true);
 }
 
 /**
@@ -120,6 +123,21 @@ async function thumbnailOf(file) {
     const form = new FormData();
     form.append('content', file);
     return URL.createObjectURL(await (await previewUpload(form)).blob());
+  }
+}
+
+/** A photograph painted in a learned style, which has no picture of its own. @param {File} file */
+async function sampleOfStyle(file) {
+  /** @type {import('./api.js').Sample[]} */
+  const [sample] = await getJson('/v1/samples');
+  const form = new FormData();
+  form.append('content', await getBlob(sample.picture));
+  form.append('style', file);
+  try {
+    return URL.createObjectURL(await postImage('/v1/instant', form));
+  } catch (error) {
+    if (isNotFound(error)) return 'icons/icon-192.png'; // this studio paints no first looks
+    throw error;
   }
 }
 

@@ -42,7 +42,8 @@ export function instantPicture() {
 function presentLook() {
   const { content, regions } = draft;
   const styles = orderedStyles();
-  // A clip is watched, and parts that a former job masked are known to the studio alone.
+  // A clip is watched, and what a former job masked or had learned is known to the studio alone.
+  if (styles.some(({ learned, file }) => learned && !file)) return null;
   if (!content || content.kind === 'video' || !styles.length || draft.keptMasks || !draft.settings) return null;
   const chosen = chosenSettings();
   const settings = { ...draft.settings.presets.find(({ name }) => name === chosen.preset)?.settings, ...chosen.recipe };
@@ -101,6 +102,7 @@ async function createForm({ content, styles, recipe, regions }) {
   form.append('content', await smallFile(content, content.url, CONTENT_SIDE));
   for (const style of styles) {
     if (style.id) form.append('style_id', style.id);
+    else if (style.learned && style.file) form.append('style', style.file);
     else form.append('style', await smallFile(style, style.thumbnail, STYLE_SIDE));
   }
   for (const region of regions ?? []) form.append('mask', region.blob, 'mask.png');
