@@ -62,8 +62,8 @@ class StyleDirections:
         count = len(queries)
         products = (queries.bfloat16() @ self._keys).view(count, -1, COLUMNS)
         # Integers of the same bits have the same order, except among negative numbers, and PyTorch finds the
-        # largest of them eight times faster. One product at least is not negative, because the directions
-        # are those from their mean.
+        # largest of them eight times faster. The largest product is not negative, because the directions are
+        # those from their mean.
         largest = products.view(torch.int16).amax(1).view(torch.bfloat16).float()  # (n, COLUMNS)
         limit = largest.amax(1) - ROUNDING
         query, column = (largest >= limit[:, None]).nonzero(as_tuple=True)
