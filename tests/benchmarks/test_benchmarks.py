@@ -69,3 +69,16 @@ def test_style_losses_are_painted_measured_and_shown(monkeypatch, tmp_path: Path
     losses.main([*few, "--only", "gram"])
     assert painted.stat().st_mtime_ns == before
     assert "| gram |" in (tmp_path / "losses.md").read_text()
+
+
+@pytest.mark.slow
+def test_an_evaluation_is_measured_by_part_and_version(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import evaluation
+
+    source = str(ROOT / "src")
+    lines = evaluation.main(["a=" + source, "b=" + source, "--size", "96", "--rounds", "1"]).splitlines()
+    assert lines[0] == "| CPU ms | a | b | ratio |"
+    rows = {cells[0]: cells[1:] for cells in (line.strip("| ").split(" | ") for line in lines[2:])}
+    assert {"coarse: evaluation", "finishing: FinishingTerm", "finishing: step"} <= rows.keys()
+    assert all(float(cell) > 0 for cells in rows.values() for cell in cells[:2])

@@ -38,13 +38,13 @@ SHALLOW = Recipe(style_layers=("relu1_1", "relu2_1"), content_layers=("relu2_1",
 @pytest.mark.parametrize(
     ("dtype", "layers", "expected"),
     [
-        # Eight pictures of 12 bytes; 3.5 values a channel in the precision of the convolutions; a read layer
+        # Eight pictures of 12 bytes; 2 values a channel in the precision of the convolutions; a read layer
         # in float32 with its gradient. The tiny encoder has 4 channels in block 1 and 5 in block 2.
         (torch.float32, (), 96.0),
-        (torch.float32, ("relu1_1",), 96 + 3.5 * 4 * 4 + 12 * 4),
-        (torch.bfloat16, ("relu1_1",), 96 + 3.5 * 2 * 4 + 12 * 4),
-        (torch.float32, ("relu2_1",), 96 + 3.5 * 4 * (4 + 4 + 5 / 4) + 12 * 5 / 4),
-        (torch.float32, ("relu2_1", "relu1_1"), 96 + 3.5 * 4 * (4 + 4 + 5 / 4) + 12 * (4 + 5 / 4)),
+        (torch.float32, ("relu1_1",), 96 + 2 * 4 * 4 + 12 * 4),
+        (torch.bfloat16, ("relu1_1",), 96 + 2 * 2 * 4 + 12 * 4),
+        (torch.float32, ("relu2_1",), 96 + 2 * 4 * (4 + 4 + 5 / 4) + 12 * 5 / 4),
+        (torch.float32, ("relu2_1", "relu1_1"), 96 + 2 * 4 * (4 + 4 + 5 / 4) + 12 * (4 + 5 / 4)),
     ],
 )
 def test_bytes_a_pixel_counted_by_hand(dtype, layers, expected):
@@ -55,8 +55,8 @@ def test_with_plenty_of_memory_a_picture_is_painted_whole():
     recipe = Recipe(content_weight=0.0, style_layers="relu1_1", history=10)
     plan = plan_memory(recipe, tiny_encoder(), (1000, 2000), 64 * GB)
     assert (plan.limits.tile, plan.limits.optimiser_bytes) == (None, None)
-    # Seven and a half pictures, one evaluation (200 bytes a pixel), ten pairs of L-BFGS.
-    assert plan.bytes == pytest.approx(0.5 * GB + 2e6 * (7.5 * 12 + 200 + 10 * 24))
+    # Seven and a half pictures, one evaluation (176 bytes a pixel), ten pairs of L-BFGS.
+    assert plan.bytes == pytest.approx(0.5 * GB + 2e6 * (7.5 * 12 + 176 + 10 * 24))
 
 
 def test_what_the_content_keeps_in_memory_is_counted():
@@ -103,7 +103,7 @@ def test_a_tile_that_the_caller_insists_on_is_kept():
     plan = plan_memory(SHALLOW, tiny_encoder(), (1000, 1000), 4 * GB, tile=320)
     assert plan.limits.tile == 320
     # relu2_1 sees 4 pixels beyond a tile on each side.
-    per_pixel = 96 + 3.5 * 4 * (4 + 4 + 5 / 4) + 12 * (4 + 5 / 4)
+    per_pixel = 96 + 2 * 4 * (4 + 4 + 5 / 4) + 12 * (4 + 5 / 4)
     fixed = 0.5 * GB + 1e6 * (7.5 * 12 + tiny_encoder().bytes_per_pixel(["relu2_1"]))
     assert plan.limits.optimiser_bytes == int(4 * GB - fixed - per_pixel * 328**2)
 
