@@ -79,7 +79,7 @@ def private_folder() -> Path:
         ImpastoError: not on this system; or the folder is not private to the user.
     """
     if not sys.platform.startswith("linux"):
-        raise ImpastoError("--warm on this system", "Linux", "leave it out")
+        raise ImpastoError("--warm is not possible on this system", "it needs Linux", "leave it out")
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if runtime and Path(runtime).is_dir():
         folder = Path(runtime) / "impasto"
