@@ -103,11 +103,11 @@ class Objective:
         parts = self._tiles(size_of(image))
         total, gradient, losses = self._whole(image) if len(parts) == 1 else self._tiled(image, parts)
         self._evaluation += 1
-        return (
-            float(total.detach()),
-            gradient,
-            {name: float(loss.detach()) for name, loss in losses.items()},
-        )
+        # Read together, so that a GPU is waited for once.
+        total_value, *values = torch.stack(
+            [x.detach().reshape(()) for x in (total, *losses.values())]
+        ).tolist()
+        return total_value, gradient, dict(zip(losses, values, strict=True))
 
     def losses(self, image: Tensor) -> dict[str, float]:
         """The losses of a picture (1, 3, H, W) by name, weights included, without a gradient."""
