@@ -5,7 +5,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: demo test soak quick check js web docs dist bench studies notebook clean
+.PHONY: demo test soak quick check js web docs dist bench bench-compare studies notebook clean
 
 demo: $(VENV)/.installed
 	$(BIN)/impasto demo --output demo-out
@@ -51,6 +51,12 @@ notebook: $(VENV)/.installed-docs
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/speed.py --out benchmarks/results
+
+# Fails if a ratio of `make bench` has fallen by a tenth. BASE: a results.json, or a git revision.
+BASE ?= benchmarks/results/results.json
+bench-compare: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/speed.py --out build/bench
+	$(BIN)/python benchmarks/compare.py $(BASE) build/bench/results.json
 
 studies: $(VENV)/.installed-dev
 	$(BIN)/impasto study claims --output studies-out

@@ -9,6 +9,7 @@ import pytest
 from fakes import checks, picture
 from impasto import api
 from impasto.cli.painting import announce, paint, summary
+from impasto.painting import planning
 from impasto.recipe import Recipe
 
 
@@ -49,6 +50,17 @@ def test_long_paintings_are_announced_with_time_and_memory(run, capsys, budget, 
         assert out == ""
     announce(run, budget, quiet=True)
     assert capsys.readouterr().out == ""
+
+
+def test_a_small_picture_is_not_measured_in_advance(run, monkeypatch, capsys):
+    measured: list[object] = []
+    monkeypatch.setattr(planning, "expected_seconds", lambda *a, **k: measured.append(a) or 3600.0)
+    announce(run, None, quiet=False)
+    assert not measured
+    monkeypatch.setattr("impasto.cli.painting.SMALL", 64 * 64 - 1)
+    announce(run, None, quiet=False)
+    assert len(measured) == 1
+    assert "about 60 min" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -1,5 +1,5 @@
 """``python -m impasto.cli``: the same as the command ``impasto``."""
 
-from impasto.cli.main import main
+from impasto.cli.entry import main
 
 main()

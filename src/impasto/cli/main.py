@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ from cyclopts import CycloptsError, Parameter
 from impasto import __version__
 from impasto.cli.command_line import CommandLine, HelpPages
 from impasto.cli.exit_codes import BAD_INPUT, INTERRUPTED
+from impasto.cli.loading import let_threads_sleep
 from impasto.cli.messages import as_typed, explain
 from impasto.errors import ImpastoError
 
@@ -63,11 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: the words after ``impasto``; default: those of this process.
     """
-    # OpenMP reads these when PyTorch is loaded. Threads that wait by spinning take processor time from the
-    # thread they wait for: on a busy machine a picture took 4 to 14 times as long (LOG.md, 2026-11-20).
-    # A short spin before they sleep keeps an idle machine as fast as with active waiting.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    let_threads_sleep()
     try:
         code = app(arguments, exit_on_error=False, print_error=False)
     except ImpastoError as error:

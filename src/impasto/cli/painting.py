@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from impasto.api import PreparedRun, Result
     from impasto.painting.engine import Step
 
-__all__ = ["announce", "note", "paint", "say", "summary"]
+__all__ = ["SMALL", "announce", "note", "paint", "say", "summary"]
+
+#: Pixels of a picture that is painted within a minute or two on two cores.
+SMALL = 1024 * 1024
 
 
 def say(quiet: bool, line: str) -> None:
@@ -32,16 +35,20 @@ def note(quiet: bool, line: str) -> None:
 
 
 def announce(run: PreparedRun, budget: float | None, quiet: bool) -> None:
-    """Print the expected time and memory unless the picture is quick and small.
+    """Print the expected time and memory unless the picture is quick or small.
+
+    Nothing is said of a picture of at most ``SMALL`` pixels with the compact encoder: the bar shows soon how
+    much time is left, and to measure it in advance takes half a second.
 
     Args:
         budget: seconds to paint for; None: until the iterations are done.
     """
     from impasto.painting.planning import expected_seconds
 
-    if quiet:
-        return
     (height, width), tile = run.size, run.memory.limits.tile
+    small = tile is None and height * width <= SMALL and run.recipe.encoder == "compact"
+    if quiet or (small and budget is None):
+        return
     seconds = budget or expected_seconds(run.recipe, run.encoder, run.scene, tile=tile, terms=run.terms)
     if tile is None and seconds < 2:
         return

@@ -116,11 +116,11 @@ class Objective:
         with torch.no_grad():
             self._terms = [prepared.advance(sums) for prepared, sums in self._by_term(gathered)]
         self._evaluation += 1
-        return (
-            float(total.detach()),
-            gradient,
-            {name: float(loss.detach()) for name, loss in losses.items()},
-        )
+        # Read together, so that a GPU is waited for once.
+        total_value, *values = torch.stack(
+            [x.detach().reshape(()) for x in (total, *losses.values())]
+        ).tolist()
+        return total_value, gradient, dict(zip(losses, values, strict=True))
 
     def losses(self, image: Tensor) -> dict[str, float]:
         """The losses of a picture (1, 3, H, W) by name, weights included, without a gradient."""

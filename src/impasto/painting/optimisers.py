@@ -165,7 +165,7 @@ class LBFGS:
             x, f, g = self.base
             if loss > max(self.losses):
                 if self.shortened < 3:
-                    slope = _dot(g, self.direction) * self.length
+                    slope = float(_dot(g, self.direction)) * self.length
                     return self._shorten(-0.5 * slope / max(loss - f - slope, 1e-30))
                 # No descent along this direction at any sensible length: the curvature is wrong.
                 self._forget()
@@ -179,7 +179,8 @@ class LBFGS:
         return self._move()
 
     def _remember(self, s: Tensor, y: Tensor) -> None:
-        if _dot(s, y) > 1e-8 * math.sqrt(_dot(s, s) * _dot(y, y)):
+        product, step, change = _numbers(_dot(s, y), _dot(s, s), _dot(y, y))
+        if product > 1e-8 * math.sqrt(step * change):
             self.pairs.add(s, y)
 
     def _search_direction(self, picture: Tensor, gradient: Tensor) -> Tensor:
@@ -187,11 +188,11 @@ class LBFGS:
         free = torch.where(gradient > 0.0, picture > 0.0, picture < 1.0)
         free_gradient = gradient * free
         d = self.pairs.apply(free_gradient).mul(free).neg_()
-        largest = float(d.abs().max())
+        largest, slope = _numbers(d.abs().max(), _dot(d, free_gradient))
         # After a step in which the loss fell a thousandfold, the pairs overestimate the curvature everywhere.
         # No pixel would then move by more than its rounding error, and the picture would never change again.
         moves = not self.pairs or largest > MIN_MOVE
-        if not moves or not math.isfinite(largest) or _dot(d, free_gradient) >= 0.0:
+        if not moves or not math.isfinite(largest) or slope >= 0.0:
             self.pairs.clear()
             d = -free_gradient
             largest = float(d.abs().max())
@@ -214,11 +215,17 @@ class LBFGS:
 
 def finite(values: Tensor) -> bool:
     """Whether there is no NaN and no infinity; takes no memory for a second tensor of the same size."""
-    return all(math.isfinite(float(bound)) for bound in torch.aminmax(values))
+    return all(math.isfinite(bound) for bound in _numbers(*torch.aminmax(values)))
 
 
-def _dot(a: Tensor, b: Tensor) -> float:
-    return float(torch.dot(a.flatten(), b.flatten()).item())
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """The inner product, a scalar that stays on the device."""
+    return torch.dot(a.flatten(), b.flatten())
+
+
+def _numbers(*scalars: Tensor) -> list[float]:
+    """The values of scalars of one device; on a GPU all are waited for once."""
+    return [float(value) for value in torch.stack(scalars).tolist()]
 
 
 class Adam:

@@ -1,22 +1,22 @@
 """Pictures: reading and writing files, colour spaces, sizes, tiles and margins, transparency, blending."""
 
-from impasto.pictures.formats import (
-    HEAD_BYTES,
-    READABLE_SUFFIXES,
-    PictureHeader,
-    format_of,
-    not_a_picture,
-    read_header,
-)
-from impasto.pictures.output import check_encoding, check_output, save, to_bytes, to_uint8
-from impasto.pictures.picture import (
-    DEFAULT_MAX_PIXELS,
-    Picture,
-    load,
-    load_bytes,
-    read_metadata,
-    require_usable,
-)
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from impasto.pictures.formats import (
+        HEAD_BYTES,
+        READABLE_SUFFIXES,
+        PictureHeader,
+        format_of,
+        not_a_picture,
+        read_header,
+    )
+    from impasto.pictures.output import check_encoding, check_output, save, to_bytes, to_uint8
+    from impasto.pictures.picture import Picture, from_file, load, load_bytes, read_metadata, require_usable
+    from impasto.pictures.reading import DEFAULT_MAX_PIXELS
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
@@ -27,6 +27,7 @@ __all__ = [
     "check_encoding",
     "check_output",
     "format_of",
+    "from_file",
     "load",
     "load_bytes",
     "not_a_picture",
@@ -37,3 +38,35 @@ __all__ = [
     "to_bytes",
     "to_uint8",
 ]
+
+_HOME = {
+    "DEFAULT_MAX_PIXELS": "reading",
+    "HEAD_BYTES": "formats",
+    "READABLE_SUFFIXES": "formats",
+    "Picture": "picture",
+    "PictureHeader": "formats",
+    "check_encoding": "output",
+    "check_output": "output",
+    "format_of": "formats",
+    "from_file": "picture",
+    "load": "picture",
+    "load_bytes": "picture",
+    "not_a_picture": "formats",
+    "read_header": "formats",
+    "read_metadata": "picture",
+    "require_usable": "picture",
+    "save": "output",
+    "to_bytes": "output",
+    "to_uint8": "output",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load on first use: reading a file needs no PyTorch."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'impasto.pictures' has no attribute {name!r}")
+    return getattr(import_module(f"impasto.pictures.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import re
 import struct
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from PIL import Image, ImageFile
 
@@ -39,9 +40,9 @@ def only_picture_errors(what: str, remedy: str = "") -> Iterator[None]:
         raise PictureError(f"{what}: {error or type(error).__name__}", remedy=remedy) from error
 
 
+_DECODERS = re.compile(r"PIL\b|tifffile\b")  # modules whose warnings are silenced
 _lock = threading.Lock()
 _threads_inside = 0
-_saved_warnings: warnings.catch_warnings[None] | None = None
 _saved_truncated = False
 
 
@@ -51,14 +52,14 @@ def quiet_decoders() -> Iterator[None]:
 
     If another library has set ``ImageFile.LOAD_TRUNCATED_IMAGES``, Pillow would fill the missing part with
     grey. Both settings are global to the process. The first thread to enter changes them and the last to
-    leave restores them: a thread that restored them earlier would change them under the other threads.
+    leave restores them: a thread that restored them earlier would change them under the other threads. Only
+    the filter set here is removed again, because other threads may set filters meanwhile: PyTorch does when
+    it is imported.
     """
-    global _threads_inside, _saved_warnings, _saved_truncated
+    global _threads_inside, _saved_truncated
     with _lock:
         if _threads_inside == 0:
-            _saved_warnings = warnings.catch_warnings()
-            _saved_warnings.__enter__()
-            warnings.filterwarnings("ignore", module=r"PIL\b|tifffile\b")
+            warnings.filterwarnings("ignore", module=_DECODERS.pattern)
             _saved_truncated = ImageFile.LOAD_TRUNCATED_IMAGES
             ImageFile.LOAD_TRUNCATED_IMAGES = False
         _threads_inside += 1
@@ -67,6 +68,7 @@ def quiet_decoders() -> Iterator[None]:
     finally:
         with _lock:
             _threads_inside -= 1
-            if _threads_inside == 0 and _saved_warnings is not None:
+            if _threads_inside == 0:
                 ImageFile.LOAD_TRUNCATED_IMAGES = _saved_truncated
-                _saved_warnings.__exit__(None, None, None)
+                with suppress(ValueError):  # the caller has reset all filters
+                    warnings.filters.remove(("ignore", None, Warning, _DECODERS, 0))  # type: ignore[attr-defined]

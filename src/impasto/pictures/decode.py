@@ -220,7 +220,7 @@ def _upright(samples: Samples, orientation: object) -> Samples:
 
 
 def scale(samples: Samples, name: str) -> Samples:
-    """Samples of any accepted dtype as float32 in [0, 1].
+    """Samples (H, W, C) of any accepted dtype as float32 in [0, 1]; they share no memory with the argument.
 
     Args:
         name: what messages call the samples.
@@ -230,7 +230,7 @@ def scale(samples: Samples, name: str) -> Samples:
     """
     dtype = samples.dtype.newbyteorder("=")  # files come in either byte order
     if dtype in (np.uint8, np.uint16):
-        return samples.astype(np.float32) / np.float32(np.iinfo(dtype).max)
+        return _divided(samples, np.iinfo(dtype).max)
     if dtype == np.bool_:
         return samples.astype(np.float32)
     if dtype.kind != "f":
@@ -247,6 +247,16 @@ def scale(samples: Samples, name: str) -> Samples:
         remedy = "scale them, or give uint8 or uint16"
         raise PictureError(f"{name} has floats from {low:g} to {high:g}", "expected floats in [0, 1]", remedy)
     return samples.clip(0, 1).astype(np.float32)
+
+
+def _divided(samples: Samples, top: int) -> Samples:
+    """(H, W, C) float32, divided by ``top``; in memory channel by channel, as tensors are.
+
+    A large photograph would otherwise be in memory twice or three times as floats.
+    """
+    return np.moveaxis(
+        np.divide(np.moveaxis(samples, -1, 0), np.float32(top), dtype=np.float32, order="C"), 0, -1
+    )
 
 
 def whole_numbers(samples: Samples, top: int) -> Samples:

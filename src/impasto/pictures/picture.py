@@ -10,7 +10,7 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,20 +23,18 @@ from impasto.pictures.alpha import require_coverage
 from impasto.pictures.boundary import only_picture_errors, quiet_decoders
 from impasto.pictures.decode import Samples
 from impasto.pictures.formats import open_header, open_picture_file, recognised
+from impasto.pictures.reading import DEFAULT_MAX_PIXELS, decode_file, read_samples
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
     "MIN_SIDE",
     "Picture",
+    "from_file",
     "load",
     "load_bytes",
     "read_metadata",
     "require_usable",
 ]
-
-# Just under the 2 × 89.5 megapixels at which some of Pillow's plugins refuse a file themselves, so that by
-# default the user always sees our message.
-DEFAULT_MAX_PIXELS = 178_000_000
 
 #: Least width and height in pixels of a content or a style; a smaller one shows nothing.
 MIN_SIDE = 8
@@ -95,7 +93,7 @@ def load(
             decode.check_size(source.size, max_pixels, "the PIL picture")
             return _picture(decode.decode(source, "the PIL picture"))
     if isinstance(source, (str, os.PathLike)):
-        return _load_file(os.fspath(source), max_pixels)
+        return from_file(read_samples(source, max_pixels=max_pixels), source)
     raise PictureError(
         f"a picture was given as {type(source).__name__}", "expected a path, PIL picture, array or tensor"
     )
@@ -109,22 +107,16 @@ def load_bytes(data: bytes, name: str, *, max_pixels: int = DEFAULT_MAX_PIXELS) 
         name: its path, for messages and for ``Picture.source``; it need not exist on this machine.
     """
     with io.BytesIO(data) as file, recognised(file, name) as format_name:
-        return _picture(_decoded(file, format_name, name, max_pixels), Path(name))
+        return _picture(decode_file(file, format_name, name, max_pixels), Path(name))
 
 
-def _load_file(name: str, max_pixels: int) -> Picture:
-    with open_picture_file(name) as (file, format_name):
-        samples = _decoded(file, format_name, name, max_pixels)
-    return _picture(samples, Path(name))
+def from_file(samples: Samples, path: str | os.PathLike[str]) -> Picture:
+    """The ``Picture`` of a file that :func:`~impasto.pictures.reading.read_samples` has read.
 
-
-def _decoded(file: IO[bytes], format_name: str, name: str, max_pixels: int) -> Samples:
-    samples = decode.decode_deep_tiff(file, name, max_pixels) if format_name == "TIFF" else None
-    if samples is not None:
-        return samples
-    image = open_header(format_name, file, name)
-    decode.check_size(image.size, max_pixels, f"'{name}'")
-    return decode.decode(image, f"'{name}'")
+    Args:
+        samples: (H, W, 1 to 4) float32 in [0, 1]; the picture may share their memory.
+    """
+    return _picture(samples, Path(path))
 
 
 def _channels_last(tensor: torch.Tensor) -> Samples:
@@ -157,7 +149,7 @@ def _with_channels(array: Samples) -> Samples:
 
 
 def _picture(samples: Samples, source: Path | None = None) -> Picture:
-    """A ``Picture`` from (H, W, 1 to 4) float32 in [0, 1]; it shares no memory with ``samples``."""
+    """A ``Picture`` from (H, W, 1 to 4) float32 in [0, 1]; it may share the memory of ``samples``."""
     channels = samples.shape[2]
     colours = samples[..., :3] if channels > 2 else samples[..., [0, 0, 0]]
     alpha = None if channels in (1, 3) or bool((samples[..., -1] == 1).all()) else samples[..., -1:]
@@ -165,7 +157,7 @@ def _picture(samples: Samples, source: Path | None = None) -> Picture:
 
 
 def _channels_first(samples: Samples) -> torch.Tensor:
-    return torch.from_numpy(np.array(np.moveaxis(samples, 2, 0), dtype=np.float32, order="C")[None])
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(samples, 2, 0), dtype=np.float32)[None])
 
 
 def require_usable(picture: Picture, role: str) -> None:
