@@ -17,7 +17,9 @@ from impasto.studio.http.login import LoginAttempts
 from impasto.studio.intake.client_limits import ConcurrencyLimit
 from impasto.studio.intake.instant import InstantIntake
 from impasto.studio.intake.intake import JobIntake
+from impasto.studio.queue.audit import AuditLog
 from impasto.studio.queue.data_folder import open_data_folder
+from impasto.studio.queue.people import People
 from impasto.studio.sandbox.isolation import run_sandboxed, wait_for_forkserver
 from impasto.studio.sandbox.samples import EXAMPLE_PHOTOGRAPHS, render_sample, render_samples
 from impasto.studio.settings import StudioSettings
@@ -45,7 +47,9 @@ class StudioService:
         self.intake = JobIntake(settings, self.store)
         self.instant_intake = InstantIntake(settings, self.intake)
         self.supervisor = Supervisor(settings, self.store)
-        self.feed = JobFeed(self.store)
+        self.people = People(self.store.database)
+        self.audit = AuditLog(settings.data)
+        self.feed = JobFeed(self.store, self.people)
         self.login_attempts = LoginAttempts()
         self.streams = ConcurrencyLimit(settings.client_streams, "event streams are open")
         self.uploads = ConcurrencyLimit(settings.client_jobs, "uploads are on their way")
