@@ -43,7 +43,9 @@ class StudioSettings(Validated):
         False, description="Allow a reachable address without a token: anyone who reaches it may paint."
     )
     session_days: float = Field(
-        30.0, gt=0.0, description="Days after which a browser that a person signed in with has to sign in again."
+        30.0,
+        gt=0.0,
+        description="Days after which a browser that a person signed in with has to sign in again.",
     )
     webhook_host: tuple[str, ...] = Field(
         (), description="Hosts that may be told when a job ends: hooks.example.org, or host:port."
@@ -53,7 +55,9 @@ class StudioSettings(Validated):
         min_length=16,
         description="Secret that signs webhooks, or the variable IMPASTO_STUDIO_WEBHOOK_SECRET.",
     )
-    log_format: Literal["text", "json"] = Field("text", description="Lines of the log: text, or JSON objects.")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines of the log: text, or JSON objects."
+    )
     public_name: tuple[str, ...] = Field(
         (), description="Host names that clients use, such as a reverse proxy's: studio.example.org."
     )
@@ -144,7 +148,8 @@ class StudioSettings(Validated):
             raise RecipeError(
                 f"{exposure} without a token",
                 "a secret that only you and your guests know, or people who sign in",
-                "add --token SECRET, or people (`impasto studio users add NAME`), or --insecure if everyone may paint",
+                "add --token SECRET, or people (`impasto studio users add NAME`), "
+                "or --insecure if everyone may paint",
             )
 
     def job_folder(self, job_id: str) -> Path:

@@ -76,7 +76,13 @@ class RequestGuard:
         finally:
             milliseconds = round(1000 * (time.perf_counter() - begin))
             method, path = scope["method"], _loggable_path(scope["path"])
-            facts = {"request": request_id, "method": method, "path": path, "status": status, "ms": milliseconds}
+            facts = {
+                "request": request_id,
+                "method": method,
+                "path": path,
+                "status": status,
+                "ms": milliseconds,
+            }
             log.info("%s %s %s %d %d ms", *facts.values(), extra={"facts": facts})
             self._audit.record(scope, status, location)
 
@@ -116,7 +122,9 @@ class RequestGuard:
         # Otherwise a web page whose name was made to resolve to 127.0.0.1 could reach the server (DNS
         # rebinding).
         if (self.settings.loopback or self.settings.public_name) and name not in self._host_names:
-            return Refusal(421, "the Host header names another machine; use the address that the studio printed")
+            return Refusal(
+                421, "the Host header names another machine; use the address that the studio printed"
+            )
         if scope["method"] not in ("GET", "HEAD", "OPTIONS") and not _is_same_site(headers, host):
             return Refusal(403, "a request from another site; open the studio's own page")
         return None

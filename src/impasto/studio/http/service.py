@@ -49,7 +49,7 @@ class StudioService:
         self.supervisor = Supervisor(settings, self.store)
         self.people = People(self.store.database)
         self.audit = AuditLog(settings.data)
-        self.feed = JobFeed(self.store, self.people)
+        self.feed = JobFeed(self.store)
         self.login_attempts = LoginAttempts()
         self.streams = ConcurrencyLimit(settings.client_streams, "event streams are open")
         self.uploads = ConcurrencyLimit(settings.client_jobs, "uploads are on their way")

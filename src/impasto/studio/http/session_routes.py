@@ -59,6 +59,7 @@ async def sign_in(request: Request) -> Response:
             raise HTTPException(401, "that is not the token", headers={"WWW-Authenticate": "Bearer"})
         cookie, days = await run_in_threadpool(_start_session, request, person), service.settings.session_days
     service.login_attempts.record_success(address)
+    await run_in_threadpool(service.people.end_session, _cookie(request))  # the browser's former one
     response = Response(status_code=204)
     response.set_cookie(
         SESSION_COOKIE, cookie, max_age=round(days * _DAY), httponly=True, samesite="strict",
@@ -68,9 +69,8 @@ async def sign_in(request: Request) -> Response:
 
 
 def _start_session(request: Request, person: Person) -> str:
-    """A session of a person in place of the browser's former one; returns what its cookie holds."""
+    """A session of a person; returns what its cookie holds."""
     service = get_service(request)
-    service.people.end_session(_cookie(request))
     request.state.requester = Requester(client_address(request.scope), person)  # for the audit log
     return service.people.start_session(person, service.settings.session_days)
 

@@ -47,8 +47,8 @@ _MIGRATIONS = (
     """,
     """
     CREATE TABLE people (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE COLLATE NOCASE, token_hash TEXT UNIQUE,
-        created REAL NOT NULL, expires REAL, revoked REAL,
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        token_hash TEXT UNIQUE, created REAL NOT NULL, expires REAL, revoked REAL,
         daily_jobs INTEGER, daily_seconds REAL, bytes INTEGER
     );
     CREATE TABLE sessions (
@@ -73,12 +73,16 @@ _MIGRATIONS = (
     CREATE TRIGGER job_ended AFTER UPDATE OF state ON jobs
         WHEN NEW.webhook IS NOT NULL AND NEW.deleted = 0
         AND NEW.state IN ('done', 'failed', 'cancelled') AND OLD.state IN ('queued', 'running')
-        BEGIN INSERT INTO deliveries (id, job, state, url, created) VALUES
-        (lower(hex(randomblob(16))), NEW.id, NEW.state, NEW.webhook, (julianday('now') - 2440587.5) * 86400.0); END;
+        BEGIN INSERT INTO deliveries (id, job, state, url, created) VALUES (
+            lower(hex(randomblob(16))), NEW.id, NEW.state, NEW.webhook,
+            (julianday('now') - 2440587.5) * 86400.0
+        ); END;
     CREATE TRIGGER job_was_finished AFTER INSERT ON jobs
         WHEN NEW.webhook IS NOT NULL AND NEW.state = 'done'
-        BEGIN INSERT INTO deliveries (id, job, state, url, created) VALUES
-        (lower(hex(randomblob(16))), NEW.id, NEW.state, NEW.webhook, (julianday('now') - 2440587.5) * 86400.0); END;
+        BEGIN INSERT INTO deliveries (id, job, state, url, created) VALUES (
+            lower(hex(randomblob(16))), NEW.id, NEW.state, NEW.webhook,
+            (julianday('now') - 2440587.5) * 86400.0
+        ); END;
     """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)

@@ -18,10 +18,10 @@ from typing import Any
 from impasto.studio.queue.attempts import backoff_seconds
 from impasto.studio.queue.database import Database
 from impasto.studio.queue.studio_job import COLUMNS, FINAL_STATES, StudioJob, new_job_id
-from impasto.studio.queue.turns import WAITING, queue_query, take_turn, wait_for_turn
+from impasto.studio.queue.turns import HELD, WAITING, place_query, queue_query, take_turn, wait_for_turn
 from impasto.studio.queue.usage import count_job, count_seconds
 
-__all__ = ["FINAL_STATES", "JobStore", "StudioJob", "new_job_id"]
+__all__ = ["FINAL_STATES", "HELD", "JobStore", "StudioJob", "new_job_id"]
 
 _HEARTBEAT_EXPIRY = 15.0  # seconds after which a worker that sent no heartbeat counts as absent
 
@@ -100,8 +100,8 @@ class JobStore:
         condition = "digest = ? AND person IS ? AND state = 'done' AND deleted = 0 ORDER BY number LIMIT 1"
         return next(iter(self._select(condition, digest, person)), None)
 
-    def jobs_of(self, person: int, limit: int) -> list[StudioJob]:
-        """A person's newest jobs, newest first."""
+    def jobs_of(self, person: int, limit: int = -1) -> list[StudioJob]:
+        """A person's jobs, newest first, at most ``limit`` unless it is negative."""
         return self._select("person = ? AND deleted = 0 ORDER BY number DESC LIMIT ?", person, limit)
 
     def find_by_key(self, client: str, key: str) -> StudioJob | None:
@@ -109,16 +109,16 @@ class JobStore:
         return next(iter(self._select("client = ? AND request_key = ? AND deleted = 0", client, key)), None)
 
     def position(self, job: StudioJob) -> int | None:
-        """How many waiting jobs come before this one; None unless it waits for a worker."""
+        """How many waiting jobs come before this one, or ``HELD``; None unless it is waiting itself."""
         if job.state != "queued":
             return None
-        query = f"SELECT place FROM ({queue_query()}) WHERE id = ?"
+        query = f"SELECT place FROM ({place_query()}) WHERE id = ?"
         row = self.database.connection().execute(query, (job.id,)).fetchone()
         return None if row is None else int(row[0])
 
     def positions(self) -> dict[str, int]:
-        """Id → how many jobs come before it, of all waiting jobs."""
-        return {row[0]: int(row[1]) for row in self.database.connection().execute(queue_query())}
+        """Id → how many jobs come before it, or ``HELD``, of all waiting jobs."""
+        return {row[0]: int(row[1]) for row in self.database.connection().execute(place_query())}
 
     def get_many(self, ids: Iterable[str]) -> list[StudioJob]:
         """The jobs of those ids that there are."""

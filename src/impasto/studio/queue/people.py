@@ -1,8 +1,8 @@
 """People: who may sign in, their sessions, and their quotas.
 
-While there are none, everybody who reaches the studio (and knows its token, if it has one) uses it together, and
-whoever knows a job's id may see the job. From the first person on, everybody has to sign in, also after all
-were revoked; a job belongs to who sent it.
+While there are none, all who reach the studio (and know its token, if it has one) use it together, and whoever
+knows a job's id may see the job. From the first person on, everybody has to sign in, also after all were
+revoked; a job belongs to who sent it.
 
 Tokens and sessions are 256 random bits, of which only the SHA-256 is stored.
 """
@@ -28,7 +28,10 @@ __all__ = ["PEOPLE_CREDENTIAL", "People", "PeopleError", "Person", "Quotas", "ha
 PEOPLE_CREDENTIAL = "nobody has to sign in"
 _NAME = re.compile(r"[\w][\w.@+-]{0,63}")
 _MAX_SESSIONS = 20  # of one person; the oldest ends
-_IN_USE = "revoked IS NULL AND token_hash IS NOT NULL AND (expires IS NULL OR expires > :now)"
+_IN_USE = "people.revoked IS NULL AND (people.expires IS NULL OR people.expires > :now)"
+_THEIR_SESSIONS = (
+    f"FROM sessions JOIN people ON people.id = sessions.person WHERE sessions.expires > :now AND {_IN_USE}"
+)
 
 
 class PeopleError(ImpastoError):
@@ -78,7 +81,7 @@ _COLUMNS = ", ".join(f"people.{column.name}" for column in fields(Person))
 
 
 def has_people(database: Path) -> bool:
-    """Whether a database that may not exist, or may be of an earlier version, has people; it is not changed."""
+    """Whether a database has people. It may not exist, or be of an earlier version; it is not changed."""
     if not database.is_file():
         return False
     try:
@@ -122,18 +125,19 @@ class People:
             known = db.execute("SELECT id, revoked FROM people WHERE name = ?", (name,)).fetchone()
             if known is None:
                 db.execute(
-                    "INSERT INTO people (token_hash, expires, daily_jobs, daily_seconds, bytes, name, created) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO people (token_hash, expires, daily_jobs, daily_seconds, bytes, name, "
+                    "created) VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (*values, name, now),
                 )
             elif known["revoked"] is None:
                 raise PeopleError(
-                    f"there is a '{name}' already", remedy=f"for a new token: `impasto studio users revoke {name}` first"
+                    f"there is a '{name}' already",
+                    remedy=f"for a new token: `impasto studio users revoke {name}` first",
                 )
             else:
                 db.execute(
-                    "UPDATE people SET token_hash = ?, expires = ?, daily_jobs = ?, daily_seconds = ?, bytes = ?, "
-                    "revoked = NULL WHERE id = ?",
+                    "UPDATE people SET token_hash = ?, expires = ?, daily_jobs = ?, daily_seconds = ?, "
+                    "bytes = ?, revoked = NULL WHERE id = ?",
                     (*values, known["id"]),
                 )
             if adopt:
@@ -192,16 +196,14 @@ class People:
 
     def by_session(self, session: str) -> Person | None:
         """Whose session it is; None if it is nobody's, or has ended."""
-        return self._find(
-            f"SELECT {_COLUMNS} FROM sessions JOIN people ON people.id = sessions.person "
-            f"WHERE sessions.hash = :hash AND sessions.expires > :now AND {_IN_USE.replace('expires', 'people.expires')}",
-            session,
-        )
+        return self._find(f"SELECT {_COLUMNS} {_THEIR_SESSIONS} AND sessions.hash = :hash", session)
 
     def _find(self, query: str, secret: str) -> Person | None:
         if not secret:
             return None
-        row = self._database.connection().execute(query, {"hash": _hash(secret), "now": time.time()}).fetchone()
+        row = (
+            self._database.connection().execute(query, {"hash": _hash(secret), "now": time.time()}).fetchone()
+        )
         return None if row is None else Person(*row)
 
     def start_session(self, person: Person, days: float) -> str:
@@ -237,11 +239,7 @@ class People:
         if not self.exist():
             return {PEOPLE_CREDENTIAL}
         tokens = db.execute(f"SELECT token_hash FROM people WHERE {_IN_USE}", now)
-        sessions = db.execute(
-            "SELECT sessions.hash FROM sessions JOIN people ON people.id = sessions.person "
-            f"WHERE sessions.expires > :now AND {_IN_USE.replace('expires', 'people.expires')}",
-            now,
-        )
+        sessions = db.execute(f"SELECT sessions.hash {_THEIR_SESSIONS}", now)
         return {row[0] for row in (*tokens, *sessions)}
 
     def usage(self, person: Person) -> Usage:

@@ -1,21 +1,22 @@
 """Whose turn it is: clients are served one after the other, however many jobs each has sent.
 
 Each client has a number, its turn; the lowest is next. Being served moves a client behind all others. A client
-who comes with nothing waiting is put behind those who wait, but before whoever was served last. Between two turns of a
-client whose job waits, nobody else has more than one (start-time fair queueing: Goyal, Vin and Cheng 1996, with
-each job of size 1).
+who comes with nothing waiting is put behind those who wait, but before whoever was served last. Between two
+turns of a client whose job waits, nobody else has more than one (start-time fair queueing: Goyal, Vin and Cheng
+1996, with each job of size 1).
 
-Turns are kept apart from the jobs: otherwise deleting finished jobs would make a client look as if it had never
-been served.
+Turns are kept apart from the jobs: otherwise deleting finished jobs would make a client look as if it had
+never been served.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
-__all__ = ["WAITING", "queue_query", "take_turn", "wait_for_turn"]
+__all__ = ["HELD", "WAITING", "place_query", "queue_query", "take_turn", "wait_for_turn"]
 
 WAITING = "state = 'queued' AND deleted = 0"
+HELD = -1  # the place of a job that waits for the next day, because its person has painted enough today
 _LAST = ""  # the row that counts how many turns there were; no client has this name
 _MAX_CLIENTS = 10_000  # remembered at once; the one that was served longest ago is forgotten
 
@@ -39,6 +40,12 @@ def queue_query(condition: str = "TRUE") -> str:
         FROM jobs WHERE {WAITING} AND {_WITHIN_QUOTA} AND {condition}
     )
     """
+
+
+def place_query() -> str:
+    """A query for (id, place) of all waiting jobs; ``HELD`` is the place of those that wait for tomorrow."""
+    held = f"SELECT id, {HELD} AS place FROM jobs WHERE {WAITING} AND NOT ({_WITHIN_QUOTA})"
+    return f"SELECT id, place FROM ({queue_query()}) UNION ALL {held}"
 
 
 def wait_for_turn(db: sqlite3.Connection, client: str) -> None:

@@ -20,8 +20,8 @@ class Usage:
 
     Attributes:
         jobs, seconds: of today.
-        bytes: of all jobs that are kept, what unfinished ones may still take included. Files that jobs share are
-            counted for each.
+        bytes: of all jobs that are kept, what unfinished ones may still take included. Files that jobs share
+            are counted for each.
         renewal: seconds until the next day.
     """
 
@@ -62,7 +62,9 @@ def usage_of(db: sqlite3.Connection, person: int) -> Usage:
         "SELECT jobs, seconds FROM usage WHERE person = ? AND day = date('now')", (person,)
     ).fetchone()
     kept = db.execute(
-        "SELECT SUM(bytes + reserved) FROM jobs WHERE person = ? AND deleted = 0", (person,)
+        "SELECT SUM(bytes + CASE WHEN state IN ('queued', 'running') THEN reserved ELSE 0 END) "
+        "FROM jobs WHERE person = ? AND deleted = 0",
+        (person,),
     ).fetchone()[0]
     renewal = db.execute("SELECT 86400 - strftime('%s', 'now') % 86400").fetchone()[0]
     jobs, seconds = today or (0, 0.0)
