@@ -1,8 +1,8 @@
 """People: who may sign in, their sessions, and their quotas.
 
-While there are none, all who reach the studio (and know its token, if it has one) use it together, and whoever
-knows a job's id may see the job. From the first person on, everybody has to sign in, also after all were
-revoked; a job belongs to who sent it.
+While there are none, all who reach the studio (and know its token, if it has one) use it together, and
+whoever knows a job's id may see the job. From the first person on, everybody has to sign in, also after all
+were revoked; a job belongs to who sent it.
 
 Tokens and sessions are 256 random bits, of which only the SHA-256 is stored.
 """
@@ -119,7 +119,7 @@ class People:
         if not _NAME.fullmatch(name):
             expected = "letters, digits and . _ @ + -, at most 64"
             raise PeopleError(f"the name '{name[:80]}' cannot be used", expected)
-        token, now = f"impasto-{secrets.token_urlsafe(32)}", time.time()
+        token, now = f"impasto_{secrets.token_urlsafe(32)}", time.time()
         values = (_hash(token), expires, quotas.daily_jobs, quotas.daily_seconds, quotas.bytes)
         with self._database.transaction() as db:
             known = db.execute("SELECT id, revoked FROM people WHERE name = ?", (name,)).fetchone()
