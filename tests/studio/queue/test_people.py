@@ -108,7 +108,8 @@ def test_revoking_ends_token_sessions_and_jobs(people: People, store: JobStore) 
     assert people.exist()
     states = {job.id: (job.state, job.cancel) for job in store.all_jobs()}
     assert states == {
-        running.id: ("running", 1), waiting.id: ("cancelled", 0), done.id: ("done", 0), other.id: ("queued", 0),
+        running.id: ("running", 1), waiting.id: ("cancelled", 0), done.id: ("done", 0),
+        other.id: ("queued", 0),
     }  # fmt: skip
     new = people.add("anna", Quotas())
     assert new != token
