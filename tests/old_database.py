@@ -57,8 +57,8 @@ def make_old_database(path: Path) -> None:
 DATABASE_2 = (
     OLD_DATABASE.replace("deaths INTEGER", "attempts INTEGER").replace(
         "bytes INTEGER NOT NULL DEFAULT 0\n",
-        "bytes INTEGER NOT NULL DEFAULT 0, not_before REAL NOT NULL DEFAULT 0, failure TEXT, last_error TEXT, "
-        "reserved INTEGER NOT NULL DEFAULT 0, request_key TEXT\n",
+        "bytes INTEGER NOT NULL DEFAULT 0, not_before REAL NOT NULL DEFAULT 0, failure TEXT, "
+        "last_error TEXT, reserved INTEGER NOT NULL DEFAULT 0, request_key TEXT\n",
     )
     + """
 CREATE UNIQUE INDEX by_request_key ON jobs (client, request_key) WHERE request_key IS NOT NULL;
@@ -69,7 +69,7 @@ PRAGMA user_version = 2;
 
 
 def make_database_2(path: Path) -> None:
-    """Write a database of version 2 with ``OLD_ROWS``, a job that waits for another attempt, and more clients."""
+    """Write a database of version 2 with ``OLD_ROWS``, a job that failed once, and more clients."""
     with sqlite3.connect(path) as database:
         database.executescript(DATABASE_2)
         rows = OLD_ROWS | {
@@ -84,8 +84,8 @@ def make_database_2(path: Path) -> None:
             state = states.get(name, name if name in ("queued", *FINAL_STATES) else "running")
             uploads = '{"styles": [], "masks": 0, "style_masks": 0}'
             database.execute(
-                "INSERT INTO jobs (id, client, kind, state, digest, created, preset, recipe, uploads, height, "
-                "width, request_key, started, finished, owner, attempts, cancel, deleted) "
+                "INSERT INTO jobs (id, client, kind, state, digest, created, preset, recipe, uploads, "
+                "height, width, request_key, started, finished, owner, attempts, cancel, deleted) "
                 f"VALUES ('{name}', '{clients.get(name, 'a')}', 'image', '{state}', '{name}', 1.0, 'fast', "
                 f"'{{}}', '{uploads}', 4, 4, 'key of {name}', {values})"
             )
