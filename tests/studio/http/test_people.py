@@ -20,6 +20,8 @@ from impasto.studio.queue.storage import folder_size
 from job_rows import add_job
 from serving import TINY, encoded, in_a_thread, post, without_workers
 
+pytestmark = pytest.mark.slow
+
 SHARED = "a rather long secret"
 FREE = Quotas()
 PROBLEM = {"Accept": "application/problem+json"}
@@ -98,7 +100,6 @@ def answers(house: House, client: TestClient, job_id: str) -> dict[str, tuple[in
     return found
 
 
-@pytest.mark.slow
 def test_every_route_of_another_persons_job_is_404(tmp_path: Path) -> None:
     """As for a job that does not exist, in every word; and whatever was tried, the job is as it was."""
     house = House(tmp_path, token=SHARED)

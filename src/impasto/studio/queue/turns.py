@@ -1,8 +1,8 @@
 """Whose turn it is: clients are served one after the other, however many jobs each has sent.
 
-Each client has a number, its turn; the lowest is next. Being served moves a client behind all others. A
-client who comes with nothing waiting is put behind those who wait, but before whoever was served last. Between
-two turns of a client whose job waits, nobody else has more than one (start-time fair queueing: Goyal, Vin and
+Each client has a number, its turn; the lowest is next. Being served moves a client behind all others. One
+that comes with nothing waiting is put behind those who wait, but before whoever was served last. Between two
+turns of a client whose job waits, nobody else has more than one (start-time fair queueing: Goyal, Vin and
 Cheng 1996, with each job of size 1).
 
 Turns are kept apart from the jobs: otherwise deleting finished jobs would make a client look as if it had
