@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,34 +10,34 @@ import pytest
 
 from accessibility import violations
 from browsing import PHONE, TINY, Visit, picture
-from impasto.cli.main import main
+from impasto.studio.queue.data_folder import open_data_folder
+from impasto.studio.queue.people import People, Quotas
+from impasto.studio.settings import StudioSettings
 from serving import Studio
 
 pytest_plugins = ["browsing"]
 pytestmark = pytest.mark.browser
 
 
-def add_person(name: str, folder: Path, capsys: pytest.CaptureFixture[str], address: str) -> str:
-    """Add somebody as the operator does; returns the sign-in link."""
-    with pytest.raises(SystemExit) as ended:
-        main(["studio", "users", "add", name, "--data", str(folder), "--address", address])
-    output = capsys.readouterr()
-    assert ended.value.code in (0, None), output.err
-    return re.findall(r"http\S+", output.out)[0]
+@pytest.fixture(scope="module")
+def house(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of a studio, and the sign-in links of two people."""
+    folder = tmp_path_factory.mktemp("studio")
+    with Studio(folder) as studio:
+        people = People(open_data_folder(StudioSettings(data=folder)).database)
+        tokens = {name: people.add(name, Quotas()) for name in ("anna", "ben")}
+        yield studio.url, {name: f"{studio.url}/#token={token}" for name, token in tokens.items()}
 
 
 @pytest.fixture
-def people(
-    browser: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> Iterator[tuple[Visit, dict[str, str]]]:
+def people(browser: Any, house: tuple[str, dict[str, str]]) -> Iterator[tuple[Visit, dict[str, str]]]:
     """A browser, and the sign-in links of two people."""
-    with Studio(tmp_path / "data") as studio:
-        links = {name: add_person(name, tmp_path / "data", capsys, studio.url) for name in ("anna", "ben")}
-        user = Visit(browser, studio.url)
-        user.expected = ("401",)
-        yield user, links
-        user.verify()
-        user.context.close()
+    address, links = house
+    user = Visit(browser, address)
+    user.expected = ("401",)
+    yield user, links
+    user.verify()
+    user.context.close()
 
 
 def sign_in(user: Visit, link: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
@@ -53,13 +52,12 @@ def studio(
     impasto studio --port 8080 --no-open --data jobs
     """
     require_extra("studio", _REQUIRED_MODULES, "the studio", RecipeError)
+    from impasto.studio.logs import configure_logs
     from impasto.studio.queue.people import has_people
 
     options = _with_token_from_environment(settings)
     options.require_safe(people=has_people(options.data / "studio.db"))
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
-    for name in ("httpx", "multipart", "python_multipart", "PIL", "filelock"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    configure_logs(options.log_format, verbose=verbose)
     listener = _listen(options.host, options.port)
     address = _address(listener, options.host)
     import uvicorn

@@ -47,9 +47,11 @@ def create_app(settings: StudioSettings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(service.supervisor.start)
         threading.Thread(target=service.warm_up, daemon=True).start()
+        service.webhooks.start()
         feeding = asyncio.create_task(service.feed.run())
         yield
         feeding.cancel()
+        await run_in_threadpool(service.webhooks.stop)
         await run_in_threadpool(service.supervisor.stop)
 
     app = FastAPI(

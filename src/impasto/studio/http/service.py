@@ -23,6 +23,7 @@ from impasto.studio.queue.people import People
 from impasto.studio.sandbox.isolation import run_sandboxed, wait_for_forkserver
 from impasto.studio.sandbox.samples import EXAMPLE_PHOTOGRAPHS, render_sample, render_samples
 from impasto.studio.settings import StudioSettings
+from impasto.studio.webhooks import WebhookSender
 from impasto.studio.worker.supervisor import Supervisor
 
 __all__ = ["StudioService", "get_service"]
@@ -47,6 +48,7 @@ class StudioService:
         self.intake = JobIntake(settings, self.store)
         self.instant_intake = InstantIntake(settings, self.intake)
         self.supervisor = Supervisor(settings, self.store)
+        self.webhooks = WebhookSender(settings, self.store.database)
         self.people = People(self.store.database)
         self.audit = AuditLog(settings.data)
         self.feed = JobFeed(self.store)

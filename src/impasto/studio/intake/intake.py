@@ -34,6 +34,7 @@ from impasto.studio.queue.storage import folder_size, link_cached_result, sync_f
 from impasto.studio.sandbox.isolation import run_sandboxed
 from impasto.studio.sandbox.job_files import JobFacts, prepare_job
 from impasto.studio.settings import StudioSettings
+from impasto.studio.webhooks import allowed_webhook
 
 __all__ = ["JobIntake"]
 
@@ -159,6 +160,8 @@ class JobIntake:
             request = self._with_earlier_files(request, earlier)
         chosen = choose_settings(request, earlier, self._settings)
         self.check_files(request)
+        if request.webhook is not None:
+            allowed_webhook(request.webhook, self._settings.webhook_host)
         job_id = new_job_id()
         folder = self._settings.job_folder(job_id)
         with self._one_at_a_time(client, key):
@@ -202,7 +205,8 @@ class JobIntake:
             return accepted
         columns: dict[str, Any] = {
             "id": job_id, "client": client, "digest": digest, "preset": chosen.preset,
-            "recipe": chosen.recipe_json, "request_key": key, "person": None if person is None else person.id,
+            "recipe": chosen.recipe_json, "request_key": key, "webhook": request.webhook,
+            "person": None if person is None else person.id,
         }  # fmt: skip
         duplicate = self._store.find_duplicate(digest, columns["person"])
         if duplicate is not None and link_cached_result(duplicate, folder, self._settings):
