@@ -39,6 +39,6 @@ def configure_logs(form: Literal["text", "json"], *, verbose: bool) -> None:
     handler = logging.StreamHandler()
     text = logging.Formatter("%(asctime)s %(message)s")
     handler.setFormatter(_JsonFormatter() if form == "json" else text)
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
