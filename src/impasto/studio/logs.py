@@ -1,4 +1,4 @@
-"""The log of the server and its workers: lines of text, or a JSON object a line for programs that collect logs."""
+"""The log of the server and its workers: lines of text, or of JSON for programs that collect logs."""
 
 from __future__ import annotations
 

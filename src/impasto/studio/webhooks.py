@@ -1,7 +1,7 @@
-"""Tells clients when a job has ended: signed requests to hosts that the operator allowed, repeated until heard.
+"""Tells clients when a job has ended: signed requests to hosts that the operator allowed, until they are heard.
 
-The headers are those of Standard Webhooks 1.0: ``webhook-id``, ``webhook-timestamp``, ``webhook-signature``. The
-latter is ``v1,`` and the base64 of HMAC-SHA256 over ``id.timestamp.body``.
+The headers are those of Standard Webhooks 1.0: ``webhook-id``, ``webhook-timestamp`` and
+``webhook-signature``, which is ``v1,`` and the base64 of HMAC-SHA256 over ``id.timestamp.body``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Webhooks that wait to be sent: one for each end of a job whose client asked for it.
 
-The rows are written by triggers of the database (``database``), in the transaction in which the job ends: none
-is lost, however a job ends.
+The rows are written by triggers of the database (``database``), in the transaction in which the job ends:
+none is lost, however a job ends.
 """
 
 from __future__ import annotations
