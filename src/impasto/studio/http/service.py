@@ -21,7 +21,7 @@ from impasto.studio.queue.audit import AuditLog
 from impasto.studio.queue.data_folder import open_data_folder
 from impasto.studio.queue.people import People
 from impasto.studio.sandbox.isolation import run_sandboxed, wait_for_forkserver
-from impasto.studio.sandbox.samples import EXAMPLE_PHOTOGRAPHS, render_sample, render_samples
+from impasto.studio.sandbox.samples import EXAMPLE_PHOTOGRAPHS, render_samples
 from impasto.studio.settings import StudioSettings
 from impasto.studio.webhooks import WebhookSender
 from impasto.studio.worker.supervisor import Supervisor
@@ -81,7 +81,7 @@ class StudioService:
         """Path of a built-in picture's PNG; JPEG and thumbnail are beside it. Renders them if needed."""
         path = self._samples_folder / f"{name}.png"
         if not path.exists():
-            await self.run_viewing(self.intake.run_sandboxed, render_sample, self._samples_folder, name)
+            await self.run_viewing(self.intake.render_styles, [name])
         return path
 
     @property

@@ -96,6 +96,7 @@ class InstantIntake:
         folder.mkdir()
         try:
             inputs = JobInputs.from_uploads(chosen.recipe_json, None, store_uploads(folder, request))
+            self._intake.render_styles(inputs.style_names)
             self._intake.run_sandboxed(write_instant_picture, folder, inputs, self._settings)
             return (folder / INSTANT_FILE).read_bytes()
         except RefusedError as error:

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +33,8 @@ from impasto.studio.queue.people import Person
 from impasto.studio.queue.storage import folder_size, link_cached_result, sync_folder
 from impasto.studio.sandbox.isolation import run_sandboxed
 from impasto.studio.sandbox.job_files import JobFacts, prepare_job
+from impasto.studio.sandbox.landlock import Fence
+from impasto.studio.sandbox.samples import render_sample
 from impasto.studio.settings import StudioSettings
 from impasto.studio.webhooks import allowed_webhook
 
@@ -60,13 +62,27 @@ class JobIntake:
         self._lock = Lock()
         self._adding = Lock()  # held while a person's space is compared and taken
 
-    def run_sandboxed(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a function of the sandbox under the limits for the files of one request."""
+    def run_sandboxed(self, function: Callable[..., T], folder: Path, *arguments: Any) -> T:
+        """Call a function of the sandbox under the limits for the files of one request.
+
+        Args:
+            folder: the function's first argument, and the only folder in which it may write or find uploads.
+        """
         limits = self._settings
+        fence = Fence((folder,), (limits.data / "samples",))
         free = _DECODE_SHARE * available_memory(torch.device("cpu"))
         memory = int(min(limits.decode_bytes, max(free, _LEAST_DECODE_BYTES)))
-        result: T = run_sandboxed(function, *arguments, memory=memory, seconds=limits.decode_seconds)
+        result: T = run_sandboxed(
+            function, folder, *arguments, memory=memory, seconds=limits.decode_seconds, fence=fence
+        )
         return result
+
+    def render_styles(self, names: Iterable[str | None]) -> None:
+        """Render the built-in styles of those names unless they are there; None stands for an upload."""
+        samples_folder = self._settings.data / "samples"
+        for name in names:
+            if name is not None and not (samples_folder / f"{name}.png").exists():
+                run_sandboxed(render_sample, samples_folder, name, memory=4 * 10**9, seconds=600)
 
     def check_place(self, client: str, person: Person | None = None) -> None:
         """Refuse a request that would not get a place, before its body is read.
@@ -246,6 +262,7 @@ class JobIntake:
         return needed
 
     def _prepare(self, folder: Path, inputs: JobInputs) -> JobFacts:
+        self.render_styles(inputs.style_names)
         try:
             return JobFacts.from_json(self.run_sandboxed(prepare_job, folder, inputs, self._settings))
         except RefusedError as error:
