@@ -1,4 +1,4 @@
-"""Tells clients when a job has ended: signed requests to hosts that the operator allowed, until they are heard.
+"""Tells clients when a job has ended: signed requests to hosts that the operator allowed, until heard.
 
 The headers are those of Standard Webhooks 1.0: ``webhook-id``, ``webhook-timestamp`` and
 ``webhook-signature``, which is ``v1,`` and the base64 of HMAC-SHA256 over ``id.timestamp.body``.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 from impasto.studio.queue.database import Database
 
-__all__ = ["Delivery", "Deliveries"]
+__all__ = ["Deliveries", "Delivery"]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Takes from a process the files that decoding does not need (Linux's Landlock, from kernel 5.13 on).
 
-A stranger's file that takes over a decoder then finds one job's folder and the installed programs, but neither
-the jobs of others nor the database. From kernel 6.12 on it can signal no other process either.
+A stranger's file that takes over a decoder then finds one job's folder and the installed programs, but
+neither the jobs of others nor the database. From kernel 6.12 on it can signal no other process either.
 """
 
 from __future__ import annotations
@@ -87,9 +87,13 @@ def confine_files(fence: Fence) -> bool:
 
 
 def _installed() -> Iterable[Path]:
-    """Where Python finds modules, and where encoders are kept. The working directory is not meant by that."""
-    places = {sys.prefix, sys.base_prefix, *filter(None, sys.path), str(weights.cache_dir())}
-    return [Path(place) for place in sorted(places) if Path(place).is_absolute()]
+    """Where packages are installed, and where encoders are kept.
+
+    Not all of ``sys.path``: the folder that the studio was started from may be in it, with anything beside.
+    """
+    packages = [Path(place) for place in sys.path if place.endswith(("site-packages", "dist-packages"))]
+    own = Path(__file__).parents[2]
+    return [Path(sys.prefix), Path(sys.base_prefix), own, weights.cache_dir(), *packages]
 
 
 def _create_ruleset(libc: ctypes.CDLL, version: int, handled: int) -> int:

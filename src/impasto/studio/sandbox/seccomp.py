@@ -15,9 +15,9 @@ import sys
 
 __all__ = ["forbid_needless_system_calls"]
 
-#: Machine → (audit architecture, number of seccomp, number of socket, numbers of other forbidden calls: execve,
-#: execveat, ptrace, process_vm_readv, process_vm_writev, bpf, perf_event_open, io_uring_setup, keyctl,
-#: userfaultfd, mount, unshare, setns, kexec_load).
+#: Machine → (audit architecture, number of seccomp, number of socket, numbers of other forbidden calls:
+#: execve, execveat, ptrace, process_vm_readv, process_vm_writev, bpf, perf_event_open, io_uring_setup,
+#: keyctl, userfaultfd, mount, unshare, setns, kexec_load).
 _MACHINES = {
     "x86_64": (0xC000003E, 317, 41, (59, 322, 101, 310, 311, 321, 298, 425, 250, 323, 165, 272, 308, 246)),
     "aarch64": (0xC00000B7, 277, 198, (221, 281, 117, 270, 271, 280, 241, 425, 219, 282, 40, 97, 268, 104)),
