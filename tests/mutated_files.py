@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from functools import cache
+from contextlib import suppress
+from functools import cache, partial
 from pathlib import Path
 
 from PIL import features
@@ -46,10 +47,8 @@ def sound_files(folder: Path) -> dict[str, bytes]:
     }
     if features.check("avif"):
         pictures["AVIF"] = lambda: encoded("AVIF")
-    try:
-        pictures |= {"HEIF": _heif} if _heif() else {}
-    except Exception:  # noqa: BLE001 - no pillow-heif here, or one that only reads
-        pass
+    with suppress(Exception):  # no pillow-heif here, or one that only reads
+        pictures["HEIF"] = partial(bytes, _heif())
     clips = {
         "MP4": ("in.mp4", {}),
         "MOV": ("in.mov", {"codec": "mpeg4"}),

@@ -1,6 +1,6 @@
-"""Ten thousand damaged files (`make soak`; a few at each change): the server lives, and every answer is in its limits.
+"""Damaged files, ten thousand in `make soak`: the server lives, and every answer is within its limits.
 
-A decoder may crash or be ended at a limit: that is what its process is for. How often, `make soak` writes to a table.
+A decoder may crash or be ended at a limit: that is what its process is for. How often, `make soak` notes.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def check_view(answer: Any, folder: Path, limits: StudioSettings) -> None:
     assert (folder / "look.jpg").stat().st_size < 5_000_000
 
 
-def try_file(data: bytes, folder: Path, limits: StudioSettings) -> list[str]:
-    """What becomes of a file: as a view, and, if it is a clip that has one, with all its frames."""
+def try_file(data: bytes, folder: Path, limits: StudioSettings, *, whole: bool = True) -> list[str]:
+    """What becomes of a file: as a view, and with ``whole``, if it is a clip, with all its frames."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     (folder / "content").write_bytes(data)
@@ -85,26 +85,34 @@ def try_file(data: bytes, folder: Path, limits: StudioSettings) -> list[str]:
         check_refusal(answer, folder)
         return [result]
     check_view(answer, folder, limits)
-    if answer[0] == "image":
+    if answer[0] == "image" or not whole:
         return [result]
     (folder / "content.png").write_bytes(encoded("PNG", (64, 48)))
     (folder / "style-0.png").write_bytes(encoded("PNG", (40, 40)))
     detected = detect_format(folder / "content")
     assert detected is not None
-    whole, answer = outcome(decode_clip, folder, INPUTS, (), detected[1], limits.frames, 0)
-    if whole == "accepted":
+    of_all, answer = outcome(decode_clip, folder, INPUTS, (), detected[1], limits.frames, 0)
+    if of_all == "accepted":
         assert 0 < answer["frames"] <= limits.frames
     else:
         check_refusal(answer, folder)
-    return [result, f"{whole} as a whole"]
+    return [result, f"{of_all} as a whole"]
+
+
+def record(counts: Counter[tuple[str, str]]) -> None:
+    """Write the table of `make soak`: format, what became of its files, how many."""
+    if TABLE:
+        lines = [f"{name}\t{result}\t{count}\n" for (name, result), count in sorted(counts.items())]
+        Path(TABLE).parent.mkdir(parents=True, exist_ok=True)
+        Path(TABLE).write_text("".join(lines), encoding="utf-8")
 
 
 def test_the_sound_files_are_accepted(sound: dict[str, bytes], tmp_path: Path) -> None:
     """Otherwise the mutations of a format would show nothing about its decoder."""
     limits = StudioSettings(data=tmp_path, **SMALL_LIMITS)
     for name, data in sound.items():
-        results = try_file(data, tmp_path / "job", limits)
-        assert results in (["accepted"], ["accepted", "accepted as a whole"]), name
+        results = try_file(data, tmp_path / "job", limits, whole=name == "MP4")
+        assert results == (["accepted", "accepted as a whole"] if name == "MP4" else ["accepted"]), name
 
 
 def test_mutated_files_harm_nobody(sound: dict[str, bytes], tmp_path: Path) -> None:
@@ -122,12 +130,10 @@ def test_mutated_files_harm_nobody(sound: dict[str, bytes], tmp_path: Path) -> N
         except AssertionError as error:
             raise AssertionError(f"{name}, seed {seed}: {error}") from error
         counts.update((name, result) for result in results)
+        if seed % 100 == 99 or seed == FILES - 1:
+            record(counts)
     assert process.num_fds() <= handles + 2
     assert sum(count for (_, result), count in counts.items() if "whole" not in result) == FILES
     assert counts.total() > sum(count for (_, result), count in counts.items() if result == "accepted")
     assert [path.name for path in tmp_path.iterdir() if path.name != "job"] == ["studio.db"]
     assert outside.read_bytes() == b"private"
-    if TABLE:
-        lines = [f"{name}\t{result}\t{count}" for (name, result), count in sorted(counts.items())]
-        Path(TABLE).parent.mkdir(parents=True, exist_ok=True)
-        Path(TABLE).write_text("\n".join(lines) + "\n", encoding="utf-8")
