@@ -31,6 +31,7 @@ SKIPPED = {
     "impasto studio backup": "run in tests/cli/test_studio_jobs.py",
     "impasto studio restore": "run in tests/cli/test_studio_jobs.py",
     "impasto studio jobs": "run in tests/cli/test_studio_jobs.py",
+    "impasto studio users": "run in tests/cli/test_studio_users.py",
     "impasto mask photo.jpg --faces": "needs a detector's file that nobody may ship",
     "impasto study weights": "twelve paintings; run small in tests/cli",
     "impasto study content-layers": "run small in tests/cli",
