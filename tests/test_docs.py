@@ -106,6 +106,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with every file that the pages speak of."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IMPASTO_STUDIO_TOKEN", "secret of the docs")
+    monkeypatch.setenv("IMPASTO_STUDIO_WEBHOOK_SECRET", "secret of the webhooks")
     for name in ("photo", "harbour", "cat", "a", "b"):
         pictures.save(f"{name}.jpg", picture(48, 64, len(name)))
     for name in ("painting", "style", "wave", "oil", "swirl"):
