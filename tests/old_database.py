@@ -1,4 +1,4 @@
-"""A database of the studio as the last version made it, with a job in each state."""
+"""Databases of the studio as earlier versions made them, with a job in each state."""
 
 from __future__ import annotations
 
@@ -51,3 +51,42 @@ def make_old_database(path: Path) -> None:
                 f"VALUES ('{name}', 'a', 'image', '{state}', '{name}', 1.0, 'fast', '{{}}', '{uploads}', 4, "
                 f"4, {values})"
             )
+
+
+#: Version 2 of the schema: attempts and keys of requests, but no people.
+DATABASE_2 = (
+    OLD_DATABASE.replace("deaths INTEGER", "attempts INTEGER").replace(
+        "bytes INTEGER NOT NULL DEFAULT 0\n",
+        "bytes INTEGER NOT NULL DEFAULT 0, not_before REAL NOT NULL DEFAULT 0, failure TEXT, "
+        "last_error TEXT, reserved INTEGER NOT NULL DEFAULT 0, request_key TEXT\n",
+    )
+    + """
+CREATE UNIQUE INDEX by_request_key ON jobs (client, request_key) WHERE request_key IS NOT NULL;
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+PRAGMA user_version = 2;
+"""
+)
+
+
+def make_database_2(path: Path) -> None:
+    """Write a database of version 2 with ``OLD_ROWS``, a job that failed once, and more clients."""
+    with sqlite3.connect(path) as database:
+        database.executescript(DATABASE_2)
+        rows = OLD_ROWS | {
+            "again": "5.0, NULL, NULL, 2, 0, 0",
+            "served": "8.0, 9.0, NULL, 1, 0, 0",
+            "of b": "NULL, NULL, NULL, 0, 0, 0",
+            "of c": "NULL, NULL, NULL, 0, 0, 0",
+        }
+        clients = {"served": "c", "of b": "b", "of c": "c"}
+        states = {"served": "done", "again": "queued", "of b": "queued", "of c": "queued"}
+        for name, values in rows.items():
+            state = states.get(name, name if name in ("queued", *FINAL_STATES) else "running")
+            uploads = '{"styles": [], "masks": 0, "style_masks": 0}'
+            database.execute(
+                "INSERT INTO jobs (id, client, kind, state, digest, created, preset, recipe, uploads, "
+                "height, width, request_key, started, finished, owner, attempts, cancel, deleted) "
+                f"VALUES ('{name}', '{clients.get(name, 'a')}', 'image', '{state}', '{name}', 1.0, 'fast', "
+                f"'{{}}', '{uploads}', 4, 4, 'key of {name}', {values})"
+            )
+        database.execute("INSERT INTO facts VALUES ('folder id', 'abc')")

@@ -31,6 +31,7 @@ SKIPPED = {
     "impasto studio backup": "run in tests/cli/test_studio_jobs.py",
     "impasto studio restore": "run in tests/cli/test_studio_jobs.py",
     "impasto studio jobs": "run in tests/cli/test_studio_jobs.py",
+    "impasto studio users": "run in tests/cli/test_studio_users.py",
     "impasto mask photo.jpg --faces": "needs a detector's file that nobody may ship",
     "impasto study weights": "twelve paintings; run small in tests/cli",
     "impasto study content-layers": "run small in tests/cli",
@@ -105,6 +106,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with every file that the pages speak of."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IMPASTO_STUDIO_TOKEN", "secret of the docs")
+    monkeypatch.setenv("IMPASTO_STUDIO_WEBHOOK_SECRET", "secret of the webhooks")
     for name in ("photo", "harbour", "cat", "a", "b"):
         pictures.save(f"{name}.jpg", picture(48, 64, len(name)))
     for name in ("painting", "style", "wave", "oil", "swirl"):

@@ -70,7 +70,8 @@ def _shell(script: str, environment: dict[str, str] | None = None) -> str:
 def test_the_limits_are_those_of_the_settings() -> None:
     flags = set(re.findall(r"`--([a-z-]+)`", SERVER))
     known = {name.replace("_", "-") for name in StudioSettings.model_fields} | {"verbose", "no-open"}
-    known |= {"state", "failed", "older-than"}  # of `impasto studio jobs`
+    known |= {"state", "failed", "older-than", "person"}  # of `impasto studio jobs`
+    known |= {"address", "daily-jobs", "daily-seconds", "bytes", "days", "adopt"}  # of `impasto studio users`
     assert flags <= known
     table = [line.split("|")[1:3] for line in SERVER.splitlines() if line.startswith("| `--")]
     defaults = StudioSettings()

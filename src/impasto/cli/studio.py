@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import sys
@@ -13,6 +12,7 @@ from cyclopts import App, Group, Parameter
 
 from impasto.cli.flags import typed
 from impasto.cli.studio_jobs import backup, jobs_app, restore
+from impasto.cli.studio_users import users_app
 from impasto.errors import RecipeError, require_extra
 from impasto.studio.settings import StudioSettings
 
@@ -23,6 +23,7 @@ studio_app = App(name="studio", default_parameter=Parameter(negative=()))
 studio_app.command(jobs_app)
 studio_app.command(backup)
 studio_app.command(restore)
+studio_app.command(users_app)
 SERVER = Group("Server", help="Address, limits, and how long results are kept.", sort_key=1)
 
 
@@ -51,11 +52,12 @@ def studio(
     impasto studio --port 8080 --no-open --data jobs
     """
     require_extra("studio", _REQUIRED_MODULES, "the studio", RecipeError)
+    from impasto.studio.logs import configure_logs
+    from impasto.studio.queue.people import has_people
+
     options = _with_token_from_environment(settings)
-    options.require_safe()
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
-    for name in ("httpx", "multipart", "python_multipart", "PIL", "filelock"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    options.require_safe(people=has_people(options.data / "studio.db"))
+    configure_logs(options.log_format, verbose=verbose)
     listener = _listen(options.host, options.port)
     address = _address(listener, options.host)
     import uvicorn
@@ -92,7 +94,7 @@ def _with_token_from_environment(settings: StudioSettings | None) -> StudioSetti
     removed, so that no child process inherits the secrets.
     """
     flags = typed(settings)
-    for name in ("token", "metrics_token"):
+    for name in sorted(StudioSettings.secret):
         secret = os.environ.pop(f"IMPASTO_STUDIO_{name.upper()}", "")
         if secret and not flags.get(name):
             flags[name] = secret

@@ -17,7 +17,7 @@ from impasto.studio.settings import StudioSettings
 if TYPE_CHECKING:
     from impasto.studio.queue.jobs import JobStore, StudioJob
 
-__all__ = ["backup", "jobs_app", "restore"]
+__all__ = ["DEFAULT_DATA", "Data", "backup", "jobs_app", "open_store", "restore"]
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Data = Annotated[Path, Parameter(help="Folder for jobs, uploads and results.")]
@@ -31,7 +31,8 @@ jobs_app = App(
 )
 
 
-def _open_store(data: Path) -> JobStore:
+def open_store(data: Path) -> JobStore:
+    """The queue of a data folder that exists; raises ``RecipeError`` if it does not."""
     from impasto.studio.queue.data_folder import open_data_folder
 
     if not (data / "studio.db").exists():
@@ -52,23 +53,39 @@ def _find(store: JobStore, ids: Iterable[str]) -> list[StudioJob]:
 
 
 @jobs_app.command(name="list")
-def list_jobs(*, state: State | None = None, data: Data = DEFAULT_DATA) -> int:
+def list_jobs(*, state: State | None = None, person: str | None = None, data: Data = DEFAULT_DATA) -> int:
     """List jobs, oldest first: id, state, attempts, when they were accepted, size, and why they failed.
 
     Parameters
     ----------
     state
         Only jobs in this state.
+    person
+        Only this person's jobs.
 
     Examples
     --------
     impasto studio jobs list
     impasto studio jobs list --state failed
     """
-    for job in _open_store(data).all_jobs():
-        if state is None or job.state == state:
+    store = open_store(data)
+    owner = _person(store, person)
+    for job in store.all_jobs():
+        if state in (None, job.state) and owner in (None, job.person):
             print(_job_line(job))
     return 0
+
+
+def _person(store: JobStore, name: str | None) -> int | None:
+    """The number of a person; None for no name."""
+    from impasto.studio.queue.people import People
+
+    if name is None:
+        return None
+    numbers = {known.lower(): number for number, known in People(store.database).names().items()}
+    if name.lower() not in numbers:
+        raise RecipeError(f"there is no '{name[:80]}'", remedy="see `impasto studio users list`")
+    return numbers[name.lower()]
 
 
 def _job_line(job: StudioJob) -> str:
@@ -97,7 +114,7 @@ def retry(*ids: str, failed: bool = False, data: Data = DEFAULT_DATA) -> int:
     impasto studio jobs retry 0aF3
     impasto studio jobs retry --failed
     """
-    store = _open_store(data)
+    store = open_store(data)
     jobs = _find(store, ids)
     if failed:
         jobs += [job for job in store.all_jobs() if job.state == "failed" and job.failure == "attempts"]
@@ -126,7 +143,7 @@ def cancel(*ids: str, data: Data = DEFAULT_DATA) -> int:
     --------
     impasto studio jobs cancel 0aF3
     """
-    store = _open_store(data)
+    store = open_store(data)
     for job in _find(store, ids):
         store.cancel(job.id)
         print(
@@ -137,9 +154,13 @@ def cancel(*ids: str, data: Data = DEFAULT_DATA) -> int:
 
 @jobs_app.command
 def purge(
-    *ids: str, state: State | None = None, older_than: float | None = None, data: Data = DEFAULT_DATA
+    *ids: str,
+    state: State | None = None,
+    older_than: float | None = None,
+    person: str | None = None,
+    data: Data = DEFAULT_DATA,
 ) -> int:
-    """Delete jobs with all their files: those that are named, or ended ones in a state or of an age.
+    """Delete jobs with all their files: named ones, or ended ones in a state, of an age, of a person.
 
     Parameters
     ----------
@@ -149,6 +170,8 @@ def purge(
         All ended jobs in this state.
     older_than
         All jobs that ended more than so many days ago; with --state those of them.
+    person
+        All ended jobs of this person; with --state or --older-than those of them.
 
     Examples
     --------
@@ -157,9 +180,10 @@ def purge(
     """
     from impasto.studio.queue.jobs import FINAL_STATES
 
-    store = _open_store(data)
+    store = open_store(data)
     jobs = _find(store, ids)
-    if state is not None or older_than is not None:
+    if state is not None or older_than is not None or person is not None:
+        owner = _person(store, person)
         latest = time.time() - (older_than or 0.0) * 86400
         jobs += [
             job
@@ -167,9 +191,10 @@ def purge(
             if job.state in FINAL_STATES
             and (state or job.state) == job.state
             and (job.finished or 0) <= latest
+            and owner in (None, job.person)
         ]
     elif not ids:
-        raise RecipeError("nothing to delete was named", "ids, --state or --older-than")
+        raise RecipeError("nothing to delete was named", "ids, --state, --older-than or --person")
     for job in jobs:
         store.mark_deleted(job.id)
     print(f"{len({job.id for job in jobs})} jobs deleted{_delete_files(store, data)}")

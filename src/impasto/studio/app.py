@@ -14,12 +14,21 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
 from impasto import __version__
-from impasto.studio.http import catalogue_routes, instant_routes, job_routes, service_routes
+from impasto.studio.http import (
+    catalogue_routes,
+    instant_routes,
+    job_routes,
+    service_routes,
+    session_routes,
+)
+from impasto.studio.http.audit import RequestAudit
+from impasto.studio.http.authentication import Authenticator
 from impasto.studio.http.error_handlers import install_error_handlers
 from impasto.studio.http.guard import RequestGuard
 from impasto.studio.http.openapi import install_setting_schemas
 from impasto.studio.http.responses import PAGE_FOLDER
 from impasto.studio.http.service import StudioService
+from impasto.studio.queue.people import has_people
 from impasto.studio.settings import StudioSettings
 
 __all__ = ["create_app"]
@@ -31,16 +40,18 @@ def create_app(settings: StudioSettings) -> FastAPI:
     Raises:
         RecipeError: others could reach it without a token, or the data folder cannot be used.
     """
-    settings.require_safe()
+    settings.require_safe(people=has_people(settings.data / "studio.db"))
     service = StudioService(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(service.supervisor.start)
         threading.Thread(target=service.warm_up, daemon=True).start()
+        service.webhooks.start()
         feeding = asyncio.create_task(service.feed.run())
         yield
         feeding.cancel()
+        await run_in_threadpool(service.webhooks.stop)
         await run_in_threadpool(service.supervisor.stop)
 
     app = FastAPI(
@@ -48,9 +59,11 @@ def create_app(settings: StudioSettings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "auto_configure": False},
     )  # fmt: skip
     app.state.studio = service
-    for routes in (catalogue_routes, instant_routes, job_routes, service_routes):
+    for routes in (catalogue_routes, instant_routes, job_routes, service_routes, session_routes):
         app.include_router(routes.router)
-    app.add_middleware(RequestGuard, settings=settings, login_attempts=service.login_attempts)
+    authenticator = Authenticator(settings, service.people, service.login_attempts)
+    audit = RequestAudit(service.audit)
+    app.add_middleware(RequestGuard, settings=settings, authenticator=authenticator, audit=audit)
     install_error_handlers(app)
     install_setting_schemas(app)
     mimetypes.add_type("text/javascript", ".js")

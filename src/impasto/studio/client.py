@@ -94,7 +94,7 @@ class Client:
 
     Args:
         url: its address.
-        token: its secret, if it has one.
+        token: its secret, or yours, if it asks for one.
         timeout: seconds to wait for an answer; waiting for a painting has no limit.
         patience: seconds to go on trying while the studio does not answer or is busy. A job that was sent
             again after a lost answer is still painted once.
@@ -137,6 +137,7 @@ class Client:
         style_mask: Sequence[PathLike] = (),
         preset: str = "fast",
         video: Mapping[str, Any] | None = None,
+        webhook: str | None = None,
         **settings: Any,
     ) -> RemoteJob:
         """Send a job; returns as soon as the studio has accepted it.
@@ -147,6 +148,7 @@ class Client:
             mask, style_mask: pictures of regions, see docs/control.md.
             preset: name of a preset of the studio, such as ``draft``, ``fast`` or ``fine``.
             video: settings of a clip; None for a picture or for the defaults.
+            webhook: address that the studio tells when the job ends; at a host that its operator allowed.
             settings: any field of :class:`~impasto.recipe.Recipe`; they override the preset's.
 
         Raises:
@@ -157,6 +159,8 @@ class Client:
         fields: list[tuple[str, Any]] = [("preset", (None, preset)), ("recipe", (None, json.dumps(settings)))]
         if video is not None:
             fields.append(("video", (None, json.dumps(dict(video)))))
+        if webhook is not None:
+            fields.append(("webhook", (None, webhook)))
         with ExitStack() as stack:
 
             def upload(path: PathLike) -> Any:
@@ -180,6 +184,10 @@ class Client:
                     file.seek(0)
 
             return _to_job(self._submit("/v1/jobs", rewind, files=fields).json())
+
+    def jobs(self) -> list[RemoteJob]:
+        """Your newest jobs, newest first; only where people sign in."""
+        return [_to_job(fields) for fields in self._request("GET", "/v1/jobs").json()]
 
     def job(self, job_id: str) -> RemoteJob:
         """State and progress of a job."""

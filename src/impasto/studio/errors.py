@@ -14,6 +14,7 @@ class RefusedError(ImpastoError):
         status: HTTP status of the response.
         field: the form part or the setting that the message is about.
         retry_after: seconds after which the same request may be accepted; None if time changes nothing.
+        policy: name of the limit that was reached, see ``intake.limits``.
     """
 
     def __init__(
@@ -25,9 +26,10 @@ class RefusedError(ImpastoError):
         status: int = 422,
         field: str | None = None,
         retry_after: int | None = None,
+        policy: str | None = None,
     ) -> None:
         super().__init__(got, expected, remedy)
-        self.status, self.field = status, field
+        self.status, self.field, self.policy = status, field, policy
         self.retry_after = 30 if retry_after is None and status == 429 else retry_after
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -20,7 +20,7 @@ Count = Annotated[int, Field(ge=1)]
 class StudioSettings(Validated):
     """Settings of one server; values out of range raise ``RecipeError``."""
 
-    secret = frozenset({"token", "metrics_token"})
+    secret = frozenset({"token", "metrics_token", "webhook_secret"})
 
     # -- where it runs ----------------------------------------------------------------------------------
     data: Path = Field(
@@ -41,6 +41,22 @@ class StudioSettings(Validated):
     )
     insecure: bool = Field(
         False, description="Allow a reachable address without a token: anyone who reaches it may paint."
+    )
+    session_days: float = Field(
+        30.0,
+        gt=0.0,
+        description="Days after which a browser that a person signed in with has to sign in again.",
+    )
+    webhook_host: tuple[str, ...] = Field(
+        (), description="Hosts that may be told when a job ends: hooks.example.org, or host:port."
+    )
+    webhook_secret: str | None = Field(
+        None,
+        min_length=16,
+        description="Secret that signs webhooks, or the variable IMPASTO_STUDIO_WEBHOOK_SECRET.",
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines of the log: text, or JSON objects."
     )
     public_name: tuple[str, ...] = Field(
         (), description="Host names that clients use, such as a reverse proxy's: studio.example.org."
@@ -96,6 +112,7 @@ class StudioSettings(Validated):
         20_000_000_000,
         description="Space for finished jobs; beyond it the oldest of the client with most are deleted.",
     )
+    audit_days: float = Field(90.0, gt=0.0, description="Days that the audit log is kept, to the month.")
     free_bytes: int = Field(
         200_000_000,
         ge=0,
@@ -113,15 +130,26 @@ class StudioSettings(Validated):
         """Whether only this machine can reach the server."""
         return self.host in LOOPBACK_HOSTS
 
-    def require_safe(self) -> None:
-        """Raise ``RecipeError`` if others could use the server without a token and it is not ``insecure``."""
+    def require_safe(self, *, people: bool = False) -> None:
+        """Raise ``RecipeError`` if strangers could use the server and it is not ``insecure``.
+
+        Args:
+            people: whether there are people, who have to sign in each.
+        """
+        if self.webhook_host and self.webhook_secret is None:
+            raise RecipeError(
+                "--webhook-host without a secret",
+                "a secret that signs webhooks",
+                "set the variable IMPASTO_STUDIO_WEBHOOK_SECRET",
+            )
         exposure = "" if self.loopback else f"listening at {self.host}"
         exposure = exposure or (f"serving {', '.join(self.public_name)}" if self.public_name else "")
-        if exposure and self.token is None and not self.insecure:
+        if exposure and self.token is None and not people and not self.insecure:
             raise RecipeError(
                 f"{exposure} without a token",
-                "a secret that only you and your guests know",
-                "add --token SECRET, or --insecure if everyone may paint",
+                "a secret that only you and your guests know, or people who sign in",
+                "add --token SECRET, or people (`impasto studio users add NAME`), "
+                "or --insecure if everyone may paint",
             )
 
     def job_folder(self, job_id: str) -> Path:
@@ -130,7 +158,7 @@ class StudioSettings(Validated):
 
     def without_token(self) -> StudioSettings:
         """A copy for child processes, which have no use for the secrets."""
-        return self.model_copy(update={"token": None, "metrics_token": None})
+        return self.model_copy(update=dict.fromkeys(self.secret))
 
 
 add_ranges_to_descriptions(StudioSettings)

@@ -9,8 +9,9 @@ import pytest
 
 from impasto.studio.queue.database import SCHEMA_VERSION, Database, DatabaseVersionError
 from impasto.studio.queue.jobs import JobStore
+from impasto.studio.queue.people import People, Quotas
 from job_rows import add_job
-from old_database import OLD_ROWS, make_old_database
+from old_database import OLD_ROWS, make_database_2, make_old_database
 
 
 @pytest.fixture
@@ -36,6 +37,32 @@ def test_a_database_of_an_earlier_version_is_upgraded_with_jobs_in_every_state(o
     claimed = [job.id for job in iter(lambda: store.claim("w"), None)]
     assert claimed == ["running", "queued"]
     assert add_job(JobStore(old)).attempts == 0  # opened once more, by another process
+
+
+def test_the_last_version_is_upgraded_in_place_with_jobs_in_every_state(tmp_path: Path) -> None:
+    """Every row and column stays; turns go on; nobody has to sign in; somebody added later sees nothing."""
+    path = tmp_path / "studio.db"
+    make_database_2(path)
+    with sqlite3.connect(path) as database:
+        columns = [row[1] for row in database.execute("PRAGMA table_info(jobs)")]
+        before = database.execute(f"SELECT {', '.join(columns)} FROM jobs ORDER BY number").fetchall()
+    store = JobStore(path)
+    after = store.database.connection().execute(f"SELECT {', '.join(columns)} FROM jobs ORDER BY number")
+    assert [tuple(row) for row in after] == before
+    assert {job.person for job in store.all_jobs()} == {None}
+    assert store.recall("folder id") == "abc"
+    key = store.find_by_key("a", "key of queued")
+    assert key is not None
+    assert key.id == "queued"
+    people = People(store.database)
+    assert not people.exist()
+    people.add("anna", Quotas())
+    assert store.jobs_of(1) == []
+    store.release("cpu-0", attempts=3)
+    assert store.removable_ids() == ["deleted"]
+    # Started ones first, which were turns of a; then b, who was never served, c and a.
+    claimed = [job.id for job in iter(lambda: store.claim("w"), None)]
+    assert claimed == ["running", "again", "of b", "of c", "queued"]
 
 
 def test_an_upgrade_that_is_interrupted_leaves_the_earlier_version(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from contextlib import suppress
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from impasto.studio.errors import RefusedError
 from impasto.studio.http.problems import error_body
+from impasto.studio.http.requester import get_requester
+from impasto.studio.http.service import get_service
 from impasto.studio.queue.attempts import FailureKind, failure_kind
 
 __all__ = ["install_error_handlers"]
@@ -36,16 +40,22 @@ def _response(
     line: str,
     field: str | None = None,
     headers: dict[str, str] | None = None,
+    policy: str | None = None,
 ) -> Response:
     request_id = getattr(request.state, "request_id", "unknown")
-    body, media_type = error_body(status, line, field, request.headers.get("accept", ""), request_id)
+    accept = request.headers.get("accept", "")
+    body, media_type = error_body(status, line, field, accept, request_id, policy)
     return Response(body, status, headers, media_type)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
-    headers = None if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    return _response(request, error.status, str(error), error.field, headers)
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if error.policy is not None:
+        requester, intake = get_requester(request), get_service(request).intake
+        with suppress(sqlite3.Error):
+            headers |= await run_in_threadpool(intake.rate_limits, requester.client, requester.person)
+    return _response(request, error.status, str(error), error.field, headers, error.policy)
 
 
 async def _invalid_parameter(request: Request, error: Exception) -> Response:

@@ -1,14 +1,14 @@
-"""The outermost layer of the server: checks host, origin and token, adds security headers, writes the log.
+"""The outermost layer of the server: checks host, origin and sender, adds security headers, writes the logs.
 
 It reads only a request's headers and counts the bytes of the body. The log never contains what was sent.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import re
 import secrets
+import sqlite3
 import time
 from functools import partial
 from urllib.parse import urlsplit
@@ -16,19 +16,14 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from impasto.studio.http.audit import RequestAudit
+from impasto.studio.http.authentication import Authenticator, Refusal
 from impasto.studio.http.limited_body import LimitedBody
-from impasto.studio.http.login import (
-    SESSION_COOKIE,
-    LoginAttempts,
-    cookie_value,
-    session_cookie,
-    tokens_match,
-)
 from impasto.studio.http.problems import error_body
 from impasto.studio.queue.data_folder import disk_short
 from impasto.studio.settings import LOOPBACK_HOSTS, StudioSettings
 
-__all__ = ["RequestGuard", "client_address"]
+__all__ = ["RequestGuard"]
 
 _SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -41,30 +36,19 @@ _SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-#: Paths outside /v1 that need the token, where there is one.
-_PRIVATE_PATHS = {"/metrics", "/openapi.json"}
 _HOST_HEADER = re.compile(r"[\w.\-]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?")
 
 log = logging.getLogger("impasto.studio")
 
 
-def client_address(scope: Scope) -> str:
-    """The address for which jobs are counted: IPv4, or the /64 network of an IPv6 address."""
-    host = (scope.get("client") or ("unknown", 0))[0]
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return str(host)
-    if address.version == 6:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
-
-
 class RequestGuard:
     """ASGI middleware that refuses a request by its headers, before any route sees it."""
 
-    def __init__(self, app: ASGIApp, settings: StudioSettings, login_attempts: LoginAttempts) -> None:
-        self.app, self.settings, self.login_attempts = app, settings, login_attempts
+    def __init__(
+        self, app: ASGIApp, settings: StudioSettings, authenticator: Authenticator, audit: RequestAudit
+    ) -> None:
+        self.app, self.settings = app, settings
+        self._authenticator, self._audit = authenticator, audit
         names = (*LOOPBACK_HOSTS, settings.host, *settings.public_name)
         self._host_names = {name.lower() for name in names}
 
@@ -73,12 +57,14 @@ class RequestGuard:
             await self.app(scope, receive, send)
             return
         request_id, begin, status = secrets.token_hex(6), time.perf_counter(), 0
+        location = ""
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status
+            nonlocal status, location
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
+                location = headers.get("location", "")
                 for name, value in _SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
                 headers["X-Request-Id"] = request_id
@@ -88,15 +74,23 @@ class RequestGuard:
         try:
             await self._check_and_run(scope, receive, send_with_headers)
         finally:
-            milliseconds = 1000 * (time.perf_counter() - begin)
-            path = _loggable_path(scope["path"])
-            log.info("%s %s %s %d %.0f ms", request_id, scope["method"], path, status, milliseconds)
+            milliseconds = round(1000 * (time.perf_counter() - begin))
+            method, path = scope["method"], _loggable_path(scope["path"])
+            facts = {
+                "request": request_id,
+                "method": method,
+                "path": path,
+                "status": status,
+                "ms": milliseconds,
+            }
+            log.info("%s %s %s %d %d ms", *facts.values(), extra={"facts": facts})
+            self._audit.record(scope, status, location)
 
     async def _check_and_run(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        refusal = self._refusal(scope, headers)
+        refusal = self._refusal(scope, headers) or await self._authenticate(scope, headers)
         if refusal is not None:
-            await _send_refusal(scope, send, *refusal)
+            await _send_refusal(scope, send, refusal.status, refusal.line)
             return
         length = headers.get("content-length", "0")
         limits = self.settings
@@ -109,42 +103,31 @@ class RequestGuard:
             return
         await body.run(self.app, scope, send)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
-        """(status, message) if the headers alone are reason to refuse a request; None if it may pass."""
+    async def _authenticate(self, scope: Scope, headers: Headers) -> Refusal | None:
+        """Note who sent a request; returns why it may not pass, or None."""
+        try:
+            outcome = await self._authenticator.identify(scope, headers)
+        except sqlite3.Error as error:
+            log.error("signing in: %s: %s", type(error).__name__, error)
+            return Refusal(503, "the studio's database does not answer; try again in a moment")
+        if isinstance(outcome, Refusal):
+            return outcome
+        scope["state"]["requester"] = outcome
+        return None
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Refusal | None:
+        """Why host or origin of a request are reason to refuse it; None if it may pass."""
         host = headers.get("host", "")
         name = (urlsplit(f"//{host}").hostname or "") if _HOST_HEADER.fullmatch(host) else ""
         # Otherwise a web page whose name was made to resolve to 127.0.0.1 could reach the server (DNS
         # rebinding).
         if (self.settings.loopback or self.settings.public_name) and name not in self._host_names:
-            return 421, "the Host header names another machine; use the address that the studio printed"
+            return Refusal(
+                421, "the Host header names another machine; use the address that the studio printed"
+            )
         if scope["method"] not in ("GET", "HEAD", "OPTIONS") and not _is_same_site(headers, host):
-            return 403, "a request from another site; open the studio's own page"
-        token, path = self.settings.token, scope["path"]
-        metrics_token = self.settings.metrics_token
-        if path == "/metrics" and metrics_token is not None:
-            if tokens_match(_bearer_token(headers), metrics_token):
-                return None
-            token = token or metrics_token
-        if token is None or not (path.startswith("/v1/") or path in _PRIVATE_PATHS):
-            return None
-        return self._token_refusal(scope, headers, token)
-
-    def _token_refusal(self, scope: Scope, headers: Headers, token: str) -> tuple[int, str] | None:
-        """Why a request to something private is refused; None if it has the token or a session."""
-        cookie = cookie_value(headers.get("cookie", ""), SESSION_COOKIE)
-        if tokens_match(cookie, session_cookie(token)):
-            return None
-        address, sent_token = client_address(scope), _bearer_token(headers)
-        if seconds := self.login_attempts.seconds_locked(address):
-            return 429, f"too many wrong tokens from this address; wait {seconds} s"
-        if scope["path"] == "/v1/session":
-            return None
-        if tokens_match(sent_token, token):
-            self.login_attempts.record_success(address)
-            return None
-        if sent_token:
-            self.login_attempts.record_failure(address)
-        return 401, "a token is needed; POST it to /v1/session or send Authorization: Bearer"
+            return Refusal(403, "a request from another site; open the studio's own page")
+        return None
 
 
 def _is_same_site(headers: Headers, host: str) -> bool:
@@ -159,11 +142,6 @@ def _is_same_site(headers: Headers, host: str) -> bool:
         return False
 
 
-def _bearer_token(headers: Headers) -> str:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
 def _loggable_path(path: str) -> str:
     """A path with only the first letters of a job's id, as the whole id gives access to the job."""
     shortened = re.sub(r"(/v1/jobs/[^/]{0,6})[^/]*", r"\1…", path)[:120]
@@ -175,9 +153,9 @@ async def _send_refusal(scope: Scope, send: Send, status: int, line: str, *, mor
     accept = Headers(scope=scope).get("accept", "")
     body, media_type = error_body(status, line, None, accept, scope["state"]["request_id"])
     headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
-    if status == 429:
+    if status in (429, 503):
         seconds = re.search(r"\d+", line)
-        headers.append((b"retry-after", seconds[0].encode() if seconds else b"60"))
+        headers.append((b"retry-after", seconds[0].encode() if seconds else b"10"))
     headers += [(b"connection", b"close")] if more_body else []
     headers += [(b"www-authenticate", b"Bearer")] if status == 401 else []
     await send({"type": "http.response.start", "status": status, "headers": headers})

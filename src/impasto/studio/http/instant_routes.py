@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 
 from impasto.studio.http import openapi
 from impasto.studio.http.bodies import read_job_request
-from impasto.studio.http.guard import client_address
+from impasto.studio.http.requester import get_requester
 from impasto.studio.http.responses import ERROR_RESPONSES, FILE_RESPONSE, error_responses
 from impasto.studio.http.service import get_service
 
@@ -31,7 +31,7 @@ _AT_ONCE = 1
 async def instant_picture(request: Request) -> Response:
     """A small picture at once, painted by the preset ``instant``: JPEG; nothing is kept."""
     service = get_service(request)
-    with service.instant_intake.reserve_place(client_address(request.scope)):
+    with service.instant_intake.reserve_place(get_requester(request).client):
         job_request = await read_job_request(request, allow_json=False)
         try:
             paint = partial(service.instant_intake.paint, job_request)

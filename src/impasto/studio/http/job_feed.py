@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from impasto.studio.http.views import JobView, job_view
 from impasto.studio.queue.jobs import FINAL_STATES, JobStore, StudioJob
+from impasto.studio.queue.people import People
 
 __all__ = ["JobFeed"]
 
@@ -26,9 +27,10 @@ class JobFeed:
     """Views of the jobs that somebody follows, as of the last change of the database."""
 
     def __init__(self, store: JobStore) -> None:
-        self._store = store
+        self._store, self._people = store, People(store.database)
         self._followers: Counter[str] = Counter()
         self._snapshot: Snapshot = {}
+        self._credentials: set[str] = set()  # that were valid then
         self._number = 0  # of the snapshot
         self._changed = asyncio.Condition()
         self._joined = asyncio.Event()
@@ -71,6 +73,7 @@ class JobFeed:
             return None
         rows, positions = self._store.get_many(ids), self._store.positions()
         snapshot: Snapshot = dict.fromkeys(ids)
+        self._credentials = self._people.valid_credentials()
         current = {}
         for job in rows:
             current[job.id] = (job, positions.get(job.id))
@@ -80,8 +83,11 @@ class JobFeed:
         self._last_version = version  # last, so that an error has everything read again
         return snapshot
 
-    async def follow(self, job_id: str) -> AsyncIterator[JobView]:
-        """The job now, at each change, and when it ends; ends itself if the job is deleted."""
+    async def follow(self, job_id: str, credential: str | None = None) -> AsyncIterator[JobView]:
+        """The job now, at each change, and when it ends.
+
+        Ends itself if the job is deleted, or ``credential`` is no longer valid.
+        """
         self._followers[job_id] += 1
         self._joined.set()
         last, seen = None, self._number
@@ -91,7 +97,7 @@ class JobFeed:
                     while self._number == seen or job_id not in self._snapshot:
                         await self._changed.wait()
                     seen, view = self._number, self._snapshot[job_id]
-                if view is None:
+                if view is None or (credential is not None and credential not in self._credentials):
                     return
                 if view != last:
                     last = view

@@ -7,6 +7,7 @@ import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ from impasto.pictures.geometry import Size
 from impasto.studio.errors import RefusedError
 from impasto.studio.http import openapi
 from impasto.studio.http.bodies import read_job_request
-from impasto.studio.http.guard import client_address
+from impasto.studio.http.requester import get_requester
 from impasto.studio.http.responses import (
     ERROR_RESPONSES,
     FILE_RESPONSE,
@@ -38,6 +39,7 @@ from impasto.studio.sandbox.images import THUMBNAIL_SIZE
 
 __all__ = ["router"]
 
+_MAX_LISTED = 60
 _PICTURE_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 #: FFmpeg's name of a container → media type.
 _CLIP_TYPES = {"mov": "video/mp4", "matroska": "video/webm", "avi": "video/x-msvideo", "mpegts": "video/mp2t"}
@@ -49,11 +51,15 @@ _ACCEPTED: ResponseTable = {
 }
 
 
-def _get_job(request: Request, job_id: str) -> StudioJob:
-    job = get_service(request).store.get(job_id)
-    if job is None:
+def _own_job(request: Request, job: str) -> StudioJob:
+    """The job of that id. Somebody else's is answered as one that does not exist."""
+    found = get_service(request).store.get(job)
+    if found is None or not get_requester(request).owns(found):
         raise HTTPException(404, "there is no such job; it may have been deleted")
-    return job
+    return found
+
+
+OwnJob = Annotated[StudioJob, Depends(_own_job)]
 
 
 def _view(request: Request, job: StudioJob) -> JobView:
@@ -61,20 +67,23 @@ def _view(request: Request, job: StudioJob) -> JobView:
 
 
 async def _accept(request: Request, response: Response, earlier: StudioJob | None) -> JobView:
-    service, client = get_service(request), client_address(request.scope)
-    key = _request_key(request)
-    await run_in_threadpool(service.intake.check_place, client)  # before anything is read
+    service, requester = get_service(request), get_requester(request)
+    client, key = requester.client, _request_key(request)
+    check = partial(service.intake.check_place, client, requester.person)
+    await run_in_threadpool(check)  # before anything is read
     # The place in the queue is taken only once everything is here, or silent clients would fill the queue.
     with service.uploads.one(client):
         job_request = await read_job_request(request, allow_json=earlier is not None)
     try:
-        with service.intake.reserve_place(client):
-            job = await service.run_accepting(service.intake.accept, job_request, client, earlier, key)
+        with service.intake.reserve_place(client, requester.person):
+            accept = partial(service.intake.accept, job_request, client, earlier, key, requester.person)
+            job = await service.run_accepting(accept)
     finally:
         if hasattr(request.state, "form"):
             await request.state.form.close()
     response.status_code = 200 if job.state == "done" else 202
     response.headers["Location"] = f"/v1/jobs/{job.id}"
+    response.headers.update(await run_in_threadpool(service.intake.rate_limits, client, requester.person))
     return await run_in_threadpool(_view, request, job)
 
 
@@ -93,61 +102,72 @@ async def create_job(request: Request, response: Response) -> JobView:
 
 
 @router.post("/v1/jobs/{job}/again", status_code=202, responses=_ACCEPTED, openapi_extra=openapi.REPAINT_BODY)
-async def paint_again(request: Request, response: Response, job: str) -> JobView:
+async def paint_again(request: Request, response: Response, job: OwnJob) -> JobView:
     """The same files with other settings: JSON, or a form as for a new job without ``content``."""
-    earlier = await run_in_threadpool(_get_job, request, job)
-    return await _accept(request, response, earlier)
+    return await _accept(request, response, job)
+
+
+@router.get("/v1/jobs")
+def list_jobs(request: Request) -> list[JobView]:
+    """The newest jobs of whoever is signed in, newest first; where nobody is, there is no list (404)."""
+    person = get_requester(request).person_id
+    if person is None:
+        raise HTTPException(404, "there is no list of jobs here; it takes people who sign in")
+    store = get_service(request).store
+    positions = store.positions()
+    return [job_view(job, positions.get(job.id)) for job in store.jobs_of(person, _MAX_LISTED)]
 
 
 @router.get("/v1/jobs/{job}")
-def show_job(request: Request, job: str) -> JobView:
+def show_job(request: Request, job: OwnJob) -> JobView:
     """State, progress and settings of a job."""
-    return _view(request, _get_job(request, job))
+    return _view(request, job)
 
 
-async def _stream_place(request: Request) -> AsyncIterator[None]:
-    """One of the event streams that the client may have."""
-    with get_service(request).streams.one(client_address(request.scope)):
-        yield
+async def _stream_place(request: Request, job: OwnJob) -> AsyncIterator[StudioJob]:
+    """The job to follow, and one of the event streams that the client may have."""
+    with get_service(request).streams.one(get_requester(request).client):
+        yield job
 
 
 @router.get(
     "/v1/jobs/{job}/events",
     response_class=EventSourceResponse,
     responses=error_responses(429),
-    dependencies=[Depends(_stream_place)],
 )
-async def job_events(request: Request, job: str) -> AsyncIterator[ServerSentEvent]:
+async def job_events(
+    request: Request, followed: Annotated[StudioJob, Depends(_stream_place)]
+) -> AsyncIterator[ServerSentEvent]:
     """The job as server-sent events named ``job``: now, at each change, and when it ends."""
-    async for view in get_service(request).feed.follow(job):
+    credential = get_requester(request).credential
+    async for view in get_service(request).feed.follow(followed.id, credential):
         yield ServerSentEvent(event="job", data=view)
 
 
 @router.post("/v1/jobs/{job}/cancel")
-def cancel_job(request: Request, job: str) -> JobView:
+def cancel_job(request: Request, job: OwnJob) -> JobView:
     """Stop a job; the best picture so far is kept."""
-    job_id = _get_job(request, job).id
-    return _view(request, get_service(request).store.cancel(job_id) or _get_job(request, job))
+    return _view(request, get_service(request).store.cancel(job.id) or _own_job(request, job.id))
 
 
 @router.delete("/v1/jobs/{job}", status_code=204)
-def delete_job(request: Request, job: str) -> None:
+def delete_job(request: Request, job: OwnJob) -> None:
     """Stop a job and delete all its files."""
-    get_service(request).store.mark_deleted(_get_job(request, job).id)
+    get_service(request).store.mark_deleted(job.id)
 
 
 # -- files of a job -----------------------------------------------------------------------------------
 
 
-def _job_file(request: Request, job: str, name: str, **options: Any) -> FileResponse:
-    path = get_service(request).settings.job_folder(_get_job(request, job).id) / name
+def _job_file(request: Request, job: StudioJob, name: str, **options: Any) -> FileResponse:
+    path = get_service(request).settings.job_folder(job.id) / name
     if not path.is_file():
         raise HTTPException(404, "this file of the job does not exist yet, or no longer")
     return FileResponse(path, headers=PRIVATE, **options)
 
 
 @router.get("/v1/jobs/{job}/preview", response_class=FileResponse, responses=FILE_RESPONSE)
-def job_preview(request: Request, job: str) -> Response:
+def job_preview(request: Request, job: OwnJob) -> Response:
     """The newest preview, JPEG."""
     file = _job_file(request, job, "preview.jpg", media_type="image/jpeg")
     try:  # read whole: streaming would break if the worker replaced the file by one of another length
@@ -157,31 +177,30 @@ def job_preview(request: Request, job: str) -> Response:
 
 
 @router.get("/v1/jobs/{job}/content", response_class=FileResponse, responses=FILE_RESPONSE)
-def job_content(request: Request, job: str) -> Response:
+def job_content(request: Request, job: OwnJob) -> Response:
     """The upload at the result's size, JPEG; of a clip its first frame."""
     return _job_file(request, job, "content.jpg", media_type="image/jpeg")
 
 
 @router.get("/v1/jobs/{job}/original", response_class=FileResponse, responses=FILE_RESPONSE)
-def job_original(request: Request, job: str) -> Response:
+def job_original(request: Request, job: OwnJob) -> Response:
     """The uploaded clip, unchanged."""
-    clip = _get_job(request, job)
-    if clip.kind != "video":
+    if job.kind != "video":
         raise HTTPException(404, "the original of a picture is not given out; see content")
-    media_type = _CLIP_TYPES.get(clip.files.get("format", ""), "video/mp4")
+    media_type = _CLIP_TYPES.get(job.files.get("format", ""), "video/mp4")
     return _job_file(request, job, "content", media_type=media_type)
 
 
 @router.get("/v1/jobs/{job}/styles/{number}", response_class=FileResponse, responses=FILE_RESPONSE)
-def job_style(request: Request, job: str, number: int) -> Response:
+def job_style(request: Request, job: OwnJob, number: int) -> Response:
     """An uploaded style, WebP, 256 pixels."""
     return _job_file(request, job, f"style-{number}.webp", media_type="image/webp")
 
 
 @router.get("/v1/jobs/{job}/thumbnail", response_class=FileResponse, responses=FILE_RESPONSE)
-def job_thumbnail(request: Request, job: str) -> Response:
+def job_thumbnail(request: Request, job: OwnJob) -> Response:
     """The result, else the newest preview, else the content, at 256 pixels."""
-    folder = get_service(request).settings.job_folder(_get_job(request, job).id)
+    folder = get_service(request).settings.job_folder(job.id)
     if (folder / "thumb.webp").is_file():
         return _job_file(request, job, "thumb.webp", media_type="image/webp")
     candidates = (folder / "preview.jpg", folder / "content.jpg")
@@ -202,24 +221,24 @@ def job_thumbnail(request: Request, job: str) -> Response:
 )
 async def job_result(
     request: Request,
-    job: str,
+    job: OwnJob,
     format: Annotated[Literal["png", "jpeg", "webp"], Query()] = "png",
     strength: Annotated[float, Query(ge=0.0, le=1.0, allow_inf_nan=False)] = 1.0,
     download: Annotated[bool, Query()] = False,
 ) -> Response:
     """The picture with its recipe embedded, blended with the content if asked for; a clip as MP4."""
-    service, finished = get_service(request), await run_in_threadpool(_get_job, request, job)
-    if finished.result is None:
-        status = 404 if finished.state in FINAL_STATES else 409
+    service = get_service(request)
+    if job.result is None:
+        status = 404 if job.state in FINAL_STATES else 409
         raise HTTPException(status, "there is no result; see the job's state")
-    is_clip = finished.kind == "video"
+    is_clip = job.kind == "video"
     media_type = "video/mp4" if is_clip else _PICTURE_TYPES[format]
     suffix = "mp4" if is_clip else format
-    filename = f"impasto-{finished.id[:8]}.{suffix}" if download else None
+    filename = f"impasto-{job.id[:8]}.{suffix}" if download else None
     if is_clip or (format == "png" and strength == 1.0):
-        return _job_file(request, job, finished.result, media_type=media_type, filename=filename)
-    folder, recipe = service.settings.job_folder(finished.id), finished.inputs.complete_recipe().to_json()
-    with service.views.one(client_address(request.scope)):
+        return _job_file(request, job, job.result, media_type=media_type, filename=filename)
+    folder, recipe = service.settings.job_folder(job.id), job.inputs.complete_recipe().to_json()
+    with service.views.one(get_requester(request).client):
         name = await service.run_viewing(
             service.intake.run_sandboxed, export_result, folder, recipe, format, strength
         )
@@ -239,7 +258,7 @@ async def job_result(
 async def view_upload(request: Request) -> Response:
     """A picture or a clip's first frame as JPEG, for browsers that cannot show it; nothing is kept."""
     service = get_service(request)
-    with service.views.one(client_address(request.scope)):
+    with service.views.one(get_requester(request).client):
         job_request = await read_job_request(request, allow_json=False)
         try:
             kind, (height, width), data = await service.run_viewing(_make_view, service, job_request)

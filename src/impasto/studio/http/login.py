@@ -1,4 +1,4 @@
-"""The token, the cookie that stands for it in a browser, and limits of guessing it."""
+"""Tokens, the cookies that stand for them in a browser, and limits of guessing them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import hashlib
 import hmac
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["SESSION_COOKIE", "LoginAttempts", "cookie_value", "session_cookie", "tokens_match"]
+__all__ = [
+    "SESSION_COOKIE", "LoginAttempts", "bearer_token", "cookie_value", "session_cookie", "tokens_match",
+]  # fmt: skip
 
 SESSION_COOKIE = "impasto-session"
 _FREE_FAILURES = 5  # wrong tokens that an address may send before it has to wait
@@ -18,7 +20,7 @@ _MAX_ADDRESSES = 10_000  # remembered at once; the one that failed longest ago i
 
 
 def session_cookie(token: str) -> str:
-    """The cookie's value: it proves that a client knew the token, but does not contain it."""
+    """The cookie for the token that all share: it proves that a client knew it, but does not contain it."""
     return hmac.new(token.encode(), b"impasto session", hashlib.sha256).hexdigest()
 
 
@@ -33,6 +35,12 @@ def cookie_value(header: str, name: str) -> str:
         if found == name:
             return value.strip('"')
     return ""
+
+
+def bearer_token(headers: Mapping[str, str]) -> str:
+    """The token of the header ``Authorization: Bearer``; empty if there is none."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def tokens_match(sent: str, expected: str) -> bool:

@@ -32,12 +32,14 @@ _OTHER_PARTS: dict[str, Any] = {
     "preset": {"type": "string", "enum": list(PRESETS), "default": DEFAULT_PRESET},
     "recipe": {"$ref": "#/components/schemas/Recipe"},
     "video": {"$ref": "#/components/schemas/VideoSettings"},
+    "webhook": {"type": "string", "description": "Address to tell when the job ends, at an allowed host."},
 }
 _REPAINT_JSON = {
     "type": "object",
     "properties": {
         "recipe": {"type": "object"}, "video": {"type": "object"}, "preset": {"type": "string"},
         "style_id": {"type": "array", "items": {"type": "string"}}, "no_mask": {"type": "boolean"},
+        "webhook": {"type": "string"},
     },
     "additionalProperties": False,
 }  # fmt: skip

@@ -17,10 +17,13 @@ from impasto.studio.http.login import LoginAttempts
 from impasto.studio.intake.client_limits import ConcurrencyLimit
 from impasto.studio.intake.instant import InstantIntake
 from impasto.studio.intake.intake import JobIntake
+from impasto.studio.queue.audit import AuditLog
 from impasto.studio.queue.data_folder import open_data_folder
+from impasto.studio.queue.people import People
 from impasto.studio.sandbox.isolation import run_sandboxed, wait_for_forkserver
-from impasto.studio.sandbox.samples import EXAMPLE_PHOTOGRAPHS, render_sample, render_samples
+from impasto.studio.sandbox.samples import EXAMPLE_PHOTOGRAPHS, render_samples
 from impasto.studio.settings import StudioSettings
+from impasto.studio.webhooks import WebhookSender
 from impasto.studio.worker.supervisor import Supervisor
 
 __all__ = ["StudioService", "get_service"]
@@ -45,6 +48,9 @@ class StudioService:
         self.intake = JobIntake(settings, self.store)
         self.instant_intake = InstantIntake(settings, self.intake)
         self.supervisor = Supervisor(settings, self.store)
+        self.webhooks = WebhookSender(settings, self.store.database)
+        self.people = People(self.store.database)
+        self.audit = AuditLog(settings.data)
         self.feed = JobFeed(self.store)
         self.login_attempts = LoginAttempts()
         self.streams = ConcurrencyLimit(settings.client_streams, "event streams are open")
@@ -75,7 +81,7 @@ class StudioService:
         """Path of a built-in picture's PNG; JPEG and thumbnail are beside it. Renders them if needed."""
         path = self._samples_folder / f"{name}.png"
         if not path.exists():
-            await self.run_viewing(self.intake.run_sandboxed, render_sample, self._samples_folder, name)
+            await self.run_viewing(self.intake.render_styles, [name])
         return path
 
     @property

@@ -1,4 +1,4 @@
-"""Routes of the service itself: logging in, health, metrics."""
+"""Routes of the service itself: health, metrics."""
 
 from __future__ import annotations
 
@@ -8,56 +8,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from starlette.exceptions import HTTPException
 
-from impasto.studio.errors import RefusedError
-from impasto.studio.http.bodies import content_type, read_small_body
-from impasto.studio.http.guard import client_address
-from impasto.studio.http.login import SESSION_COOKIE, session_cookie, tokens_match
 from impasto.studio.http.metrics import metrics_text
-from impasto.studio.http.openapi import SESSION_BODY
 from impasto.studio.http.responses import ERROR_RESPONSES, error_responses
 from impasto.studio.http.service import get_service
-from impasto.studio.intake.request import parse_json_object
 from impasto.studio.queue.data_folder import disk_short
 
 __all__ = ["router"]
 
-_COOKIE_SECONDS = 90 * 86400
-
 router = APIRouter(responses=ERROR_RESPONSES)
-
-
-@router.post(
-    "/v1/session", status_code=204, responses=error_responses(413, 422, 429), openapi_extra=SESSION_BODY
-)
-async def log_in(request: Request) -> Response:
-    """Exchange the token for a cookie."""
-    service = get_service(request)
-    token = service.settings.token
-    if content_type(request) != "application/json":
-        raise RefusedError("a body of another type", "application/json", status=415)
-    sent_token = parse_json_object(await read_small_body(request), "body").get("token")
-    response = Response(status_code=204)
-    if token is None:
-        return response
-    if not isinstance(sent_token, str) or not tokens_match(sent_token, token):
-        service.login_attempts.record_failure(client_address(request.scope))
-        raise HTTPException(401, "that is not the token", headers={"WWW-Authenticate": "Bearer"})
-    service.login_attempts.record_success(client_address(request.scope))
-    response.set_cookie(
-        SESSION_COOKIE, session_cookie(token), max_age=_COOKIE_SECONDS, httponly=True, samesite="strict",
-        secure=request.url.scheme == "https",
-    )  # fmt: skip
-    return response
-
-
-@router.delete("/v1/session", status_code=204)
-async def log_out(request: Request) -> Response:
-    """Have this browser forget its cookie."""
-    response = Response(status_code=204)
-    response.delete_cookie(
-        SESSION_COOKIE, httponly=True, samesite="strict", secure=request.url.scheme == "https"
-    )
-    return response
 
 
 @router.get("/healthz", response_class=PlainTextResponse, responses=error_responses(503))

@@ -8,7 +8,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from impasto.recipe import Recipe
-from impasto.studio.queue.jobs import FINAL_STATES, StudioJob
+from impasto.studio.queue.jobs import FINAL_STATES, HELD, StudioJob
+from impasto.studio.queue.people import Person
+from impasto.studio.queue.usage import Usage
 from impasto.video.settings import VideoSettings
 
 __all__ = [
@@ -16,11 +18,14 @@ __all__ = [
     "JobStyleView",
     "JobView",
     "PresetView",
+    "QuotaView",
     "SampleView",
+    "SessionView",
     "SettingsView",
     "UploadLimits",
     "job_view",
     "sample_title",
+    "session_view",
 ]
 
 
@@ -77,13 +82,35 @@ class SettingsView(BaseModel):
     version: str
 
 
+class QuotaView(BaseModel):
+    """What a person may use of something, and has used."""
+
+    limit: float | None = Field(description="null: as much as they like.")
+    used: float
+    renewed_in: int | None = Field(description="Seconds until it is counted from 0 again; null: never.")
+
+
+class SessionView(BaseModel):
+    """Who is signed in."""
+
+    person: str | None = Field(description="null where nobody has to sign in, or all share one token.")
+    quotas: dict[str, QuotaView] = Field(
+        description="jobs and seconds (of painting) a day in UTC, and bytes."
+    )
+
+
 class JobView(BaseModel):
     """A picture or clip that a client asked for."""
 
     id: str
     kind: Literal["image", "video"]
     state: Literal["queued", "running", "done", "failed", "cancelled"]
-    position: int | None = Field(description="How many jobs are before it; null unless it waits.")
+    position: int | None = Field(
+        description="How many jobs are before it; null unless it waits for a worker."
+    )
+    waits_for: Literal["turn", "quota"] | None = Field(
+        description="What a queued job waits for; quota: painting time of the next day."
+    )
     created: str
     started: str | None
     finished: str | None
@@ -119,7 +146,7 @@ def job_view(job: StudioJob, position: int | None) -> JobView:
     """A row as its client sees it.
 
     Args:
-        position: how many jobs are before it; None unless it waits.
+        position: how many jobs are before it, or ``HELD``; None unless it waits.
     """
     address = f"/v1/jobs/{job.id}"
     # Different for each preview and for the result, so that browsers fetch the thumbnail again.
@@ -131,7 +158,8 @@ def job_view(job: StudioJob, position: int | None) -> JobView:
         id=job.id,
         kind=job.kind,
         state=job.state,
-        position=position,
+        position=None if position == HELD else position,
+        waits_for=None if position is None else "quota" if position == HELD else "turn",
         created=_timestamp(job.created) or "",
         started=_timestamp(job.started),
         finished=_timestamp(job.finished),
@@ -157,6 +185,20 @@ def job_view(job: StudioJob, position: int | None) -> JobView:
         masks=job.inputs.masks,
         seconds=None if job.seconds is None else round(job.seconds, 2),
     )
+
+
+def session_view(person: Person | None, usage: Usage | None) -> SessionView:
+    """A person with what they may use and have used; both None where nobody is named."""
+    if person is None or usage is None:
+        return SessionView(person=None, quotas={})
+    quotas = {
+        "jobs": QuotaView(limit=person.daily_jobs, used=usage.jobs, renewed_in=usage.renewal),
+        "seconds": QuotaView(
+            limit=person.daily_seconds, used=round(usage.seconds, 1), renewed_in=usage.renewal
+        ),
+        "bytes": QuotaView(limit=person.bytes, used=usage.bytes, renewed_in=None),
+    }
+    return SessionView(person=person.name, quotas=quotas)
 
 
 def _timestamp(seconds: float | None) -> str | None:

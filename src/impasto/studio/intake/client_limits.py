@@ -1,20 +1,47 @@
-"""Limits of what one client address may have at once or within an hour."""
+"""Limits of what one client may have at once or within an hour, and the headers that state them."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Lock
 
 from impasto.studio.errors import RefusedError
 
-__all__ = ["ConcurrencyLimit", "HourlyLimit"]
+__all__ = ["ConcurrencyLimit", "HourlyLimit", "RateLimit", "rate_limit_headers"]
 
-_HOUR = 3600.0
+_HOUR, _HOURLY = 3600.0, "hourly-jobs"
 _MAX_CLIENTS = 10_000  # remembered at once; the one seen longest ago is forgotten
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """How much of something is left.
+
+    Attributes:
+        limit: within ``window`` seconds.
+        remaining: of ``limit``.
+        reset: seconds until there is more.
+    """
+
+    name: str
+    limit: int
+    window: int
+    remaining: int
+    reset: int
+
+
+def rate_limit_headers(limits: Iterable[RateLimit]) -> dict[str, str]:
+    """The headers ``RateLimit-Policy`` and ``RateLimit`` (draft-ietf-httpapi-ratelimit-headers-09)."""
+    known = list(limits)
+    return {
+        "RateLimit-Policy": ", ".join(f'"{one.name}";q={one.limit};w={one.window}' for one in known),
+        "RateLimit": ", ".join(f'"{one.name}";r={one.remaining};t={one.reset}' for one in known),
+    }
 
 
 class ConcurrencyLimit:
@@ -77,5 +104,14 @@ class HourlyLimit:
             if len(times) >= self._limit:
                 wait = math.ceil(times[0] + _HOUR - now)
                 got = f"{self._limit} of your jobs were sent within an hour"
-                raise RefusedError(got, remedy=f"come back in {wait} s", status=429, retry_after=wait)
+                remedy = f"come back in {wait} s"
+                raise RefusedError(got, remedy=remedy, status=429, retry_after=wait, policy=_HOURLY)
             times.append(now)
+
+    def remaining(self, client: str) -> RateLimit:
+        """How much is left for a client."""
+        now = self._clock()
+        with self._lock:
+            times = [time for time in self._times.get(client, ()) if now - time < _HOUR]
+        reset = math.ceil(times[0] + _HOUR - now) if times else round(_HOUR)
+        return RateLimit(_HOURLY, self._limit, round(_HOUR), max(0, self._limit - len(times)), reset)

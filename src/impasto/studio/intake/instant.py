@@ -86,8 +86,8 @@ class InstantIntake:
         self._intake.check_files(request)
         if not request.styles:
             raise RefusedError("no style", "a name in 'style_id' or a picture in 'style'", field="style")
-        if request.video or request.style_masks:
-            field = "video" if request.video else "style_mask"
+        if request.video or request.style_masks or request.webhook:
+            field = "video" if request.video else "style_mask" if request.style_masks else "webhook"
             raise RefusedError(f"'{field}' for an instant picture", "none", "leave it out", field=field)
         if request.preset not in (None, "instant"):
             raise RefusedError(f"preset {request.preset!r}", "instant", "leave it out", field="preset")
@@ -96,6 +96,7 @@ class InstantIntake:
         folder.mkdir()
         try:
             inputs = JobInputs.from_uploads(chosen.recipe_json, None, store_uploads(folder, request))
+            self._intake.render_styles(inputs.style_names)
             self._intake.run_sandboxed(write_instant_picture, folder, inputs, self._settings)
             return (folder / INSTANT_FILE).read_bytes()
         except RefusedError as error:

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,16 +23,21 @@ from impasto.files import readable_size
 from impasto.machine import available_memory
 from impasto.studio.errors import RefusedError
 from impasto.studio.intake.chosen_settings import ChosenSettings, choose_settings, refusal_about_setting
-from impasto.studio.intake.client_limits import HourlyLimit
+from impasto.studio.intake.client_limits import HourlyLimit, rate_limit_headers
+from impasto.studio.intake.quotas import QuotaCheck
 from impasto.studio.intake.request import JobRequest, UploadSource
 from impasto.studio.intake.uploads import store_uploads
 from impasto.studio.queue.data_folder import disk_short, room_for_jobs
 from impasto.studio.queue.inputs import JobInputs
 from impasto.studio.queue.jobs import JobStore, StudioJob, new_job_id
+from impasto.studio.queue.people import Person
 from impasto.studio.queue.storage import folder_size, link_cached_result, sync_folder
 from impasto.studio.sandbox.isolation import run_sandboxed
 from impasto.studio.sandbox.job_files import JobFacts, prepare_job
+from impasto.studio.sandbox.landlock import Fence
+from impasto.studio.sandbox.samples import render_sample
 from impasto.studio.settings import StudioSettings
+from impasto.studio.webhooks import allowed_webhook
 
 __all__ = ["JobIntake"]
 
@@ -53,38 +58,60 @@ class JobIntake:
         self._settings, self._store = settings.without_token(), store
         self._reserved: Counter[str] = Counter()
         self._hourly = HourlyLimit(settings.client_hourly)
+        self._quotas = QuotaCheck(self._settings, store)
         self._keys: set[tuple[str, str]] = set()  # (client, request key) of requests in progress
         self._lock = Lock()
+        self._adding = Lock()  # held while a person's space is compared and taken
 
-    def run_sandboxed(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a function of the sandbox under the limits for the files of one request."""
+    def run_sandboxed(self, function: Callable[..., T], folder: Path, *arguments: Any) -> T:
+        """Call a function of the sandbox under the limits for the files of one request.
+
+        Args:
+            folder: the function's first argument, and the only folder in which it may write or find uploads.
+        """
         limits = self._settings
+        fence = Fence((folder,), (limits.data / "samples",))
         free = _DECODE_SHARE * available_memory(torch.device("cpu"))
         memory = int(min(limits.decode_bytes, max(free, _LEAST_DECODE_BYTES)))
-        result: T = run_sandboxed(function, *arguments, memory=memory, seconds=limits.decode_seconds)
+        result: T = run_sandboxed(
+            function, folder, *arguments, memory=memory, seconds=limits.decode_seconds, fence=fence
+        )
         return result
 
-    def check_place(self, client: str) -> None:
+    def render_styles(self, names: Iterable[str | None]) -> None:
+        """Render the built-in styles of those names unless they are there; None stands for an upload."""
+        samples_folder = self._settings.data / "samples"
+        for name in names:
+            if name is not None and not (samples_folder / f"{name}.png").exists():
+                run_sandboxed(render_sample, samples_folder, name, memory=4 * 10**9, seconds=600)
+
+    def check_place(self, client: str, person: Person | None = None) -> None:
         """Refuse a request that would not get a place, before its body is read.
 
+        Args:
+            client: for whom jobs are counted: an address, or a person.
+            person: who signed in, if anybody.
+
         Raises:
-            RefusedError: status 429 if the queue is full or the client has too many jobs in it, 507 if the
-                disk is short of space.
+            RefusedError: status 429 if the queue is full, the client has too many jobs in it or a quota of
+                the person's is used up; 507 if the disk is short of space, or the person's space is full.
         """
         if disk_short(self._settings):
             raise RefusedError("the studio's disk is short of space", remedy="come back later", status=507)
         with self._lock:
-            self._require_place(client)
+            self._require_place(client, person)
+        if person is not None:
+            self._quotas.require_space(person, 1)
 
     @contextmanager
-    def reserve_place(self, client: str) -> Iterator[None]:
+    def reserve_place(self, client: str, person: Person | None = None) -> Iterator[None]:
         """Reserve a place in the queue while the files of a request are decoded.
 
         Raises:
             RefusedError: as :meth:`check_place`; also if the client has sent too many within an hour.
         """
         with self._lock:
-            self._require_place(client)
+            self._require_place(client, person)
             self._hourly.count(client)
             self._reserved[client] += 1
         try:
@@ -93,13 +120,21 @@ class JobIntake:
             with self._lock:
                 self._reserved[client] -= 1
 
-    def _require_place(self, client: str) -> None:
+    def rate_limits(self, client: str, person: Person | None) -> dict[str, str]:
+        """Headers that say how many jobs the client may still send."""
+        limits = [self._hourly.remaining(client)]
+        return rate_limit_headers([*limits, *(self._quotas.rate_limits(person) if person else ())])
+
+    def _require_place(self, client: str, person: Person | None) -> None:
         settings = self._settings
         if self._store.waiting_count() + self._reserved.total() >= settings.queue:
             raise RefusedError("the queue is full", remedy="come back in a minute", status=429)
         if self._store.unfinished_count(client) + self._reserved[client] >= settings.client_jobs:
             got = f"{settings.client_jobs} of your jobs are waiting or running already"
-            raise RefusedError(got, remedy="wait for one of them, or cancel it", status=429)
+            remedy = "wait for one of them, or cancel it"
+            raise RefusedError(got, remedy=remedy, status=429, policy="client-jobs")
+        if person is not None:
+            self._quotas.require_today(person, self._reserved[client])
 
     @contextmanager
     def _one_at_a_time(self, client: str, key: str | None) -> Iterator[None]:
@@ -120,14 +155,20 @@ class JobIntake:
                 self._keys.discard(entry)
 
     def accept(
-        self, request: JobRequest, client: str, earlier: StudioJob | None = None, key: str | None = None
+        self,
+        request: JobRequest,
+        client: str,
+        earlier: StudioJob | None = None,
+        key: str | None = None,
+        person: Person | None = None,
     ) -> StudioJob:
         """Make a job of a request. It is finished at once if an identical job was painted before.
 
         Args:
-            client: the address for which jobs are counted.
+            client: for whom jobs are counted: an address, or a person.
             earlier: the job whose files and settings are taken where the request has none.
             key: the client's own name for the request: the same request with the same key is the same job.
+            person: whose job it becomes.
 
         Raises:
             RefusedError: the request cannot be accepted; nothing of it is left on the disk.
@@ -136,12 +177,14 @@ class JobIntake:
             request = self._with_earlier_files(request, earlier)
         chosen = choose_settings(request, earlier, self._settings)
         self.check_files(request)
+        if request.webhook is not None:
+            allowed_webhook(request.webhook, self._settings.webhook_host)
         job_id = new_job_id()
         folder = self._settings.job_folder(job_id)
         with self._one_at_a_time(client, key):
             folder.mkdir(parents=True)
             try:
-                job = self._add_job(job_id, folder, request, client, chosen, key)
+                job = self._add_job(job_id, folder, request, client, chosen, key, person)
             except BaseException:
                 self._remove_unless_accepted(job_id, folder)
                 raise
@@ -167,6 +210,7 @@ class JobIntake:
         client: str,
         chosen: ChosenSettings,
         key: str | None,
+        person: Person | None,
     ) -> StudioJob:
         """The new job, or the one that the same request with the same key was accepted as."""
         uploads = store_uploads(folder, request)
@@ -178,9 +222,10 @@ class JobIntake:
             return accepted
         columns: dict[str, Any] = {
             "id": job_id, "client": client, "digest": digest, "preset": chosen.preset,
-            "recipe": chosen.recipe_json, "request_key": key,
+            "recipe": chosen.recipe_json, "request_key": key, "webhook": request.webhook,
+            "person": None if person is None else person.id,
         }  # fmt: skip
-        duplicate = self._store.find_duplicate(digest)
+        duplicate = self._store.find_duplicate(digest, columns["person"])
         if duplicate is not None and link_cached_result(duplicate, folder, self._settings):
             return self._add_finished(columns, duplicate, folder)
         video = chosen.video.model_dump_json()
@@ -194,10 +239,16 @@ class JobIntake:
         height, width = facts.size
         reserved = self._reserve_disk(facts, chosen)
         sync_folder(folder)  # what was accepted has to survive a power cut
-        return self._store.add(
-            **columns, kind=facts.kind, video=video if is_clip else None, uploads=json.dumps(uploads),
-            height=height, width=width, frames=facts.frames, reserved=reserved,
-        )  # fmt: skip
+        columns |= {
+            "kind": facts.kind, "video": video if is_clip else None, "uploads": json.dumps(uploads),
+            "height": height, "width": width, "frames": facts.frames, "reserved": reserved,
+        }  # fmt: skip
+        size = folder_size(folder)
+        if person is None:
+            return self._store.add(**columns, bytes=size)
+        with self._adding:
+            self._quotas.require_space(person, size + reserved)
+            return self._store.add(**columns, bytes=size)
 
     def _reserve_disk(self, facts: JobFacts, chosen: ChosenSettings) -> int:
         """Bytes that painting will take on the disk at most; refuses the job if there is no room for them."""
@@ -214,6 +265,7 @@ class JobIntake:
         return needed
 
     def _prepare(self, folder: Path, inputs: JobInputs) -> JobFacts:
+        self.render_styles(inputs.style_names)
         try:
             return JobFacts.from_json(self.run_sandboxed(prepare_job, folder, inputs, self._settings))
         except RefusedError as error:

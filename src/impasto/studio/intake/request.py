@@ -14,7 +14,7 @@ __all__ = ["JobRequest", "UploadSource", "parse_form", "parse_json_body", "parse
 
 UploadSource = IO[bytes] | Path  # an upload, or a file of an earlier job
 _FILE_PARTS = ("content", "style", "mask", "style_mask")
-_TEXT_PARTS = ("style_id", "preset", "recipe", "video", "no_mask")
+_TEXT_PARTS = ("style_id", "preset", "recipe", "video", "no_mask", "webhook")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class JobRequest:
         recipe: picture settings by name.
         video: clip settings by name; None if the client sent none.
         no_mask: do not take over the masks of the earlier job.
+        webhook: address to tell when the job ends.
     """
 
     content: UploadSource | None = None
@@ -39,6 +40,7 @@ class JobRequest:
     recipe: dict[str, Any] = field(default_factory=dict)
     video: dict[str, Any] | None = None
     no_mask: bool = False
+    webhook: str | None = None
 
 
 def parse_json_object(text: str | bytes, field: str) -> dict[str, Any]:
@@ -82,6 +84,7 @@ def parse_form(parts: Iterable[tuple[str, Any]]) -> JobRequest:
         recipe=_parse_settings(texts, "recipe") or {},
         video=_parse_settings(texts, "video"),
         no_mask=texts.get("no_mask", "") not in ("", "0", "false"),
+        webhook=texts.get("webhook"),
     )
 
 
@@ -103,7 +106,7 @@ def _parse_settings(texts: Mapping[str, str], name: str) -> dict[str, Any] | Non
 
 def parse_json_body(body: Mapping[str, Any]) -> JobRequest:
     """A request to paint an earlier job again, which may be sent as JSON."""
-    types = {"recipe": dict, "video": dict, "preset": str, "style_id": list, "no_mask": bool}
+    types = {"recipe": dict, "video": dict, "preset": str, "style_id": list, "no_mask": bool, "webhook": str}
     for name, value in body.items():
         expected = types.get(name)
         if expected is None:
@@ -116,4 +119,5 @@ def parse_json_body(body: Mapping[str, Any]) -> JobRequest:
     return JobRequest(
         styles=list(styles), preset=body.get("preset"), recipe=body.get("recipe") or {},
         video=body.get("video"), no_mask=bool(body.get("no_mask")),
+        webhook=body.get("webhook"),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -44,8 +45,49 @@ _MIGRATIONS = (
     CREATE UNIQUE INDEX by_request_key ON jobs (client, request_key) WHERE request_key IS NOT NULL;
     CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
     """,
+    """
+    CREATE TABLE people (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+        token_hash TEXT UNIQUE, created REAL NOT NULL, expires REAL, revoked REAL,
+        daily_jobs INTEGER, daily_seconds REAL, bytes INTEGER
+    );
+    CREATE TABLE sessions (
+        hash TEXT PRIMARY KEY, person INTEGER NOT NULL, created REAL NOT NULL, expires REAL NOT NULL
+    );
+    CREATE INDEX sessions_by_person ON sessions (person, created);
+    CREATE TABLE usage (
+        person INTEGER NOT NULL, day TEXT NOT NULL, jobs INTEGER NOT NULL DEFAULT 0,
+        seconds REAL NOT NULL DEFAULT 0, PRIMARY KEY (person, day)
+    );
+    ALTER TABLE jobs ADD COLUMN person INTEGER;
+    CREATE INDEX by_person ON jobs (person, number) WHERE person IS NOT NULL;
+    CREATE TABLE turns (client TEXT PRIMARY KEY, turn REAL NOT NULL);
+    INSERT INTO turns (client, turn)
+        SELECT client, ROW_NUMBER() OVER (ORDER BY MAX(COALESCE(started, 0))) FROM jobs GROUP BY client;
+    INSERT INTO turns (client, turn) SELECT '', COUNT(*) FROM turns;
+    ALTER TABLE jobs ADD COLUMN webhook TEXT;
+    CREATE TABLE deliveries (
+        id TEXT PRIMARY KEY, job TEXT NOT NULL, state TEXT NOT NULL, url TEXT NOT NULL, created REAL NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0, not_before REAL NOT NULL DEFAULT 0
+    );
+    CREATE TRIGGER job_ended AFTER UPDATE OF state ON jobs
+        WHEN NEW.webhook IS NOT NULL AND NEW.deleted = 0
+        AND NEW.state IN ('done', 'failed', 'cancelled') AND OLD.state IN ('queued', 'running')
+        BEGIN INSERT INTO deliveries (id, job, state, url, created) VALUES (
+            lower(hex(randomblob(16))), NEW.id, NEW.state, NEW.webhook,
+            (julianday('now') - 2440587.5) * 86400.0
+        ); END;
+    CREATE TRIGGER job_was_finished AFTER INSERT ON jobs
+        WHEN NEW.webhook IS NOT NULL AND NEW.state = 'done'
+        BEGIN INSERT INTO deliveries (id, job, state, url, created) VALUES (
+            lower(hex(randomblob(16))), NEW.id, NEW.state, NEW.webhook,
+            (julianday('now') - 2440587.5) * 86400.0
+        ); END;
+    """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
+#: A semicolon within a line belongs to the body of a trigger.
+_END_OF_STATEMENT = re.compile(r";$", re.MULTILINE)
 
 
 class DatabaseVersionError(ImpastoError):
@@ -129,6 +171,6 @@ class Database:
                 "install the newer Impasto that wrote it, or choose another --data",
             )
         for number, statements in enumerate(_MIGRATIONS[version:], version + 1):
-            for statement in filter(str.strip, statements.split(";")):
+            for statement in filter(str.strip, _END_OF_STATEMENT.split(statements)):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {number}")

@@ -18,29 +18,15 @@ from typing import Any
 from impasto.studio.queue.attempts import backoff_seconds
 from impasto.studio.queue.database import Database
 from impasto.studio.queue.studio_job import COLUMNS, FINAL_STATES, StudioJob, new_job_id
+from impasto.studio.queue.turns import HELD, WAITING, place_query, queue_query, take_turn, wait_for_turn
+from impasto.studio.queue.usage import count_job, count_seconds
 
-__all__ = ["FINAL_STATES", "JobStore", "StudioJob", "new_job_id"]
+__all__ = ["FINAL_STATES", "HELD", "JobStore", "StudioJob", "new_job_id"]
 
 _HEARTBEAT_EXPIRY = 15.0  # seconds after which a worker that sent no heartbeat counts as absent
 
-_WAITING = "state = 'queued' AND deleted = 0"
 _LONGEST_WAIT = 1000.0  # seconds; a longer wait for another attempt means that the clock was moved back
 _DUE = f"NOT (not_before > :now AND not_before < :now + {_LONGEST_WAIT})"
-
-
-def _queue(condition: str = "TRUE") -> str:
-    """A query for (id, place) of the waiting jobs that meet a condition.
-
-    Clients take turns, the one served longest ago first. Jobs that had been started go before all others.
-    """
-    return f"""
-    SELECT id, ROW_NUMBER() OVER (ORDER BY started IS NULL, turn, served, number) - 1 AS place FROM (
-        SELECT id, number, started,
-            ROW_NUMBER() OVER (PARTITION BY client ORDER BY started IS NULL, number) AS turn,
-            (SELECT MAX(started) FROM jobs AS same WHERE same.client = jobs.client) AS served
-        FROM jobs WHERE {_WAITING} AND {condition}
-    )
-    """
 
 
 def _requeue(db: sqlite3.Connection, condition: str, values: tuple[Any, ...], attempts: int | None) -> None:
@@ -93,7 +79,11 @@ class JobStore:
         columns = {"id": id, "state": "queued", "created": time.time(), **columns}
         names, placeholders = ", ".join(columns), ", ".join("?" * len(columns))
         with self.database.transaction() as db:
+            if columns["state"] == "queued":
+                wait_for_turn(db, columns["client"])
             db.execute(f"INSERT INTO jobs ({names}) VALUES ({placeholders})", tuple(columns.values()))
+            if columns.get("person") is not None:
+                count_job(db, columns["person"])
         job = self.get(id)
         assert job is not None
         return job
@@ -102,28 +92,33 @@ class JobStore:
         """The job of that id; None if there is none or it was deleted."""
         return next(iter(self._select("id = ? AND deleted = 0", job_id)), None)
 
-    def find_duplicate(self, digest: str) -> StudioJob | None:
-        """A finished job with the same uploads and settings."""
-        matches = self._select(
-            "digest = ? AND state = 'done' AND deleted = 0 ORDER BY number LIMIT 1", digest
-        )
-        return next(iter(matches), None)
+    def find_duplicate(self, digest: str, person: int | None = None) -> StudioJob | None:
+        """A finished job with the same uploads and settings, of the same person.
+
+        Not of another: how soon a picture is there would tell that somebody had painted it before.
+        """
+        condition = "digest = ? AND person IS ? AND state = 'done' AND deleted = 0 ORDER BY number LIMIT 1"
+        return next(iter(self._select(condition, digest, person)), None)
+
+    def jobs_of(self, person: int, limit: int = -1) -> list[StudioJob]:
+        """A person's jobs, newest first, at most ``limit`` unless it is negative."""
+        return self._select("person = ? AND deleted = 0 ORDER BY number DESC LIMIT ?", person, limit)
 
     def find_by_key(self, client: str, key: str) -> StudioJob | None:
         """The job that a client's request with that key was accepted as."""
         return next(iter(self._select("client = ? AND request_key = ? AND deleted = 0", client, key)), None)
 
     def position(self, job: StudioJob) -> int | None:
-        """How many waiting jobs come before this one; None unless it is waiting itself."""
+        """How many waiting jobs come before this one, or ``HELD``; None unless it is waiting itself."""
         if job.state != "queued":
             return None
-        query = f"SELECT place FROM ({_queue()}) WHERE id = ?"
+        query = f"SELECT place FROM ({place_query()}) WHERE id = ?"
         row = self.database.connection().execute(query, (job.id,)).fetchone()
         return None if row is None else int(row[0])
 
     def positions(self) -> dict[str, int]:
-        """Id → how many jobs come before it, of all waiting jobs."""
-        return {row[0]: int(row[1]) for row in self.database.connection().execute(_queue())}
+        """Id → how many jobs come before it, or ``HELD``, of all waiting jobs."""
+        return {row[0]: int(row[1]) for row in self.database.connection().execute(place_query())}
 
     def get_many(self, ids: Iterable[str]) -> list[StudioJob]:
         """The jobs of those ids that there are."""
@@ -138,7 +133,7 @@ class JobStore:
     def waiting_count(self) -> int:
         """Length of the queue."""
         return int(
-            self.database.connection().execute(f"SELECT COUNT(*) FROM jobs WHERE {_WAITING}").fetchone()[0]
+            self.database.connection().execute(f"SELECT COUNT(*) FROM jobs WHERE {WAITING}").fetchone()[0]
         )
 
     def unfinished_count(self, client: str) -> int:
@@ -235,7 +230,7 @@ class JobStore:
         """
         if not self.waiting_count():  # reading takes no lock, so an idle worker does not block writers
             return None
-        query = f"SELECT id FROM ({_queue(f'{_DUE} AND reserved <= :room')}) ORDER BY place LIMIT 1"
+        query = f"SELECT id FROM ({queue_query(f'{_DUE} AND reserved <= :room')}) ORDER BY place LIMIT 1"
         now = time.time()
         with self.database.transaction() as db:
             row = db.execute(query, {"now": now, "room": room}).fetchone()
@@ -247,8 +242,9 @@ class JobStore:
                 (slot, now, row[0]),
             )
             # Read before the commit: afterwards its client may delete it, and it would belong to nobody.
-            claimed = db.execute(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (row[0],)).fetchone()
-        return StudioJob(*claimed)
+            claimed = StudioJob(*db.execute(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (row[0],)).fetchone())
+            take_turn(db, claimed.client)
+        return claimed
 
     def update(self, job_id: str, slot: str, **columns: Any) -> bool:
         """Write a running job's progress. False if it was cancelled or no longer belongs to ``slot``."""
@@ -285,10 +281,12 @@ class JobStore:
     def _write(self, job_id: str, slot: str, columns: Mapping[str, Any], condition: str = "") -> bool:
         """Change a running job of ``slot``; False if there is no such job."""
         assignments = ", ".join(f"{name} = ?" for name in columns)
+        condition = f"id = ? AND owner = ? AND state = 'running'{condition}"
         with self.database.transaction() as db:
+            if columns.get("seconds") is not None:
+                count_seconds(db, columns["seconds"], condition, (job_id, slot))
             cursor = db.execute(
-                f"UPDATE jobs SET {assignments} WHERE id = ? AND owner = ? AND state = 'running'{condition}",
-                (*columns.values(), job_id, slot),
+                f"UPDATE jobs SET {assignments} WHERE {condition}", (*columns.values(), job_id, slot)
             )
         return cursor.rowcount > 0
 

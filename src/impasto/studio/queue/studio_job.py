@@ -20,7 +20,9 @@ class StudioJob:
 
     Attributes:
         number: order of acceptance.
-        client: address (or network) of the sender; used for limits only.
+        client: whom limits are counted for and who takes turns: the sender's address (or network), or the
+            person who signed in.
+        person: whose it is; None for everybody's who knows the id. See ``people``.
         kind: ``image`` or ``video``.
         digest: hash of all uploaded bytes and settings: equal digests give equal results.
         recipe, video, uploads: JSON.
@@ -39,6 +41,7 @@ class StudioJob:
         last_error: what the last failed attempt ended with; for the operator.
         reserved: bytes that it may still take on the disk while it is painted.
         request_key: the client's ``Idempotency-Key``.
+        webhook: address that is told when it ends.
     """
 
     number: int
@@ -78,6 +81,8 @@ class StudioJob:
     last_error: str | None
     reserved: int
     request_key: str | None
+    person: int | None
+    webhook: str | None
 
     @property
     def files(self) -> dict[str, Any]:
@@ -95,5 +100,5 @@ COLUMNS = ", ".join(column.name for column in fields(StudioJob))
 
 
 def new_job_id() -> str:
-    """128 random bits, URL-safe: whoever knows the id may see the job."""
+    """128 random bits, URL-safe: who knows the id may see the job, where there are no people."""
     return secrets.token_urlsafe(16)

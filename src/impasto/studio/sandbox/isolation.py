@@ -1,4 +1,4 @@
-"""Calls a function in a separate process with limits on memory and processor time.
+"""Calls a function in a separate process with limits on memory, processor time, files and system calls.
 
 Untrusted bytes are decoded this way. The processes are forked from one that has the libraries loaded, so
 that they start within milliseconds. A child that takes too much, crashes in a decoder or never returns is
@@ -24,6 +24,7 @@ from typing import Any
 from impasto.errors import ImpastoError
 from impasto.studio.errors import RefusedError
 from impasto.studio.queue.attempts import FailureKind, failure_kind
+from impasto.studio.sandbox.landlock import Fence, confine_files
 from impasto.studio.sandbox.seccomp import forbid_needless_system_calls
 
 __all__ = ["SandboxedCall", "run_sandboxed", "start_forkserver", "wait_for_forkserver"]
@@ -36,6 +37,7 @@ _PRELOADED_MODULES = [
     "impasto.studio.sandbox.samples",
 ]
 _MAX_OPEN_FILES = 256
+_MAX_FILE_BYTES = 2_000_000_000  # of each file that is written
 _MAX_ANSWER = 4_000_000  # bytes of JSON
 
 
@@ -55,14 +57,22 @@ class SandboxedCall:
         arguments: are pickled; they must contain no secret.
         memory: bytes that the child may take beyond what it starts with.
         seconds: processor time that it may take; the wall-clock limit is four times this plus 30 seconds.
+        fence: the files that it may use; None: all, for what reads no stranger's file.
     """
 
-    def __init__(self, function: Callable[..., Any], *arguments: Any, memory: int, seconds: int) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        memory: int,
+        seconds: int,
+        fence: Fence | None = None,
+    ) -> None:
         context = _context()
         self._deadline = time.monotonic() + 4 * seconds + 30
         self._receiver, sender = context.Pipe(duplex=False)
         self._process = context.Process(
-            target=_child_main, args=(sender, function, arguments, memory, seconds), daemon=True
+            target=_child_main, args=(sender, function, arguments, memory, seconds, fence), daemon=True
         )
         self._closed = False
         self._process.start()
@@ -131,9 +141,11 @@ class SandboxedCall:
         self._process.close()
 
 
-def run_sandboxed(function: Callable[..., Any], *arguments: Any, memory: int, seconds: int) -> Any:
+def run_sandboxed(
+    function: Callable[..., Any], *arguments: Any, memory: int, seconds: int, fence: Fence | None = None
+) -> Any:
     """A :class:`SandboxedCall`, waited for."""
-    with SandboxedCall(function, *arguments, memory=memory, seconds=seconds) as call:
+    with SandboxedCall(function, *arguments, memory=memory, seconds=seconds, fence=fence) as call:
         return call.result()
 
 
@@ -149,8 +161,15 @@ def wait_for_forkserver() -> None:
 
 
 def _child_main(
-    sender: Any, function: Callable[..., Any], arguments: tuple[Any, ...], memory: int, seconds: int
+    sender: Any,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    memory: int,
+    seconds: int,
+    fence: Fence | None,
 ) -> None:
+    if fence is not None:
+        confine_files(fence)  # before any other thread is started, which it would not bind
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _limit_resources(memory, seconds)
     forbid_needless_system_calls()
@@ -188,7 +207,7 @@ def _end_with_parent() -> None:
 
 
 def _limit_resources(memory: int, seconds: int) -> None:
-    """Limit memory beyond the present address space and processor time; no core dump with pictures in it."""
+    """Limit memory beyond the present address space, processor time and files; no core dump of pictures."""
     try:
         import resource
     except ImportError:  # Windows has no such limits
@@ -202,6 +221,7 @@ def _limit_resources(memory: int, seconds: int) -> None:
         (resource.RLIMIT_CPU, int(spent) + seconds),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, _MAX_OPEN_FILES),
+        (resource.RLIMIT_FSIZE, _MAX_FILE_BYTES),
     ):
         with suppress(OSError, ValueError):
             resource.setrlimit(kind, (limit, limit))

@@ -12,6 +12,7 @@ reason that its client could have been told at once.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -145,7 +146,8 @@ def _prepare_styles(
         if name is not None:
             path.unlink(missing_ok=True)
             samples = limits.data / "samples"
-            os.link(samples / render_sample(samples, name), path)
+            # A copy: Landlock allows no link from where nothing may be written.
+            shutil.copyfile(samples / render_sample(samples, name), path)
             styles.append(pictures.load(path))
             continue
         style = load_style(f"style-{number}", recipe.method, limits)

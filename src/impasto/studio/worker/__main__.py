@@ -16,6 +16,7 @@ import time
 
 from filelock import Timeout
 
+from impasto.studio.logs import configure_logs
 from impasto.studio.queue.guarded import GuardedStep
 from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.queue.slots import slot_lock
@@ -32,12 +33,12 @@ log = logging.getLogger("impasto.studio")
 
 def main(slot: str, device: str) -> int:
     """Work until the server ends, or until this process should be replaced; returns an exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     draining = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # systemd and Ctrl-C send them to the whole group
         signal.signal(number, lambda *_: draining.set())
     threading.Thread(target=_end_with_server, args=(draining,), daemon=True).start()
     settings = StudioSettings.model_validate_json(os.environ["IMPASTO_STUDIO"])
+    configure_logs(settings.log_format, verbose=True)
     lock = slot_lock(settings, slot)
     try:
         lock.acquire(timeout=60.0)

@@ -14,6 +14,7 @@ from impasto.errors import ImpastoError
 from impasto.pictures.geometry import resample
 from impasto.studio.sandbox.clips import clip_from_facts, decode_clip, prepare_clip_run
 from impasto.studio.sandbox.isolation import SandboxedCall
+from impasto.studio.sandbox.landlock import Fence
 from impasto.studio.worker.claimed_job import ClaimedJob
 from impasto.studio.worker.pictures import prepare_run
 from impasto.video.job import VideoJob
@@ -61,6 +62,7 @@ def _decode(claimed: ClaimedJob, device: str) -> dict[str, Any]:
     with SandboxedCall(
         decode_clip, claimed.folder, claimed.inputs, claimed.job.files["copy"], claimed.job.files["format"],
         settings.frames, settings.free_bytes, memory=settings.decode_bytes, seconds=settings.clip_seconds,
+        fence=Fence((claimed.folder,)),
     ) as decoding:  # fmt: skip
         if not claimed.preview_count:
             with suppress(ImpastoError):  # only a preview: the run itself reports what is wrong

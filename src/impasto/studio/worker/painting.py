@@ -57,7 +57,7 @@ def _record_failure(claimed: ClaimedJob, error: Exception) -> bool:
 
 def _result(claimed: ClaimedJob, store: JobStore, device: str) -> str | None:
     """The name of the result's file: an equal job's, an earlier attempt's, or painted now."""
-    duplicate = store.find_duplicate(claimed.job.digest)
+    duplicate = store.find_duplicate(claimed.job.digest, claimed.job.person)
     if duplicate is not None and link_cached_result(duplicate, claimed.folder, claimed.settings):
         claimed.preview_count = max(1, claimed.preview_count)
         return duplicate.result

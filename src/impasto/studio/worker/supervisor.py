@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from impasto.errors import ImpastoError
+from impasto.studio.queue.audit import AuditLog
 from impasto.studio.queue.data_folder import disk_short, move_unknown_to_trash, purge_trash
 from impasto.studio.queue.guarded import GuardedStep
 from impasto.studio.queue.jobs import JobStore
@@ -206,6 +207,7 @@ class Supervisor:
             self._last_retention = time.monotonic()
             self._retention.run()
             purge_trash(self._settings)
+            AuditLog(self._settings.data).purge(self._settings.audit_days)
 
     def _watch_disk(self) -> None:
         short = disk_short(self._settings)

@@ -61,6 +61,7 @@
  * @property {'image' | 'video'} kind
  * @property {'queued' | 'running' | 'done' | 'failed' | 'cancelled'} state
  * @property {number | null} position
+ * @property {'turn' | 'quota' | null} waits_for
  * @property {string} created
  * @property {number} progress
  * @property {number | null} eta
@@ -218,6 +219,8 @@ export const remove = (path) => request('DELETE', path);
 
 /** Start a session for this browser; throws ApiError for a wrong token. @param {string} token */
 export const startSession = (token) => request('POST', '/v1/session', { token }, false);
+
+export const endSession = () => request('DELETE', '/v1/session', undefined, false);
 
 /**
  * POST a form; `onProgress` gets the share that has been sent (0 to 1). Resolves to the JSON of the answer.

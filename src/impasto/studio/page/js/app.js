@@ -1,6 +1,6 @@
 /** The page: views and addresses, returning to an unfinished job, messages when the server does not answer. */
 
-import { ApiError, connection, getJson, hasEnded, isNotFound, messageOf, startSession } from './api.js';
+import { connection, getJson, hasEnded, isNotFound, messageOf } from './api.js';
 import { composeFromJob, startCompose } from './compose.js';
 import { clearContent } from './content.js';
 import { $, announce, showMessage } from './dom.js';
@@ -10,6 +10,7 @@ import { instantPicture } from './instant.js';
 import { leavePainting, showPainting } from './painting.js';
 import { showResult, startResult } from './result.js';
 import { startSavingDraft } from './saved-draft.js';
+import { startSigningIn } from './session.js';
 
 /** @typedef {import('./api.js').Job} Job */
 /** @typedef {'compose' | 'painting' | 'result'} View */
@@ -119,36 +120,6 @@ function startConnectionMessages() {
   connection.onReachable = () => { showMessage('connection-message', ''); announce('The studio is back'); };
 }
 
-/** One dialog asks for the token, however many requests are waiting for it. */
-function startTokenDialog() {
-  /** @type {Promise<void> | null} */
-  let pending = null;
-  const dialog = $('token', HTMLDialogElement);
-  const input = $('token-text', HTMLInputElement);
-  connection.requestToken = () => {
-    pending ??= new Promise((resolve) => {
-      dialog.showModal();
-      dialog.oncancel = (event) => event.preventDefault();
-      $('token-form').onsubmit = async (event) => {
-        event.preventDefault();
-        try {
-          await startSession(input.value);
-          input.value = '';
-          showMessage('token-error', '');
-          dialog.close();
-          pending = null;
-          resolve();
-        } catch (error) {
-          const isWrong = error instanceof ApiError && (error.status === 401 || error.status === 403);
-          showMessage('token-error', isWrong ? 'That is not the token.' : messageOf(error));
-          input.select();
-        }
-      };
-    });
-    return pending;
-  };
-}
-
 function startNavigation() {
   window.addEventListener('hashchange', route);
   window.addEventListener('popstate', () => { if (!location.hash) route(); });
@@ -172,7 +143,7 @@ function showEmptyForm() {
 
 async function start() {
   startConnectionMessages();
-  startTokenDialog();
+  startSigningIn().catch((error) => showMessage('connection-message', messageOf(error)));
   startHistory();
   startResult({ onSubmitted, onChangeSettings, onDelete });
   startNavigation();

@@ -1,7 +1,11 @@
-/** This browser's jobs: their ids are in localStorage, everything else is fetched from the server. */
+/**
+ * The user's jobs. Where people sign in, the server has the list; elsewhere the ids are in this browser's localStorage,
+ * and everything else is fetched from the server.
+ */
 
 import { getJson, hasEnded, isNotFound, messageOf, remove } from './api.js';
 import { $, h, showMessage } from './dom.js';
+import { signedInPerson } from './session.js';
 
 /** @typedef {import('./api.js').Job} Job */
 
@@ -26,13 +30,16 @@ function storeIds(ids) {
 }
 
 /** @param {string} id */
-export const rememberJob = (id) => storeIds([id, ...storedIds().filter((other) => other !== id)]);
+export async function rememberJob(id) {
+  if (await signedInPerson() === null) storeIds([id, ...storedIds().filter((other) => other !== id)]);
+}
 
 /** @param {string} id */
 export const forgetJob = (id) => storeIds(storedIds().filter((other) => other !== id));
 
-/** All jobs of this browser; ids that the server does not know are forgotten. @returns {Promise<Job[]>} */
+/** All jobs of the user; stored ids that the server does not know are forgotten. @returns {Promise<Job[]>} */
 async function loadJobs() {
+  if (await signedInPerson() !== null) return getJson('/v1/jobs').catch(() => []);
   const answers = await Promise.all(storedIds().map((id) => getJson(`/v1/jobs/${id}`).catch((error) => {
     if (isNotFound(error)) forgetJob(id);
     return null;
@@ -40,7 +47,7 @@ async function loadJobs() {
   return answers.filter(Boolean);
 }
 
-/** The newest of this browser's jobs that is still being painted. */
+/** The newest of the user's jobs that is still being painted. */
 export const findUnfinishedJob = async () => (await loadJobs()).find((job) => !hasEnded(job));
 
 export function startHistory() {

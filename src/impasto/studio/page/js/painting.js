@@ -48,6 +48,7 @@ async function cancel(id) {
 
 /** What the server is doing, for the user. @param {Job} job */
 function activity(job) {
+  if (job.waits_for === 'quota') return 'Waiting: all your painting time of today is used. It goes on tomorrow (UTC).';
   if (job.state === 'queued') {
     return job.position ? `Waiting: ${job.position} ${job.position > 1 ? 'jobs' : 'job'} before this one.` : 'About to begin.';
   }
