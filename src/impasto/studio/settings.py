@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from impasto.errors import RecipeError
 from impasto.validation import Validated, add_ranges_to_descriptions
@@ -41,6 +41,16 @@ class StudioSettings(Validated):
     )
     insecure: bool = Field(
         False, description="Allow a reachable address without a token: anyone who reaches it may paint."
+    )
+    https: bool = Field(
+        False,
+        description="Serve HTTPS, with a certificate of the studio's own unless there is --certificate.",
+    )
+    certificate: Path | None = Field(
+        None, description="PEM file with the certificate, and those between it and its authority."
+    )
+    key: Path | None = Field(
+        None, description="PEM file with the certificate's key; default: the file of --certificate."
     )
     public_name: tuple[str, ...] = Field(
         (), description="Host names that clients use, such as a reverse proxy's: studio.example.org."
@@ -102,11 +112,22 @@ class StudioSettings(Validated):
         description="Space to leave free on the disk: with less, the queue pauses and new jobs are refused.",
     )
 
-    @field_validator("data")
+    @field_validator("data", "certificate", "key")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
+    def _absolute(cls, value: Path | None) -> Path | None:
         """Workers change into the folders of their jobs, so a relative path would change its meaning."""
-        return value.expanduser().absolute()
+        return value and value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _check_certificate(self) -> StudioSettings:
+        if self.key and not self.certificate:
+            raise ValueError("--key needs --certificate, the file that the key belongs to")
+        return self
+
+    @property
+    def serves_https(self) -> bool:
+        """Whether the server itself speaks TLS."""
+        return self.https or self.certificate is not None
 
     @property
     def loopback(self) -> bool:
