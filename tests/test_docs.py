@@ -30,6 +30,8 @@ SKIPPED = {
     "impasto propagate": "needs frames that the reader has painted; run small in tests/cli",
     "impasto studio backup": "run in tests/cli/test_studio_jobs.py",
     "impasto studio restore": "run in tests/cli/test_studio_jobs.py",
+    "impasto studio --https": "started in tests/studio/test_certificates.py",
+    "impasto studio --host 0.0.0.0 --public-name": "needs a certificate of the reader's",
     "impasto studio jobs": "run in tests/cli/test_studio_jobs.py",
     "impasto mask photo.jpg --faces": "needs a detector's file that nobody may ship",
     "impasto study weights": "twelve paintings; run small in tests/cli",
