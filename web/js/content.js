@@ -1,5 +1,6 @@
 /** The photograph: chosen, dropped, pasted, taken with the camera, or one of the samples. */
 
+import { isClip, readClip } from './clips.js';
 import { $, announce, h, showMessage } from './dom.js';
 import { readPicture } from './pictures.js';
 import { siteFacts } from './site.js';
@@ -68,13 +69,13 @@ export function nameSamples() {
   }
 }
 
-/** Make a picture the photograph. @param {Blob} blob @param {string} name */
+/** Make a picture the photograph, or a clip what is painted. @param {Blob} blob @param {string} name */
 export async function choosePicture(blob, name) {
   latestChoice += 1;
   const choice = latestChoice;
   showMessage('source-error', '');
   try {
-    const picture = await readPicture(blob, name);
+    const picture = isClip(blob, name) ? await readClip(blob, name) : await readPicture(blob, name);
     if (choice === latestChoice) setContent(picture);
   } catch (error) {
     if (choice === latestChoice) showMessage('source-error', messageOf(error));
