@@ -20,8 +20,9 @@ WEB = ROOT / "web"
 PAGE = ROOT / "src" / "impasto" / "studio" / "page"
 PACKAGES = ROOT / "node_modules"
 
+SHARED_SCRIPTS = ("compare", "dom", "gallery", "sources")
 #: What the site takes from the studio's page as it is.
-SHARED = ("style.css", "parts.css", "icons", "styles", "js/dom.js", "js/compare.js")
+SHARED = ("style.css", "parts.css", "icons", "styles", *(f"js/{n}.js" for n in SHARED_SCRIPTS))
 #: Files that a visit without a network needs only if this browser has once chosen them.
 ON_DEMAND = ("runtime/",)
 RUNTIME = (

@@ -15,7 +15,7 @@ from accessibility import violations
 from browsing import DESK, Visit
 from clips import moving_square, write_clip
 
-pytest_plugins = ["browsing"]
+pytest_plugins = ["browsing", "built_site"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 FRAMES = 6

@@ -12,7 +12,7 @@ import pytest
 from accessibility import violations
 from browsing import CHROMIUM, SWITCHES, Visit
 
-pytest_plugins = ["browsing"]
+pytest_plugins = ["browsing", "built_site"]
 pytestmark = pytest.mark.browser
 
 FRAMES = "window.painted"

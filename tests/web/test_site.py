@@ -22,7 +22,7 @@ from impasto.feedforward.network import InstantNetwork, StyledRegion
 from impasto.networks.registry import load_encoder
 from impasto.pictures.colour import with_chroma
 
-pytest_plugins = ["browsing"]
+pytest_plugins = ["browsing", "built_site"]
 pytestmark = pytest.mark.browser
 
 #: Grey levels by which equal pictures may differ on the mean.

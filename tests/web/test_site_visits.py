@@ -13,7 +13,7 @@ import pytest
 from accessibility import violations
 from browsing import PHONE, Visit
 
-pytest_plugins = ["browsing"]
+pytest_plugins = ["browsing", "built_site"]
 pytestmark = pytest.mark.browser
 
 SMALL = """() => [...document.querySelectorAll('a, button, input, select')]

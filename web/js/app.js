@@ -6,7 +6,7 @@ import { showRecording, startLive } from './live.js';
 import { startOffline } from './offline.js';
 import { startPainter } from './painter.js';
 import { show, startResult } from './result.js';
-import { addStyleFiles, showStyles, startStyles } from './styles.js';
+import { addStyleFiles, nameStyles, startStyles } from './styles.js';
 import { messageOf, startTexts, switchLanguage, text } from './texts.js';
 import { onWish, wish, wishChanged } from './wish.js';
 
@@ -59,7 +59,7 @@ async function start() {
     await switchLanguage();
     nameSamples();
     show();
-    showStyles();
+    nameStyles();
     showRecording();
     showEngine();
   });

@@ -62,6 +62,7 @@ def studio(
     require_extra("studio", _REQUIRED_MODULES, "the studio", RecipeError)
     options = _with_token_from_environment(settings)
     options.require_safe()
+    options.require_site()
     if options.serves_https:
         require_extra("https", _HTTPS_MODULES, "HTTPS", RecipeError)
     if options.certificate is not None:

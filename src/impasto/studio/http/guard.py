@@ -41,6 +41,13 @@ _SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+#: Where the static site is served: its WebAssembly may be compiled, and may use threads.
+_SITE_HEADERS = {
+    "Content-Security-Policy": _SECURITY_HEADERS["Content-Security-Policy"].replace(
+        "script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'"
+    ),
+    "Cross-Origin-Embedder-Policy": "require-corp",
+}
 #: Paths outside /v1 that need the token, where there is one.
 _PRIVATE_PATHS = {"/metrics", "/openapi.json"}
 _HOST_HEADER = re.compile(r"[\w.\-]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?")
@@ -65,6 +72,7 @@ class RequestGuard:
 
     def __init__(self, app: ASGIApp, settings: StudioSettings, login_attempts: LoginAttempts) -> None:
         self.app, self.settings, self.login_attempts = app, settings, login_attempts
+        self._headers = _SECURITY_HEADERS | (_SITE_HEADERS if settings.web else {})
         names = (*LOOPBACK_HOSTS, settings.host, *settings.public_name)
         self._host_names = {name.lower() for name in names}
 
@@ -79,7 +87,7 @@ class RequestGuard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                for name, value in _SECURITY_HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
                 headers["X-Request-Id"] = request_id
             await send(message)

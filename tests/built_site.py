@@ -1,4 +1,5 @@
-"""The static site as ``make web`` built it, served on this machine."""
+"""The static site as ``make web`` built it, served on this machine; for test files that name this module in
+``pytest_plugins``."""
 
 from __future__ import annotations
 
