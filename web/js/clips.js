@@ -114,7 +114,7 @@ export async function paintClip(content, longSide, { onFrame, signal }) {
 function framePainter(longSide, width, height) {
   const settings = stylesAndSettings(longSide);
   const canvas = h('canvas', { width, height });
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d', { willReadFrequently: true }));
+  const context = context2d(canvas, { willReadFrequently: true });
   runs += 1;
   const key = `clip ${runs}`; // so that statistics do not go on from the end of the run before
   return async (/** @type {VideoSample} */ sample) => {

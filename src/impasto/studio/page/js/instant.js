@@ -178,7 +178,7 @@ async function makeSmallCopy(address, side) {
   const scale = Math.min(1, side / Math.max(image.naturalWidth, image.naturalHeight));
   const [width, height] = [image.naturalWidth, image.naturalHeight].map((length) => Math.max(1, Math.round(length * scale)));
   const canvas = h('canvas', { width, height });
-  const context = context2d(canvas);
+  const context = context2d(canvas, { willReadFrequently: true });
   context.fillStyle = '#fff'; // under what is transparent
   context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = 'high';
