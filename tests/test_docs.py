@@ -32,6 +32,7 @@ SKIPPED = {
     "impasto studio restore": "run in tests/cli/test_studio_jobs.py",
     "impasto studio --https": "started in tests/studio/test_certificates.py",
     "impasto studio --host 0.0.0.0 --public-name": "needs a certificate of the reader's",
+    "impasto studio --web": "needs what make web builds; run in tests/studio/test_page_engine.py",
     "impasto studio jobs": "run in tests/cli/test_studio_jobs.py",
     "impasto mask photo.jpg --faces": "needs a detector's file that nobody may ship",
     "impasto study weights": "twelve paintings; run small in tests/cli",
