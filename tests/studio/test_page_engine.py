@@ -1,17 +1,20 @@
-"""The studio's page with the static site's network: first looks are painted in the browser."""
+"""The studio's page with the static site's network, as a phone reaches it: over HTTPS in a LAN."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import impasto
-from browsing import Visit
+from browsing import CHROMIUM, SWITCHES, Visit
 from serving import Studio, pixels
 
 pytest_plugins = ["browsing", "built_site"]
@@ -29,19 +32,34 @@ DRAWN = """() => {
 
 @pytest.fixture(scope="module")
 def studio(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """A studio with the site, which paints no first looks itself."""
-    with Studio(tmp_path_factory.mktemp("studio"), "--web", str(folder), "--instant-minute", "0") as running:
+    """A studio with the site, which paints no first looks itself, at an address of this machine's network."""
+    flags = ("--web", str(folder), "--instant-minute", "0", "--https", "--host", "0.0.0.0", "--insecure")
+    with Studio(tmp_path_factory.mktemp("studio"), *flags) as running:
         yield running
 
 
-def test_first_looks_without_the_studio(browser: Any, studio: Studio, folder: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def phone(browser: Any, studio: Studio) -> Iterator[Any]:
+    """A browser that takes the studio's certificate and no other."""
+    certificate = x509.load_pem_x509_certificate((studio.folder / "tls" / "certificate.pem").read_bytes())
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    pin = base64.b64encode(hashlib.sha256(key).digest()).decode()
+    switches = [*SWITCHES, f"--ignore-certificate-errors-spki-list={pin}"]
+    started = browser.browser_type.launch(executable_path=CHROMIUM, args=switches)
+    yield started
+    started.close()
+
+
+def test_first_looks_without_the_studio(phone: Any, studio: Studio, folder: Path, tmp_path: Path) -> None:
     """Nothing is sent, and the colours are PyTorch's."""
-    user = Visit(browser, studio.url)
+    assert studio.url.startswith("https://")
+    user = Visit(phone, studio.url)
     user.expected = ("404",)  # what the studio answers when it is first asked for a look
     page = user.open("/")
     posts: list[str] = []
     page.on("request", lambda request: request.method == "POST" and posts.append(request.url))
     assert page.evaluate("crossOriginIsolated")  # so WebAssembly has threads
+    assert page.evaluate("'mediaDevices' in navigator && 'serviceWorker' in navigator")
     user.choose("coffee")
     user.style("wave")
     page.wait_for_selector("#frame img.instant")
@@ -64,11 +82,11 @@ def test_first_looks_without_the_studio(browser: Any, studio: Studio, folder: Pa
     assert np.abs(mine.mean((0, 1)) - theirs.mean((0, 1))).max() < 6
 
 
-def test_the_site_is_there_too(browser: Any, studio: Studio) -> None:
-    """At /web/, for whoever wants nothing to be sent at all."""
-    user = Visit(browser, studio.url)
+def test_the_site_is_there_too(phone: Any, studio: Studio) -> None:
+    """At /web/, for whoever wants nothing to be sent at all; it can be kept on the phone."""
+    user = Visit(phone, studio.url)
     page = user.open("/web/")
-    page.wait_for_selector("body[data-engine]")
+    page.wait_for_selector("body[data-offline]")
     page.click("[data-sample=chelsea]")
     page.click("[data-style=wave]")
     page.wait_for_selector("#result-frame canvas")
