@@ -2,8 +2,8 @@
 
 Needs what ``make web`` builds. Frames of 384×288 are painted one after the other as the live view does,
 without a camera; the first ones, which compile and read the style, are not counted. On a page that is
-isolated from others WebAssembly uses threads. Processor time is that of the browser's renderers: on a machine that has
-other work, it says more than the rate.
+isolated from others WebAssembly uses threads. Processor time is that of the browser's renderers: on a machine
+that has other work, it says more than the rate.
 """
 
 from __future__ import annotations
