@@ -120,6 +120,12 @@ def finishing(features: Array, bank: Array, weights: Array) -> float:
     return total / weights.sum()
 
 
+def use_of_styles(scores: Array, weights: Array) -> Array:
+    """The use of m directions (m,): weights (n,), each divided by softmax of its scores (n, m)."""
+    shares = np.exp(scores - scores.max(1, keepdims=True))
+    return weights @ (shares / shares.sum(1, keepdims=True))
+
+
 def self_similarity(features: Array, target: Array) -> float:
     """Mean over columns of Σ|D/ΣD − Dₜ/ΣDₜ|, where D are the cosine distances among features (n, C)."""
     tables = [np.array([[cosine_distance(a, b) for b in rows] for a in rows]) for rows in (features, target)]

@@ -30,7 +30,7 @@ PAIRS = (
     ("rocket", "glass"),
     ("astronaut", "pointillist"),
 )
-PRESETS = ("instant", "draft", "fast", "classic")
+PRESETS = ("instant", "draft", "fast", "fine", "classic")
 ROW = 190
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeGuard, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,8 @@ from impasto import pictures
 from impasto.errors import RecipeError
 from impasto.feedforward import painting as feedforward_painting
 from impasto.feedforward.network import TILE
-from impasto.feedforward.style import InstantStyle
+from impasto.feedforward.style import SUFFIX as SAVED_STYLE_SUFFIX
+from impasto.feedforward.style import InstantStyle, saved_styles
 from impasto.losses.terms import Term
 from impasto.machine import available_memory, choose_device, describe, keep_memory
 from impasto.masks.regions import regions_from_masks
@@ -37,6 +38,8 @@ from impasto.recipe import DEFAULT_SIZE, Recipe, merged
 from impasto.scene import Scene, Style
 
 __all__ = [
+    "SAVED_STYLE_SUFFIX",
+    "InstantStyle",
     "Pictures",
     "PreparedRun",
     "Result",
@@ -138,8 +141,9 @@ def prepare(
 
     torch_device = choose_device(device)
     content_picture = None if content is None else load(content)
-    style_pictures, saved_styles = _styles(style, recipe)
-    styles = [load(source) for source in style_pictures]
+    style_list = list(style) if isinstance(style, (list, tuple)) else [style]
+    saved = saved_styles(style_list, recipe.method)
+    styles = [] if saved else [load(cast("PictureLike", source)) for source in style_list]
     start = None if init_image is None else load(init_image)
     masks, style_masks = ([load(source) for source in _as_list(sources)] for sources in (mask, style_mask))
     if content_picture is not None:
@@ -158,7 +162,7 @@ def prepare(
         scene = replace(scene, regions=regions_from_masks(scene, recipe, masks, style_masks))
     # Before memory is planned, because a wrong layer or a picture too small for it should be reported first.
     if recipe.method == "instant":
-        feedforward_painting.check(scene, recipe, saved_styles, terms)
+        feedforward_painting.check(scene, recipe, saved, terms)
     else:
         engine.check(scene, recipe, encoder, terms)
     size = output_size(recipe, *scene.size)
@@ -173,7 +177,7 @@ def prepare(
         inputs=tuple(picture.source for picture in loaded if picture.source is not None),
         memory=expected_memory(recipe, encoder, size, budget, tile=tile, terms=terms),
         terms=None if terms is None else tuple(terms),
-        saved_styles=saved_styles,
+        saved_styles=saved,
     )
 
 
@@ -190,24 +194,6 @@ def expected_memory(
     if recipe.method == "instant":
         return MemoryPlan(engine.MemoryLimits(tile or TILE), INSTANT_BYTES + 60.0 * size[0] * size[1])
     return plan_memory(recipe, encoder, size, max_bytes, tile=tile, terms=terms)
-
-
-def _styles(sources: Styles, recipe: Recipe) -> tuple[Sequence[PictureLike], tuple[InstantStyle, ...]]:
-    """(style pictures, saved styles), one of which is empty; ``RecipeError`` for a mixture."""
-    style_list = list(sources) if isinstance(sources, (list, tuple)) else [cast("PictureLike", sources)]
-    style_list = [InstantStyle.load(source) if _is_saved_style(source) else source for source in style_list]
-    saved = tuple(source for source in style_list if isinstance(source, InstantStyle))
-    if saved and (recipe.method != "instant" or len(saved) < len(style_list)):
-        raise RecipeError(
-            "a saved style among style pictures, or with method 'optimise'",
-            "saved styles alone, with method 'instant'",
-        )
-    return [source for source in style_list if not isinstance(source, InstantStyle)], saved
-
-
-def _is_saved_style(source: object) -> TypeGuard[str | os.PathLike[str]]:
-    """Whether a style is the path of a file that ``InstantStyle.save`` writes, by its ending."""
-    return isinstance(source, (str, os.PathLike)) and os.fspath(source).lower().endswith(".safetensors")
 
 
 def _with_size_and_init(recipe: Recipe, with_start: bool) -> Recipe:

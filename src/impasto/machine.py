@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ __all__ = [
     "describe",
     "fast_bfloat16",
     "keep_memory",
+    "one_thread_each",
 ]
 
 
@@ -65,6 +68,24 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "auto":
         precision = "bfloat16" if fast_bfloat16(device) else "float32"
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+@contextmanager
+def one_thread_each() -> Iterator[int]:
+    """PyTorch's operations take one thread each, also in threads that start meanwhile, which share the cores.
+
+    Several pictures in a thread each take less time together than one after the other in several threads:
+    small operations gain little from a second one.
+
+    Yields:
+        The number of threads that operations take outside.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 def describe(device: torch.device) -> dict[str, Any]:

@@ -518,12 +518,12 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "fast": ("a painting: strokes of the style along the forms of the content", PAINTING),
     "fine": (
-        "by Gram matrices and nearest features, keeps motifs of the style whole; four times the time of fast",
-        {
-            "iterations": (60, 60, 250),
-            "style_loss": ("gram", "nearest"),
-            "style_loss_weights": (3.0, 1.0),
-        },
+        "strokes that have grown together, in three times the time of fast",
+        PAINTING | {"iterations": (100,), "finishing": (150,)},
+    ),
+    "finest": (
+        "for a picture to keep, in seven times the time of fast",
+        PAINTING | {"iterations": (200,), "finishing": (400,)},
     ),
     "classic": ("by Gram matrices, with the content at every scale", {}),
     "instant": ("in one pass of a trained network; the photograph shows through", {"method": "instant"}),

@@ -36,6 +36,14 @@ def test_files_folders_and_patterns_in_their_order() -> None:
     assert found("one.data", "./one.data") == [("one.data", ".")]  # a file that is named is taken as it is
 
 
+@pytest.mark.usefixtures("files")
+def test_other_endings_where_they_are_asked_for() -> None:
+    Path("photos/mine.safetensors").touch()
+    names = [f.path.name for f in find_files(["photos"], Path("photos/out"), (".jpg", ".safetensors"))]
+    assert names == ["a.x.jpg", "b.jpg", "mine.safetensors"]
+    assert "photos/mine.safetensors" not in dict(found("photos"))
+
+
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [("none.jpg", "there is no file 'none.jpg'"), ("empty", "there are no pictures in 'empty'"),

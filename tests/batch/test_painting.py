@@ -12,6 +12,10 @@ from impasto import api
 from impasto.batch import painting
 from impasto.batch.painting import PaintingOptions, PicturePiece
 from impasto.errors import PictureError
+from impasto.feedforward.decoder import load_decoder
+from impasto.feedforward.network import InstantNetwork
+from impasto.networks.registry import load_encoder
+from impasto.pictures import load
 from impasto.pieces.piece import Files
 from impasto.recipe import Recipe
 
@@ -78,6 +82,21 @@ def test_files_that_were_sent_give_the_same_bytes() -> None:
     assert paint(made, sent) == expected
     with pytest.raises(PictureError, match=r"'in/0\.png' is a text file"):
         paint(made, sent | {Path("in/0.png"): b"dear diary"})
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("workplace")
+def test_a_saved_style_also_where_it_was_sent() -> None:
+    network = InstantNetwork(load_encoder(), load_decoder())
+    network.remember(load("wave.png").pixels).save("mine.safetensors")
+    recipe = Recipe(size=64, method="instant")
+    made = piece("in/0.png", recipe, "mine.safetensors")
+    expected = api.instant("in/0.png", "mine.safetensors", size=64).to_bytes("out.png")
+    assert paint(made) == expected
+    painting._styles.clear()
+    sent = {path: path.read_bytes() for path in made.inputs()}
+    Path("mine.safetensors").unlink()
+    assert paint(made, sent) == expected
 
 
 @pytest.mark.usefixtures("workplace")

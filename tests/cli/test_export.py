@@ -38,6 +38,9 @@ def test_parts_are_named_by_the_file(impasto, folder):
         (["a.onnx", "--size", "small"], "a whole number is expected"),
         (["a.onnx", "--parts", "--size", "100,64"], "a tile of 100×64 pixels; sides that are multiples of 8"),
         (["a.onnx", "--parts", "--style-size", "64,64"], "--style-size with --parts"),
+        (["a.onnx", "--parts", "--style", "a.safetensors"], "--style with --parts"),
+        (["a.onnx", "--style", "a.safetensors", "--style-size", "64,64"], "--style with --style-size"),
+        (["a.onnx", "--style", "absent.safetensors"], "there is no file 'absent.safetensors'"),
         ([], "is missing"),
     ],
 )

@@ -18,6 +18,8 @@ def test_a_learned_style_paints(impasto):
     )
     assert code == 0
     assert pictures.load("out.png").size == (48, 64)
+    code, out, _ = impasto("export", "mine.onnx", "--style", "mine.safetensors", "--size", "64,48")
+    assert (code, out.split()[0]) == (0, "mine.onnx")
 
 
 @pytest.mark.parametrize(

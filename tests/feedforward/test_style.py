@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from impasto.errors import RecipeError, WeightsError
+from impasto.feedforward.decoder import CHANNELS, load_decoder
 from impasto.feedforward.statistics import BANK_LAYERS, LEVELS
-from impasto.feedforward.style import InstantStyle, remember
+from impasto.feedforward.style import InstantStyle, is_saved_style, remember, saved_styles
 
 
 def style(seed: int) -> InstantStyle:
     generator = torch.Generator().manual_seed(seed)
-    return remember({layer: torch.rand(1, 5, 40, 40, generator=generator) + seed for layer in LEVELS})
+    return remember({k: torch.rand(1, CHANNELS[k], 40, 40, generator=generator) + seed for k in LEVELS})
+
+
+def learned(seed: int) -> InstantStyle:
+    return dataclasses.replace(style(seed), decoder=load_decoder().state_dict())
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    path = tmp_path / "s.safetensors"
+    learned(1).save(path)
+    return path
+
+
+def rewrite(path: Path, **changes: torch.Tensor | None) -> None:
+    """Replace tensors of a saved style; None: leave one out."""
+    with safe_open(path, "pt") as file:
+        facts = file.metadata()
+    tensors = {**load_file(path), **changes}
+    save_file({k: v for k, v in tensors.items() if v is not None}, path, metadata=facts)
 
 
 def test_a_saved_style_is_the_same(tmp_path: Path):
@@ -25,6 +48,55 @@ def test_a_saved_style_is_the_same(tmp_path: Path):
         torch.testing.assert_close(after.moments[layer].second, before.moments[layer].second)
     for layer in BANK_LAYERS:
         torch.testing.assert_close(after.banks[layer], before.banks[layer], rtol=1e-3, atol=1e-3)
+
+
+def test_equal_styles_have_equal_digests(saved: Path):
+    assert InstantStyle.load(saved).digest == InstantStyle.load(saved).digest == learned(1).digest
+    assert len({style(1).digest, style(2).digest, learned(1).digest}) == 3
+
+
+FULL = torch.zeros(1, 96)
+DAMAGES: dict[str, dict[str, torch.Tensor | None]] = {
+    "nothing of a layer": {"relu3_1.mean": None},
+    "a further tensor": {"relu9_1.mean": torch.zeros(1, 4)},
+    "another shape": {"relu3_1.mean": torch.zeros(1, 95)},
+    "one axis less": {"relu3_1.bank": torch.zeros(1024, 96)},
+    "an empty bank": {"relu3_1.bank": torch.zeros(1, 0, 96)},
+    "too large a bank": {"relu3_1.bank": torch.zeros(1, 1025, 96)},
+    "whole numbers": {"relu3_1.mean": FULL.long()},
+    "no number": {"relu3_1.mean": FULL * float("nan")},
+    "infinity": {"decoder.picture.bias": torch.full((3,), float("inf"))},
+    "another decoder": {"decoder.picture.bias": torch.zeros(4)},
+    "half a decoder": {"decoder.picture.bias": None},
+}
+
+
+@pytest.mark.parametrize("changes", DAMAGES.values(), ids=list(DAMAGES))
+def test_a_damaged_style_is_refused_in_one_line(saved: Path, changes: dict[str, torch.Tensor | None]):
+    rewrite(saved, **changes)
+    with pytest.raises(WeightsError, match=r"s\.safetensors' (is damaged|was learned by another)") as error:
+        InstantStyle.load(saved)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_too_large_is_not_read(tmp_path: Path):
+    path = tmp_path / "s.safetensors"
+    with path.open("wb") as file:
+        file.truncate(9_000_000)
+    with pytest.raises(WeightsError, match="not a saved style"):
+        InstantStyle.load(path)
+
+
+def test_saved_styles_are_told_from_pictures_and_not_mixed_with_them(saved: Path):
+    assert is_saved_style(saved)
+    assert is_saved_style("A.SAFETENSORS")
+    assert not is_saved_style("a.png")
+    assert not is_saved_style(torch.zeros(1))
+    assert saved_styles(["a.png", torch.zeros(1)], "instant") == ()
+    assert [each.digest for each in saved_styles([saved, learned(1)], "instant")] == 2 * [learned(1).digest]
+    for sources, method in (([saved, "a.png"], "instant"), ([saved], "optimise")):
+        with pytest.raises(RecipeError, match="saved style"):
+            saved_styles(sources, method)
 
 
 @pytest.mark.parametrize("content", [b"", b"no style", None])

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 import oracles
 from fakes import array, checks, picture, tiny_encoder, values
 from impasto.losses.build import objective_of
-from impasto.losses.finishing import FINISHING_LAYERS, FinishingTerm, sampled_window
+from impasto.losses.finishing import BOUNDED_STRIDE, FINISHING_LAYERS, FinishingTerm, sampled_window
 from impasto.losses.functions import finishing_distance
 from impasto.losses.grids import Grid
+from impasto.losses.neighbours import CAPACITY, StyleDirections
 from impasto.losses.tiled import TiledEncoder
+from impasto.networks.layers import geometry
 from impasto.pictures.geometry import tiles
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
@@ -31,27 +33,27 @@ def rows(count: int, seed: int) -> torch.Tensor:
 
 def test_the_distance_is_its_formula():
     features, bank, weights = rows(9, 0), rows(13, 1), rows(9, 2)[:, 0].abs()
-    sums = finishing_distance(features, bank, weights)
+    sums, _ = finishing_distance(features, StyleDirections(bank), None, weights)
     expected = oracles.finishing(array(features), array(bank), array(weights))
     assert float(sums[0] / sums[1]) == pytest.approx(expected, rel=1e-9)
-    equal = finishing_distance(features, bank)
+    equal, _ = finishing_distance(features, StyleDirections(bank))
     expected = oracles.finishing(array(features), array(bank), np.ones(9))
     assert float(equal[0] / equal[1]) == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_gradient_is_that_of_the_distance():
-    features = rows(6, 3).requires_grad_(True)
-    assert torch.autograd.gradcheck(lambda f: finishing_distance(f, rows(8, 4)), (features,))
+    features, style = rows(6, 3).requires_grad_(True), StyleDirections(rows(8, 4))
+    assert torch.autograd.gradcheck(lambda f: finishing_distance(f, style)[0], (features,))
 
 
 def test_features_of_the_style_itself_cost_nothing():
     bank = rows(20, 5)
-    assert float(finishing_distance(bank[:7], bank)[0]) == pytest.approx(0.0, abs=1e-9)
+    style = StyleDirections(bank)
+    assert float(finishing_distance(bank[:7], style)[0][0]) == pytest.approx(0.0, abs=1e-9)
     # Only directions from the mean count, not how far away from it.
     centre = bank.mean(0)
-    assert float(finishing_distance(centre + 3 * (bank[:7] - centre), bank)[0]) == pytest.approx(
-        0.0, abs=1e-9
-    )
+    farther = centre + 3 * (bank[:7] - centre)
+    assert float(finishing_distance(farther, style)[0][0]) == pytest.approx(0.0, abs=1e-9)
 
 
 @given(st.integers(20, 150), st.integers(20, 150), st.integers(0, 400))
@@ -86,10 +88,11 @@ def scene(styles: int = 1, *, masked: bool = False) -> Scene:
 @pytest.mark.slow
 @pytest.mark.parametrize(("styles", "masked"), [(1, False), (2, True)])
 def test_tiles_change_nothing_in_any_evaluation(styles, masked):
-    image, at_scale = picture(40, 56, 3).double(), scene(styles, masked=masked)
+    image = picture(40, 56, 3).double()
+    at_scale = replace(scene(styles, masked=masked), start=picture(40, 56, 4).double())
     encoder = tiny_encoder(dtype=torch.float64)
     whole, tiled = (objective_of(encoder, at_scale, RECIPE, tile=tile, finishing=True) for tile in (None, 16))
-    for _ in range(2):
+    for _ in range(3):  # prices are learned in each
         a, b = whole.evaluate(image), tiled.evaluate(image)
         assert b[0] == pytest.approx(a[0], rel=1e-11)
         torch.testing.assert_close(b[1], a[1], rtol=0, atol=1e-11 * float(a[1].abs().max()))
@@ -116,7 +119,7 @@ def test_a_turned_picture_is_as_near_to_the_style_as_the_style():
         return part.features["relu2_1"][0].flatten(1).T
 
     def distance(features: torch.Tensor, bank: torch.Tensor) -> float:
-        sums = finishing_distance(features, bank)
+        sums, _ = finishing_distance(features, StyleDirections(bank))
         return float(sums[0] / sums[1])
 
     for quarter in range(4):
@@ -124,6 +127,27 @@ def test_a_turned_picture_is_as_near_to_the_style_as_the_style():
         assert distance(turned, bank) == pytest.approx(0.0, abs=1e-5)
         assert (distance(turned, rows_of(style)) > 1e-4) == (quarter > 0)
     assert distance(rows_of(1.0 - style), bank) > 1e-4
+
+
+def test_the_bound_on_use_holds_from_the_first_evaluation():
+    at_scale = replace(scene(), start=torch.full((1, 3, 40, 56), 0.5, dtype=torch.float64))
+    encoder = TiledEncoder(tiny_encoder(dtype=torch.float64))
+    term = FinishingTerm(weight=1.0)
+    memory = term.prepare(at_scale, encoder)
+    (part,) = encoder.parts(at_scale.start, term.layers)
+    gathered = term.gather(part, memory)
+    for layer in FINISHING_LAYERS:
+        use = gathered[f"{layer}/finishing/use"]
+        if memory[f"{layer}/finishing"].prices is None:
+            assert geometry(layer).stride > BOUNDED_STRIDE
+            assert not len(use)
+        else:
+            assert float(use.max()) < 2 * CAPACITY * float(use.mean())
+            free = replace(memory[f"{layer}/finishing"], prices=torch.zeros_like(use))
+            unbounded = term.gather(part, {"": free})["/use"]
+            assert float(unbounded.max()) > 4 * CAPACITY * float(unbounded.mean())
+    later = term.advance(gathered, memory)
+    assert not later["relu1_1/finishing"].prices.equal(memory["relu1_1/finishing"].prices)
 
 
 def test_terms_of_the_finishing_pass():

@@ -10,7 +10,7 @@ from torch import Tensor
 import oracles
 from fakes import array, values
 from impasto.losses import statistics
-from impasto.losses.statistics import gram, gram_sum, layer_gram_sum, moments
+from impasto.losses.statistics import gram, gram_sum, layer_distance_sum, layer_gram_sum, moments
 from impasto.networks.encoder import Features
 
 DTYPES = [(torch.float64, 1e-10), (torch.float32, 1e-4)]
@@ -103,3 +103,20 @@ def test_gram_knows_no_size_and_averages_linearly():
     torch.testing.assert_close(
         gram(torch.cat([features, other], 3)), 0.5 * gram(features) + 0.5 * gram(other)
     )
+
+
+@pytest.mark.parametrize("headed", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_distance_before_the_head_is_that_after_it(headed, weighted):
+    f, g, weights = values(1, 3, 4, 5), values(1, 3, 4, 5, seed=1), values(1, 1, 4, 5, seed=2).square()
+    head = values(2, 3, seed=3) if headed else None
+    a, b = (Features({"relu1_1": x}, lambda layer: head) for x in (f.requires_grad_(), g))
+    t = weights if weighted else torch.ones(1, 1, 4, 5)
+    after = (t * (a["relu1_1"] - b["relu1_1"]).square()).sum()
+    found = layer_distance_sum(a, b, "relu1_1", weights if weighted else None)
+    assert found.tolist() == pytest.approx([after.item()], rel=1e-12)
+    assert torch.autograd.gradcheck(
+        lambda x: layer_distance_sum(Features({"relu1_1": x}, lambda layer: head), b, "relu1_1", t), f
+    )
+    from_zero = layer_distance_sum(b, None, "relu1_1", t)
+    assert float(from_zero) == pytest.approx(float((t * b["relu1_1"].square()).sum()), rel=1e-12)

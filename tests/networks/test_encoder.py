@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.autograd import gradcheck
 
 import oracles
-from fakes import array, picture, tiny_encoder, tiny_state, values
+from fakes import array, picture, tiny_encoder, tiny_state
 from impasto.errors import RecipeError
 from impasto.losses.statistics import gram
 from impasto.networks.encoder import (
@@ -19,8 +18,6 @@ from impasto.networks.encoder import (
     TORCH,
     Encoder,
     Features,
-    pad,
-    pool,
 )
 from impasto.networks.layers import LAYERS, geometry
 
@@ -110,12 +107,6 @@ def test_padding_for_one_call_goes_before_the_encoders():
         torch.testing.assert_close(rolled[layer], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_reflection_of_a_single_row_repeats_it():
-    row = torch.arange(4.0).view(1, 1, 1, 4)
-    assert pad(row, "reflect")[0, 0].tolist() == [[0, 0, 1, 2, 3, 3]] * 3
-    assert pad(torch.arange(4.0).view(1, 1, 2, 2), "reflect")[0, 0, 0].tolist() == [3, 2, 3, 2]
-
-
 # ----------------------------------------------------------------------------------------------------- input
 
 
@@ -192,37 +183,7 @@ def test_a_layer_is_projected_when_it_is_first_read():
     assert features.is_projected("relu1_1")
 
 
-# ------------------------------------------------------------------------------------- poolings, and the twin
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
-@pytest.mark.parametrize("kind", ["max", "average", "l2"])
-@pytest.mark.parametrize("size", [(6, 8), (7, 9)])
-def test_pool(dtype, tolerance, kind, size):
-    features = values(1, 3, *size)
-    found = pool(features.to(dtype), kind)
-    np.testing.assert_allclose(
-        array(found[0]), oracles.pool(array(features[0]), kind), rtol=tolerance, atol=tolerance
-    )
-
-
-def test_pool_keeps_the_magnitude_of_rectified_noise():
-    # What the factors are for: the next layer was trained on max pooling's activations.
-    features = torch.relu(values(1, 8, 64, 64))
-    largest = pool(features, "max").mean()
-    assert float(pool(features, "average").mean() / largest) == pytest.approx(1.0, abs=0.25)
-    assert float(pool(features, "l2").mean() / largest) == pytest.approx(1.0, abs=0.25)
-
-
-@pytest.mark.parametrize("kind", ["max", "average", "l2"])
-def test_gradients_of_the_poolings(kind):
-    assert gradcheck(lambda f: pool(f, kind), values(1, 2, 5, 6).requires_grad_())
-
-
-def test_l2_pooling_has_a_gradient_where_nothing_is():
-    dead = torch.zeros(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
-    (gradient,) = torch.autograd.grad(pool(dead, "l2").sum(), dead)
-    assert bool(torch.isfinite(gradient).all())
+# -------------------------------------------------------------------------------------------------- the twin
 
 
 @pytest.mark.slow

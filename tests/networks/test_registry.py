@@ -11,8 +11,9 @@ from fakes import TINY_CONVS, checks, picture, tiny_state
 from impasto.errors import ImpastoError, RecipeError, WeightsError
 from impasto.machine import fast_bfloat16
 from impasto.networks import weights
-from impasto.networks.encoder import Encoder, pool
+from impasto.networks.encoder import Encoder
 from impasto.networks.layers import CONVS, convolution_of
+from impasto.networks.operations import pool
 from impasto.networks.registry import ENCODERS, load_encoder
 from impasto.recipe import Recipe
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from browsing import TINY, Visit, picture
+from learned_styles import learned_style
 from serving import pixels
 
 pytest_plugins = ["browsing"]
@@ -78,3 +79,19 @@ def test_a_photograph_of_the_users_and_a_style_of_the_users(
     ]
     user.page.click("#to-new, #home >> nth=0")
     assert user.page.query_selector("#frame img.instant") is None
+
+
+def test_a_learned_style_of_the_users(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    user = visit()
+    user.choose("coffee")
+    learned_style(tmp_path)
+    user.page.set_input_files("#style-file", tmp_path / "learned.safetensors")
+    tile = user.page.wait_for_selector("[data-style^='upload:'] img")
+    assert tile.evaluate("i => i.decode().then(() => Math.max(i.naturalWidth, i.naturalHeight))") == 384
+    assert user.page.input_value("#presets input:checked") == "instant"
+    user.page.wait_for_selector("#frame img.instant")
+    user.set({"size": "64"})
+    user.paint()
+    job = user.finished()
+    view = user.get(f"/v1/jobs/{job}").json()
+    assert (view["preset"], view["styles"][0]["learned"]) == ("instant", True)

@@ -11,7 +11,10 @@ import pytest
 import torch
 
 from clips import moving_square, texture, write_clip
+from impasto.errors import RecipeError, VideoError
+from impasto.feedforward.style import InstantStyle
 from impasto.networks.registry import load_encoder
+from impasto.pictures import load
 from impasto.recipe import PRESETS, Recipe
 from impasto.scene import Style
 from impasto.video import stages
@@ -92,9 +95,9 @@ def test_nothing_is_carried_over_a_cut(tmp_path: Path, clip: InstantClip) -> Non
 
 def test_statistics_are_interpolated_between_key_frames() -> None:
     shot = Shot(10, 31)
-    assert key_frames(shot, 10) == (10, 18, 0.0)
-    assert key_frames(shot, 14) == (10, 18, 0.5)
-    assert key_frames(shot, 18) == (18, 26, 0.0)
+    assert key_frames(shot, 10) == (10, 26, 0.0)
+    assert key_frames(shot, 18) == (10, 26, 0.5)
+    assert key_frames(shot, 26) == (26, 30, 0.0)
     assert key_frames(shot, 28) == (26, 30, 0.5)  # the shot ends before the next key frame
     assert key_frames(shot, 30) == (26, 30, 1.0)
     assert key_frames(Shot(4, 5), 4) == (4, 4, 0.0)
@@ -113,3 +116,51 @@ def test_a_whole_clip(tmp_path: Path, style: Path, settings: dict[str, object]) 
     frames = [frame.pixels for frame in read(open_clip(tmp_path / "out.mkv"))]
     assert [frame.shape for frame in frames] == [(64, 96, 3)] * 4
     assert all(frame.std() > 10 for frame in frames)
+
+
+@pytest.mark.slow
+def test_a_saved_style_paints_what_its_picture_does(tmp_path: Path, style: Path, clip: InstantClip) -> None:
+    source = write_clip(tmp_path / "in.mkv", moving_square(2))
+    clip.network.remember(load(style).pixels).save(tmp_path / "mine.safetensors")
+    painted = []
+    for number, chosen in enumerate((style, tmp_path / "mine.safetensors")):
+        job = prepare_video(source, chosen, tmp_path / f"{number}.mkv", INSTANT, codec="ffv1")
+        stages.run_video(job)
+        painted.append(np.stack([f.pixels for f in read(open_clip(tmp_path / f"{number}.mkv"))]).astype(int))
+    # Samples of the style are rounded to float16 in the file.
+    assert np.abs(painted[0] - painted[1]).mean() < 2.0
+
+
+def test_a_saved_style_is_checked_before_any_work(tmp_path: Path, clip: InstantClip) -> None:
+    source = write_clip(tmp_path / "in.mkv", moving_square(2))
+    saved = tmp_path / "mine.safetensors"
+    clip.regions[0].style.save(saved)
+    for recipe, output in (
+        (VideoRecipe(), "out.mkv"),
+        (INSTANT.replace(picture=INSTANT.picture.replace(colours="content")), "out.mkv"),
+    ):
+        with pytest.raises(RecipeError, match="saved style"):
+            prepare_video(source, saved, tmp_path / output, recipe)
+    job = prepare_video(source, saved, tmp_path / "out.mkv", INSTANT)
+    clip.regions[0].style.save(saved)
+    assert prepare_video(source, saved, tmp_path / "out.mkv", INSTANT).store == job.store
+    blended = InstantStyle.blend([clip.regions[0].style, clip.network.remember(torch.rand(1, 3, 64, 64))])
+    blended.save(saved)
+    with pytest.raises(VideoError, match="painted with other settings"):
+        prepare_video(source, saved, tmp_path / "out.mkv", INSTANT)
+
+
+@pytest.mark.slow
+def test_the_number_of_threads_changes_no_byte(tmp_path: Path, clip: InstantClip) -> None:
+    threads = torch.get_num_threads()
+    made = []
+    for number in (1, 3):
+        store = store_of(tmp_path / str(number), moving_square(5))
+        torch.set_num_threads(number)
+        try:
+            painted(store, clip, Shot(0, 5))
+            assert torch.get_num_threads() == number
+        finally:
+            torch.set_num_threads(threads)
+        made.append([store.frame("pass1", index).read_bytes() for index in range(5)])
+    assert made[0] == made[1]

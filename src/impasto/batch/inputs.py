@@ -42,10 +42,12 @@ class Combination:
         return f"{self.content.path} in {'+'.join(str(style) for style in self.styles)}"
 
 
-def find_files(patterns: Sequence[str], output: Path) -> list[SourceFile]:
+def find_files(
+    patterns: Sequence[str], output: Path, suffixes: Sequence[str] = READABLE_SUFFIXES
+) -> list[SourceFile]:
     """The files that files, folders and patterns such as ``photos/**/*.jpg`` name, each once, in their order.
 
-    Folders and patterns stand for the pictures in them, by their endings and in the order of their names.
+    Folders and patterns stand for the files in them with one of ``suffixes``, in the order of their names.
     Hidden files and what lies in ``output`` are left out.
 
     Raises:
@@ -53,12 +55,12 @@ def find_files(patterns: Sequence[str], output: Path) -> list[SourceFile]:
     """
     found: dict[Path, SourceFile] = {}
     for pattern in patterns:
-        for file in _matches(pattern, output):
+        for file in _matches(pattern, output, suffixes):
             found.setdefault(file.path.resolve(), file)
     return list(found.values())
 
 
-def _matches(pattern: str, output: Path) -> list[SourceFile]:
+def _matches(pattern: str, output: Path, suffixes: Sequence[str]) -> list[SourceFile]:
     path = Path(pattern)
     if path.is_dir():
         root, candidates = path, sorted(path.iterdir())
@@ -73,7 +75,7 @@ def _matches(pattern: str, output: Path) -> list[SourceFile]:
     files = [
         SourceFile(file, file.parent.relative_to(root))
         for file in candidates
-        if file.suffix.lower() in READABLE_SUFFIXES
+        if file.suffix.lower() in suffixes
         and not file.name.startswith(".")
         and file.is_file()
         and inside not in file.resolve().parents

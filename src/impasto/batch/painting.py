@@ -137,7 +137,10 @@ class PicturePiece:
         encoder = loaded_encoder(recipe, files, options.device)
         run = api.prepare(
             self._load(self.content, files),
-            [_shared(self.digests[path], lambda path=path: self._load(path, files)) for path in self.styles],  # type: ignore[misc]
+            [
+                _shared(self.digests[path], lambda path=path: self._load_style(path, files))  # type: ignore[misc]
+                for path in self.styles
+            ],
             recipe,
             init_image=None if options.init_image is None else self._load(options.init_image, files),
             mask=[self._load(path, files) for path in options.mask],
@@ -172,6 +175,13 @@ class PicturePiece:
         if not files.were_sent:
             return pictures.load(path, max_pixels=limit)
         return pictures.load_bytes(files.read(path), str(path), max_pixels=limit)
+
+    def _load_style(self, path: Path, files: Files) -> Picture | api.InstantStyle:
+        if path.suffix.lower() != api.SAVED_STYLE_SUFFIX:
+            return self._load(path, files)
+        local = files.path(path)
+        assert local is not None
+        return api.InstantStyle.load(local)
 
     def _style_statistics(self, run: api.PreparedRun) -> dict[Size, Mapping[str, Tensor]]:
         """The styles' statistics at the sizes of this picture, computed once for the same long sides."""
@@ -229,7 +239,7 @@ def _facts(result: Result) -> dict[str, Any]:
 # -- what pictures have in common, for the lifetime of the process ------------------------------------------
 
 _encoders: OrderedDict[Hashable, Encoder] = OrderedDict()
-_styles: OrderedDict[Hashable, Picture] = OrderedDict()
+_styles: OrderedDict[Hashable, Picture | api.InstantStyle] = OrderedDict()
 _statistics: OrderedDict[Hashable, list[Mapping[str, Tensor]]] = OrderedDict()
 
 
@@ -242,7 +252,7 @@ def loaded_encoder(recipe: Recipe, files: Files, device: str) -> Encoder:
     )
 
 
-def _shared(digest: str, load: Callable[[], Picture]) -> Picture:
+def _shared(digest: str, load: Callable[[], Picture | api.InstantStyle]) -> Picture | api.InstantStyle:
     return _remembered(_styles, digest, load, 4)
 
 

@@ -18,6 +18,7 @@ from impasto.batch.painting import PaintingOptions, PicturePiece, loaded_encoder
 from impasto.errors import PictureError, RecipeError
 from impasto.machine import available_memory, choose_device
 from impasto.painting.schedule import output_size
+from impasto.pictures import READABLE_SUFFIXES
 from impasto.pictures.geometry import Size
 from impasto.pieces.piece import Files, Needs
 from impasto.pieces.places import executor_for
@@ -71,7 +72,8 @@ def run_batch(
     A picture that cannot be painted does not end the batch; it is named in the outcome.
 
     Args:
-        contents, styles: files, folders, and patterns such as ``photos/**/*.jpg``.
+        contents, styles: files, folders, and patterns such as ``photos/**/*.jpg``. With
+            ``method="instant"`` styles may also be saved ones (.safetensors).
         output: the folder of the results; made if its parent exists.
         recipe: the settings; None: the defaults.
         pair: the first content in the first style, the second in the second …
@@ -91,9 +93,12 @@ def run_batch(
     begin = time.perf_counter()
     folder = Path(output)
     painting = PaintingOptions(recipe or Recipe(), **options)
+    suffixes: tuple[str, ...] = READABLE_SUFFIXES
+    if painting.recipe.method == "instant":
+        suffixes = (*suffixes, api.SAVED_STYLE_SUFFIX)
     combinations = combine(
         find_files([os.fspath(path) for path in contents], folder),
-        [file.path for file in find_files([os.fspath(path) for path in styles], folder)],
+        [file.path for file in find_files([os.fspath(path) for path in styles], folder, suffixes)],
         pair=pair,
         blend=blend,
     )

@@ -68,7 +68,8 @@ def batch(
     contents
         Pictures to paint: files, folders, and patterns in quotes such as 'photos/**/*.jpg'.
     style
-        Pictures whose strokes, colours and patterns are used: files, folders and patterns.
+        Pictures whose strokes, colours and patterns are used: files, folders and patterns. With --preset
+        instant also files of `impasto learn`.
     output
         Folder for the results; made if its parent exists.
     pair

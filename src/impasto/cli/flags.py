@@ -45,7 +45,8 @@ Quiet = Annotated[bool, Parameter(name=["--quiet", "-q"], group=OUTPUT)]
 Device = Annotated[str, Parameter(group=OUTPUT)]
 #: A preset of pictures; None: see :func:`impasto.recipe.merged`.
 Preset = Annotated[
-    Literal["draft", "fast", "fine", "classic", "instant", "reference"] | None, Parameter(group=OUTPUT)
+    Literal["draft", "fast", "fine", "finest", "classic", "instant", "reference"] | None,
+    Parameter(group=OUTPUT),
 ]
 Paths = Annotated[list[Path] | None, Parameter(group=OUTPUT), PATH_LIST]
 

@@ -29,7 +29,8 @@ def learn(
 ) -> int:
     """Train the network of `--preset instant` further for one style, or for several works of one artist.
 
-    `impasto stylize --preset instant` takes the file in place of a style picture.
+    `impasto stylize`, `video` and `batch` with `--preset instant`, `impasto export` and the studio take the
+    file in place of a style picture.
 
     Parameters
     ----------

@@ -69,7 +69,8 @@ def stylize(
     content
         Photograph or picture to paint: .jpg, .png, .webp, .avif, .heic, .tif, .bmp, .gif or .ppm.
     style
-        Picture whose strokes, colours and patterns are used. Several pictures are blended.
+        Picture whose strokes, colours and patterns are used. Several pictures are blended. With --preset
+        instant also files of `impasto learn`.
     output
         File to write: .png, .jpg, .webp, .avif or .tif.
     preset

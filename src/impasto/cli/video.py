@@ -77,7 +77,8 @@ def video(
     clip
         Video in any format that FFmpeg reads, or a folder of pictures.
     style
-        Picture whose strokes, colours and patterns are used. Several pictures are blended.
+        Picture whose strokes, colours and patterns are used. Several pictures are blended. With --preset
+        instant also files of `impasto learn`.
     output
         File to write: .mp4, .mov, .mkv, .webm or .avi; a folder of pictures if the name has no extension.
     preset

@@ -29,28 +29,40 @@ CHUNK = 8192
 
 @dataclass(frozen=True)
 class Transport:
-    """The affine map f ↦ matrix f + offset, for each picture of a batch; float32, on the CPU.
+    """The affine map f ↦ matrix (f − origin) + target, for each picture of a batch; float32, on the CPU.
 
     Attributes:
         matrix: (N, C, C).
-        offset: (N, C).
+        origin: (N, C), the content's mean.
+        target: (N, C), what the mean becomes.
         style_root: (N, C, C), the square root of the style's covariance, which gives noise that covariance.
     """
 
     matrix: Tensor
-    offset: Tensor
+    origin: Tensor
+    target: Tensor
     style_root: Tensor
 
     def __call__(self, features: Tensor) -> Tensor:
-        """Apply the map to features (N, C, H, W); float32."""
-        mapped = self.matrix.to(features.device) @ features.float().flatten(2)
-        mapped = mapped + self.offset.to(features.device)[:, :, None]
-        return mapped.view(features.shape)
+        """Apply the map to features (N, C, H, W); computed in their precision."""
+        # The offset is made with the matrix that is used, so that its rounding does not move the mean.
+        matrix = self.matrix.to(features)
+        offset = (
+            self.target.to(features.device)
+            - (matrix.float() @ self.origin.to(matrix.device)[..., None])[..., 0]
+        )
+        return _product(matrix, features) + offset.to(features)[:, :, None, None]
 
     def colour(self, noise: Tensor) -> Tensor:
         """Give white noise (N, C, H, W) of unit variance the style's covariance."""
-        coloured = self.style_root.to(noise.device) @ noise.flatten(2)
-        return coloured.view(noise.shape)
+        return _product(self.style_root.to(noise), noise)
+
+
+def _product(matrix: Tensor, features: Tensor) -> Tensor:
+    """Matrices (N, C, C) times the features (N, C, H, W) of each picture."""
+    if len(features) == len(matrix) == 1:  # a convolution keeps the memory layout, whichever it is
+        return F.conv2d(features, matrix[0, :, :, None, None])
+    return (matrix @ features.flatten(2)).view(features.shape)
 
 
 def transport(content: Moments, style: Moments, strength: float = 1.0) -> Transport:
@@ -69,8 +81,7 @@ def transport(content: Moments, style: Moments, strength: float = 1.0) -> Transp
     identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype)
     matrix = torch.lerp(identity.expand_as(matrix), matrix, strength)
     mean = torch.lerp(content.mean, style.mean.expand_as(content.mean), strength)
-    offset = mean - (matrix @ content.mean[:, :, None])[:, :, 0]
-    return Transport(matrix.float(), offset.float(), root.float())
+    return Transport(matrix.float(), content.mean.float(), mean.float(), root.float())
 
 
 def _power(matrix: Tensor, power: float) -> Tensor:

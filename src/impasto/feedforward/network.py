@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.feedforward.decoder import RADIUS, Decoder
+from impasto.feedforward.decoder import RADIUS, Decoder, decoder_of
 from impasto.feedforward.maps import Transport, nearest, transport
 from impasto.feedforward.noise import noise_field
 from impasto.feedforward.statistics import (
@@ -58,7 +58,9 @@ def decoder_inputs(
     *,
     strength: float = 1.0,
 ) -> dict[str, Tensor]:
-    """The decoder's inputs, layer of ``LEVELS`` → (N, C, h, w), 3·C channels at ``BANK_LAYERS``; float32.
+    """The decoder's inputs, layer of ``LEVELS`` → (N, C, h, w), 3·C channels at ``BANK_LAYERS``.
+
+    One picture is computed in the precision of its features, several in float32.
 
     Args:
         raw: content features before the encoder's heads, layer → (N, C, h, w).
@@ -71,12 +73,13 @@ def decoder_inputs(
     """
     inputs: dict[str, Tensor] = {}
     for layer in LEVELS:
-        features = raw[layer].float()
+        features = raw[layer] if len(raw[layer]) == 1 else raw[layer].float()
         transported = maps[layer](features)
         if layer in BANK_LAYERS:
             matches = _nearest_features(transported, style, layer, heads[layer])
             matches = torch.lerp(features, matches, strength)
-            coloured = strength * maps[layer].colour(noise[layer].expand(len(features), -1, -1, -1))
+            white = noise[layer].to(features.dtype).expand(len(features), -1, -1, -1)
+            coloured = strength * maps[layer].colour(white)
             inputs[layer] = torch.cat([transported, matches, coloured], 1)
         else:
             inputs[layer] = transported
@@ -85,11 +88,12 @@ def decoder_inputs(
 
 def _nearest_features(features: Tensor, style: InstantStyle, layer: str, head: Tensor | None) -> Tensor:
     """For each transported feature the most similar one of the style, (N, C, h, w)."""
-    bank, mean = style.banks[layer].to(features.device), style.moments[layer].mean.to(features)
-    index = nearest(features.flatten(2).mT, bank, mean, None if head is None else head.float())
-    n, c = features.shape[:2]
-    matches = torch.gather(bank.expand(n, -1, -1), 1, index[..., None].expand(-1, -1, c))
-    return matches.mT.reshape(features.shape)
+    bank, mean = style.banks[layer].to(features.device), style.moments[layer].mean.float().to(features.device)
+    queries = features.permute(0, 2, 3, 1).flatten(1, 2).float()
+    index = nearest(queries, bank, mean, None if head is None else head.float())
+    n, c, h, w = features.shape
+    matches = torch.gather(bank.to(features.dtype).expand(n, -1, -1), 1, index[..., None].expand(-1, -1, c))
+    return matches.view(n, h, w, c).permute(0, 3, 1, 2)
 
 
 class InstantNetwork:
@@ -103,6 +107,13 @@ class InstantNetwork:
     def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
         self.encoder, self.decoder = encoder, decoder
         self.heads = {layer: encoder.head(layer) for layer in BANK_LAYERS}
+
+    def learned(self, style: InstantStyle) -> InstantNetwork:
+        """The network with the decoder that was trained for this style; itself if there is none."""
+        if style.decoder is None:
+            return self
+        device = next(self.decoder.parameters()).device
+        return InstantNetwork(self.encoder, decoder_of(style.decoder, device))
 
     @torch.no_grad()
     def remember(
@@ -203,17 +214,30 @@ class InstantNetwork:
     ) -> Tensor:
         """Paint one tile, halo included: the paintings of all regions, mixed by their masks."""
         noise = {layer: _noise_for(tile, raw[layer], layer, seed) for layer in BANK_LAYERS}
+        if len(prepared) == 1 and prepared[0].mask is None:
+            return self._drawn(raw, prepared[0], noise, strength)
         total, covered = torch.zeros_like(content), torch.zeros_like(content[:, :1])
         for region in prepared:
             mask = torch.ones_like(covered) if region.mask is None else tile.cut(region.mask)
             if not mask.any():
                 continue
-            inputs = decoder_inputs(raw, region.style, region.maps, self.heads, noise, strength=strength)
-            inputs = {k: v.contiguous(memory_format=torch.channels_last) for k, v in inputs.items()}
-            with self._precision(content.device):
-                total += mask * self.decoder(inputs)
+            total += mask * self._drawn(raw, region, noise, strength)
             covered += mask
         return torch.where(covered > 1e-4, total / covered.clamp_min(1e-4), content)
+
+    def _drawn(
+        self,
+        raw: Mapping[str, Tensor],
+        region: _PreparedRegion,
+        noise: Mapping[str, Tensor],
+        strength: float,
+    ) -> Tensor:
+        """The picture of these features in the style of a region, (1, 3, H, W)."""
+        inputs = decoder_inputs(raw, region.style, region.maps, self.heads, noise, strength=strength)
+        inputs = {k: v.contiguous(memory_format=torch.channels_last) for k, v in inputs.items()}
+        with self._precision(inputs[LEVELS[0]].device):
+            drawn: Tensor = self.decoder(inputs)
+        return drawn
 
     def _precision(self, device: torch.device) -> AbstractContextManager[object]:
         """The decoder computes in the encoder's precision."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import RecipeError
-from impasto.feedforward.decoder import decoder_of, load_decoder
+from impasto.feedforward.decoder import load_decoder
 from impasto.feedforward.network import TILE, InstantNetwork, StyledRegion
 from impasto.feedforward.style import InstantStyle
 from impasto.losses.terms import Term
@@ -90,9 +90,7 @@ def paint(
         assert prepared.content is not None
         content = resample(prepared.content, size).to(device)
         style = InstantStyle.blend(styles, recipe.style_blend)
-        regions = [StyledRegion(style)]
-        if style.decoder is not None:
-            network = InstantNetwork(encoder, decoder_of(style.decoder, device))
+        network, regions = network.learned(style), [StyledRegion(style)]
     else:
         at_size = prepared.at(size, 0, device)
         assert at_size.content is not None

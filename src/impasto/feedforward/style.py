@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
 
 from impasto.errors import RecipeError, WeightsError
-from impasto.feedforward.decoder import decoder_of, load_decoder
-from impasto.feedforward.statistics import BANK_LAYERS, LEVELS, Moments, feature_bank, feature_moments
+from impasto.feedforward.decoder import CHANNELS, decoder_of, load_decoder
+from impasto.feedforward.statistics import (
+    BANK_LAYERS,
+    BANK_SIZE,
+    LEVELS,
+    Moments,
+    feature_bank,
+    feature_moments,
+)
 from impasto.files import replacing
 
-__all__ = ["InstantStyle", "remember"]
+__all__ = ["MAX_BYTES", "SUFFIX", "InstantStyle", "is_saved_style", "remember", "saved_styles"]
 
 FORMAT = "impasto instant style 1"
+#: How the names of saved styles end.
+SUFFIX = ".safetensors"
+#: Larger files are no saved styles, and are not read.
+MAX_BYTES = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -66,56 +80,119 @@ class InstantStyle:
         return InstantStyle(moments, banks, _mean_decoder(decoders))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a safetensors file of about 0.7 MB, 1.9 MB with a decoder; samples are rounded to float16.
+        """Write a safetensors file of about 0.5 MB, 1.7 MB with a decoder; samples are rounded to float16.
 
         Raises:
             WeightsError: the file cannot be written.
         """
         from safetensors.torch import save_file
 
-        tensors = {f"{k}.mean": m.mean for k, m in self.moments.items()}
-        tensors |= {f"{k}.second": m.second for k, m in self.moments.items()}
-        tensors |= {f"{k}.bank": bank.half().contiguous() for k, bank in self.banks.items()}
-        tensors |= {f"decoder.{k}": value.half().contiguous() for k, value in (self.decoder or {}).items()}
         try:
             with replacing(path) as partial:
-                save_file(tensors, partial, metadata={"format": FORMAT})
+                save_file(self._tensors(), partial, metadata={"format": FORMAT})
         except OSError as error:
             raise WeightsError(f"{os.fspath(path)} cannot be written ({error.strerror or error})") from None
 
+    def _tensors(self) -> dict[str, Tensor]:
+        """What a file holds, by name."""
+        tensors = {f"{k}.mean": m.mean for k, m in self.moments.items()}
+        tensors |= {f"{k}.second": m.second for k, m in self.moments.items()}
+        tensors |= {f"{k}.bank": bank.half().contiguous() for k, bank in self.banks.items()}
+        return tensors | {f"decoder.{k}": v.half().contiguous() for k, v in (self.decoder or {}).items()}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that a file holds: equal for equal styles."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self._tensors().items()):
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.numpy().tobytes())
+        return digest.hexdigest()
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> InstantStyle:
-        """Read what :meth:`save` wrote.
+        """Read what :meth:`save` wrote. A stranger's file does no harm: every tensor in it is checked.
 
         Raises:
             WeightsError: the file is missing or not a saved style.
         """
         from safetensors import SafetensorError, safe_open
 
+        name = os.fspath(path)
         try:
+            if Path(path).stat().st_size > MAX_BYTES:
+                raise _not_a_style(name)
             with safe_open(path, "pt") as file:
                 kind = (file.metadata() or {}).get("format")
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
-            raise WeightsError(f"the style {os.fspath(path)!r} cannot be read ({error})") from None
+            raise WeightsError(f"the style {name!r} cannot be read ({error})") from None
         if kind != FORMAT:
-            raise WeightsError(
-                f"{os.fspath(path)!r} is not a saved style",
-                "a file that InstantStyle.save wrote",
-                "give a style picture instead",
-            )
+            raise _not_a_style(name)
         decoder = {k.removeprefix("decoder."): v for k, v in tensors.items() if k.startswith("decoder.")}
+        if not _is_sound({k: v for k, v in tensors.items() if not k.startswith("decoder.")}, decoder):
+            raise WeightsError(f"the style {name!r} is damaged", remedy="learn or save it again")
         try:
             state = dict(decoder_of(decoder).state_dict()) if decoder else None
         except RuntimeError:
-            raise WeightsError(
-                f"{os.fspath(path)!r} was learned by another version", remedy="learn it again"
-            ) from None
+            raise WeightsError(f"{name!r} was learned by another version", remedy="learn it again") from None
         return cls(
             {k: Moments(tensors[f"{k}.mean"], tensors[f"{k}.second"]) for k in LEVELS},
             {k: tensors[f"{k}.bank"].float() for k in BANK_LAYERS},
             state,
         )
+
+
+def _not_a_style(name: str) -> WeightsError:
+    return WeightsError(
+        f"{name!r} is not a saved style",
+        "a file of `impasto learn` or `InstantStyle.save`",
+        "give a style picture instead",
+    )
+
+
+def _is_sound(statistics: Mapping[str, Tensor], decoder: Mapping[str, Tensor]) -> bool:
+    """Whether a file has the statistics of one style, of the right shapes, and finite numbers throughout."""
+    shapes: dict[str, tuple[int, ...]] = {f"{k}.mean": (1, CHANNELS[k]) for k in LEVELS}
+    shapes |= {f"{k}.second": (1, CHANNELS[k], CHANNELS[k]) for k in LEVELS}
+    banks = {f"{k}.bank": CHANNELS[k] for k in BANK_LAYERS}
+    if statistics.keys() != shapes.keys() | banks.keys():
+        return False
+    if any(tuple(statistics[name].shape) != shape for name, shape in shapes.items()):
+        return False
+    for name, channels in banks.items():
+        shape = tuple(statistics[name].shape)
+        if len(shape) != 3 or (shape[0], shape[2]) != (1, channels) or not 1 <= shape[1] <= BANK_SIZE:
+            return False
+    values = [*statistics.values(), *decoder.values()]
+    return all(value.is_floating_point() and bool(value.isfinite().all()) for value in values)
+
+
+def is_saved_style(source: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether a style is the path of a file that ``InstantStyle.save`` writes, by its ending."""
+    return isinstance(source, (str, os.PathLike)) and os.fspath(source).lower().endswith(SUFFIX)
+
+
+def saved_styles(sources: Sequence[object], method: str) -> tuple[InstantStyle, ...]:
+    """The styles if they are saved ones, loaded; empty if they are pictures.
+
+    Args:
+        sources: each a picture of any kind, an :class:`InstantStyle`, or a path.
+        method: of the recipe.
+
+    Raises:
+        RecipeError: some are saved styles and some pictures, or the method cannot use saved ones.
+        WeightsError: a file is missing or not a saved style.
+    """
+    loaded = [InstantStyle.load(source) if is_saved_style(source) else source for source in sources]
+    saved = tuple(source for source in loaded if isinstance(source, InstantStyle))
+    if saved and (method != "instant" or len(saved) < len(loaded)):
+        raise RecipeError(
+            "a saved style among style pictures, or with method 'optimise'",
+            "saved styles alone, with method 'instant'",
+            "choose the preset instant",
+        )
+    return saved
 
 
 def _mean_decoder(

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.losses.functions import content_from_sums, content_sums, self_similarity_loss
+from impasto.losses.functions import content_from_sums, self_similarity_loss
 from impasto.losses.grids import Grid, layer_grid
-from impasto.losses.statistics import gather_positions
+from impasto.losses.statistics import gather_positions, layer_distance_sum
 from impasto.losses.terms import Term
 from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
 from impasto.networks.encoder import Features
@@ -44,15 +44,17 @@ class ContentMemory:
         encoder: computes the content's features of a tile if they are not kept.
         features: of the whole content, by layer; None: not kept.
         grids: layer → its grid on the content.
+        energies: layer → (2,), ΣP² and the number of elements of the content, as in ``content_sums``.
     """
 
     content: Tensor
     encoder: TiledEncoder
     features: Features | None
     grids: Mapping[str, Grid]
+    energies: Gathered
 
-    def features_in(self, part: Part) -> Mapping[str, Tensor]:
-        """Layer → features of the content in a part of the picture."""
+    def features_in(self, part: Part) -> Features:
+        """Features of the content in a part of the picture."""
         if self.features is not None:
             places = {layer: part.tile.grid(geometry(layer).stride) for layer in self.features}
             return self.features.cut(places)
@@ -64,13 +66,25 @@ def content_memory(scene: Scene, encoder: TiledEncoder, layers: Sequence[str]) -
     """What a term of the content's features at ``layers`` has to remember of a scene with content."""
     assert scene.content is not None, "a term is prepared only if it applies"
     size = size_of(scene.content)
+    grids = {layer: layer_grid(layer, size, scene.content_mask) for layer in layers}
     keep_features = encoder.encoder.bytes_per_pixel(layers) <= CONTENT_CACHE_BYTES_PER_PIXEL
-    return ContentMemory(
-        scene.content,
-        encoder,
-        encoder.features(scene.content, layers) if keep_features else None,
-        {layer: layer_grid(layer, size, scene.content_mask) for layer in layers},
+    if keep_features:
+        kept = encoder.features(scene.content, layers)
+        energies = {layer: _energy(kept, layer, grid.weights) for layer, grid in grids.items()}
+        return ContentMemory(scene.content, encoder, kept, grids, energies)
+    parts = encoder.parts(scene.content, layers)
+    energies = add_up(
+        parts, lambda part: {k: _energy(part.features, k, grids[k].weights_in(part.tile)) for k in layers}
     )
+    return ContentMemory(scene.content, encoder, None, grids, energies)
+
+
+def _energy(features: Features, layer: str, weights: Tensor | None) -> Tensor:
+    """The sum of a layer's weighted squares after its head, and how many there are, (2,)."""
+    raw, head = features.raw[layer], features.head(layer)
+    count = raw[:, 0].numel() * (raw.shape[1] if head is None else head.shape[0])
+    energy = layer_distance_sum(features, None, layer, weights)
+    return torch.cat([energy, energy.new_tensor([float(count)])])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +109,14 @@ class ContentTerm(Term):
     def gather(self, part: Part, memory: ContentMemory) -> Gathered:
         target = memory.features_in(part)
         return {
-            layer: content_sums(part.features[layer], target[layer], grid.weights_in(part.tile))
+            layer: layer_distance_sum(part.features, target, layer, grid.weights_in(part.tile))
             for layer, grid in memory.grids.items()
         }
 
     def judge(self, gathered: Gathered, memory: ContentMemory) -> Gathered:
         return {
-            layer: share * content_from_sums(gathered[layer], self.normalisation)
+            layer: share
+            * content_from_sums(torch.cat([gathered[layer], memory.energies[layer]]), self.normalisation)
             for layer, share in self.layer_weights.items()
         }
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from impasto.losses.content import ContentMemory, content_memory
-from impasto.losses.functions import content_from_sums, content_sums
+from impasto.losses.functions import content_from_sums
 from impasto.losses.grids import Grid, layer_grid
+from impasto.losses.statistics import layer_distance_sum
 from impasto.losses.terms import Term
-from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
+from impasto.losses.tiled import Gathered, Part, TiledEncoder, size_of
 from impasto.scene import Scene
 
 __all__ = ["DETAIL_FACTOR", "DetailTerm", "without_details"]
@@ -27,14 +28,12 @@ class DetailMemory:
     """What :class:`DetailTerm` remembers of a scene.
 
     Attributes:
-        content: the content's features and grids.
+        content: the content's features, grids and energies.
         outlines: layer → its grid, weighted by the strength of the content's outlines.
-        energies: layer → (2,), ΣP² and the number of elements of the content, as in ``content_sums``.
     """
 
     content: ContentMemory
     outlines: Mapping[str, Grid]
-    energies: Gathered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,32 +62,21 @@ class DetailTerm(Term):
         assert scene.outlines is not None, "a scene with content has outlines"
         weights = scene.outlines if mask is None else scene.outlines * mask
 
-        def energies(part: Part) -> Gathered:
-            return {
-                layer: content_sums(target, target, memory.grids[layer].weights_in(part.tile))[1:]
-                for layer, target in part.features.items()
-            }
-
-        return DetailMemory(
-            memory,
-            {layer: layer_grid(layer, size, weights) for layer in self.layers},
-            add_up(encoder.parts(memory.content, self.layers), energies),
-        )
+        return DetailMemory(memory, {layer: layer_grid(layer, size, weights) for layer in self.layers})
 
     def gather(self, part: Part, memory: DetailMemory) -> Gathered:
         target = memory.content.features_in(part)
-        errors: Gathered = {}
-        for layer, outlines in memory.outlines.items():
-            weights = outlines.weights_in(part.tile)
-            assert weights is not None, "the grids are weighted by outlines"
-            difference = part.features[layer] - target[layer]
-            errors[layer] = (difference.square() * weights).sum()[None]
-        return errors
+        return {
+            layer: layer_distance_sum(part.features, target, layer, outlines.weights_in(part.tile))
+            for layer, outlines in memory.outlines.items()
+        }
 
     def judge(self, gathered: Gathered, memory: DetailMemory) -> Gathered:
         return {
             layer: share
-            * content_from_sums(torch.cat([gathered[layer], memory.energies[layer]]), self.normalisation)
+            * content_from_sums(
+                torch.cat([gathered[layer], memory.content.energies[layer]]), self.normalisation
+            )
             for layer, share in self.layer_weights.items()
         }
 

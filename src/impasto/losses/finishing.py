@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +13,13 @@ from torch import Tensor
 from impasto.losses.details import without_details
 from impasto.losses.functions import finishing_distance
 from impasto.losses.grids import Grid, layer_grid
+from impasto.losses.neighbours import StyleDirections, next_prices
 from impasto.losses.statistics import gather_positions, sample_positions
 from impasto.losses.style import known_statistics, region_shares, statistics_by_region, statistics_key
 from impasto.losses.terms import Term
 from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
 from impasto.networks.encoder import Features
+from impasto.networks.layers import geometry
 from impasto.pictures.geometry import Tile
 from impasto.scene import Scene, Style
 
@@ -29,6 +31,11 @@ FINISHING_LAYERS = ("relu1_1", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu
 SAMPLES_PER_TURN = 1024
 #: Positions of the canvas that are compared in one evaluation, at each layer, approximately.
 POSITIONS = 1024
+#: Layers of up to this stride use each feature of the style within a bound. Deeper ones do not, because
+#: they would place motifs of the style in even areas.
+BOUNDED_STRIDE = 4
+#: How often the use is balanced before the first evaluation; each evaluation balances it once more.
+FIRST_ROUNDS = 10
 #: Roberts 2018, the R2 sequence: its points fill a square evenly, so that all positions get their turn soon.
 R2 = (0.7548776662466927, 0.5698402909980532)
 
@@ -41,13 +48,19 @@ class Finished:
         layer: its name.
         share: the region's share of the loss.
         grid: the layer's grid, weighted by the region's mask.
-        bank: (m, C), features of the style and of its turned copies.
+        style: m features of the style and of its turned copies.
+        prices: (m,), by how much each of them is avoided, because it was used much; None: never.
     """
 
     layer: str
     share: float
     grid: Grid
-    bank: Tensor
+    style: StyleDirections
+    prices: Tensor | None
+
+    def after(self, use: Tensor) -> Finished:
+        """The same after an evaluation that used the style's features so much, (m,)."""
+        return self if self.prices is None else replace(self, prices=next_prices(self.prices, use))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +70,9 @@ class FinishingTerm(Term):
     Each layer is matched on its own, by what is painted now and not by the content, and the style is also
     turned by 90°, 180° and 270°. So strokes and contours grow along the forms that are already there.
 
-    Differs from Kolkin: a sample of positions is compared in each evaluation, another one every time; the
+    Differs from Kolkin: a feature of the style that is used too often becomes dearer, evaluation by
+    evaluation, because otherwise all even areas are matched to one flat patch of the style, which floods
+    them; a sample of positions is compared in each evaluation, another one every time; the
     term counts less on small features of the content; a little of the Gram loss beside it holds contrast and
     saturation, which a cosine distance does not see.
 
@@ -105,22 +120,51 @@ class FinishingTerm(Term):
 
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Finished]:
         banks = known_statistics(self, scene, encoder)
+        short = encoder.encoder.compute_dtype is torch.bfloat16
         finished: dict[str, Finished] = {}
         for region, share in region_shares(scene):
             mask = without_details(region.mask, scene, self.keep_details)
             for layer in self.layers:
                 key = statistics_key(layer, "finishing", region)
-                finished[key] = Finished(layer, share, layer_grid(layer, scene.size, mask), banks[key])
-        return finished
+                grid, bank = layer_grid(layer, scene.size, mask), banks[key]
+                prices = bank.new_zeros(len(bank)) if geometry(layer).stride <= BOUNDED_STRIDE else None
+                finished[key] = Finished(layer, share, grid, StyleDirections(bank, short=short), prices)
+        return finished if scene.start is None else _priced(finished, encoder.parts(scene.start, self.layers))
 
     def gather(self, part: Part, memory: Mapping[str, Finished]) -> Gathered:
-        return {key: _sums(part, finished) for key, finished in memory.items()}
+        gathered: Gathered = {}
+        for key, finished in memory.items():
+            features, weights = _compared(part, finished)
+            gathered[key], gathered[f"{key}/use"] = finishing_distance(
+                features, finished.style, finished.prices, weights
+            )
+        return gathered
 
     def judge(self, gathered: Gathered, memory: Mapping[str, Finished]) -> Gathered:
         return {
             key: finished.share / len(self.layers) * gathered[key][0] / gathered[key][1].clamp_min(1e-6)
             for key, finished in memory.items()
         }
+
+    def advance(self, gathered: Gathered, memory: Mapping[str, Finished]) -> dict[str, Finished]:
+        return {key: finished.after(gathered[f"{key}/use"]) for key, finished in memory.items()}
+
+
+def _priced(finished: Mapping[str, Finished], parts: Iterable[Part]) -> dict[str, Finished]:
+    """The same with prices for the canvas at the start, given its parts."""
+    compared: dict[str, list[tuple[Tensor, Tensor | None]]] = {key: [] for key in finished}
+    for part in parts:
+        for key, one in finished.items():
+            compared[key].append(_compared(part, one))
+    return {key: _settled(one, compared[key]) for key, one in finished.items()}
+
+
+def _settled(finished: Finished, compared: Sequence[tuple[Tensor, Tensor | None]]) -> Finished:
+    """One layer with prices that have settled for given features and weights of the parts of a canvas."""
+    for _ in range(FIRST_ROUNDS if finished.prices is not None else 0):
+        sums = [finishing_distance(rows, finished.style, finished.prices, w)[1] for rows, w in compared]
+        finished = finished.after(torch.stack(sums).sum(0))
+    return finished
 
 
 def _turns(style: Style) -> Iterator[Style]:
@@ -130,13 +174,12 @@ def _turns(style: Style) -> Iterator[Style]:
         yield replace(style, pixels=torch.rot90(style.pixels, quarter, (-2, -1)), mask=mask)
 
 
-def _sums(part: Part, finished: Finished) -> Tensor:
-    """(2,) of a part of the canvas: the weighted sum of distances, and the sum of the weights."""
+def _compared(part: Part, finished: Finished) -> tuple[Tensor, Tensor | None]:
+    """Features (n, C) of a part of the canvas that this evaluation compares, and their weights (n,)."""
     window = sampled_window(finished.grid, part.tile, part.evaluation)
-    features = _features_at(part.features, finished.layer, window)
     weights = finished.grid.weights_in(part.tile)
     weights = None if weights is None else weights[(..., *window)].flatten()
-    return finishing_distance(features, finished.bank, weights)
+    return _features_at(part.features, finished.layer, window), weights
 
 
 def sampled_window(grid: Grid, tile: Tile, evaluation: int) -> tuple[slice, slice]:

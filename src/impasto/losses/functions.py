@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import RecipeError
+from impasto.losses.neighbours import StyleDirections, unit_rows
 from impasto.pictures.alpha import mask_on_grid
 
 __all__ = [
@@ -190,34 +191,38 @@ def relaxed_emd_loss(features: Tensor, target: Tensor) -> Tensor:
     :func:`sliced_loss`.
     """
     centre = target.mean(0)
-    distance = 1.0 - _unit(features - centre) @ _unit(target - centre).T  # (n, m)
+    distance = 1.0 - unit_rows(features - centre) @ unit_rows(target - centre).T  # (n, m)
     return torch.maximum(distance.amin(1).mean(), distance.amin(0).mean())
 
 
-def finishing_distance(features: Tensor, bank: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Cosine distance of features to the nearest ones of a style (Kolkin et al. 2022, eq. 2), as sums.
+def finishing_distance(
+    features: Tensor,
+    style: StyleDirections,
+    prices: Tensor | None = None,
+    weights: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Cosine distance of features to those of a style that suit them best (Kolkin et al. 2022, eq. 2).
 
     Both are centred on the style's mean: rectified features are all non-negative, and so are their cosines.
-    Which one is the nearest has no gradient.
+    Which one suits best has no gradient.
 
     Args:
         features: (n, C).
-        bank: (m, C), the style's.
+        style: m features of the style.
+        prices: (m,), by how much each of them is avoided; None: the nearest ones are taken.
         weights: (n,) ≥ 0, how much each feature counts; None: all equally.
 
     Returns:
-        (2,), the weighted sum of the distances, each in [0, 2], and the sum of the weights.
+        (2,), the weighted sum of the distances, each in [0, 2], and the sum of the weights; and the use of
+        the style's features, see :meth:`StyleDirections.matches`.
     """
-    centre = bank.mean(0)
-    directions_of_style = _unit(bank - centre)  # (m, C)
-    unit = _unit(features - centre)  # (n, C)
-    with torch.no_grad():
-        nearest = torch.cat([(chunk @ directions_of_style.T).argmax(1) for chunk in unit.split(1024)])
-    distance = 1.0 - (unit * directions_of_style[nearest]).sum(1)
+    units = unit_rows(features - style.centre)
+    matches, use = style.matches(units.detach(), prices, weights)
+    distance = 1.0 - (units * style.units[matches]).sum(1)
     if weights is None:
-        return torch.stack([distance.sum(), distance.new_tensor(float(len(distance)))])
+        return torch.stack([distance.sum(), distance.new_tensor(float(len(distance)))]), use
     weights = weights.to(distance)
-    return torch.stack([(distance * weights).sum(), weights.sum()])
+    return torch.stack([(distance * weights).sum(), weights.sum()]), use
 
 
 def self_similarity_loss(features: Tensor, target: Tensor) -> Tensor:
@@ -236,7 +241,7 @@ def self_similarity_loss(features: Tensor, target: Tensor) -> Tensor:
 
 def _distance_shares(features: Tensor) -> Tensor:
     """Cosine distances (n, n) between the rows of (n, C), each column divided by its sum."""
-    distances = 1.0 - _unit(features) @ _unit(features).T
+    distances = 1.0 - unit_rows(features) @ unit_rows(features).T
     return distances / distances.sum(0, keepdim=True).clamp_min(1e-8)
 
 
@@ -282,11 +287,6 @@ class _Cosine(torch.autograd.Function):
         u, w, length, along, t = ctx.saved_tensors
         each = slope if t is None else slope * t
         return (w * (-each / length)).addcmul_(u, each * along / length**3), None, None, None
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    """Rows of (n, C) scaled to length 1; those shorter than 1e-6 stay near 0, with a finite gradient."""
-    return vectors / (vectors.square().sum(1, keepdim=True) + FLOOR * FLOOR).sqrt()
 
 
 def total_variation(image: Tensor, *, wrap: bool = False) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,8 @@ from impasto.scene import Scene
 
 __all__ = ["Objective"]
 
+_Evaluated = tuple[Tensor, Tensor, dict[str, Tensor], Gathered]
+
 
 @dataclass(frozen=True)
 class _Prepared:
@@ -33,13 +35,21 @@ class _Prepared:
         return as_mapping(self.term.gather(part, self.memory))
 
     def judge(self, gathered: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Name → loss, weight included; a term is given a single tensor as it returned it."""
-        single = set(gathered) == {""}
-        losses = as_mapping(self.term.judge(gathered[""] if single else gathered, self.memory))
+        """Name → loss, weight included."""
+        losses = as_mapping(self.term.judge(_unnamed(gathered), self.memory))
         return {
             f"{self.term.name}/{key}" if key else self.term.name: self.weight * loss
             for key, loss in losses.items()
         }
+
+    def advance(self, gathered: Mapping[str, Tensor]) -> _Prepared:
+        """The same for the next evaluation."""
+        return replace(self, memory=self.term.advance(_unnamed(gathered), self.memory))
+
+
+def _unnamed(gathered: Mapping[str, Tensor]) -> Tensor | Mapping[str, Tensor]:
+    """What a term gathered, as it returned it: a single tensor has the empty name."""
+    return gathered[""] if set(gathered) == {""} else gathered
 
 
 class Objective:
@@ -101,7 +111,10 @@ class Objective:
     def evaluate(self, image: Tensor) -> tuple[float, Tensor, dict[str, float]]:
         """Total, gradient (1, 3, H, W) and losses by name of a picture (1, 3, H, W), in tiles if needed."""
         parts = self._tiles(size_of(image))
-        total, gradient, losses = self._whole(image) if len(parts) == 1 else self._tiled(image, parts)
+        evaluated = self._whole(image) if len(parts) == 1 else self._tiled(image, parts)
+        total, gradient, losses, gathered = evaluated
+        with torch.no_grad():
+            self._terms = [prepared.advance(sums) for prepared, sums in self._by_term(gathered)]
         self._evaluation += 1
         return (
             float(total.detach()),
@@ -115,14 +128,16 @@ class Objective:
             gathered = self._add_up(image, self._tiles(size_of(image)))
             return {name: float(loss) for name, loss in self._judge(gathered)[1].items()}
 
-    # Both return the total, its gradient (1, 3, H, W) and the losses by name.
-    def _whole(self, image: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    # Both return the total, its gradient (1, 3, H, W), the losses by name, and what the terms gathered.
+    def _whole(self, image: Tensor) -> _Evaluated:
+        (whole,) = tiles(size_of(image), None, 1, 0)
         leaf = image.detach().requires_grad_(True)
-        total, losses = self(leaf)
+        gathered = self._gather(self.encoder.part(whole, leaf, self.layers))
+        total, losses = self._judge(gathered)
         (gradient,) = torch.autograd.grad(total, leaf)
-        return total, gradient.contiguous(), losses
+        return total, gradient.contiguous(), losses, gathered
 
-    def _tiled(self, image: Tensor, parts: list[Tile]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _tiled(self, image: Tensor, parts: list[Tile]) -> _Evaluated:
         with torch.no_grad():
             sums = self._add_up(image, parts)
         leaves = {key: value.requires_grad_(True) for key, value in sums.items()}
@@ -137,7 +152,7 @@ class Objective:
             products = [(gathered[key] * slope).sum() for key, slope in used.items()]
             (in_tile,) = torch.autograd.grad(torch.stack(products).sum(), leaf)
             tile.add(gradient, in_tile)
-        return total, gradient, losses
+        return total, gradient, losses, leaves
 
     def _tiles(self, size: Size) -> list[Tile]:
         return self.encoder.tiles(size, self.layers, wrap=self.encoder.repeats)
@@ -157,13 +172,16 @@ class Objective:
     def _judge(self, gathered: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The total and the losses by name, from the sums of :meth:`_gather` over all parts."""
         losses: dict[str, Tensor] = {}
-        for index, prepared in enumerate(self._terms):
-            prefix = f"{index}:"
-            term_sums = {
-                key.removeprefix(prefix): value for key, value in gathered.items() if key.startswith(prefix)
-            }
-            for name, loss in prepared.judge(term_sums).items():
+        for prepared, sums in self._by_term(gathered):
+            for name, loss in prepared.judge(sums).items():
                 if name in losses:
                     raise RecipeError(f"two terms called {name!r}", "each name once", "rename one of them")
                 losses[name] = loss
         return torch.stack(list(losses.values())).sum(), losses
+
+    def _by_term(self, gathered: Mapping[str, Tensor]) -> Iterator[tuple[_Prepared, Mapping[str, Tensor]]]:
+        """Each term with its part of the sums of :meth:`_gather`."""
+        for index, prepared in enumerate(self._terms):
+            prefix = f"{index}:"
+            sums = {key.removeprefix(prefix): v for key, v in gathered.items() if key.startswith(prefix)}
+            yield prepared, sums

@@ -13,6 +13,7 @@ __all__ = [
     "gather_positions",
     "gram",
     "gram_sum",
+    "layer_distance_sum",
     "layer_gram_sum",
     "moment_sum",
     "moments",
@@ -44,7 +45,7 @@ def gram_sum(features: Tensor, weights: Tensor | None = None) -> Tensor:
     rounded separately and summed in float32, which leaves an error of about 0.05 %. Arguments as
     :func:`gram`.
     """
-    f = features.permute(0, 2, 3, 1).flatten(0, 2)  # (M, C), a view if the memory format is channels_last
+    f = _rows(features)
     t = None if weights is None else weights[0, 0].flatten()[:, None]
     total: Tensor = _GramSum.apply(f, t)  # type: ignore[no-untyped-call]
     return total
@@ -87,6 +88,52 @@ class _GramSum(torch.autograd.Function):
         f, t = ctx.saved_tensors
         moved = f @ (slope + slope.T).to(f.dtype)
         return moved if t is None else moved * t.to(f.dtype), None
+
+
+def layer_distance_sum(
+    features: Features, target: Features | None, layer: str, weights: Tensor | None = None
+) -> Tensor:
+    """Σ_p t_p ‖R (f_p − g_p)‖², (1,), the squared distance of a layer's features after its head R.
+
+    It is computed from the features before the head as Σ_p t_p dᵀ(RᵀR) d with d = f − g, which takes one
+    product of matrices, and none for the derivative.
+
+    Args:
+        target: g; None: zero.
+        weights: (1, 1, H, W), how much each position counts; None: all equally.
+    """
+    head = features.head(layer)
+    rows, target_rows = (None if x is None else _rows(x.raw[layer]) for x in (features, target))
+    t = None if weights is None else weights.flatten()[:, None]
+    distance: Tensor = _DistanceSum.apply(rows, target_rows, head, t)  # type: ignore[no-untyped-call]
+    return distance
+
+
+def _rows(features: Tensor) -> Tensor:
+    """Features (N, C, H, W) as rows (N·H·W, C), a view if the memory format is channels_last."""
+    return features.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+class _DistanceSum(torch.autograd.Function):
+    """Σ t ‖R d‖², (1,), for d = f − g: f (M, c), g (M, c) or None for 0, R (C, c) or None for the identity,
+    t (M, 1) or None for 1.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, f: Tensor, g: Tensor | None, head: Tensor | None, t: Tensor | None) -> Tensor:
+        full = torch.float64 if f.dtype is torch.float64 else torch.float32
+        d = f.to(full) if g is None else f.to(full) - g.to(full)
+        half_slope = d if head is None else d @ (head.to(full).T @ head.to(full))
+        if t is not None:
+            half_slope = half_slope * t.to(full)
+        ctx.save_for_backward(half_slope)
+        ctx.dtype = f.dtype
+        return (d * half_slope).sum()[None]
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None, None]:
+        (half_slope,) = ctx.saved_tensors
+        return (half_slope * (2.0 * slope)).to(ctx.dtype), None, None, None
 
 
 def moments(features: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:

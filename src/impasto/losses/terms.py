@@ -86,3 +86,10 @@ class Term(ABC):
             gathered: the sum over all parts of what :meth:`gather` returned, a tensor or a mapping as there.
             memory: what :meth:`prepare` returned.
         """
+
+    def advance(self, gathered: Any, memory: Any) -> Any:
+        """The memory for the next evaluation: this one's, unless a term learns from what it has seen.
+
+        Called once after each evaluation with a gradient, itself without one. Arguments as :meth:`judge`.
+        """
+        return memory

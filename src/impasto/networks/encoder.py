@@ -30,6 +30,7 @@ from impasto.networks.layers import (
     convolution_of,
     geometry,
 )
+from impasto.networks.operations import convolve, pool
 
 __all__ = [
     "CENTRED",
@@ -39,8 +40,6 @@ __all__ = [
     "Encoder",
     "Features",
     "Normalisation",
-    "pad",
-    "pool",
 ]
 
 
@@ -62,22 +61,6 @@ TORCH = Normalisation((0, 1, 2), 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.22
 CENTRED = Normalisation((0, 1, 2), 2.0, (1.0, 1.0, 1.0), (1.0, 1.0, 1.0))
 
 
-def pool(features: Tensor, kind: str) -> Tensor:
-    """2×2 pooling, stride 2; an odd last row or column is dropped.
-
-    Average pooling is scaled by 2 and L2 pooling by 0.78 so that the activations keep the magnitude that
-    the weights were trained with under max pooling (factors of style-transfer-pytorch).
-    """
-    if kind == "max":
-        return F.max_pool2d(features, 2)
-    if kind == "average":
-        return F.avg_pool2d(features, 2) * 2.0
-    if kind == "l2":
-        # The tiny constant keeps the root differentiable where all four activations are zero.
-        return torch.sqrt(F.avg_pool2d(features * features, 2) * 4.0 + 1e-12) * 0.78
-    raise RecipeError(f"unknown pooling {kind!r}", "possible are max, average, l2")
-
-
 #: Name → padding of the first convolution, and that of all others.
 PADDINGS: dict[str, tuple[str, str]] = {
     "reflect": ("reflect", "reflect"),
@@ -85,18 +68,6 @@ PADDINGS: dict[str, tuple[str, str]] = {
     "replicate": ("replicate", "zeros"),
     "zeros": ("zeros", "zeros"),
 }
-
-
-def pad(features: Tensor, mode: str) -> Tensor:
-    """Add one pixel on each side; ``zeros`` is left to the convolution, which does it without a copy."""
-    if mode == "zeros":
-        return features
-    if mode == "reflect" and min(features.shape[-2:]) < 2:
-        mode = "replicate"  # a single row or column has no neighbour to reflect
-    if mode == "circular":  # F.pad would lose the channels_last layout here, and take three times as long
-        rows = torch.cat([features[..., -1:, :], features, features[..., :1, :]], dim=-2)
-        return torch.cat([rows[..., -1:], rows, rows[..., :1]], dim=-1)
-    return F.pad(features, (1, 1, 1, 1), mode=mode)
 
 
 class Features(Mapping[str, Tensor]):
@@ -127,9 +98,7 @@ class Features(Mapping[str, Tensor]):
         if layer not in self._converted:
             raw, head = self.raw[layer], self.head(layer)
             value = raw if raw.dtype is torch.float64 else raw.float()
-            self._converted[layer] = (
-                value if head is None else F.conv2d(value, head[:, :, None, None].to(value))
-            )
+            self._converted[layer] = value if head is None else _projected(value, head.to(value))
         return self._converted[layer]
 
     def head(self, layer: str) -> Tensor | None:
@@ -144,6 +113,14 @@ class Features(Mapping[str, Tensor]):
         """Crop each layer to its rows and columns; ``places``: layer → (rows, columns)."""
         parts = {layer: _crop(x, *places[layer]) for layer, x in self.raw.items()}
         return self if all(parts[k] is x for k, x in self.raw.items()) else Features(parts, self._head)
+
+
+def _projected(features: Tensor, head: Tensor) -> Tensor:
+    """A linear head (C, c) applied to features (N, c, H, W) at each position: a 1×1 convolution.
+
+    As a product of matrices, because PyTorch computes such a convolution slowly in float32 on one thread.
+    """
+    return F.linear(features.permute(0, 2, 3, 1), head).permute(0, 3, 1, 2)
 
 
 def _crop(features: Tensor, rows: slice, columns: slice) -> Tensor:
@@ -270,12 +247,12 @@ class Encoder(nn.Module):
             if index and block_of(conv) != block_of(self.convs[index - 1]):
                 x = pool(x, self.pooling)
             weight, bias = self._parameter(conv, "weight"), self._parameter(conv, "bias")
-            mode = PADDINGS[padding or self.padding][0 if index == 0 else 1]
-            x = F.conv2d(pad(x, mode), weight, bias, padding=1 if mode == "zeros" else 0)
+            border = PADDINGS[padding or self.padding][0 if index == 0 else 1]
             activation = activation_of(conv)
+            x = convolve(x, weight, bias, border, relu=conv not in remaining)
             if conv in remaining:
                 raw[conv] = x
-            x = F.relu(x, inplace=conv not in remaining)
+                x = F.relu(x)
             if activation in remaining:
                 raw[activation] = x
             remaining -= {conv, activation}

@@ -259,19 +259,19 @@ class Adam:
             self.mean, self.square = (torch.zeros_like(gradient, dtype=dtype) for _ in range(2))
         self.steps += 1
         b1, b2 = self.betas
-        moved = torch.empty_like(values)
+        moved, scale = torch.empty_like(values), self.rate / (1 - b1**self.steps)
         # In proportion to the gradient, so that the step does not depend on the scale of the loss.
         epsilon = 1e-8 * (float(gradient.abs().max()) + float(self.square.max()) ** 0.5) + 1e-38
         # In bands of rows, because the intermediate results would take more memory than the picture itself.
         for rows in torch.arange(values.shape[-2]).split(max(1, 2**18 // values.shape[-1])):
             band = (..., slice(int(rows[0]), int(rows[-1]) + 1), slice(None))
             g = gradient[band]
-            mean = b1 * self.mean[band].to(g.dtype) + (1 - b1) * g
-            square = b2 * self.square[band].to(g.dtype) + (1 - b2) * g * g
-            self.mean[band], self.square[band] = mean, square
-            scale = self.rate / (1 - b1**self.steps)
-            move = scale * mean / ((square / (1 - b2**self.steps)).sqrt() + epsilon)
-            moved[band] = values[band] - move
+            mean = self.mean[band].to(g.dtype).lerp_(g, 1 - b1)
+            square = self.square[band].to(g.dtype).mul_(b2).addcmul_(g, g, value=1 - b2)
+            if self.mean.dtype is not g.dtype:  # otherwise they are the moments themselves
+                self.mean[band], self.square[band] = mean, square
+            root = (square / (1 - b2**self.steps)).sqrt_().add_(epsilon)
+            torch.addcdiv(values[band], mean, root, value=-scale, out=moved[band])
         return moved
 
 

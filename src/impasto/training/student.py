@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from impasto.networks.encoder import pool
 from impasto.networks.layers import activation_of, block_of, convolution_of
+from impasto.networks.operations import pool
 from impasto.training.teacher import TARGETS, Teacher
 
 __all__ = ["WIDTHS", "Student", "export", "fit_filters", "fit_to_teacher", "moments", "solve", "strongest"]

@@ -16,7 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.pictures.geometry import Size
-from impasto.video.flow import Flow, flow_targets, resize_flow, sample_flow, symmetrise
+from impasto.video.flow import (
+    Flow,
+    flow_targets,
+    resize_flow,
+    sample_flow,
+    squared_length,
+    symmetrise,
+)
 from impasto.video.warping import warp
 
 __all__ = [
@@ -40,8 +47,8 @@ def occluded(flow: Flow, back: Flow) -> npt.NDArray[np.bool_]:
         back: (H, W, 2) second → first.
     """
     other = sample_flow(back, flow)
-    gap = np.square(flow + other).sum(-1)
-    energy = np.square(flow).sum(-1) + np.square(other).sum(-1)
+    gap = squared_length(flow + other)
+    energy = squared_length(flow) + squared_length(other)
     xs, ys = flow_targets(flow)
     height, width = flow.shape[:2]
     outside = (xs < -0.5) | (ys < -0.5) | (xs > width - 0.5) | (ys > height - 0.5)
@@ -55,7 +62,7 @@ def motion_boundaries(flow: Flow) -> npt.NDArray[np.bool_]:
         for axis in range(2):
             if flow.shape[axis] > 1:
                 slopes += np.square(np.gradient(flow[..., channel], axis=axis))
-    return np.asarray(slopes > 0.01 * np.square(flow).sum(-1) + 0.002)
+    return np.asarray(slopes > 0.01 * squared_length(flow) + 0.002)
 
 
 def past_certainty(
@@ -86,7 +93,7 @@ def past_certainty(
         The certainty (1, 1, H, W), and the symmetrised flow on the grid of the frames.
     """
     size = (int(present.shape[-2]), int(present.shape[-1]))
-    length: Any = np.sqrt(np.square(flow).sum(-1))
+    length: Any = np.sqrt(squared_length(flow))
     moves = cv2.dilate(length, np.ones((5, 5), np.uint8)) >= 1.0
     visible = _outside_holes(occluded(flow, back), size).to(present)
     inside_objects = _outside_holes(motion_boundaries(flow) & moves, size).to(present)
@@ -143,7 +150,7 @@ def slow_mask(flow: Flow, limit: float) -> Tensor:
     Needed beside :func:`still_mask`, because the flat parts of a moving object change as little as still
     areas do, although their strokes must move with the object.
     """
-    length = torch.from_numpy(np.sqrt(np.square(flow).sum(-1)))[None, None]
+    length = torch.from_numpy(np.sqrt(squared_length(flow)))[None, None]
     return (2.0 - gaussian_blur(length, 2.0) / limit).clamp(0.0, 1.0)
 
 

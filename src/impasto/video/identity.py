@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import VideoError
+from impasto.feedforward.style import InstantStyle
 from impasto.scene import Style
 from impasto.video.frames import Clip
 from impasto.video.settings import OLD_NAMES, VideoRecipe
@@ -25,7 +26,7 @@ class OtherRunError(VideoError):
 
 def run_identity(
     clip: Clip,
-    styles: Sequence[Style],
+    styles: Sequence[Style | InstantStyle],
     recipe: VideoRecipe,
     *,
     mask: Path | None,
@@ -39,7 +40,10 @@ def run_identity(
     """
     digest = hashlib.sha256()
     for style in styles:
-        digest.update(style.pixels.numpy().tobytes())
+        if isinstance(style, InstantStyle):
+            digest.update(style.digest.encode())
+        else:
+            digest.update(style.pixels.numpy().tobytes())
     frames = limit
     if clip.times:
         frames = len(clip.times) if limit is None else min(limit, len(clip.times))

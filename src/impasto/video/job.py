@@ -15,6 +15,8 @@ from torch import Tensor
 
 from impasto import pictures
 from impasto.errors import VideoError
+from impasto.feedforward import painting as feedforward_painting
+from impasto.feedforward.style import InstantStyle, is_saved_style, saved_styles
 from impasto.machine import choose_device
 from impasto.networks.encoder import Encoder
 from impasto.painting.schedule import output_size
@@ -22,7 +24,7 @@ from impasto.painting.setup import encoder_for
 from impasto.pictures.colour import colour_moments, to_oklab
 from impasto.pictures.geometry import Size, resample
 from impasto.pieces.places import resolved
-from impasto.scene import Style
+from impasto.scene import Scene, Style
 from impasto.video.frames import Clip, open_clip, read
 from impasto.video.identity import claim_work_folder, run_identity
 from impasto.video.key_frames import KeyFrame, load_keys
@@ -40,6 +42,8 @@ class VideoJob:
     """Everything a run needs, loaded and checked. The other attributes are those of :func:`prepare_video`.
 
     Attributes:
+        styles: the pictures; none if there are saved styles.
+        saved_styles: replace the pictures, with ``method="instant"``.
         recipe: with the size filled in.
         size: (height, width) of the result.
         codec: None where a folder of pictures is written.
@@ -63,6 +67,7 @@ class VideoJob:
     preview: Path | None
     store: Store
     keys: tuple[KeyFrame, ...] = ()
+    saved_styles: tuple[InstantStyle, ...] = ()
 
 
 def prepare_video(
@@ -89,7 +94,7 @@ def prepare_video(
 
     Args:
         clip: a video file, a folder of pictures, or what ``open_clip`` found of either.
-        style: one style picture or several.
+        style: one style picture or several. With ``method="instant"`` also saved styles (.safetensors).
         output: a file (.mp4, .mov, .mkv, .webm, .avi), or a folder for pictures.
         rate: frames a second of a folder of pictures.
         codec: a key of ``writing.CODECS``; None: the default for the ending of the output.
@@ -111,9 +116,12 @@ def prepare_video(
     if processes < 1 or (limit is not None and limit < 1) or not 0 <= quality <= 51:
         raise VideoError(f"processes {processes}, limit {limit}, crf {quality}", "≥ 1, ≥ 1 and 0 to 51")
     files = style if isinstance(style, (list, tuple)) else [cast(PathLike, style)]
-    loaded = [pictures.load(file) for file in files]
+    saved = saved_styles(files, recipe.picture.method)
+    loaded = [] if saved else [pictures.load(file) for file in files]
+    inputs = [Path(file) for file in files if is_saved_style(file)]
+    inputs += [picture.source for picture in loaded if picture.source is not None]
     encoding = choose_codec(path, codec) if path.suffix else None
-    _check_output(path, source, [picture.source for picture in loaded], encoding, copy, quality)
+    _check_output(path, source, inputs, encoding, copy, quality)
     key_files = {index: Path(file) for index, file in (keys or {}).items()}
     key_frames = load_keys(key_files, (source.height, source.width), len(source.times))
     if key_frames and recipe.picture.size is None:
@@ -121,6 +129,8 @@ def prepare_video(
     # A clip is enlarged only when a size is asked for.
     size = output_size(recipe.picture, source.height, source.width, enlarge=False)
     recipe = recipe.replace(picture=recipe.picture.replace(size=max(size)))
+    if saved:
+        feedforward_painting.check(Scene(torch.zeros(1, 3, *size)), recipe.picture, saved)
     store = Store(path.with_name(path.name + ".work"), 65535 if encoding and encoding.deep else 255)
     palette = _palette(source, recipe, size, first_frame)
     styles = tuple(Style(picture.pixels, picture.alpha, palette) for picture in loaded)
@@ -131,7 +141,7 @@ def prepare_video(
     shared_by = processes if on == "local" else "a cluster"
     mask_path = None if mask is None else Path(mask)
     identity = run_identity(
-        source, styles, recipe, mask=mask_path, limit=limit, processes=shared_by, levels=store.levels
+        source, saved or styles, recipe, mask=mask_path, limit=limit, processes=shared_by, levels=store.levels
     )
     if key_frames:
         identity["keys"] = [f"{key.index} {_pixels_digest(key)}" for key in key_frames]
@@ -154,6 +164,7 @@ def prepare_video(
         preview=None if preview is None else Path(preview),
         store=store,
         keys=key_frames,
+        saved_styles=saved,
     )
 
 
@@ -184,7 +195,7 @@ def _palette(
 def _check_output(
     path: Path,
     clip: Clip,
-    styles: Sequence[Path | None],
+    styles: Sequence[Path],
     codec: Codec | None,
     copy: Sequence[str],
     quality: int,
@@ -195,7 +206,7 @@ def _check_output(
             f"the folder of the output '{path}' does not exist", remedy=f"mkdir -p '{path.parent}'"
         )
     for source in (clip.path, *styles):
-        if source is not None and path.exists() and path.resolve() == source.resolve():
+        if path.exists() and path.resolve() == source.resolve():
             raise VideoError(f"the output '{path}' is also an input", remedy="choose another name")
     if codec is None:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from impasto.feedforward.style import InstantStyle
 from impasto.machine import choose_device
 from impasto.networks.encoder import Encoder
 from impasto.painting.setup import encoder_for
@@ -41,11 +42,20 @@ def frame_order(shot: Shot, pass_number: int) -> range:
 
 
 def shot_painter(
-    styles: Sequence[Style], recipe: VideoRecipe, encoder: Encoder, size: tuple[int, int], levels: int
+    styles: Sequence[Style],
+    recipe: VideoRecipe,
+    encoder: Encoder,
+    size: tuple[int, int],
+    levels: int,
+    saved: Sequence[InstantStyle] = (),
 ) -> ShotPainter:
-    """The function that paints shots by the recipe's method; computes the statistics of the styles."""
+    """The function that paints shots by the recipe's method; computes the statistics of the styles.
+
+    Args:
+        saved: used instead of the style pictures, by the method ``instant`` alone.
+    """
     if recipe.picture.method == "instant":
-        clip = build_instant_clip(styles, recipe, encoder, *size, levels=levels)
+        clip = build_instant_clip(styles, recipe, encoder, *size, levels=levels, saved=saved)
         return partial(paint_shot_instantly, clip=clip)
     return partial(paint_shot, context=build_clip_context(styles, recipe, encoder, *size, levels=levels))
 
@@ -124,6 +134,7 @@ class ShotPiece:
     recipe: VideoRecipe
     size: tuple[int, int]
     device: str = "cpu"
+    saved: Sequence[InstantStyle] = ()
 
     @property
     def label(self) -> str:
@@ -177,7 +188,7 @@ class ShotPiece:
     def _paint(self, store: Store, files: Files, report: Report) -> None:
         recipe = self.recipe.picture
         encoder = encoder_for(recipe.replace(weights=files.path(recipe.weights)), choose_device(self.device))
-        paint = shot_painter(self.styles, self.recipe, encoder, self.size, store.levels)
+        paint = shot_painter(self.styles, self.recipe, encoder, self.size, store.levels, self.saved)
         done, missing = 0, self.cost
         for _, _, painted in paint(store, self.shot):
             done += painted is not None

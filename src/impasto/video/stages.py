@@ -27,6 +27,7 @@ from impasto.pieces.running import PieceProgress, run_pieces
 from impasto.recipe import Recipe
 from impasto.scene import Scene
 from impasto.video import cuts
+from impasto.video.ahead import computed_ahead
 from impasto.video.boundary import video_errors
 from impasto.video.clip_context import (
     build_clip_context,
@@ -37,13 +38,12 @@ from impasto.video.clip_context import (
 )
 from impasto.video.cuts import Shot
 from impasto.video.frame_painting import apply_mask
-from impasto.video.frames import open_clip, read
+from impasto.video.frames import Frame, open_clip, read
 from impasto.video.instant_painting import build_instant_clip
 from impasto.video.job import VideoJob
 from impasto.video.propagation import propagate_shot
 from impasto.video.shot_painting import ShotPiece, shot_painter
 from impasto.video.store import from_pixels, read_png, to_pixels, write_file
-from impasto.video.warped_past import EarlierFrame
 from impasto.video.writing import write
 
 __all__ = [
@@ -120,8 +120,13 @@ def decode(job: VideoJob) -> Iterator[VideoProgress]:
     changes: list[float] = []
     previous = None
     masks = None if job.mask is None else _masks(job)
-    for frame in islice(read(job.clip, job.recipe.on_corrupt), job.limit):
+
+    def save(frame: Frame) -> Frame:
         job.store.save("input", frame.index, resample(from_pixels(frame.pixels), job.size))
+        return frame
+
+    frames = islice(read(job.clip, job.recipe.on_corrupt), job.limit)
+    for frame in computed_ahead(save, frames, torch.get_num_threads()):
         if masks is not None:
             job.store.save("mask", frame.index, next(masks))
         signature = cuts.signature(frame.pixels)
@@ -197,12 +202,12 @@ def estimate(job: VideoJob) -> VideoEstimate:
 
 def _seconds_per_instant_frame(job: VideoJob) -> float:
     """Seconds that the network takes for a frame, measured on a grey one."""
-    clip = build_instant_clip(job.styles, job.recipe, job.encoder, *job.size)
+    clip = build_instant_clip(job.styles, job.recipe, job.encoder, *job.size, saved=job.saved_styles)
     grey = torch.full((1, 3, *job.size), 0.5)
     moments = clip.moments(grey)
-    clip.paint(grey, moments)  # the first one takes longer
+    clip.begin(grey, moments)  # the first one takes longer
     begin = time.perf_counter()
-    clip.paint(grey, moments, EarlierFrame(grey, grey))
+    clip.finish(clip.begin(grey, moments, grey), grey)
     return time.perf_counter() - begin
 
 
@@ -277,7 +282,9 @@ def _paint_here(job: VideoJob, shots: Sequence[Shot], told: Callable[[VideoProgr
     keep_memory()
     begin, done, fresh, iterations = time.perf_counter(), 0, 0, 0.0
     total = sum(shot.end - shot.first for shot in shots) * job.recipe.passes
-    paint = shot_painter(job.styles, job.recipe, job.encoder, job.size, job.store.levels)
+    paint = shot_painter(
+        job.styles, job.recipe, job.encoder, job.size, job.store.levels, saved=job.saved_styles
+    )
     for shot in shots:
         for _, _, painted in paint(job.store, shot):
             done += 1
@@ -308,7 +315,7 @@ def _paint_elsewhere(job: VideoJob, shots: Sequence[Shot], told: Callable[[Video
     total = sum(shot.end - shot.first for shot in shots) * job.recipe.passes
     # The longest shots first, so that no process has to paint one alone at the end.
     pieces = [
-        ShotPiece(job.store, shot, job.styles, job.recipe, job.size, str(job.device))
+        ShotPiece(job.store, shot, job.styles, job.recipe, job.size, str(job.device), job.saved_styles)
         for shot in sorted(shots, key=lambda shot: shot.first - shot.end)
     ]
     missing = [piece for piece in pieces if not piece.is_done()]

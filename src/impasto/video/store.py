@@ -12,6 +12,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import cv2
@@ -28,8 +29,6 @@ __all__ = ["FrameCache", "Store", "from_pixels", "read_png", "to_pixels", "write
 
 Pixels = npt.NDArray[Any]
 
-#: The fastest compression of PNG, because painted frames can hardly be compressed anyway.
-PNG_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 #: Number of channels → their order in OpenCV, blue first. The same order converts back.
 CHANNEL_ORDER = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}
 
@@ -48,7 +47,8 @@ def write_png(path: Path, pixels: Pixels) -> None:
     """Write (H, W, 1, 3 or 4) uint8 or uint16, RGB order, without loss."""
     array = np.ascontiguousarray(pixels[..., CHANNEL_ORDER[pixels.shape[2]]])
     # Encoded in memory, because OpenCV itself reports nothing when the disk is full.
-    _, data = cv2.imencode(".png", array, PNG_OPTIONS)
+    # Without options it is fastest, and painted frames can hardly be compressed anyway.
+    _, data = cv2.imencode(".png", array)
     write_file(path, data.tobytes())
 
 
@@ -155,6 +155,8 @@ class FrameCache:
     A painted frame is needed again for the frames that follow it, and an input up to five times. Without a
     cache, painting one frame would read eleven PNGs.
 
+    Several threads may use it.
+
     Args:
         store: where the frames are.
         capacity: how many frames are kept, at 3 bytes a pixel each (6 with 16 bits).
@@ -163,6 +165,7 @@ class FrameCache:
     def __init__(self, store: Store, capacity: int = 16) -> None:
         self.store, self.capacity = store, capacity
         self._pixels: OrderedDict[tuple[str, int], Pixels] = OrderedDict()
+        self._lock = Lock()
 
     def load(self, kind: str, index: int) -> Tensor:
         """As :meth:`Store.load`."""
@@ -180,7 +183,8 @@ class FrameCache:
         self._keep((kind, index), pixels)
 
     def _keep(self, key: tuple[str, int], pixels: Pixels) -> None:
-        self._pixels[key] = pixels
-        self._pixels.move_to_end(key)
-        while len(self._pixels) > self.capacity:
-            self._pixels.popitem(last=False)
+        with self._lock:
+            self._pixels[key] = pixels
+            self._pixels.move_to_end(key)
+            while len(self._pixels) > self.capacity:
+                self._pixels.popitem(last=False)

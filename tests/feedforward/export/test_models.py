@@ -46,6 +46,18 @@ def test_one_file_of_free_sizes_takes_any_size(builder, run):
 
 
 @pytest.mark.slow
+def test_a_style_within_the_file(builder, run):
+    network = InstantNetwork(builder.encoder, builder.decoder)
+    style = network.remember(picture(90, 75, 5, cells=30))
+    model = builder.whole(style=style)
+    assert [i.name for i in model.graph.input] == ["picture", "strength"]
+    content = picture(96, 72)
+    painted = run(model, picture=content, strength=torch.tensor([0.6]))["painted"]
+    expected = network.paint(content, [StyledRegion(style)], strength=0.6)
+    torch.testing.assert_close(painted, expected, atol=CLOSE, rtol=0)
+
+
+@pytest.mark.slow
 def test_the_program_of_the_docs_paints_exact_tiles(builder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     files, gap = write_parts("instant.onnx", builder)

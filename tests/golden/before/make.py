@@ -90,7 +90,7 @@ CASES = {
     "remd": large("chelsea.png wave.png", style_loss="remd"),
     "nearest": large("chelsea.png wave.png", style_loss="nearest"),
     "gram-and-nearest": small("chelsea.png wave.png", style_loss="gram,nearest"),
-    "fine": Case("stylize chelsea.png wave.png --preset fine", SMALL, from_flags=True),
+    "fine": small("chelsea.png wave.png", style_loss="gram,nearest", style_loss_weights="3,1"),
     "several-losses": small(
         "chelsea.png garden.png", style_loss="gram,histogram,remd", style_loss_weights="1,5,0.1", **ADAM
     ),

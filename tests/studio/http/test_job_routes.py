@@ -13,6 +13,7 @@ from PIL import Image
 
 from impasto import pictures
 from impasto.recipe import Recipe, preset
+from learned_styles import learned_style
 from serving import LONG, TINY, TINY_CLIP, Studio, clip_bytes, encoded, pixels
 
 
@@ -41,6 +42,17 @@ def test_a_picture_from_upload_to_result(server: Studio, painted: dict[str, Any]
     for name in ("preview", "content"):
         assert pixels(server.http.get(painted[name]).content).shape == (36, 48, 3)
     assert max(pixels(server.http.get(painted["thumbnail"]).content).shape) == 48
+
+
+@pytest.mark.slow
+def test_a_picture_and_a_clip_in_a_learned_style(server: Studio, tmp_path: Path) -> None:
+    for content, result in ((None, "image/png"), (clip_bytes(tmp_path, count=2), "video/mp4")):
+        style = ("style", ("mine", learned_style(tmp_path)))
+        response = server.post(content, {"size": 48}, preset="instant", files=[style])
+        assert response.status_code == 202, response.text
+        job = server.finished(response.json()["id"])
+        assert (job["state"], job["error"], job["preset"]) == ("done", None, "instant")
+        assert server.http.get(job["result"]).headers["content-type"] == result
 
 
 @pytest.mark.slow

@@ -41,11 +41,12 @@ def write_whole(
     *,
     size: Size | None = None,
     style_size: Size | None = None,
+    style: InstantStyle | None = None,
 ) -> float:
     """Write encoder, map and decoder as one file.
 
     Args:
-        size, style_size: as :meth:`ModelBuilder.whole`.
+        size, style_size, style: as :meth:`ModelBuilder.whole`.
 
     Returns:
         The largest difference from PyTorch in a trial, in pixel values of [0, 1].
@@ -53,11 +54,13 @@ def write_whole(
     Raises:
         WeightsError: the file cannot be written.
     """
-    _write(Path(path), builder.whole(size, style_size))
-    content, style = _trial_pictures(size, style_size)
-    inputs = {"picture": content, "style": style, "strength": torch.ones(1)}
-    painted = _run(Path(path), inputs)["painted"]
-    return difference(builder, painted, content, style, free_style=style_size is None)
+    _write(Path(path), builder.whole(size, style_size, style))
+    content, style_picture = _trial_pictures(size, style_size)
+    inputs = {"picture": content, "strength": torch.ones(1)}
+    if style is not None:
+        return _gap(builder, _run(Path(path), inputs)["painted"], content, style)
+    painted = _run(Path(path), inputs | {"style": style_picture})["painted"]
+    return difference(builder, painted, content, style_picture, free_style=style_size is None)
 
 
 def write_parts(
@@ -93,7 +96,12 @@ def difference(
     """
     network = InstantNetwork(builder.encoder, builder.decoder)
     remembered = free_size_style(builder, style) if free_style else network.remember(style, tile=None)
-    expected = network.paint(content, [StyledRegion(remembered)], seed=builder.seed, tile=None)
+    return _gap(builder, painted, content, remembered)
+
+
+def _gap(builder: ModelBuilder, painted: Tensor, content: Tensor, style: InstantStyle) -> float:
+    network = InstantNetwork(builder.encoder, builder.decoder)
+    expected = network.paint(content, [StyledRegion(style)], seed=builder.seed, tile=None)
     return float((painted - expected).abs().max())
 
 

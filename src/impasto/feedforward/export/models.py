@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from impasto.feedforward.export.networks import decoded, encoded, padded
 from impasto.feedforward.export.transfer import LayerMap, LayerMoments
 from impasto.feedforward.network import MIN_SIDE, STRIDE
 from impasto.feedforward.statistics import BANK_LAYERS, BANK_SIZE, LEVELS
+from impasto.feedforward.style import InstantStyle
 from impasto.losses.statistics import sample_positions
 from impasto.networks.encoder import Encoder
 from impasto.networks.layers import geometry
@@ -47,27 +49,32 @@ class ModelBuilder:
     decoder: Decoder
     seed: int = 0
 
-    def whole(self, size: Size | None = None, style_size: Size | None = None) -> onnx.ModelProto:
+    def whole(
+        self,
+        size: Size | None = None,
+        style_size: Size | None = None,
+        style: InstantStyle | None = None,
+    ) -> onnx.ModelProto:
         """Picture, style and strength → painted picture.
 
         Args:
             size: (height, width) of the picture; None: free, in multiples of 8.
             style_size: the same for the style.
+            style: becomes part of the model, which then has no input for it.
         """
         graph = Graph()
         shape = _picture_shape(size, "")
         picture = self._framed(graph, graph.input("picture", shape), size)
-        style = self._framed(graph, graph.input("style", _picture_shape(style_size, "style_")), style_size)
+        known = self._computed(graph, style_size) if style is None else _remembered(graph, style)
         strength = graph.input("strength", [1])
-        raw, of_style = (encoded(graph, self.encoder, x, LEVELS) for x in (picture, style))
+        raw = encoded(graph, self.encoder, picture, LEVELS)
         maps, banks = {}, {}
         for layer in LEVELS:
             channels = self.encoder.channels(layer)
             here = transfer.moments(graph, raw[layer], channels, grid=_grid(size, layer))
-            there = transfer.moments(graph, of_style[layer], channels, grid=_grid(style_size, layer))
-            maps[layer] = transfer.transport(graph, here, there, channels)
+            maps[layer] = transfer.transport(graph, here, known.moments[layer], channels)
             if layer in BANK_LAYERS:
-                banks[layer] = (*self._bank(graph, of_style[layer], layer, style_size), there.mean)
+                banks[layer] = (*known.banks[layer], known.moments[layer].mean)
         painted = self._painted(graph, raw, maps, banks, strength, size, np.zeros(2, np.int64))
         if size is not None and padded_size(size) != size:
             ends, axes = np.array(size, np.int64), np.array([2, 3], np.int64)
@@ -146,6 +153,20 @@ class ModelBuilder:
             "impasto_instant_painting", "A picture or a tile of one, painted.", self._facts("painting")
         )
 
+    def _computed(self, graph: Graph, size: Size | None) -> _KnownStyle:
+        """The statistics of the input ``style``, of this size; None: free."""
+        picture = self._framed(graph, graph.input("style", _picture_shape(size, "style_")), size)
+        raw = encoded(graph, self.encoder, picture, LEVELS)
+        return _KnownStyle(
+            {
+                layer: transfer.moments(
+                    graph, raw[layer], self.encoder.channels(layer), grid=_grid(size, layer)
+                )
+                for layer in LEVELS
+            },
+            {layer: self._bank(graph, raw[layer], layer, size) for layer in BANK_LAYERS},
+        )
+
     def _framed(self, graph: Graph, picture: Value, size: Size | None) -> Value:
         """The picture, padded if its size is known and needs it."""
         if size is None or padded_size(size) == size:
@@ -214,6 +235,28 @@ class ModelBuilder:
             "layers": ",".join(LEVELS),
             "bank_layers": ",".join(BANK_LAYERS),
         }
+
+
+class _KnownStyle(NamedTuple):
+    """A style in a graph: moments by layer, and by layer of ``BANK_LAYERS`` the bank (K, C) and K."""
+
+    moments: Mapping[str, LayerMoments]
+    banks: Mapping[str, tuple[Value, int]]
+
+
+def _remembered(graph: Graph, style: InstantStyle) -> _KnownStyle:
+    """The statistics of a style as constants."""
+    moments = {
+        layer: LayerMoments(
+            graph.constant(of_layer.mean[0].float().numpy()),
+            graph.constant(of_layer.covariance[0].float().numpy()),
+        )
+        for layer, of_layer in style.moments.items()
+    }
+    banks = {
+        layer: (graph.constant(bank[0].numpy()), int(bank.shape[1])) for layer, bank in style.banks.items()
+    }
+    return _KnownStyle(moments, banks)
 
 
 def _grid(size: Size | None, layer: str) -> Size | None:

@@ -20,7 +20,8 @@ _FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
 _FILES = {"type": "array", "items": _FILE}
 _CONTENT_PART = {"content": _FILE | {"description": "A picture or a clip, recognised by its bytes."}}
 _OTHER_PARTS: dict[str, Any] = {
-    "style": _FILES | {"description": "Style pictures."},
+    "style": _FILES
+    | {"description": "Style pictures; with the preset instant also files of `impasto learn`."},
     "style_id": {
         "type": "array",
         "items": {"type": "string"},

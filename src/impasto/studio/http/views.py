@@ -45,7 +45,8 @@ class JobStyleView(BaseModel):
 
     id: str | None = Field(description="Name of a style of the studio; null: uploaded.")
     title: str
-    thumbnail: str
+    thumbnail: str = Field(description="Of a learned style: a photograph painted in it.")
+    learned: bool = Field(False, description="A file of `impasto learn`.")
 
 
 class PresetView(BaseModel):
@@ -168,10 +169,12 @@ def _timestamp(seconds: float | None) -> str | None:
 
 def _style_views(job: StudioJob) -> list[JobStyleView]:
     views = []
-    for number, name in enumerate(job.inputs.style_names):
+    for number, style in enumerate(job.files["styles"]):
+        name = style["id"]
         if name is None:
             title, thumbnail = "Your own", f"/v1/jobs/{job.id}/styles/{number}"
         else:
             title, thumbnail = sample_title(name), f"/v1/styles/{name}/thumbnail"
-        views.append(JobStyleView(id=name, title=title, thumbnail=thumbnail))
+        learned = style.get("learned", False)
+        views.append(JobStyleView(id=name, title=title, thumbnail=thumbnail, learned=learned))
     return views

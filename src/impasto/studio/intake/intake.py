@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import torch
 
 from impasto import __version__, samples
+from impasto.api import SAVED_STYLE_SUFFIX
 from impasto.files import readable_size
 from impasto.machine import available_memory
 from impasto.studio.errors import RefusedError
@@ -184,6 +185,8 @@ class JobIntake:
             return self._add_finished(columns, duplicate, folder)
         video = chosen.video.model_dump_json()
         facts = self._prepare(folder, JobInputs.from_uploads(chosen.recipe_json, video, uploads))
+        for number, style in enumerate(uploads["styles"]):
+            style["learned"] = (folder / f"style-{number}{SAVED_STYLE_SUFFIX}").exists()
         is_clip = facts.kind == "video"
         if request.video and not is_clip:
             raise RefusedError("settings of a clip for a picture", "none", "leave out 'video'", field="video")

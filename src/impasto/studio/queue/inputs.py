@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from impasto.api import SAVED_STYLE_SUFFIX
 from impasto.recipe import DEFAULT_SIZE, Recipe
 from impasto.video.settings import VideoRecipe
 
@@ -34,6 +36,14 @@ class JobInputs:
         """From the columns of a job's row; ``uploads`` as :func:`intake.uploads.store_uploads` wrote it."""
         names = tuple(style["id"] for style in uploads["styles"])
         return cls(recipe, video, names, uploads["masks"], uploads["style_masks"])
+
+    def style_files(self) -> list[str]:
+        """The styles in the working directory, as the sandbox wrote them: pictures, or learned ones."""
+        names = [f"style-{number}" for number in range(len(self.style_names))]
+        learned = [f"{name}{SAVED_STYLE_SUFFIX}" for name in names]
+        return [
+            file if Path(file).exists() else f"{name}.png" for name, file in zip(names, learned, strict=True)
+        ]
 
     def picture_recipe(self) -> Recipe:
         """The picture settings; ``size`` is None unless it was asked for."""

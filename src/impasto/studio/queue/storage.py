@@ -2,7 +2,7 @@
 
 Uploads, unchanged: ``content``, ``style-<n>``, ``mask-<n>``, ``style_mask-<n>``.
 Written by the sandbox: the same names with ``.png``, decoded and scaled; ``content.jpg``; ``style-<n>.webp``
-(thumbnails of uploaded styles).
+(thumbnails of uploaded styles); ``style-<n>.safetensors`` of a learned style.
 Written by the worker: ``preview.jpg``, ``state.safetensors`` (where to resume), ``thumb.webp`` and
 ``result.png`` or ``result.mp4``. Names with ``.partial`` are being written.
 """

@@ -52,7 +52,7 @@ def prepare_clip_run(
     Args:
         max_frames: the run reads one frame more than this, so that a clip that is too long is noticed.
     """
-    styles = [f"style-{number}.png" for number in range(len(inputs.style_names))]
+    styles = inputs.style_files()
 
     def prepare(*, restart: bool) -> VideoJob:
         return prepare_video(

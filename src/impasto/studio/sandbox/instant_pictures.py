@@ -13,6 +13,7 @@ from impasto.studio.queue.inputs import JobInputs
 from impasto.studio.sandbox.headers import check_upload
 from impasto.studio.sandbox.job_files import decode_content
 from impasto.studio.sandbox.samples import render_sample
+from impasto.studio.sandbox.styles import load_style
 from impasto.studio.settings import StudioSettings
 
 __all__ = ["INSTANT_FILE", "INSTANT_SIDE", "write_instant_picture"]
@@ -31,22 +32,22 @@ def write_instant_picture(folder: Path, inputs: JobInputs, limits: StudioSetting
     os.chdir(folder)
     _, content = decode_content(limits)
     styles = [_style(number, name, limits) for number, name in enumerate(inputs.style_names)]
-    masks = [Picture(_upload(f"mask-{number}", "mask", limits).pixels) for number in range(inputs.masks)]
+    masks = [_mask(f"mask-{number}", limits) for number in range(inputs.masks)]
     recipe = inputs.picture_recipe().replace(size=min(INSTANT_SIDE, max(content.size)))
     result = api.run(api.prepare(content, styles, recipe, mask=masks, device="cpu"))
     pictures.save(INSTANT_FILE, result.pixels, alpha=result.alpha, quality=88)
 
 
-def _style(number: int, name: str | None, limits: StudioSettings) -> Picture:
+def _style(number: int, name: str | None, limits: StudioSettings) -> Picture | api.InstantStyle:
     if name is not None:
         samples = limits.data / "samples"
         return pictures.load(samples / render_sample(samples, name))
-    return _upload(f"style-{number}", "style", limits)
+    return load_style(f"style-{number}", "instant", limits)
 
 
-def _upload(name: str, field: str, limits: StudioSettings) -> Picture:
-    check_upload(Path(name), field, limits)
+def _mask(name: str, limits: StudioSettings) -> Picture:
+    check_upload(Path(name), "mask", limits)
     try:
-        return pictures.load(name, max_pixels=limits.pixels)
+        return Picture(pictures.load(name, max_pixels=limits.pixels).pixels)
     except ImpastoError as error:
-        raise RefusedError.from_error(error, field) from None
+        raise RefusedError.from_error(error, "mask") from None

@@ -28,6 +28,7 @@ from impasto.studio.queue.inputs import JobInputs
 from impasto.studio.sandbox.headers import UploadHeader, check_upload
 from impasto.studio.sandbox.images import write_png, write_thumbnail
 from impasto.studio.sandbox.samples import render_sample
+from impasto.studio.sandbox.styles import load_style, write_sample_of_style
 from impasto.studio.settings import StudioSettings
 
 __all__ = ["JobFacts", "decode_content", "prepare_job"]
@@ -132,10 +133,13 @@ def _result_size(recipe: Recipe, source: Size, limits: StudioSettings, *, enlarg
 
 def _prepare_styles(
     inputs: JobInputs, recipe: Recipe, result_side: int, limits: StudioSettings
-) -> list[Picture]:
-    """``style-<n>.png`` for each style, at twice the size at which it is used at most."""
+) -> list[Picture | api.InstantStyle]:
+    """``style-<n>.png`` for each style, at twice the size at which it is used at most.
+
+    Of a learned style ``style-<n>.safetensors``.
+    """
     max_side = max(_MIN_STYLE_SIZE, round(result_side * recipe.style_scale * 2) + 1)
-    styles = []
+    styles: list[Picture | api.InstantStyle] = []
     for number, name in enumerate(inputs.style_names):
         path = Path(f"style-{number}.png")
         if name is not None:
@@ -144,14 +148,17 @@ def _prepare_styles(
             os.link(samples / render_sample(samples, name), path)
             styles.append(pictures.load(path))
             continue
-        upload = f"style-{number}"
-        check_upload(Path(upload), "style", limits)
-        picture = _decode_upload(upload, "style", limits)
-        side = max(picture.size)
-        if not recipe.style_crop:  # a crop is given in pixels of the upload, so that its size must stay
-            side = min(side, max_side)
-        styles.append(write_png(path, picture, fit(*picture.size, side)))
-        write_thumbnail(Path(f"style-{number}.webp"), styles[-1])
+        style = load_style(f"style-{number}", recipe.method, limits)
+        if isinstance(style, Picture):
+            side = max(style.size)
+            if not recipe.style_crop:  # a crop is given in pixels of the upload, so that its size must stay
+                side = min(side, max_side)
+            style = write_png(path, style, fit(*style.size, side))
+            write_thumbnail(Path(f"style-{number}.webp"), style)
+        else:
+            style.save(path.with_suffix(api.SAVED_STYLE_SUFFIX))
+            write_sample_of_style(Path(f"style-{number}.webp"), style)
+        styles.append(style)
     return styles
 
 

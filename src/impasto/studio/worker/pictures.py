@@ -35,7 +35,7 @@ def prepare_run(claimed: ClaimedJob, recipe: Recipe, device: str) -> api.Prepare
     masks = 0 if claimed.job.kind == "video" else inputs.masks
     return api.prepare(
         "content.png",
-        [f"style-{number}.png" for number in range(len(inputs.style_names))],
+        inputs.style_files(),
         recipe,
         mask=[f"mask-{number}.png" for number in range(masks)],
         style_mask=[f"style_mask-{number}.png" for number in range(inputs.style_masks)],

@@ -1,11 +1,12 @@
 /** The page's requests to the server: errors, the token, and waiting for a server that is down. */
 
 /**
- * A style picture: one of the studio's (`id`) or an uploaded one (`id` is null).
+ * A style: one of the studio's (`id`), or an uploaded one (`id` is null), which may be a file of `impasto learn`.
  * @typedef {object} Style
  * @property {string | null} id
  * @property {string} title
  * @property {string} thumbnail
+ * @property {boolean} [learned]
  */
 
 /**

@@ -26,6 +26,7 @@
  * @property {string | null} [id]
  * @property {File} [file]
  * @property {number} [indexInJob]
+ * @property {boolean} [learned]  a file of `impasto learn`, which the preset "instant" alone can use
  */
 
 /**

@@ -51,7 +51,8 @@ export function instantPicture() {
 function presentLook() {
   const { content, regions } = draft;
   const styles = orderedStyles();
-  // A clip is watched, and parts that a former job masked are known to the studio alone.
+  // A clip is watched, and what a former job masked or had learned is known to the studio alone.
+  if (styles.some(({ learned, file }) => learned && !file)) return null;
   if (!content || content.kind === 'video' || !styles.length || draft.keptMasks || !draft.settings) return null;
   const chosen = chosenSettings();
   const settings = { ...draft.settings.presets.find(({ name }) => name === chosen.preset)?.settings, ...chosen.recipe };
@@ -125,11 +126,12 @@ async function painted(look) {
   }
 }
 
-/** Whether this browser's network can paint it: the whole picture, with no setting but strength and weights. @param {Look} look */
-function isPlain({ recipe, regions }) {
+/** Whether this browser's network can paint it: the whole picture after pictures, with no setting but strength and weights. @param {Look} look */
+function isPlain({ recipe, regions, styles }) {
   const { strength, style_blend, seed, ...others } = recipe; // a seed changes where samples are taken, here it cannot
   const defaults = draft.settings?.recipe.properties ?? {};
-  return !regions && Object.entries(others).every(([name, value]) => JSON.stringify(value) === JSON.stringify(defaults[name]?.default));
+  if (regions || styles.some(({ learned }) => learned)) return false;
+  return Object.entries(others).every(([name, value]) => JSON.stringify(value) === JSON.stringify(defaults[name]?.default));
 }
 
 /** @param {Look} look @returns {Promise<Blob>} */
@@ -149,6 +151,7 @@ async function createForm({ content, styles, recipe, regions }) {
   form.append('content', await fileOf(await smallCopy(content, content.url, CONTENT_SIDE)));
   for (const style of styles) {
     if (style.id) form.append('style_id', style.id);
+    else if (style.learned && style.file) form.append('style', style.file);
     else form.append('style', await fileOf(await smallCopy(style, style.thumbnail, STYLE_SIDE)));
   }
   for (const region of regions ?? []) form.append('mask', region.blob, 'mask.png');

@@ -1,6 +1,6 @@
 /** Preset, strength, and under "More" every other setting of the server's schemas. */
 
-import { $, radioGroup, showMessage } from './dom.js';
+import { $, announce, radioGroup, showMessage } from './dom.js';
 import { draft, draftChanged, onDraftChange } from './draft.js';
 import { createField, isSameValue } from './schema.js';
 
@@ -36,6 +36,12 @@ export function startSettings(settings) {
   $('reset').addEventListener('click', () => { strength = null; setPreset(preset, {}); writeVideo({}); showChanges(); });
   $('find').addEventListener('input', filterFields);
   $('find').addEventListener('keydown', (event) => event.key === 'Enter' && event.preventDefault());
+  window.addEventListener('preset-needed', (event) => {
+    const needed = /** @type {CustomEvent<string>} */ (event).detail;
+    if (preset === needed || !names.includes(needed)) return;
+    setPreset(needed);
+    announce(`Preset ${needed}, which this style needs`);
+  });
   onDraftChange(() => { $('video-settings').hidden = draft.content?.kind !== 'video'; });
   setPreset(preset, {});
   writeVideo({});

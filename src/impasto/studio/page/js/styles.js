@@ -1,6 +1,6 @@
 /** The styles of the gallery: the studio's, the user's pictures, and those of earlier jobs. */
 
-import { getJson, messageOf, previewUpload } from './api.js';
+import { getBlob, getJson, isNotFound, messageOf, postImage, previewUpload } from './api.js';
 import { announce, h, showMessage } from './dom.js';
 import { draft, draftChanged, onDraftChange } from './draft.js';
 import { Gallery } from './gallery.js';
@@ -10,11 +10,14 @@ import { Gallery } from './gallery.js';
 /** @type {Gallery<DraftStyle>} */
 let gallery;
 let uploads = 0;
+const LEARNED_NAME = /\.safetensors$/i;
 
 export async function startStyles() {
   gallery = new Gallery(h('span', {}, 'Your own'), addStyleFiles, () => {
     showMessage('style-error', '');
+    const isLearned = gallery.chosen.some((style) => style.learned && !draft.styles.includes(style));
     draft.styles = gallery.chosen;
+    if (isLearned) window.dispatchEvent(new CustomEvent('preset-needed', { detail: 'instant' }));
     draftChanged();
   });
   window.addEventListener('styles-needed', (event) => gallery.include(/** @type {CustomEvent<string[]>} */ (event).detail));
@@ -24,7 +27,7 @@ export async function startStyles() {
   for (const style of styles) gallery.add({ ...style, key: `id:${style.id}`, weight: 1 });
 }
 
-/** Add the user's pictures to the gallery and choose them. @param {File[]} files */
+/** Add the user's pictures and learned styles to the gallery and choose them. @param {File[]} files */
 export async function addStyleFiles(files) {
   showMessage('style-error', '');
   for (const file of files) {
@@ -38,14 +41,15 @@ export async function addStyleFiles(files) {
 }
 
 /**
- * Add one of the user's pictures to the gallery; returns its key.
+ * Add one of the user's pictures or learned styles to the gallery; returns its key.
  * @param {File} file
  * @param {string} title
  */
 export async function addStyleFile(file, title) {
-  const thumbnail = await thumbnailOf(file);
+  const learned = LEARNED_NAME.test(file.name);
+  const thumbnail = learned ? await sampleOfStyle(file) : await thumbnailOf(file);
   uploads += 1;
-  return gallery.add({ key: `upload:${uploads}`, title, file, thumbnail, weight: 1 }, true);
+  return gallery.add({ key: `upload:${uploads}`, title, file, thumbnail, learned, weight: 1 }, true);
 }
 
 /**
@@ -66,6 +70,21 @@ async function thumbnailOf(file) {
     const form = new FormData();
     form.append('content', file);
     return URL.createObjectURL(await (await previewUpload(form)).blob());
+  }
+}
+
+/** A photograph painted in a learned style, which has no picture of its own. @param {File} file */
+async function sampleOfStyle(file) {
+  /** @type {import('./api.js').Sample[]} */
+  const [sample] = await getJson('/v1/samples');
+  const form = new FormData();
+  form.append('content', await getBlob(sample.picture));
+  form.append('style', file);
+  try {
+    return URL.createObjectURL(await postImage('/v1/instant', form));
+  } catch (error) {
+    if (isNotFound(error)) return 'icons/icon-192.png'; // this studio paints no first looks
+    throw error;
   }
 }
 

@@ -1,0 +1,104 @@
+"""The nearest of many directions, none of which is taken much more often than the others."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["StyleDirections", "unit_rows"]
+
+#: Directions that are compared at once, so that their products stay in the processor's cache.
+CHUNK = 256
+#: The largest of the products is looked for in so many columns first and then in the best column, because
+#: PyTorch finds the largest of many numbers ten times faster than the place where it stands.
+COLUMNS = 64
+#: How far a direction may be behind the nearest one, as a difference of cosines, and still be counted as
+#: used, with a share that falls by a factor of e.
+SOFTNESS = 0.05
+#: How often a direction may be used, times the mean over all.
+CAPACITY = 1.5
+#: Added to a squared length, so that a vector of length 0 has a finite derivative.
+TINY = 1e-12
+
+
+def unit_rows(vectors: Tensor) -> Tensor:
+    """Rows of (n, C) scaled to length 1; those shorter than 1e-6 stay near 0, with a finite gradient."""
+    return vectors / (vectors.square().sum(1, keepdim=True) + TINY).sqrt()
+
+
+class StyleDirections:
+    """Features of a style as directions from their mean, to which others are matched.
+
+    Args:
+        bank: (m, C), features of the style.
+        short: whether products are computed in bfloat16. A direction that is farther away by the rounding
+            error, a cosine of about 0.004, may then be taken for the nearest.
+
+    Attributes:
+        centre: (C,), their mean.
+        units: (m, C), the directions, of length 1.
+    """
+
+    def __init__(self, bank: Tensor, *, short: bool = False) -> None:
+        self.centre = bank.mean(0)
+        self.units = unit_rows(bank - self.centre)
+        # The last row of columns is filled up with copies of the first direction.
+        filling = self.units[:1].expand(-len(bank) % COLUMNS, -1)
+        keys = torch.cat([self.units, filling])
+        self._keys = (keys.bfloat16() if short else keys).T  # (C, rows · COLUMNS)
+
+    def matches(
+        self, queries: Tensor, prices: Tensor | None = None, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The direction that suits each query best: that of the largest inner product, less its price.
+
+        Args:
+            queries: (n, C), of length 1; without gradient.
+            prices: (m,) ≥ 0, in units of :data:`SOFTNESS`; None: all free, and their use is of no interest.
+            weights: (n,) ≥ 0, how much each query counts; None: all equally.
+
+        Returns:
+            Indices (n,) of the directions, and their use (m,): the weights of the queries, each divided
+            among all directions by softmax. Without prices the use is empty.
+        """
+        offers = None if prices is None else self._offers(prices)
+        use = queries.new_zeros(0 if offers is None else len(offers))
+        indices = []
+        weights = queries.new_ones(len(queries)) if weights is None else weights
+        for chunk, weight in zip(queries.split(CHUNK), weights.split(CHUNK), strict=True):
+            values = (chunk.to(self._keys.dtype) @ self._keys).to(queries.dtype)  # (chunk, rows · COLUMNS)
+            if offers is not None:
+                values = values.div_(SOFTNESS).sub_(offers)
+            indices.append(_largest(values))
+            if offers is not None:
+                shares = values.exp_()  # at most e²⁰, because cosines are at most 1
+                use += (weight.to(shares) / shares.sum(1)) @ shares
+        found, count = torch.cat(indices), len(self.units)
+        return torch.where(found < count, found, 0), use[:count]
+
+    def _offers(self, prices: Tensor) -> Tensor:
+        """Prices of the keys: nobody takes those that only fill up the last row of columns."""
+        filling = prices.new_full((self._keys.shape[1] - len(prices),), torch.inf)
+        return torch.cat([prices, filling])
+
+
+def _largest(values: Tensor) -> Tensor:
+    """Where the largest number of each row of (n, m) stands, (n,); m is a multiple of ``COLUMNS``."""
+    table = values.view(len(values), -1, COLUMNS)
+    column = table.amax(1).argmax(1)
+    row = table[torch.arange(len(table), device=table.device), :, column].argmax(1)
+    return row * COLUMNS + column
+
+
+def next_prices(prices: Tensor, use: Tensor) -> Tensor:
+    """Prices (m,) that keep the use of each direction within its capacity (Cuturi 2013, Sinkhorn's step).
+
+    Optimal transport with an upper bound on the mass that a direction of the style takes: a direction that is
+    used too much becomes dearer for the next evaluation, and one that is not costs nothing.
+
+    Args:
+        prices: (m,), with which ``use`` was found.
+        use: (m,), see :meth:`StyleDirections.matches`.
+    """
+    capacity = CAPACITY * use.mean()
+    return (prices + (use.clamp_min(1e-30) / capacity.clamp_min(1e-30)).log()).clamp_min(0.0)

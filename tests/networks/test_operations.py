@@ -1,0 +1,165 @@
+"""Convolutions and poolings, and their derivatives, against autograd's own."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import gradcheck
+from torch.autograd.graph import saved_tensors_hooks
+
+import oracles
+from fakes import array, picture, tiny_encoder, values
+from impasto.networks import operations
+from impasto.networks.encoder import PADDINGS, Encoder
+from impasto.networks.layers import activation_of, block_of
+from impasto.networks.operations import BORDERS, continued, convolve, folded, pool
+
+DTYPES = [(torch.float64, 1e-10), (torch.float32, 1e-4)]
+BORDER_NAMES = [*BORDERS, "zeros"]
+#: Layers before and after an activation, of which one is the last, with none from block 2.
+LAYERS = ("conv1_1", "relu1_2", "conv3_2", "relu3_2", "relu4_1")
+
+
+def convolution(seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Weight and bias in float64."""
+    return values(4, 3, 3, 3, seed=seed), values(4, seed=seed + 1)
+
+
+# ----------------------------------------------------------------------------------------------- convolutions
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("border", BORDER_NAMES)
+@pytest.mark.parametrize("size", [(5, 4), (2, 7), (1, 3)])
+def test_a_convolution_and_its_derivative(border, relu, size):
+    features = values(2, 3, *size, seed=3).requires_grad_()
+    weight, bias = convolution()
+    found = convolve(features, weight, bias, border, relu=relu)
+    mode = {"zeros": "constant"}.get(border, border)
+    mode = "replicate" if mode == "reflect" and min(size) < 2 else mode
+    expected = F.conv2d(F.pad(features, (1, 1, 1, 1), mode=mode), weight, bias)
+    torch.testing.assert_close(found, torch.relu(expected) if relu else expected)
+    assert gradcheck(lambda x: convolve(x, weight, bias, border, relu=relu), features)
+
+
+@pytest.mark.parametrize("border", list(BORDERS))
+def test_folding_is_the_transpose_of_continuing(border):
+    a, b = values(1, 2, 4, 6), values(1, 2, 6, 8, seed=1)
+    inner = float((continued(a, border) * b).sum())
+    assert inner == pytest.approx(float((a * folded(b.clone(), border)).sum()), rel=1e-12)
+
+
+def test_reflection_of_a_single_row_repeats_it():
+    row, middle = torch.arange(4.0).view(1, 1, 1, 4), torch.zeros(1, 1, 3, 3)
+    middle[..., 0, 1] = 1.0  # shows the row above
+    assert convolve(row, middle, torch.zeros(1), "reflect", relu=False)[0, 0].tolist() == [[0, 1, 2, 3]]
+    square = torch.arange(4.0).view(1, 1, 2, 2)
+    assert continued(square, "reflect")[0, 0, 0].tolist() == [3, 2, 3, 2]
+
+
+def test_the_fused_relu_is_the_relu(monkeypatch):
+    x, weight, bias = (x.bfloat16() for x in (values(1, 3, 9, 8), *convolution()))
+    if not operations._has_fused_relu(x):
+        pytest.skip("this processor does not convolve in bfloat16")
+    fused = convolve(x, weight, bias, "reflect", relu=True)
+    monkeypatch.setattr(operations, "_has_fused_relu", lambda x: False)
+    torch.testing.assert_close(convolve(x, weight, bias, "reflect", relu=True), fused)
+    assert 0.1 < float((fused == 0).float().mean()) < 0.9
+
+
+def test_a_convolution_keeps_nothing_but_its_result():
+    x, weight = values(1, 8, 32, 32).float().requires_grad_(), values(8, 8, 3, 3).float()
+    kept: list[Tensor] = []
+    with saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        result = convolve(x, weight, torch.zeros(8), "reflect", relu=True)
+    assert {tensor.data_ptr() for tensor in kept} == {weight.data_ptr(), result.data_ptr()}
+
+
+# -------------------------------------------------------------------------------------------- a whole network
+
+
+def by_autograd(encoder: Encoder, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
+    """The encoder's features, computed by operations of PyTorch that autograd differentiates itself."""
+    x, features = encoder._normalise(image).to(encoder.compute_dtype), {}
+    for before, conv in pairwise(("conv1_0", *encoder.convs)):
+        if block_of(conv) != block_of(before):
+            pooled = {"max": F.max_pool2d, "average": lambda x, k: 2 * F.avg_pool2d(x, k)}
+            l2 = lambda x, k: 0.78 * (4 * F.avg_pool2d(x * x, k) + 1e-12).sqrt()  # noqa: E731
+            x = pooled.get(encoder.pooling, l2)(x, 2)
+        mode = PADDINGS[encoder.padding][before != "conv1_0"]
+        weight, bias = (encoder.get_buffer(f"{conv}__{kind}") for kind in ("weight", "bias"))
+        x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="constant" if mode == "zeros" else mode), weight, bias)
+        features[conv] = x
+        x = features[activation_of(conv)] = torch.relu(x)
+    return {layer: features[layer] for layer in layers}
+
+
+def gradient(features: dict[str, Tensor], image: Tensor) -> Tensor:
+    """Of a sum of all layers with fixed weights, (1, 3, H, W)."""
+    total = sum((x * values(*x.shape, seed=k).to(x)).sum() for k, x in enumerate(features.values()))
+    return torch.autograd.grad(total, image)[0]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
+@pytest.mark.parametrize("padding", list(PADDINGS))
+def test_the_gradient_of_the_network_is_autograds(pooling, padding):
+    for dtype, tolerance in DTYPES:
+        encoder = tiny_encoder(pooling=pooling, padding=padding, dtype=dtype)
+        image = picture(37, 42).to(dtype).requires_grad_()
+        found = gradient(encoder(image, LAYERS).raw, image)
+        expected = gradient(by_autograd(encoder, image, LAYERS), image)
+        assert float(expected.abs().max()) > 0
+        torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * float(expected.abs().max()))
+
+
+def test_gradcheck_of_a_network():
+    encoder = tiny_encoder(dtype=torch.float64)
+    image = picture(6, 7).double().requires_grad_()
+    assert gradcheck(lambda x: tuple(encoder(x, ("conv1_1", "relu1_2", "relu2_2")).raw.values()), image)
+
+
+def test_the_gradient_in_bfloat16_points_where_autograds_does():
+    image = picture(48, 56).requires_grad_()
+    half, full = tiny_encoder(dtype=torch.bfloat16), tiny_encoder()
+    found = gradient(half(image, LAYERS).raw, image).flatten()
+    for encoder, cosine in ((half, 0.9999), (full, 0.999)):
+        expected = gradient(by_autograd(encoder, image, LAYERS), image).flatten()
+        assert float(F.cosine_similarity(found, expected, dim=0)) > cosine
+
+
+# --------------------------------------------------------------------------------------------------- poolings
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
+@pytest.mark.parametrize("kind", ["max", "average", "l2"])
+@pytest.mark.parametrize("size", [(6, 8), (7, 9)])
+def test_pool(dtype, tolerance, kind, size):
+    features = values(1, 3, *size)
+    found = pool(features.to(dtype), kind)
+    np.testing.assert_allclose(
+        array(found[0]), oracles.pool(array(features[0]), kind), rtol=tolerance, atol=tolerance
+    )
+
+
+def test_pool_keeps_the_magnitude_of_rectified_noise():
+    # What the factors are for: the next layer was trained on max pooling's activations.
+    features = torch.relu(values(1, 8, 64, 64))
+    largest = pool(features, "max").mean()
+    assert float(pool(features, "average").mean() / largest) == pytest.approx(1.0, abs=0.25)
+    assert float(pool(features, "l2").mean() / largest) == pytest.approx(1.0, abs=0.25)
+
+
+@pytest.mark.parametrize("kind", ["max", "average", "l2"])
+def test_gradients_of_the_poolings(kind):
+    assert gradcheck(lambda f: pool(f, kind), values(1, 2, 5, 6).requires_grad_())
+
+
+def test_l2_pooling_has_a_gradient_where_nothing_is():
+    dead = torch.zeros(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(pool(dead, "l2").sum(), dead)
+    assert bool(torch.isfinite(gradient).all())
