@@ -13,7 +13,7 @@ from fakes import tiny_encoder
 from impasto.networks.encoder import Encoder
 
 ROOT = Path(__file__).resolve().parents[1]
-pytest.register_assert_rewrite("browsing")
+pytest.register_assert_rewrite("browsing", "built_site")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 
 

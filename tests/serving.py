@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -82,7 +83,7 @@ class Studio:
         self.output = []
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
         self.url = self.wait(self._address)
-        self.http = httpx.Client(base_url=self.url, timeout=300)
+        self.http = httpx.Client(base_url=self.url, timeout=300, verify=self.trust())
         self.wait(lambda: self.answers("/readyz" if ready else "/healthz"))
         return self
 
@@ -93,8 +94,13 @@ class Studio:
     def _address(self) -> str:
         assert self.process is not None
         assert self.process.poll() is None, "".join(self.output)
-        match = re.search(r"http://[\d.]+:\d+", "".join(self.output))
+        match = re.search(r"https?://[\d.]+:\d+", "".join(self.output))
         return match[0] if match else ""
+
+    def trust(self) -> ssl.SSLContext | bool:
+        """What a client trusts: the studio's own certificate alone, if it made one."""
+        certificate = self.folder / "tls" / "certificate.pem"
+        return ssl.create_default_context(cafile=certificate) if certificate.exists() else True
 
     def answers(self, path: str) -> bool:
         try:

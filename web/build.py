@@ -20,8 +20,9 @@ WEB = ROOT / "web"
 PAGE = ROOT / "src" / "impasto" / "studio" / "page"
 PACKAGES = ROOT / "node_modules"
 
+SHARED_SCRIPTS = ("compare", "dom", "gallery", "sources")
 #: What the site takes from the studio's page as it is.
-SHARED = ("style.css", "parts.css", "icons", "styles", "js/dom.js", "js/compare.js")
+SHARED = ("style.css", "parts.css", "icons", "styles", *(f"js/{n}.js" for n in SHARED_SCRIPTS))
 #: Files that a visit without a network needs only if this browser has once chosen them.
 ON_DEMAND = ("runtime/",)
 RUNTIME = (
@@ -32,6 +33,7 @@ RUNTIME = (
     "ort-wasm-simd-threaded.jsep.mjs",
     "ort-wasm-simd-threaded.jsep.wasm",
 )
+CLIP_LIBRARY = "mediabunny.min.mjs"
 STYLE_SIDE, STYLE_QUALITY = 768, 80
 PHOTOGRAPHS = ("chelsea", "coffee", "astronaut", "rocket")
 
@@ -70,17 +72,17 @@ def copy_pages(folder: Path) -> None:
 
 
 def copy_runtime(folder: Path) -> None:
-    """Copy the scripts and WebAssembly of onnxruntime-web that the site uses."""
-    source = PACKAGES / "onnxruntime-web" / "dist"
-    if not source.is_dir():
-        raise SystemExit("onnxruntime-web is not installed: run npm ci")
-    for name in RUNTIME:
-        target = folder / "runtime" / name
+    """Copy the scripts and WebAssembly that the site uses of onnxruntime-web and mediabunny."""
+    sources = [PACKAGES / "onnxruntime-web" / "dist" / name for name in RUNTIME]
+    for source in (*sources, PACKAGES / "mediabunny" / "dist" / "bundles" / CLIP_LIBRARY):
+        if not source.exists():
+            raise SystemExit(f"{source.relative_to(PACKAGES)} is not installed: run npm ci")
+        target = folder / "runtime" / source.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        if name.endswith(".wasm"):
-            shutil.copyfile(source / name, target)
+        if source.suffix == ".wasm":
+            shutil.copyfile(source, target)
         else:  # the maps for debuggers are not part of the site
-            script = (source / name).read_text(encoding="utf-8")
+            script = source.read_text(encoding="utf-8")
             target.write_text(re.sub(r"//# sourceMappingURL=\S+\s*$", "", script), encoding="utf-8")
 
 

@@ -16,6 +16,9 @@ from impasto.cli.main import main
         (["--public-name", "studio.example.org"], "--token"),
         (["--token", "hunter2"], "at least 16"),
         (["--port", "70000"], "port"),
+        (["--certificate", "none.pem"], "none.pem' cannot be read"),
+        (["--web", "docs"], "make web"),
+        (["--key", "key.pem"], "--key needs --certificate"),
         (["--host", "256.1.1.1", "--insecure"], "nothing can listen"),
     ],
 )

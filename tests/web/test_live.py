@@ -6,46 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from accessibility import violations
-from browsing import CHROMIUM, SWITCHES, Visit
+from browsing import Visit
+from built_site import CAMERA, COUNTER, FRAMES, SMALL_CAMERA, resident_bytes
 
-pytest_plugins = ["browsing"]
+pytest_plugins = ["browsing", "built_site"]
 pytestmark = pytest.mark.browser
-
-FRAMES = "window.painted"
-#: Counts the frames that reach the page, and keeps the brightness of one of its pixels.
-COUNTER = """() => {
-  window.painted = 0;
-  const put = CanvasRenderingContext2D.prototype.putImageData;
-  CanvasRenderingContext2D.prototype.putImageData = function (...given) {
-    if (this.canvas.id === 'live-canvas') window.painted += 1;
-    return put.apply(this, given);
-  };
-}"""
-
-#: Asks for a small picture: what Chromium keeps of large ones would hide what the page keeps.
-SMALL_CAMERA = """(() => {
-  const own = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-  navigator.mediaDevices.getUserMedia = () => own({ video: { width: 320, height: 240 } });
-})()"""
 
 
 @pytest.fixture(scope="module")
 def cameras(browser: Any) -> Iterator[Any]:
     """A browser with a camera that shows a moving picture."""
-    switches = [*SWITCHES, "--use-fake-device-for-media-stream"]
-    started = browser.browser_type.launch(executable_path=CHROMIUM, args=switches)
+    started = browser.browser_type.launch(**CAMERA)
     yield started
     started.close()
-
-
-def resident_bytes(browser: Any) -> int:
-    """Memory of the browser's renderers."""
-    processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
-    return sum(psutil.Process(p["id"]).memory_info().rss for p in processes if p["type"] == "renderer")
 
 
 def test_a_live_view_runs_without_growing(cameras: Any, site: str) -> None:

@@ -15,14 +15,10 @@ from PIL import Image
 
 import impasto
 from browsing import DESK, Visit, picture
-from impasto.feedforward.decoder import load_decoder
-from impasto.feedforward.export.files import free_size_style
-from impasto.feedforward.export.models import ModelBuilder
-from impasto.feedforward.network import InstantNetwork, StyledRegion
-from impasto.networks.registry import load_encoder
+from built_site import by_pytorch, gap, pixels
 from impasto.pictures.colour import with_chroma
 
-pytest_plugins = ["browsing"]
+pytest_plugins = ["browsing", "built_site"]
 pytestmark = pytest.mark.browser
 
 #: Grey levels by which equal pictures may differ on the mean.
@@ -54,31 +50,6 @@ def painted(user: Visit) -> NDArray[np.uint8]:
     with user.page.expect_download() as download:
         user.page.click("#save")
     return np.asarray(Image.open(download.value.path()).convert("RGB"))
-
-
-def gap(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Mean difference of pixels in grey levels."""
-    assert one.shape == other.shape
-    return float(np.abs(one.astype(float) - other.astype(float)).mean())
-
-
-def pixels(path: Path) -> NDArray[np.uint8]:
-    return np.asarray(Image.open(path).convert("RGB"))
-
-
-def by_pytorch(content: Path, style: Path, strength: float = 1.0) -> NDArray[np.float32]:
-    """The picture that PyTorch paints with the style's samples at the places where the site takes them.
-
-    Elsewhere taken, they give other strokes: the two pictures are equal only in their colours.
-    """
-    builder = ModelBuilder(load_encoder(), load_decoder())
-    tensors = [
-        torch.from_numpy(pixels(path) / 255.0).float().movedim(2, 0)[None] for path in (content, style)
-    ]
-    regions = [StyledRegion(free_size_style(builder, tensors[1]))]
-    network = InstantNetwork(builder.encoder, builder.decoder)
-    result = network.paint(tensors[0], regions, strength=strength, tile=None)
-    return result[0].movedim(0, 2).mul(255).numpy()
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from accessibility import violations
-from browsing import PHONE, Visit
+from browsing import CHROMIUM, PHONE, SWITCHES, Visit
+from built_site import served
 
-pytest_plugins = ["browsing"]
+pytest_plugins = ["browsing", "built_site"]
 pytestmark = pytest.mark.browser
 
 SMALL = """() => [...document.querySelectorAll('a, button, input, select')]
@@ -44,6 +45,26 @@ def test_first_visit_is_light(folder: Path) -> None:
     policy = re.findall(r'Content-Security-Policy" content="([^"]+)"', (folder / "index.html").read_text())[0]
     assert "unsafe" not in policy.replace("wasm-unsafe-eval", "")
     assert not re.search(r"https?:|\*", policy)
+
+
+def test_budget_of_a_first_visit(browser: Any, folder: Path, tmp_path: Path) -> None:
+    """What is sent in all until the page works without a network: few files, each once.
+
+    The profile lies on the disk, as users' do: what is kept in memory is too small for the runtime.
+    """
+    launch = browser.browser_type.launch_persistent_context
+    with served(folder) as (address, sent):
+        profile = launch(tmp_path / "profile", executable_path=CHROMIUM, args=SWITCHES)
+        page = profile.new_page()
+        page.goto(f"{address}/?backend=wasm")
+        page.wait_for_selector("body[data-offline]", timeout=120_000)
+        profile.close()
+    paths = [path.partition("?")[0] for path, _ in sent]
+    assert len(paths) - len(set(paths)) < 5  # the page itself may be asked for again
+    assert len(paths) < 75
+    runtime = sum(size for path, size in sent if path.startswith("/runtime/"))
+    assert runtime < 16e6
+    assert sum(size for _, size in sent) - runtime < 8e6
 
 
 def test_paints_without_a_network(phone: Visit) -> None:

@@ -6,12 +6,14 @@ import { showRecording, startLive } from './live.js';
 import { startOffline } from './offline.js';
 import { startPainter } from './painter.js';
 import { show, startResult } from './result.js';
-import { addStyleFiles, showStyles, startStyles } from './styles.js';
+import { addStyleFiles, nameStyles, startStyles } from './styles.js';
 import { messageOf, startTexts, switchLanguage, text } from './texts.js';
-import { wish, wishChanged } from './wish.js';
+import { onWish, wish, wishChanged } from './wish.js';
 
 /** Long sides of a painting in pixels; 'original' is the photograph's own. */
 const SIZES = ['512', '1024', '2048', 'original'];
+/** Chosen for a clip at first: its frames are many. */
+const CLIP_SIDE = 512;
 
 function startSettings() {
   const strength = $('strength', HTMLInputElement);
@@ -19,7 +21,15 @@ function startSettings() {
   const keepColours = $('keep-colours', HTMLInputElement);
   keepColours.addEventListener('change', () => { wish.keepColours = keepColours.checked; wishChanged(); });
   const choices = SIZES.map((size) => /** @type {[string, string]} */ ([size, size]));
-  radioGroup($('sizes'), 'size', choices, String(wish.size), (size) => { wish.size = Number(size) || null; wishChanged(); });
+  const selectSize = radioGroup($('sizes'), 'size', choices, String(wish.size), (size) => { wish.size = Number(size) || null; wishChanged(); });
+  let latest = wish.content;
+  onWish(() => {
+    if (wish.content?.clip && wish.content !== latest) {
+      wish.size = CLIP_SIDE;
+      selectSize(String(CLIP_SIDE));
+    }
+    latest = wish.content;
+  });
   $('sizes').lastElementChild?.querySelector('span')?.setAttribute('data-text', 'sizeOriginal');
 }
 
@@ -49,7 +59,7 @@ async function start() {
     await switchLanguage();
     nameSamples();
     show();
-    showStyles();
+    nameStyles();
     showRecording();
     showEngine();
   });

@@ -117,7 +117,7 @@ function cameraFrame(longSide) {
   const full = { width: video.videoWidth, height: video.videoHeight };
   const { width, height } = fitted(full, longSideOf(full, longSide));
   if (capture.width !== width || capture.height !== height) Object.assign(capture, { width, height });
-  const context = /** @type {CanvasRenderingContext2D} */ (capture.getContext('2d', { willReadFrequently: true }));
+  const context = context2d(capture, { willReadFrequently: true });
   context.drawImage(video, 0, 0, width, height);
   return capture;
 }

@@ -1,5 +1,6 @@
 /** Keeps the site for visits without a network. */
 
+import { CLIP_LIBRARY } from './clips.js';
 import { RUNTIME_FILES } from './engine/models.js';
 import { $ } from './dom.js';
 import { text } from './texts.js';
@@ -12,7 +13,7 @@ export async function startOffline(backend) {
     const { active } = await navigator.serviceWorker.ready;
     const { port1, port2 } = new MessageChannel();
     const answer = new Promise((resolve) => { port1.onmessage = ({ data }) => resolve(data); });
-    active?.postMessage({ keep: RUNTIME_FILES[backend].map((name) => `runtime/${name}`) }, [port2]);
+    active?.postMessage({ keep: [...RUNTIME_FILES[backend], CLIP_LIBRARY].map((name) => `runtime/${name}`) }, [port2]);
     if (!await answer) return;
     document.body.dataset.offline = '';
     $('engine').append(`. ${text('offline')}.`);

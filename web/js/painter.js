@@ -1,7 +1,9 @@
-/** The page's side of the worker: one picture is painted at a time, and the newest wish counts. */
+/**
+ * The page's side of the worker: one picture is painted at a time, and the newest wish counts. The studio's page uses it
+ * too, from another address.
+ */
 
-import { siteFacts } from './site.js';
-import { UserError } from './texts.js';
+import { SITE, siteFacts } from './site.js';
 
 /** @typedef {import('./engine/tiles.js').Pixels} Pixels */
 /** @typedef {import('./engine/painting.js').Task} Task */
@@ -10,6 +12,15 @@ import { UserError } from './texts.js';
 
 /** The picture was given up because another is wanted. */
 export class Superseded extends Error {}
+
+/** The picture could not be painted. */
+export class EngineError extends Error {
+  /** @param {'load' | 'memory' | 'engine'} reason */
+  constructor(reason) {
+    super(reason);
+    this.reason = reason;
+  }
+}
 
 /** @type {Worker | null} */
 let worker = null;
@@ -24,10 +35,10 @@ export function startPainter() {
   started ??= (async () => {
     const { facts } = await siteFacts();
     const backend = new URLSearchParams(location.search).get('backend') ?? undefined;
-    return /** @type {Promise<Engine>} */ (ask({ kind: 'start', base: document.baseURI, facts, backend }));
+    return /** @type {Promise<Engine>} */ (ask({ kind: 'start', base: SITE, facts, backend }));
   })().catch((error) => {
     started = null;
-    throw error instanceof UserError ? error : new UserError('errorLoad');
+    throw error instanceof EngineError ? error : new EngineError('load');
   });
   return started;
 }
@@ -83,7 +94,7 @@ function startWorker() {
     waiting.delete(data.id);
     if (data.kind !== 'failed') asked?.resolve(data);
     else if (data.reason === 'superseded') asked?.reject(new Superseded());
-    else asked?.reject(new UserError(data.reason === 'memory' ? 'errorMemory' : 'errorEngine'));
+    else asked?.reject(new EngineError(data.reason));
     if (data.kind === 'failed' && data.reason !== 'superseded') console.info(data.detail);
   });
   created.addEventListener('error', (event) => {
@@ -91,7 +102,7 @@ function startWorker() {
     created.terminate();
     worker = null;
     started = null;
-    rejectAll(new UserError('errorEngine'));
+    rejectAll(new EngineError('engine'));
   });
   return created;
 }

@@ -4,7 +4,8 @@ import { context2d, h } from './dom.js';
 import { UserError } from './texts.js';
 
 /** @typedef {import('./engine/tiles.js').Pixels} Pixels */
-/** A picture that was read; `key` tells it from all others. @typedef {{key: string, name: string, url: string, width: number, height: number, image: HTMLImageElement}} Picture */
+/** @typedef {{file: Blob, frames: number}} Clip */
+/** A picture that was read, or the first frame of a clip; `key` tells it from all others. @typedef {{key: string, name: string, url: string, width: number, height: number, image: HTMLImageElement, clip?: Clip}} Picture */
 
 const SMALLEST_SIDE = 16;
 const MOST_PIXELS = 64e6;

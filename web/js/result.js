@@ -1,5 +1,6 @@
 /** The painting: a first look as soon as photograph and style are there, then at full size; saved and shared. */
 
+import { clipSize, paintClip } from './clips.js';
 import { startComparison, stopComparison } from './compare.js';
 import { $, announce, debounce, h, showMessage } from './dom.js';
 import { paintPicture, stopPainting, Superseded } from './painter.js';
@@ -7,16 +8,21 @@ import { blobOf, canvasOf, fitted, longSideOf, pixelsOf } from './pictures.js';
 import { messageOf, text, UserError } from './texts.js';
 import { onWish, stylesAndSettings, wish, wishedSide } from './wish.js';
 
-/** @typedef {import('./engine/tiles.js').Pixels} Pixels */
+/** @typedef {import('./pictures.js').Picture} Picture */
+
+/** @typedef {import('./clips.js').Painted} PaintedClip */
 
 /** Long side of the first look. */
 const FIRST_LOOK = 384;
 /** @type {Record<string, {type: string, ending: string}>} */
 const FORMATS = { png: { type: 'image/png', ending: 'png' }, jpeg: { type: 'image/jpeg', ending: 'jpg' } };
 
-/** The painting that is shown. @type {{canvas: HTMLCanvasElement, isFull: boolean, seconds: number} | null} */
+/** The painting that is shown; `canvas` is empty where there is a clip. @type {{canvas: HTMLCanvasElement, isFull: boolean, seconds: number, clip?: PaintedClip} | null} */
 let painting = null;
 let isPainting = false;
+/** Ends the clip that is being painted. */
+let ending = new AbortController();
+let progressText = '';
 let shownContent = '';
 /** Counts the wishes, to tell whether a picture is still wanted. */
 let version = 0;
@@ -35,6 +41,7 @@ export function startResult() {
   const lookSoon = debounce(150, () => { if (fullVersion !== version && wish.content) paint(longSideOf(wish.content, FIRST_LOOK), false); });
   onWish(() => {
     version += 1;
+    ending.abort();
     painting = null;
     setPainting(false);
     showMessage('paint-error', '');
@@ -57,12 +64,10 @@ async function paint(longSide, isFull) {
   }
   $('result-frame').setAttribute('aria-busy', 'true');
   try {
-    const picture = pixelsOf(content, longSide);
-    const task = { picture, ...stylesAndSettings(longSide) };
-    const onProgress = isFull ? (/** @type {number} */ share) => { $('progress', HTMLProgressElement).value = share; } : () => {};
-    const painted = await paintPicture(task, { onProgress });
+    const { clip: clipFile } = content;
+    const painted = isFull && clipFile ? await clipPainting({ ...content, clip: clipFile }, longSide) : await picturePainting(content, longSide, isFull);
     if (mine !== version) return;
-    painting = { canvas: canvasOf(painted), isFull, seconds: (performance.now() - start) / 1000 };
+    painting = { ...painted, isFull, seconds: (performance.now() - start) / 1000 };
     showPainting(content);
   } catch (error) {
     if (!(error instanceof Superseded) && mine === version) showMessage('paint-error', messageOf(error));
@@ -73,8 +78,31 @@ async function paint(longSide, isFull) {
   }
 }
 
+/** @param {Picture} content @param {number} longSide @param {boolean} isFull */
+async function picturePainting(content, longSide, isFull) {
+  const task = { picture: pixelsOf(content, longSide), ...stylesAndSettings(longSide) };
+  const onProgress = isFull ? (/** @type {number} */ share) => { $('progress', HTMLProgressElement).value = share; } : () => {};
+  return { canvas: canvasOf(await paintPicture(task, { onProgress })) };
+}
+
+/** @param {Picture & {clip: import('./pictures.js').Clip}} content @param {number} longSide */
+async function clipPainting(content, longSide) {
+  ending = new AbortController();
+  const start = performance.now();
+  const onFrame = (/** @type {number} */ done) => {
+    const frames = Math.max(done, content.clip.frames);
+    const seconds = (performance.now() - start) / 1000 * (frames - done) / done;
+    $('progress', HTMLProgressElement).value = done / frames;
+    progressText = text('clipProgress', { done, frames, minutes: Math.ceil(seconds / 60) });
+    $('about').textContent = progressText;
+  };
+  const clip = await paintClip(content, longSide, { onFrame, signal: ending.signal });
+  return { canvas: h('canvas', clipSize(content, longSide)), clip };
+}
+
 function stop() {
   fullVersion = -1;
+  ending.abort();
   stopPainting();
   setPainting(false);
 }
@@ -82,6 +110,7 @@ function stop() {
 /** @param {boolean} value */
 function setPainting(value) {
   isPainting = value;
+  progressText = '';
   $('progress').hidden = !value;
   $('progress', HTMLProgressElement).value = 0;
   show();
@@ -90,7 +119,12 @@ function setPainting(value) {
 /** @param {import('./pictures.js').Picture} content */
 function showPainting(content) {
   if (!painting) return;
-  const { canvas } = painting;
+  const { canvas, clip } = painting;
+  if (clip) {
+    showClip(clip.file);
+    announce(about());
+    return;
+  }
   canvas.setAttribute('role', 'img');
   canvas.setAttribute('aria-label', text('afterAlt'));
   const before = h('img', { src: content.url, alt: text('beforeAlt') });
@@ -102,9 +136,25 @@ function showPainting(content) {
   announce(about());
 }
 
+/** @param {Blob} file */
+function showClip(file) {
+  stopComparison($('result-frame'));
+  const src = URL.createObjectURL(file);
+  const video = h('video', { src, controls: true, loop: true, muted: true, autoplay: !prefersStill(), playsInline: true, 'aria-label': text('clipAlt') });
+  video.addEventListener('emptied', () => URL.revokeObjectURL(src), { once: true });
+  $('result-frame').replaceChildren(video);
+}
+
+const prefersStill = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
+
 function about() {
+  if (progressText) return progressText;
   if (!painting || !wish.content) return wish.content ? `${wish.content.name} · ${wish.content.width} × ${wish.content.height}` : '';
-  const { canvas: { width, height }, isFull, seconds } = painting;
+  const { canvas: { width, height }, isFull, seconds, clip } = painting;
+  if (clip) {
+    const done = text('paintedClip', { frames: clip.frames, width, height, seconds: seconds.toFixed(0) });
+    return clip.isSilenced ? `${done}. ${text('clipSilenced')}` : done;
+  }
   return isFull ? text('painted', { width, height, seconds: seconds.toFixed(1) }) : text('firstLook', { width, height });
 }
 
@@ -118,10 +168,12 @@ export function show() {
   $('strength-out').textContent = `${Math.round(wish.strength * 100)} %`;
   if (content && content.key !== shownContent) $('result-frame').replaceChildren(h('img', { src: content.url, alt: text('chosenAlt') }));
   shownContent = content?.key ?? '';
-  $('compare-field').hidden = !painting;
+  $('compare-field').hidden = !painting || Boolean(painting.clip);
   $('about').textContent = about();
   const isDone = Boolean(painting?.isFull);
   $('save-bar').hidden = !isDone;
+  $('format').hidden = Boolean(painting?.clip);
+  $('save').textContent = text(painting?.clip ? 'saveClip' : 'save');
   $('share').hidden = typeof navigator.canShare !== 'function';
   $('paint').hidden = isDone;
   $('paint').classList.toggle('idle', !content || !wish.styles.length);
@@ -132,15 +184,18 @@ function paintLabel() {
   if (isPainting) return text('stop');
   if (!wish.content) return text('paintFirst');
   if (!wish.styles.length) return text('paintStyle');
-  return text('paint', fitted(wish.content, wishedSide(wish.content)));
+  const side = wishedSide(wish.content);
+  const { clip } = wish.content;
+  return clip ? text('paintClip', { frames: clip.frames, ...clipSize(wish.content, side) }) : text('paint', fitted(wish.content, side));
 }
 
 /** The painting as a file in the chosen format. */
 async function paintedFile() {
   if (!painting) throw new UserError('errorEngine');
-  const { type, ending } = FORMATS[$('format', HTMLSelectElement).value];
-  const name = `impasto-${wish.content?.name.replace(/\.[^.]*$/, '') ?? 'painting'}.${ending}`;
-  return new File([await blobOf(painting.canvas, type)], name, { type });
+  const name = `impasto-${wish.content?.name.replace(/\.[^.]*$/, '') ?? 'painting'}`;
+  if (painting.clip) return new File([painting.clip.file], `${name}.webm`, { type: 'video/webm' });
+  const format = FORMATS[$('format', HTMLSelectElement).value];
+  return new File([await blobOf(painting.canvas, format.type)], `${name}.${format.ending}`, { type: format.type });
 }
 
 async function save() {

@@ -2,12 +2,15 @@
 
 /** @typedef {{facts: import('./engine/models.js').Facts, styles: string[], photographs: string[]}} Site */
 
+/** Address of the site's folder. */
+export const SITE = new URL('../', import.meta.url).href;
+
 /** @type {Promise<Site> | null} */
 let loaded = null;
 
 /** @returns {Promise<Site>} */
 export function siteFacts() {
-  loaded ??= fetch('site.json').then((response) => response.json());
+  loaded ??= fetch(`${SITE}site.json`).then((response) => response.json());
   loaded.catch(() => { loaded = null; });
   return loaded;
 }

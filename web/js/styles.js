@@ -1,79 +1,33 @@
-/** The style gallery: the site's styles and the user's pictures; one is chosen, or several with weights. */
+/** The styles of the gallery: the site's and the user's pictures. */
 
 import { $, announce, h, showMessage } from './dom.js';
+import { Gallery } from './gallery.js';
 import { readPicture } from './pictures.js';
 import { siteFacts } from './site.js';
 import { messageOf, text, UserError } from './texts.js';
-import { onWish, wish, wishChanged } from './wish.js';
+import { wish, wishChanged } from './wish.js';
 
 /** @typedef {import('./pictures.js').Picture} Picture */
-/** A tile of the gallery; its picture is read when it is first chosen. @typedef {{key: string, title: () => string, read: () => Promise<Picture>, button: HTMLButtonElement}} Tile */
+/** A style of the site (`name`), or a picture that was read. @typedef {import('./gallery.js').Tile & {name?: string, picture?: Promise<Picture>}} SiteStyle */
 
-/** @type {Tile[]} */
-const tiles = [];
-/** Of the tiles that are chosen. @type {Map<string, number>} */
-const weights = new Map([]);
+/** @type {Gallery<SiteStyle>} */
+let gallery;
+/** @type {SiteStyle[]} */
+let siteStyles = [];
 let latestChoice = 0;
 
-const blendSwitch = () => $('blend', HTMLInputElement);
-
 export async function startStyles() {
-  const fileInput = $('style-file', HTMLInputElement);
-  fileInput.addEventListener('change', () => {
-    const files = [...fileInput.files ?? []];
-    fileInput.value = '';
-    addStyleFiles(files);
-  });
-  blendSwitch().addEventListener('change', () => {
-    for (const key of [...weights.keys()].slice(0, blendSwitch().checked ? 0 : -1)) weights.delete(key);
-    apply();
-  });
-  onWish(showStyles);
-  const plus = h('span', { className: 'plus', 'aria-hidden': 'true' });
-  const button = h('button', { type: 'button', className: 'upload-tile' }, plus, h('span', { 'data-text': 'ownStyle' }, text('ownStyle')));
-  button.addEventListener('click', () => fileInput.click());
-  $('gallery').append(h('li', { id: 'upload-tile' }, button));
-  for (const name of (await siteFacts()).styles) {
-    addTile(name, `styles/${name}.webp`, () => text(`sample-${name}`), () => readStyle(name));
-  }
+  gallery = new Gallery(h('span', { 'data-text': 'ownStyle' }, text('ownStyle')), addStyleFiles, apply);
+  siteStyles = (await siteFacts()).styles.map((name) => (
+    { key: name, name, title: text(`sample-${name}`), thumbnail: `styles/${name}.webp`, weight: 1 }
+  ));
+  for (const style of siteStyles) gallery.add(style);
 }
 
-/** @param {string} name */
-async function readStyle(name) {
-  const response = await fetch(`styles/${name}.jpg`).catch(() => null);
-  if (!response?.ok) throw new UserError('errorLoad');
-  return readPicture(await response.blob(), name);
-}
-
-/**
- * @param {string} key
- * @param {string} thumbnail
- * @param {() => string} title
- * @param {() => Promise<Picture>} read
- */
-function addTile(key, thumbnail, title, read, atBeginning = false) {
-  const image = h('img', { src: thumbnail, alt: '', width: 256, height: 256, decoding: 'async' });
-  const button = h('button', { type: 'button', 'aria-pressed': 'false', 'data-style': key }, image, h('span', {}, title()));
-  button.addEventListener('click', () => toggle(key));
-  const item = h('li', {}, button);
-  if (atBeginning) $('gallery').prepend(item);
-  else $('upload-tile').before(item);
-  /** @type {Promise<Picture> | null} */
-  let reading = null;
-  const readOnce = () => {
-    reading ??= read();
-    reading.catch(() => { reading = null; });
-    return reading;
-  };
-  tiles.push({ key, title, read: readOnce, button });
-}
-
-/** A click selects the style; while styles are blended it adds or removes the style. @param {string} key */
-function toggle(key) {
-  if (!blendSwitch().checked) weights.clear();
-  if (!weights.has(key)) weights.set(key, 1);
-  else if (weights.size > 1) weights.delete(key);
-  apply();
+/** The site's styles are named in the page's language. */
+export function nameStyles() {
+  for (const style of siteStyles) style.title = text(`sample-${style.name}`);
+  gallery.show();
 }
 
 /** Add the user's pictures to the gallery and choose them. @param {File[]} files */
@@ -84,9 +38,9 @@ export async function addStyleFiles(files) {
     try {
       const picture = await readPicture(file, file.name);
       const title = file.name.replace(/\.[^.]*$/, '');
-      addTile(picture.key, picture.url, () => title, async () => picture, true);
+      gallery.add({ key: picture.key, title, thumbnail: picture.url, weight: 1, picture: Promise.resolve(picture) }, true);
       announce(text('styleAdded', { name: title }));
-      toggle(picture.key);
+      gallery.toggle(picture.key);
     } catch (error) {
       $('gallery').removeAttribute('aria-busy');
       showMessage('style-error', messageOf(error));
@@ -100,12 +54,10 @@ async function apply() {
   const choice = latestChoice;
   showMessage('style-error', '');
   $('gallery').setAttribute('aria-busy', 'true');
-  showStyles();
   try {
-    const chosen = await Promise.all([...weights].map(async ([key, weight]) => {
-      const tile = /** @type {Tile} */ (tiles.find((candidate) => candidate.key === key));
-      return { picture: await tile.read(), title: tile.title(), weight };
-    }));
+    const chosen = await Promise.all(gallery.chosen.map(async (style) => (
+      { picture: await pictureOf(style), title: style.title, weight: style.weight }
+    )));
     if (choice !== latestChoice) return;
     wish.styles = chosen;
     wishChanged();
@@ -116,29 +68,16 @@ async function apply() {
   }
 }
 
-/** Mark the chosen tiles, and show the sliders of their weights if there are several. */
-export function showStyles() {
-  for (const { key, button, title } of tiles) {
-    button.setAttribute('aria-pressed', String(weights.has(key)));
-    /** @type {HTMLElement} */ (button.lastChild).textContent = title();
-  }
-  const container = $('weights');
-  container.hidden = weights.size < 2;
-  const shown = `${document.documentElement.lang} ${[...weights.keys()].join()}`;
-  if (container.hidden || container.dataset.shown === shown) return;
-  container.dataset.shown = shown;
-  container.replaceChildren(...tiles.filter(({ key }) => weights.has(key)).map(weightSlider));
+/** A style's picture, which is read when the style is first chosen. @param {SiteStyle} style */
+function pictureOf(style) {
+  style.picture ??= readStyle(String(style.name));
+  style.picture.catch(() => { delete style.picture; });
+  return style.picture;
 }
 
-/** @param {Tile} tile */
-function weightSlider({ key, title }) {
-  const weight = weights.get(key) ?? 1;
-  const output = h('output', {}, String(Math.round(weight * 100)));
-  const input = h('input', { type: 'range', min: 0, max: 300, step: 5, value: weight * 100 });
-  input.addEventListener('input', () => {
-    weights.set(key, input.valueAsNumber / 100);
-    output.textContent = input.value;
-    apply();
-  });
-  return h('label', { className: 'weight' }, h('span', {}, title()), input, output);
+/** @param {string} name @returns {Promise<Picture>} */
+async function readStyle(name) {
+  const response = await fetch(`styles/${name}.jpg`).catch(() => null);
+  if (!response?.ok) throw new UserError('errorLoad');
+  return readPicture(await response.blob(), name);
 }

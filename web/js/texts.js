@@ -1,5 +1,7 @@
 /** The page's texts, one file for each language; the browser's language is taken first, or the one last chosen. */
 
+import { EngineError } from './painter.js';
+
 const LANGUAGES = ['en', 'de'];
 const STORED = 'impasto-language';
 
@@ -18,8 +20,13 @@ export class UserError extends Error {
   constructor(key, values) { super(text(key, values)); }
 }
 
+const ENGINE_ERRORS = { load: 'errorLoad', memory: 'errorMemory', engine: 'errorEngine' };
+
 /** What the user is told of an error. @param {unknown} error */
-export const messageOf = (error) => (error instanceof UserError ? error.message : text('errorEngine'));
+export function messageOf(error) {
+  if (error instanceof UserError) return error.message;
+  return text(error instanceof EngineError ? ENGINE_ERRORS[error.reason] : 'errorEngine');
+}
 
 /** Load the texts and write them onto the page. */
 export async function startTexts() {

@@ -10,12 +10,16 @@ const LARGEST_STYLE = 1024;
 
 /** Largest long side of a painting. */
 const LARGEST = 2048;
+const LARGEST_CLIP = 1024;
 
 /** `size` is the painting's long side; null: the photograph's own. @type {{content: Picture | null, styles: WishedStyle[], strength: number, keepColours: boolean, size: number | null}} */
 export const wish = { content: null, styles: [], strength: 1, keepColours: false, size: 1024 };
 
 /** Long side of the painting of this photograph. @param {Picture} content */
-export const wishedSide = (content) => wish.size ?? longSideOf(content, LARGEST);
+export function wishedSide(content) {
+  const side = wish.size ?? longSideOf(content, LARGEST);
+  return content.clip ? Math.min(side, LARGEST_CLIP) : side;
+}
 
 /** @type {(() => void)[]} */
 const listeners = [];

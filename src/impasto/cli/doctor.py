@@ -19,6 +19,7 @@ __all__ = ["doctor", "installed_extras", "memory_here", "weights_here"]
 EXTRAS = {
     "video": ("av", "cv2"),
     "studio": ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "av", "cv2"),
+    "https": ("cryptography", "segno"),
     "studies": ("matplotlib", "jinja2", "yaml"),
     "masks": ("cv2",),
     "heic": ("pillow_heif",),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import sys
 import tempfile
-from typing import Annotated
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Group, Parameter
 
@@ -14,11 +17,16 @@ from impasto.cli.flags import typed
 from impasto.cli.studio_jobs import backup, jobs_app, restore
 from impasto.cli.studio_users import users_app
 from impasto.errors import RecipeError, require_extra
+from impasto.studio.certificates import Certificate, current_certificate, keep_current, lan_host
 from impasto.studio.settings import StudioSettings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 __all__ = ["studio", "studio_app"]
 
 _REQUIRED_MODULES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "av", "cv2")
+_HTTPS_MODULES = ("cryptography", "segno")
 studio_app = App(name="studio", default_parameter=Parameter(negative=()))
 studio_app.command(jobs_app)
 studio_app.command(backup)
@@ -50,6 +58,7 @@ def studio(
     --------
     impasto studio
     impasto studio --port 8080 --no-open --data jobs
+    impasto studio --https --host 0.0.0.0 --token "a secret for guests"
     """
     require_extra("studio", _REQUIRED_MODULES, "the studio", RecipeError)
     from impasto.studio.logs import configure_logs
@@ -57,10 +66,13 @@ def studio(
 
     options = _with_token_from_environment(settings)
     options.require_safe(people=has_people(options.data / "studio.db"))
+    options.require_site()
+    if options.serves_https:
+        require_extra("https", _HTTPS_MODULES, "HTTPS", RecipeError)
+    if options.certificate is not None:
+        current_certificate(options)  # refused before anything is started
     configure_logs(options.log_format, verbose=verbose)
     listener = _listen(options.host, options.port)
-    address = _address(listener, options.host)
-    import uvicorn
 
     from impasto.studio.app import create_app
     from impasto.studio.sandbox.isolation import start_forkserver
@@ -71,20 +83,50 @@ def studio(
     # The fork server has to start before that folder is changed, because its socket needs a short path.
     start_forkserver()
     tempfile.tempdir = str(options.data / "incoming")
-    config = uvicorn.Config(
-        application, http="h11", ws="none", access_log=False, log_level="warning", server_header=False,
-        forwarded_allow_ips=list(options.forwarded_allow),
-        timeout_graceful_shutdown=3, timeout_keep_alive=30, limit_concurrency=1000,
-    )  # fmt: skip
     if options.insecure and not options.loopback and options.token is None:
         print("impasto: anyone who reaches this address may paint here (--insecure)", file=sys.stderr)
+    certificate = current_certificate(options) if options.serves_https else None
+    address = _address(listener, options)
     print(f"Impasto's studio is at {address} (Ctrl-C ends it)", flush=True)
+    if certificate is not None:
+        print(f"SHA-256 of its certificate: {certificate.fingerprint}", flush=True)
+        if not options.loopback:
+            _print_qr_code(address)
     if open_page or (open_page is None and options.loopback and _has_desktop()):
         import webbrowser
 
         webbrowser.open(address)
-    uvicorn.Server(config).run(sockets=[listener])
+    _serve(application, options, listener, certificate)
     return 0
+
+
+def _serve(
+    application: FastAPI, options: StudioSettings, listener: socket.socket, certificate: Certificate | None
+) -> None:
+    """Answer requests until Ctrl-C."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        application, http="h11", ws="none", access_log=False, log_level="warning", server_header=False,
+        forwarded_allow_ips=list(options.forwarded_allow),
+        timeout_graceful_shutdown=3, timeout_keep_alive=30, limit_concurrency=1000,
+        ssl_certfile=certificate.path if certificate else None,
+        ssl_keyfile=certificate.key if certificate else None,
+    )  # fmt: skip
+    config.load()
+    if certificate is not None and config.ssl is not None:
+        keep_current(config.ssl, certificate, partial(current_certificate, options))
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _print_qr_code(text: str) -> None:
+    """A QR code of half blocks, where the output can show them."""
+    import segno
+
+    code = io.StringIO()
+    segno.make(text, micro=False, error="l").terminal(code, border=2, compact=True)
+    with suppress(UnicodeEncodeError):
+        print(code.getvalue(), flush=True)
 
 
 def _with_token_from_environment(settings: StudioSettings | None) -> StudioSettings:
@@ -121,7 +163,8 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _address(listener: socket.socket, host: str) -> str:
+def _address(listener: socket.socket, options: StudioSettings) -> str:
     """The URL to open; the port is the socket's, as ``--port 0`` lets the system choose one."""
+    host = lan_host(options.host)
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{listener.getsockname()[1]}/"
+    return f"http{'s' if options.serves_https else ''}://{name}:{listener.getsockname()[1]}/"

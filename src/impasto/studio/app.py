@@ -38,9 +38,11 @@ def create_app(settings: StudioSettings) -> FastAPI:
     """The server for ``settings``. Workers run during its lifespan; the service is ``app.state.studio``.
 
     Raises:
-        RecipeError: others could reach it without a token, or the data folder cannot be used.
+        RecipeError: others could reach it without a token, or the folder of the data or of the site cannot be
+            used.
     """
     settings.require_safe(people=has_people(settings.data / "studio.db"))
+    settings.require_site()
     service = StudioService(settings)
 
     @asynccontextmanager
@@ -68,6 +70,8 @@ def create_app(settings: StudioSettings) -> FastAPI:
     install_setting_schemas(app)
     mimetypes.add_type("text/javascript", ".js")
     mimetypes.add_type("application/manifest+json", ".webmanifest")
+    if settings.web is not None:
+        app.mount("/web", _PageFiles(directory=settings.web, html=True))
     if PAGE_FOLDER.is_dir():
         app.mount("/", _PageFiles(directory=PAGE_FOLDER, html=True))
     return app

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -98,6 +99,11 @@ class Client:
         timeout: seconds to wait for an answer; waiting for a painting has no limit.
         patience: seconds to go on trying while the studio does not answer or is busy. A job that was sent
             again after a lost answer is still painted once.
+        certificate: file of the studio's certificate, if it made one itself: ``tls/certificate.pem`` in its
+            data folder. No other certificate is then accepted.
+
+    Raises:
+        StudioError: ``certificate`` cannot be read or is something else.
     """
 
     def __init__(
@@ -107,10 +113,12 @@ class Client:
         *,
         timeout: float = 60.0,
         patience: float = 60.0,
+        certificate: PathLike | None = None,
     ) -> None:
         self._patience, self._never_answered = patience, True
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=timeout)
+        trusted = _trusting(certificate) if certificate is not None else True
+        self._http = httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=timeout, verify=trusted)
 
     def __enter__(self) -> Client:
         return self
@@ -294,8 +302,20 @@ class Client:
             pause = min(_LONGEST_PAUSE, 2.0 * pause)
 
     def _unreachable(self, error: httpx.TransportError) -> StudioError:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            got = f"the studio at {self._http.base_url} has a certificate that this client does not know"
+            return StudioError(got, remedy="give its tls/certificate.pem as certificate=")
         got = f"the studio at {self._http.base_url} does not answer ({error or type(error).__name__})"
         return StudioError(got, remedy="start it with `impasto studio`, or check the address")
+
+
+def _trusting(certificate: PathLike) -> ssl.SSLContext:
+    """TLS that accepts a server with this certificate alone."""
+    try:
+        return ssl.create_default_context(cafile=certificate)
+    except OSError as error:  # an SSLError too
+        reason = "it has no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise StudioError(f"'{certificate}' cannot be used: {reason}", "a PEM file of certificates") from None
 
 
 def _to_job(fields: Mapping[str, Any]) -> RemoteJob:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from impasto.errors import RecipeError
 from impasto.validation import Validated, add_ranges_to_descriptions
@@ -58,11 +58,26 @@ class StudioSettings(Validated):
     log_format: Literal["text", "json"] = Field(
         "text", description="Lines of the log: text, or JSON objects."
     )
+    https: bool = Field(
+        False,
+        description="Serve HTTPS, with a certificate of the studio's own unless there is --certificate.",
+    )
+    certificate: Path | None = Field(
+        None, description="PEM file with the certificate, and those between it and its authority."
+    )
+    key: Path | None = Field(
+        None, description="PEM file with the certificate's key; default: the file of --certificate."
+    )
     public_name: tuple[str, ...] = Field(
         (), description="Host names that clients use, such as a reverse proxy's: studio.example.org."
     )
     forwarded_allow: tuple[str, ...] = Field(
         ("127.0.0.1",), description="Reverse proxies trusted to report a client's address; * trusts any."
+    )
+    web: Path | None = Field(
+        None,
+        description="Folder that `make web` has built: the site is then at /web/, and browsers faster "
+        "than the studio paint first looks themselves.",
     )
     device: tuple[str, ...] = Field(
         ("auto",), min_length=1, description="One worker process per device: auto, cpu, cuda:0, cuda:1, mps."
@@ -119,11 +134,22 @@ class StudioSettings(Validated):
         description="Space to leave free on the disk: with less, the queue pauses and new jobs are refused.",
     )
 
-    @field_validator("data")
+    @field_validator("data", "certificate", "key", "web")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
+    def _absolute(cls, value: Path | None) -> Path | None:
         """Workers change into the folders of their jobs, so a relative path would change its meaning."""
-        return value.expanduser().absolute()
+        return value and value.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _check_certificate(self) -> StudioSettings:
+        if self.key and not self.certificate:
+            raise ValueError("--key needs --certificate, the file that the key belongs to")
+        return self
+
+    @property
+    def serves_https(self) -> bool:
+        """Whether the server itself speaks TLS."""
+        return self.https or self.certificate is not None
 
     @property
     def loopback(self) -> bool:
@@ -150,6 +176,13 @@ class StudioSettings(Validated):
                 "a secret that only you and your guests know, or people who sign in",
                 "add --token SECRET, or people (`impasto studio users add NAME`), "
                 "or --insecure if everyone may paint",
+            )
+
+    def require_site(self) -> None:
+        """Raise ``RecipeError`` if ``web`` is not a folder with the static site."""
+        if self.web is not None and not (self.web / "site.json").is_file():
+            raise RecipeError(
+                f"'{self.web}' has no built site", "a folder with a site.json", "build it with `make web`"
             )
 
     def job_folder(self, job_id: str) -> Path:

@@ -18,6 +18,21 @@ def studio(tmp_path: Path) -> TestClient:
     return without_workers(tmp_path)
 
 
+def test_wasm_is_allowed_only_where_the_site_is_served(tmp_path: Path) -> None:
+    (tmp_path / "site.json").write_text("{}")
+    without = without_workers(tmp_path / "one").get("/").headers
+    served = without_workers(tmp_path / "two", web=tmp_path)
+    assert "unsafe" not in without["content-security-policy"]
+    assert "cross-origin-embedder-policy" not in without
+    for path in ("/", "/web/site.json", "/v1/settings", "/web/none"):
+        headers = served.get(path).headers
+        policy = headers["content-security-policy"]
+        assert policy.replace(" 'wasm-unsafe-eval'", "") == without["content-security-policy"]
+        assert policy.count("'wasm-unsafe-eval'") == 1
+        assert headers["cross-origin-embedder-policy"] == "require-corp"
+    assert served.get("/v1/settings").json()["site"] is True
+
+
 # -- host and origin ---------------------------------------------------------------------------------------
 
 

@@ -95,5 +95,6 @@ def settings(request: Request) -> SettingsView:
         recipe=recipe_schema(usable_encoders(), limits.result_side),
         video=video_schema(),
         limits=UploadLimits(**limits.model_dump(include=set(UploadLimits.model_fields))),
+        site=limits.web is not None,
         version=__version__,
     )

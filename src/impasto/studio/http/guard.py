@@ -36,6 +36,13 @@ _SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+#: Where the static site is served: its WebAssembly may be compiled, and may use threads.
+_SITE_HEADERS = {
+    "Content-Security-Policy": _SECURITY_HEADERS["Content-Security-Policy"].replace(
+        "script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'"
+    ),
+    "Cross-Origin-Embedder-Policy": "require-corp",
+}
 _HOST_HEADER = re.compile(r"[\w.\-]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?")
 
 log = logging.getLogger("impasto.studio")
@@ -49,6 +56,7 @@ class RequestGuard:
     ) -> None:
         self.app, self.settings = app, settings
         self._authenticator, self._audit = authenticator, audit
+        self._headers = _SECURITY_HEADERS | (_SITE_HEADERS if settings.web else {})
         names = (*LOOPBACK_HOSTS, settings.host, *settings.public_name)
         self._host_names = {name.lower() for name in names}
 
@@ -65,7 +73,7 @@ class RequestGuard:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 location = headers.get("location", "")
-                for name, value in _SECURITY_HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
                 headers["X-Request-Id"] = request_id
             await send(message)

@@ -79,6 +79,7 @@ class SettingsView(BaseModel):
     recipe: dict[str, Any] = Field(description="JSON schema of a picture's settings.")
     video: dict[str, Any] = Field(description="JSON schema of a clip's settings.")
     limits: UploadLimits
+    site: bool = Field(description="Whether the static site, with the network for browsers, is at /web/.")
     version: str
 
 

@@ -4,8 +4,9 @@ const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (
 
 const PAGE_FILES = [
   './', 'style.css', 'parts.css', 'manifest.webmanifest', 'icons/favicon.png', 'icons/icon-192.png',
-  ...['api', 'app', 'compare', 'compose', 'content', 'dom', 'draft', 'gallery', 'history', 'instant', 'mask', 'mask-dialog',
-    'painting', 'result', 'saved-draft', 'schema', 'session', 'settings', 'stored-draft'].map((name) => `js/${name}.js`),
+  ...['api', 'app', 'compare', 'compose', 'content', 'dom', 'draft', 'engine', 'gallery', 'history', 'instant', 'mask', 'mask-dialog',
+    'painting', 'result', 'saved-draft', 'schema', 'session', 'settings', 'sources', 'stored-draft', 'styles']
+    .map((name) => `js/${name}.js`),
 ];
 const CACHE = 'impasto-shell';
 const cachedPaths = new Set(PAGE_FILES.map((path) => new URL(path, worker.registration.scope).pathname));

@@ -52,6 +52,7 @@
  * @property {SettingsSchema} recipe
  * @property {SettingsSchema} video
  * @property {{upload_bytes: number}} limits
+ * @property {boolean} site  whether the static site is at /web/
  */
 
 /**

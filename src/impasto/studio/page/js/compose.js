@@ -4,10 +4,10 @@ import { ApiError, UnreachableError, getJson, messageOf, postForm } from './api.
 import { setContent, startContent } from './content.js';
 import { $, loadImage, showMessage } from './dom.js';
 import { draft, onDraftChange, orderedStyles } from './draft.js';
-import { addStyleFiles, chooseStylesOfJob, startGallery } from './gallery.js';
 import { startInstant } from './instant.js';
 import { startMaskDialog } from './mask-dialog.js';
 import { chosenSettings, clearSettingErrors, setSettings, showSettingError, startSettings } from './settings.js';
+import { addStyleFiles, chooseStylesOfJob, startStyles } from './styles.js';
 
 /** @typedef {import('./api.js').Job} Job */
 
@@ -24,7 +24,7 @@ export async function startCompose(onSubmitted) {
     event.preventDefault();
     submit(onSubmitted);
   });
-  await Promise.all([startGallery(), getJson('/v1/settings').then(startSettings)]);
+  await Promise.all([startStyles(), getJson('/v1/settings').then(startSettings)]);
 }
 
 /** What the user still has to choose; '' if nothing. */

@@ -1,8 +1,9 @@
-/** The photograph or clip to paint: chosen, dropped, pasted, taken with the camera, or one of the samples. */
+/** The photograph or clip to paint. */
 
 import { ApiError, getBlob, getJson, messageOf, previewUpload } from './api.js';
 import { $, announce, formatBytes, h, showMessage } from './dom.js';
 import { draft, draftChanged } from './draft.js';
+import { addSample, startSources } from './sources.js';
 
 /** @typedef {import('./draft.js').Content} Content */
 /** A file as it is shown. @typedef {Omit<Content, 'title'> & {isDecoded: boolean}} Preview */
@@ -11,65 +12,24 @@ const MAX_SIDE = 4096;
 const VIDEO_NAME = /\.(mp4|m4v|mov|webm|mkv|avi|3gp)$/i;
 let latestChoice = 0; // a slow file must not replace one that was chosen after it
 
-/** Connect the buttons; `onStyleFiles(files)` gets files dropped or pasted on the gallery. @param {(files: File[]) => void} onStyleFiles */
+/** @param {(files: File[]) => void} onStyleFiles gets files dropped or pasted on the gallery */
 export function startContent(onStyleFiles) {
-  $('choose').addEventListener('click', () => $('file').click());
-  $('change').addEventListener('click', () => $('file').click());
-  $('take').addEventListener('click', () => $('camera').click());
-  for (const input of [$('file', HTMLInputElement), $('camera', HTMLInputElement)]) {
-    input.addEventListener('change', () => {
-      const file = input.files?.[0];
-      input.value = '';
-      if (file) chooseFile(file);
-    });
-  }
-  document.addEventListener('paste', (event) => {
-    const file = event.clipboardData?.files[0];
-    if (!file || document.querySelector('dialog[open]')) return;
-    if ($('gallery').contains(document.activeElement)) onStyleFiles([file]);
-    else chooseFile(file);
-  });
-  startDrop(onStyleFiles);
+  startSources(chooseFile, onStyleFiles);
   getJson('/v1/samples').then(showSamples, () => {});
-}
-
-/** @param {(files: File[]) => void} onStyleFiles */
-function startDrop(onStyleFiles) {
-  let depth = 0; // dragenter and dragleave also fire for every element inside the page
-  const hasFiles = (/** @type {DragEvent} */ event) => (
-    event.dataTransfer?.types.includes('Files') && !document.querySelector('dialog[open]')
-  );
-  const setDepth = (/** @type {number} */ value) => { depth = Math.max(0, value); $('drop-overlay').hidden = !depth; };
-  document.addEventListener('dragenter', (event) => hasFiles(event) && setDepth(depth + 1));
-  document.addEventListener('dragleave', (event) => hasFiles(event) && setDepth(depth - 1));
-  document.addEventListener('dragover', (event) => hasFiles(event) && event.preventDefault());
-  document.addEventListener('drop', (event) => {
-    if (!hasFiles(event)) return;
-    event.preventDefault();
-    setDepth(0);
-    const files = [...event.dataTransfer?.files ?? []];
-    if (event.target instanceof Node && $('gallery').contains(event.target)) onStyleFiles(files);
-    else if (files[0]) chooseFile(files[0]);
-  });
 }
 
 /** @param {import('./api.js').Sample[]} samples */
 function showSamples(samples) {
   for (const sample of samples) {
-    const image = h('img', { src: sample.thumbnail, alt: '', loading: 'lazy', width: 256, height: 256 });
-    const button = h('button', { type: 'button', 'aria-label': `Try ${sample.title}` }, image);
-    button.addEventListener('click', async () => {
-      button.setAttribute('aria-busy', 'true');
+    const button = addSample(sample.thumbnail, async () => {
       try {
         const blob = await getBlob(sample.picture);
         await chooseFile(new File([blob], `${sample.id}.jpg`, { type: blob.type }), sample.title);
       } catch (error) {
         showMessage('source-error', messageOf(error));
-      } finally {
-        button.removeAttribute('aria-busy');
       }
     });
-    $('samples').append(h('li', {}, button));
+    button.setAttribute('aria-label', `Try ${sample.title}`);
   }
   $('samples-box').hidden = !samples.length;
 }

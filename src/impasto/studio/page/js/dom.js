@@ -117,9 +117,9 @@ export async function loadImage(address, alt) {
   return image;
 }
 
-/** The drawing context of a canvas. @param {HTMLCanvasElement} canvas */
-export function context2d(canvas) {
-  const context = canvas.getContext('2d');
+/** The drawing context of a canvas. @param {HTMLCanvasElement} canvas @param {CanvasRenderingContext2DSettings} [options] */
+export function context2d(canvas, options = {}) {
+  const context = canvas.getContext('2d', options);
   if (!context) throw new Error('This browser has no memory left for a canvas.');
   return context;
 }

@@ -1,8 +1,12 @@
-/** The first look: the instant picture over the photograph, before anything is queued. */
+/**
+ * The first look: the instant picture over the photograph, before anything is queued. The studio paints it, or this
+ * browser where it has the network and is faster.
+ */
 
 import { isNotFound, postImage } from './api.js';
 import { $, debounce, h, context2d } from './dom.js';
 import { draft, onDraftChange, orderedStyles } from './draft.js';
+import { isEngineReady, loadEngine, loadEngineSoon, paintHere } from './engine.js';
 import { chosenSettings } from './settings.js';
 
 /** @typedef {import('./draft.js').Content} Content */
@@ -11,6 +15,8 @@ import { chosenSettings } from './settings.js';
 /** Longer sides in pixels of what is sent; the studio paints no larger picture than this. */
 const CONTENT_SIDE = 384;
 const STYLE_SIDE = 512;
+/** Sides of the styles as the browser's network reads them: at the picture's size. */
+const STYLE_SIDE_HERE = CONTENT_SIDE;
 /** The settings of the form that also apply to an instant picture. */
 const SETTINGS = ['colours', 'seed', 'style_scale', 'style_rotation', 'region_weights', 'feather'];
 
@@ -22,8 +28,11 @@ let isHidden = false; // the user wants to see the photograph
 /** @type {{look: Look, image: HTMLImageElement} | null} */
 let shown = null;
 const toggle = h('button', { id: 'instant-toggle', type: 'button', className: 'plain slim' });
-/** @type {WeakMap<Content | import('./draft.js').DraftStyle, Promise<Blob>>} */
-const smallFiles = new WeakMap();
+/** @typedef {Content | import('./draft.js').DraftStyle} Source */
+/** Small copies by their side in pixels. @type {WeakMap<Source, Map<number, Promise<HTMLCanvasElement>>>} */
+const smallCopies = new WeakMap();
+/** Seconds that the latest first look took. */
+const seconds = { studio: Infinity, browser: 0 };
 
 /** Show a first look whenever a photograph and a style are chosen, and keep it up to date. */
 export function startInstant() {
@@ -61,7 +70,7 @@ function presentLook() {
 const instantStrength = (strength, method) => (method === 'instant' ? strength : Math.min(1, 2 * strength));
 
 function update() {
-  if (isOff) return;
+  if (isOff && !draft.settings?.site) return;
   wanted = presentLook();
   hideIfOutdated();
   if (wanted && wanted.key !== shown?.look.key) paint();
@@ -73,9 +82,9 @@ async function paint() {
   isPainting = true;
   $('frame').setAttribute('aria-busy', 'true');
   try {
+    loadEngineSoon();
     while (wanted && wanted.key !== shown?.look.key) await paintOne(wanted);
-  } catch (error) {
-    isOff = isNotFound(error);
+  } catch {
     wanted = null; // the next change tries again
     remove();
   } finally {
@@ -86,7 +95,7 @@ async function paint() {
 
 /** @param {Look} look */
 async function paintOne(look) {
-  const image = h('img', { src: URL.createObjectURL(await postImage('/v1/instant', await createForm(look))), className: 'instant' });
+  const image = h('img', { src: URL.createObjectURL(await painted(look)), className: 'instant' });
   image.alt = `First look at your photograph in the style ${look.styles.map(({ title }) => title).join(' and ')}`;
   await image.decode();
   if (look.content !== draft.content || wanted === null) return;
@@ -96,14 +105,54 @@ async function paintOne(look) {
   showChoice();
 }
 
+/** The picture as a file, from whoever is faster. @param {Look} look */
+async function painted(look) {
+  const start = performance.now();
+  if (isPlain(look) && isEngineReady() && (isOff || seconds.browser <= seconds.studio)) {
+    const blob = await paintedHere(look);
+    seconds.browser = (performance.now() - start) / 1000;
+    return blob;
+  }
+  try {
+    if (isOff) throw new Error('This studio paints no first looks.');
+    const blob = await postImage('/v1/instant', await createForm(look));
+    seconds.studio = (performance.now() - start) / 1000;
+    return blob;
+  } catch (error) {
+    isOff ||= isNotFound(error);
+    if (!isPlain(look)) throw error;
+    await loadEngine();
+    return paintedHere(look);
+  }
+}
+
+/** Whether this browser's network can paint it: the whole picture after pictures, with no setting but strength and weights. @param {Look} look */
+function isPlain({ recipe, regions, styles }) {
+  const { strength, style_blend, seed, ...others } = recipe; // a seed changes where samples are taken, here it cannot
+  const defaults = draft.settings?.recipe.properties ?? {};
+  if (regions || styles.some(({ learned }) => learned)) return false;
+  return Object.entries(others).every(([name, value]) => JSON.stringify(value) === JSON.stringify(defaults[name]?.default));
+}
+
+/** @param {Look} look @returns {Promise<Blob>} */
+async function paintedHere({ content, styles, recipe }) {
+  const copies = await Promise.all(styles.map(async (style) => (
+    { key: `${style.key} ${style.thumbnail}`, weight: style.weight, canvas: await smallCopy(style, addressOf(style), STYLE_SIDE_HERE) }
+  )));
+  return fileOf(await paintHere(await smallCopy(content, content.url, CONTENT_SIDE), copies, recipe.strength ?? 1, content.url));
+}
+
+/** The studio's styles have thumbnails of 256 pixels, which would do for no painting. @param {import('./draft.js').DraftStyle} style */
+const addressOf = (style) => (style.id ? `/v1/styles/${style.id}/picture` : style.thumbnail);
+
 /** @param {Look} look */
 async function createForm({ content, styles, recipe, regions }) {
   const form = new FormData();
-  form.append('content', await smallFile(content, content.url, CONTENT_SIDE));
+  form.append('content', await fileOf(await smallCopy(content, content.url, CONTENT_SIDE)));
   for (const style of styles) {
     if (style.id) form.append('style_id', style.id);
     else if (style.learned && style.file) form.append('style', style.file);
-    else form.append('style', await smallFile(style, style.thumbnail, STYLE_SIDE));
+    else form.append('style', await fileOf(await smallCopy(style, style.thumbnail, STYLE_SIDE)));
   }
   for (const region of regions ?? []) form.append('mask', region.blob, 'mask.png');
   form.append('recipe', JSON.stringify(recipe));
@@ -111,32 +160,39 @@ async function createForm({ content, styles, recipe, regions }) {
 }
 
 /**
- * A JPEG of a picture, made once.
- * @param {Content | import('./draft.js').DraftStyle} of
+ * A picture with this longer side at most, made once.
+ * @param {Source} of
  * @param {string} address
- * @param {number} side at most, in pixels
+ * @param {number} side in pixels
  */
-function smallFile(of, address, side) {
-  const file = smallFiles.get(of) ?? makeSmallFile(address, side);
-  smallFiles.set(of, file);
-  file.catch(() => smallFiles.delete(of));
-  return file;
+function smallCopy(of, address, side) {
+  const copies = smallCopies.get(of) ?? new Map();
+  smallCopies.set(of, copies);
+  const copy = copies.get(side) ?? makeSmallCopy(address, side);
+  copies.set(side, copy);
+  copy.catch(() => copies.delete(side));
+  return copy;
 }
 
-/** @param {string} address @param {number} side @returns {Promise<Blob>} */
-async function makeSmallFile(address, side) {
+/** @param {string} address @param {number} side @returns {Promise<HTMLCanvasElement>} */
+async function makeSmallCopy(address, side) {
   const image = h('img', { src: address });
   await image.decode();
   const scale = Math.min(1, side / Math.max(image.naturalWidth, image.naturalHeight));
   const [width, height] = [image.naturalWidth, image.naturalHeight].map((length) => Math.max(1, Math.round(length * scale)));
   const canvas = h('canvas', { width, height });
-  const context = context2d(canvas);
+  const context = context2d(canvas, { willReadFrequently: true });
+  context.fillStyle = '#fff'; // under what is transparent
+  context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = 'high';
   context.drawImage(image, 0, 0, width, height);
-  return new Promise((resolve, reject) => {
-    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('no memory'))), 'image/jpeg', 0.92);
-  });
+  return canvas;
 }
+
+/** A canvas as a JPEG. @param {HTMLCanvasElement} canvas @returns {Promise<Blob>} */
+const fileOf = (canvas) => new Promise((resolve, reject) => {
+  canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('no memory'))), 'image/jpeg', 0.92);
+});
 
 /** Take the picture away as soon as there is another photograph, or no style. */
 function hideIfOutdated() {

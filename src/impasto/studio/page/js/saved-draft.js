@@ -7,10 +7,10 @@
 import { chooseFile } from './content.js';
 import { $, debounce } from './dom.js';
 import { draft, onDraftChange } from './draft.js';
-import { addStyleFile, chooseStyles } from './gallery.js';
 import { signedInPerson } from './session.js';
 import { chosenSettings, setSettings } from './settings.js';
 import { deleteSavedDraft, loadDraft, storeDraft } from './stored-draft.js';
+import { addStyleFile, chooseStyles } from './styles.js';
 
 const MAX_AGE = 3600e3; // milliseconds
 

@@ -1,0 +1,144 @@
+"""The static site as ``make web`` built it, served on this machine; for test files that name this module in
+``pytest_plugins``."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from browsing import CHROMIUM, SWITCHES
+from conftest import ROOT
+from impasto.feedforward.decoder import load_decoder
+from impasto.feedforward.export.files import free_size_style
+from impasto.feedforward.export.models import ModelBuilder
+from impasto.feedforward.network import InstantNetwork, StyledRegion
+from impasto.networks.registry import load_encoder
+
+
+class _QuietHandler(SimpleHTTPRequestHandler):
+    #: (path, bytes) of every answer, where somebody keeps account.
+    sent: ClassVar[list[tuple[str, int]] | None] = None
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        data = source.read()
+        if self.sent is not None:
+            self.sent.append((self.path, len(data)))
+        outputfile.write(data)
+
+
+@pytest.fixture(scope="session")
+def builder() -> ModuleType:
+    """The module ``web/build.py``."""
+    spec = importlib.util.spec_from_file_location("web_build", ROOT / "web" / "build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def folder(builder: ModuleType) -> Path:
+    """The built site, with the scripts and pages as they are now."""
+    built = ROOT / "build" / "web"
+    if not (built / "models" / "facts.json").exists() or not (built / "runtime").is_dir():
+        pytest.skip("no built site here: make web")
+    builder.copy_pages(built)
+    return built
+
+
+@pytest.fixture(scope="session")
+def site(folder: Path) -> Iterator[str]:
+    """The site's address."""
+    with served(folder) as (address, _):
+        yield address
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """The address of a server of its own, and (path, bytes) of the bodies that it has sent."""
+    sent: list[tuple[str, int]] = []
+    handler = type("Handler", (_QuietHandler,), {"sent": sent})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", sent
+    server.shutdown()
+    server.server_close()
+
+
+# -- what the site's pictures are compared with ------------------------------------------------------------
+
+
+def gap(one: NDArray[Any], other: NDArray[Any]) -> float:
+    """Mean difference of pixels in grey levels."""
+    assert one.shape == other.shape
+    return float(np.abs(one.astype(float) - other.astype(float)).mean())
+
+
+def pixels(path: Path) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def by_pytorch(
+    content: Path, style: Path, strength: float = 1.0, tile: int | None = None
+) -> NDArray[np.float32]:
+    """The picture that PyTorch paints with the style's samples at the places where the site takes them.
+
+    Elsewhere taken, they give other strokes: the two pictures are equal only in their colours.
+    """
+    builder = ModelBuilder(load_encoder(), load_decoder())
+    tensors = [
+        torch.from_numpy(pixels(path) / 255.0).float().movedim(2, 0)[None] for path in (content, style)
+    ]
+    regions = [StyledRegion(free_size_style(builder, tensors[1]))]
+    network = InstantNetwork(builder.encoder, builder.decoder)
+    result = network.paint(tensors[0], regions, strength=strength, tile=tile)
+    return result[0].movedim(0, 2).mul(255).numpy()
+
+
+# -- the live view -------------------------------------------------------------------------------------------
+
+#: How a Chromium is started that has a camera with a moving picture.
+CAMERA: dict[str, Any] = {
+    "executable_path": CHROMIUM,
+    "args": [*SWITCHES, "--use-fake-device-for-media-stream"],
+}
+FRAMES = "window.painted"
+#: Counts the frames that reach the page, and keeps the brightness of one of its pixels.
+COUNTER = """() => {
+  window.painted = 0;
+  const put = CanvasRenderingContext2D.prototype.putImageData;
+  CanvasRenderingContext2D.prototype.putImageData = function (...given) {
+    if (this.canvas.id === 'live-canvas') window.painted += 1;
+    return put.apply(this, given);
+  };
+}"""
+
+#: Asks for a small picture: what Chromium keeps of large ones would hide what the page keeps.
+SMALL_CAMERA = """(() => {
+  const own = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = () => own({ video: { width: 320, height: 240 } });
+})()"""
+
+
+def resident_bytes(browser: Any) -> int:
+    """Memory of the browser's renderers."""
+    processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    return sum(psutil.Process(p["id"]).memory_info().rss for p in processes if p["type"] == "renderer")

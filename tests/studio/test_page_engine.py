@@ -1,0 +1,94 @@
+"""The studio's page with the static site's network, as a phone reaches it: over HTTPS in a LAN."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+import impasto
+from browsing import CHROMIUM, SWITCHES, Visit
+from serving import Studio, pixels
+
+pytest_plugins = ["browsing", "built_site"]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+#: The first look as base64 of a PNG.
+DRAWN = """() => {
+  const image = document.querySelector('#frame img.instant');
+  const canvas = document.createElement('canvas');
+  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+  canvas.getContext('2d').drawImage(image, 0, 0);
+  return canvas.toDataURL().split(',')[1];
+}"""
+
+
+@pytest.fixture(scope="module")
+def studio(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A studio with the site, which paints no first looks itself, at an address of this machine's network."""
+    flags = ("--web", str(folder), "--instant-minute", "0", "--https", "--host", "0.0.0.0", "--insecure")
+    with Studio(tmp_path_factory.mktemp("studio"), *flags) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def phone(browser: Any, studio: Studio) -> Iterator[Any]:
+    """A browser that takes the studio's certificate and no other."""
+    certificate = x509.load_pem_x509_certificate((studio.folder / "tls" / "certificate.pem").read_bytes())
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    pin = base64.b64encode(hashlib.sha256(key).digest()).decode()
+    switches = [*SWITCHES, f"--ignore-certificate-errors-spki-list={pin}"]
+    started = browser.browser_type.launch(executable_path=CHROMIUM, args=switches)
+    yield started
+    started.close()
+
+
+def test_first_looks_without_the_studio(phone: Any, studio: Studio, folder: Path, tmp_path: Path) -> None:
+    """Nothing is sent, and the colours are PyTorch's."""
+    assert studio.url.startswith("https://")
+    user = Visit(phone, studio.url)
+    user.expected = ("404",)  # what the studio answers when it is first asked for a look
+    page = user.open("/")
+    posts: list[str] = []
+    page.on("request", lambda request: request.method == "POST" and posts.append(request.url))
+    assert page.evaluate("crossOriginIsolated")  # so WebAssembly has threads
+    assert page.evaluate("'mediaDevices' in navigator && 'serviceWorker' in navigator")
+    user.choose("coffee")
+    user.style("wave")
+    page.wait_for_selector("#frame img.instant")
+    asked = len(posts)
+    shown = page.evaluate("document.querySelector('#frame img.instant').src")
+    user.style("mosaic")
+    page.wait_for_function(
+        "before => (document.querySelector('#frame img.instant')?.src ?? before) !== before", arg=shown
+    )
+    assert len(posts) == asked <= 1
+    mine = pixels(base64.b64decode(page.evaluate(DRAWN)))
+    user.verify()
+    user.context.close()
+    content, painting = tmp_path / "coffee.jpg", tmp_path / "painting.png"
+    content.write_bytes(studio.http.get("/v1/samples/coffee/picture").content)
+    impasto.instant(content, folder / "styles" / "mosaic.jpg", size=384, device="cpu").save(painting)
+    theirs = pixels(painting.read_bytes())
+    assert max(mine.shape) == 384
+    assert theirs.shape == mine.shape
+    assert np.abs(mine.mean((0, 1)) - theirs.mean((0, 1))).max() < 6
+
+
+def test_the_site_is_there_too(phone: Any, studio: Studio) -> None:
+    """At /web/, for whoever wants nothing to be sent at all; it can be kept on the phone."""
+    user = Visit(phone, studio.url)
+    page = user.open("/web/")
+    page.wait_for_selector("body[data-offline]")
+    page.click("[data-sample=chelsea]")
+    page.click("[data-style=wave]")
+    page.wait_for_selector("#result-frame canvas")
+    user.verify()
+    user.context.close()

@@ -1,0 +1,84 @@
+"""What takes minutes, for ``make soak``: a picture of 2048 pixels, and a live view that runs for a minute."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from browsing import DESK, Visit, picture
+from built_site import CAMERA, COUNTER, FRAMES, SMALL_CAMERA, by_pytorch, gap, resident_bytes
+
+pytest_plugins = ["browsing", "built_site"]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif("IMPASTO_SOAK" not in os.environ, reason="takes minutes: make soak"),
+    pytest.mark.timeout(1200),
+]
+
+#: Seconds of the live view: before the memory is measured, and while it is.
+WARM_UP, MEASURED, PAUSE = 15, 60, 5
+#: Bytes by which the renderers may differ between the beginning and the end of that minute.
+LARGEST_GROWTH = 30e6
+
+
+def test_a_picture_of_2048_pixels_is_pytorchs(browser: Any, site: str, folder: Path, tmp_path: Path) -> None:
+    content, style = picture(tmp_path / "content.png", 2048, 1362), tmp_path / "style.png"
+    with Image.open(folder / "styles" / "wave.jpg") as wave:
+        wave.resize((160, 160)).save(style)
+    user = Visit(browser, site, **DESK, accept_downloads=True)
+    user.context.set_default_timeout(1_000_000)
+    page = user.open("/?backend=wasm")
+    page.check("#sizes [value='2048']")
+    page.set_input_files("#file", content)
+    page.set_input_files("#style-file", style)
+    page.wait_for_selector("#gallery:not([aria-busy])")
+    page.click("#paint:not(.idle)")
+    page.wait_for_selector("#save-bar:not([hidden])")
+    with page.expect_download() as download:
+        page.click("#save")
+    mine = np.asarray(Image.open(download.value.path()).convert("RGB"))
+    user.verify()
+    user.context.close()
+    assert mine.shape == (1362, 2048, 3)
+    assert gap(mine, by_pytorch(content, style, tile=512)) < 2
+
+
+@pytest.fixture
+def camera(browser: Any) -> Iterator[Any]:
+    switches = [*CAMERA["args"], "--js-flags=--expose-gc"]
+    started = browser.browser_type.launch(executable_path=CAMERA["executable_path"], args=switches)
+    yield started
+    started.close()
+
+
+def test_a_minute_of_the_live_view_does_not_grow(camera: Any, site: str) -> None:
+    user = Visit(camera, site, permissions=["camera"])
+    user.context.add_init_script(SMALL_CAMERA)
+    page = user.open("/?backend=wasm")
+    page.evaluate(COUNTER)
+    page.wait_for_selector("body[data-engine]")
+    page.click("[data-style=wave]")
+    page.click("#live-open")
+    page.wait_for_selector("#live[data-rate]")
+    page.wait_for_timeout(1000 * WARM_UP)
+    frames = page.evaluate(FRAMES)
+    sizes = []
+    for _ in range(MEASURED // PAUSE):
+        page.wait_for_timeout(1000 * PAUSE)
+        for place in (page, *page.workers):
+            place.evaluate("gc()")  # how much garbage there is depends on the machine's other work
+        sizes.append(resident_bytes(camera))
+    painted = page.evaluate(FRAMES) - frames
+    quarter = len(sizes) // 4
+    growth = np.median(sizes[-quarter:]) - np.median(sizes[:quarter])
+    assert painted > MEASURED / 2
+    assert growth < LARGEST_GROWTH, [round(size / 1e6) for size in sizes]
+    user.verify()
+    user.context.close()
