@@ -106,15 +106,14 @@ class FinishingTerm(Term):
 
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Finished]:
         banks = known_statistics(self, scene, encoder)
-        half = (
-            encoder.encoder.compute_dtype is torch.bfloat16
-        )  # chosen where the processor multiplies it fast
+        # The encoder computes in bfloat16 where the processor multiplies it fast.
+        in_bfloat16 = encoder.encoder.compute_dtype is torch.bfloat16
         finished: dict[str, Finished] = {}
         for region, share in region_shares(scene):
             mask = without_details(region.mask, scene, self.keep_details)
             for layer in self.layers:
                 key = statistics_key(layer, "finishing", region)
-                style = StyleDirections(banks[key], screened=half and banks[key].device.type == "cpu")
+                style = StyleDirections(banks[key], screened=in_bfloat16 and banks[key].is_cpu)
                 finished[key] = Finished(layer, share, layer_grid(layer, scene.size, mask), style)
         return finished
 
