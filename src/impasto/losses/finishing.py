@@ -120,27 +120,16 @@ class FinishingTerm(Term):
 
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Finished]:
         banks = known_statistics(self, scene, encoder)
-<<<<<<< HEAD
         short = encoder.encoder.compute_dtype is torch.bfloat16
-=======
-        # The encoder computes in bfloat16 where the processor multiplies it fast.
-        in_bfloat16 = encoder.encoder.compute_dtype is torch.bfloat16
->>>>>>> hlimit
         finished: dict[str, Finished] = {}
         for region, share in region_shares(scene):
             mask = without_details(region.mask, scene, self.keep_details)
             for layer in self.layers:
                 key = statistics_key(layer, "finishing", region)
-<<<<<<< HEAD
                 grid, bank = layer_grid(layer, scene.size, mask), banks[key]
                 prices = bank.new_zeros(len(bank)) if geometry(layer).stride <= BOUNDED_STRIDE else None
                 finished[key] = Finished(layer, share, grid, StyleDirections(bank, short=short), prices)
         return finished if scene.start is None else _priced(finished, encoder.parts(scene.start, self.layers))
-=======
-                style = StyleDirections(banks[key], screened=in_bfloat16 and banks[key].is_cpu)
-                finished[key] = Finished(layer, share, layer_grid(layer, scene.size, mask), style)
-        return finished
->>>>>>> hlimit
 
     def gather(self, part: Part, memory: Mapping[str, Finished]) -> Gathered:
         gathered: Gathered = {}
