@@ -31,9 +31,14 @@ def start(source: Path, folder: Path, flags: tuple[str, ...]) -> tuple[float, fl
     output = folder / "out.png"
     output.unlink(missing_ok=True)
     environment = os.environ | {"PYTHONPATH": str(source / "src"), "XDG_RUNTIME_DIR": str(folder)}
-    command = ["stylize", str(folder / "content.png"), str(folder / "style.png"), "-o", str(output), "-q"]
+    command = ["stylize", str(folder / "content.png"), str(folder / "style.png"), "-o", str(output)]
     begin = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "impasto.cli", *command, *flags], env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "impasto.cli", *command, *flags],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     while not output.exists() and process.poll() is None:
         time.sleep(0.002)
     seconds = time.perf_counter() - begin

@@ -31,6 +31,7 @@ __all__ = ["SandboxedCall", "run_sandboxed", "start_forkserver", "wait_for_forks
 
 _PRELOADED_MODULES = [
     "__main__",
+    "impasto.pictures.output",
     "impasto.studio.sandbox.job_files",
     "impasto.studio.sandbox.exports",
     "impasto.studio.sandbox.instant_pictures",
