@@ -437,7 +437,11 @@ class FaultyStudio:
         self._process = FakeProcess()
         return self._process
 
-    def _decode(self, _: Any, folder: Path, *__: Any, **___: Any) -> dict[str, Any]:
+    def _decode(self, _: Any, folder: Path, *rest: Any, **__: Any) -> dict[str, Any]:
+        if folder.name == "samples":  # a built-in style is rendered when it is first needed
+            folder.mkdir(exist_ok=True)
+            (folder / f"{rest[0]}.png").write_bytes(b"style")
+            return {}
         for name in ("content.png", "content.jpg", "style-0.png"):
             (folder / name).write_bytes((folder / "content").read_bytes())
         return asdict(JobFacts("image", "PNG", (48, 64)))
