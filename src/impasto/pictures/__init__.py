@@ -8,6 +8,7 @@ from impasto.pictures.formats import (
     not_a_picture,
     read_header,
 )
+from impasto.pictures.layers import Layer, check_layers_output, save_layers
 from impasto.pictures.output import check_encoding, check_output, save, to_bytes, to_uint8
 from impasto.pictures.picture import (
     DEFAULT_MAX_PIXELS,
@@ -22,9 +23,11 @@ __all__ = [
     "DEFAULT_MAX_PIXELS",
     "HEAD_BYTES",
     "READABLE_SUFFIXES",
+    "Layer",
     "Picture",
     "PictureHeader",
     "check_encoding",
+    "check_layers_output",
     "check_output",
     "format_of",
     "load",
@@ -34,6 +37,7 @@ __all__ = [
     "read_metadata",
     "require_usable",
     "save",
+    "save_layers",
     "to_bytes",
     "to_uint8",
 ]
