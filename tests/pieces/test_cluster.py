@@ -19,7 +19,7 @@ from fakes import checks, picture
 from impasto import __version__, pictures
 from impasto.batch import run_batch
 from impasto.errors import ImpastoError
-from impasto.pieces import cluster
+from impasto.pieces import cluster, parcels
 from impasto.pieces.cluster import RayExecutor, connect
 from impasto.pieces.piece import Needs
 from impasto.pieces.running import run_pieces
@@ -83,12 +83,12 @@ def test_pieces_travel_with_their_files_and_fail_alone(tmp_path: Path) -> None:
 def test_small_pieces_are_sent_together_and_one_that_kills_its_machine_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "PARCELS_PER_SECOND", 1e-3)  # as large as the rest allows
+    monkeypatch.setattr(parcels, "PARCELS_PER_SECOND", 1e-3)  # as large as the rest allows
     monkeypatch.setattr(cluster, "RETRIES", 0)
-    parcels: list[int] = []
+    sizes: list[int] = []
     submit = cluster._Run._submit
     monkeypatch.setattr(
-        cluster._Run, "_submit", lambda run, parcel: (parcels.append(len(parcel)), submit(run, parcel))[1]
+        cluster._Run, "_submit", lambda run, parcel: (sizes.append(len(parcel)), submit(run, parcel))[1]
     )
     pieces = squares(tmp_path, 60, _50="die")
     outcomes = list(run_pieces(pieces, RayExecutor(None, Needs())))
@@ -96,8 +96,8 @@ def test_small_pieces_are_sent_together_and_one_that_kills_its_machine_is_found(
     (failed,) = [outcome for outcome in outcomes if outcome.error]
     assert failed.index == 50
     assert str(failed.error).startswith("the cluster gave up on it: WorkerCrashedError")
-    assert max(parcels) > 1
-    assert parcels[-1] == 1
+    assert max(sizes) > 1
+    assert sizes[-1] == 1
 
 
 @pytest.mark.slow
