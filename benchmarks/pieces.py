@@ -1,6 +1,6 @@
 """What running a piece costs beside its own work: trivial pieces here, on processes and on Ray.
 
-    python benchmarks/pieces.py --pieces 2000 --on here processes ray
+python benchmarks/pieces.py --pieces 2000 --on here processes ray
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def measure(on: str, count: int, streamed: bool) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     each = 1e3 / (count - 100)
     print(
-        f"{on:9} {count} pieces: {wall * each:.3f} ms each on the wall, {cpu * each:.3f} ms of CPU time of this "
-        f"process; {first:.1f} s until the hundredth; at most {peak:.0f} MB"
+        f"{on:9} {count} pieces: {wall * each:.3f} ms each on the wall, {cpu * each:.3f} ms of CPU time of "
+        f"this process; {first:.1f} s until the hundredth; at most {peak:.0f} MB"
     )
 
 

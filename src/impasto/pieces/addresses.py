@@ -1,7 +1,8 @@
 """Files that every machine reaches by an address: ``s3://bucket/key``, ``gs://…``, ``file:///shared/folder``.
 
-A piece that reads or writes an address does so wherever it is worked on, and nothing travels through the process
-that asked for it. fsspec does the work, with the packages and the credentials that it finds on each machine.
+A piece that reads or writes an address does so wherever it is worked on, and nothing travels through the
+process that asked for it. fsspec does the work, with the packages and credentials that it finds on each
+machine.
 """
 
 from __future__ import annotations
@@ -152,7 +153,9 @@ class Address:
             package = EXTRAS.get(self.protocol)
             raise ImpastoError(
                 f"addresses of {self.protocol}:// need a package that is not installed here",
-                remedy="pip install 'impasto[cloud]'" if package else "see the list in fsspec's documentation",
+                remedy="pip install 'impasto[cloud]'"
+                if package
+                else "see the list in fsspec's documentation",
             ) from None
         except ValueError:
             raise ImpastoError(

@@ -199,7 +199,7 @@ def _slots(offered: Mapping[str, float], needs: Needs) -> int:
 
 
 class _FileStore:
-    """The contents of files in Ray's object store: of those that pieces on the cluster need, and the last others.
+    """The contents of files in Ray's object store: of those that pieces on the cluster need, and a few more.
 
     So what many pieces need, such as a style, is stored once.
     """

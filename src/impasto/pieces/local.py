@@ -203,7 +203,7 @@ def _attempt_all(parcel: Sequence[tuple[int, Piece]]) -> Results:
 
 
 def _attempt(index: int, piece: Piece) -> Outcome:
-    last = 0.0
+    last = time.monotonic()  # short pieces report nothing
 
     def report(share: float) -> None:
         nonlocal last

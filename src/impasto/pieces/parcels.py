@@ -10,7 +10,7 @@ from impasto.pieces.piece import Piece
 
 __all__ = ["Parcels"]
 
-#: Parcels that one process can send and receive in a second: each takes it 3 ms on Ray, and it has other work.
+#: Parcels that a process can send and receive in a second: each takes it 3 ms on Ray, and it has other work.
 PARCELS_PER_SECOND = 150.0
 #: Pieces in a parcel at most, because all of their files travel with it.
 LARGEST_PARCEL = 32

@@ -40,8 +40,8 @@ def run_pieces(
     """Work on pieces and keep each result as soon as it is there.
 
     Args:
-        pieces: a sequence; or an iterator, from which a piece is taken when there is room for it, and forgotten
-            when it has ended.
+        pieces: a sequence; or an iterator, from which a piece is taken when there is room for it, and
+            forgotten when it has ended.
         count: number of all pieces, of earlier runs too, where ``pieces`` is an iterator.
         earlier: number of pieces that an earlier run has finished, for the progress; a function where it is
             found out while the pieces are made.
