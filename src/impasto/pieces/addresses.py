@@ -121,6 +121,8 @@ class Address:
                 yield from self._objects(recursive)
                 return
             files, depth = self._files(), None if recursive else 1
+            if not files.exists(self.path):  # a folder of a store exists when there is something in it
+                return
             for folder, _, found in files.walk(self.path, maxdepth=depth, detail=True, on_error="raise"):
                 inside = str(folder).removeprefix(self.path).strip("/")
                 for name, facts in found.items():
@@ -134,7 +136,10 @@ class Address:
         options: dict[str, Any] = {"Bucket": bucket, "Prefix": folder}
         options |= {} if recursive else {"Delimiter": "/"}
         while True:
-            page = files.call_s3("list_objects_v2", **options)
+            try:
+                page = files.call_s3("list_objects_v2", **options)
+            except FileNotFoundError:
+                raise PictureError(f"there is no bucket '{bucket}'", remedy="check the address") from None
             for found in page.get("Contents", ()):
                 if not found["Key"].endswith("/"):
                     yield _entry(Address(f"{self.protocol}://{bucket}/{found['Key']}"), found)
@@ -173,9 +178,9 @@ class Address:
             yield
         except ImpastoError:
             raise
-        except FileNotFoundError:
-            raise PictureError(f"there is no file '{self.url}'", remedy="check the address") from None
         except Exception as error:  # noqa: BLE001 - every store has its own errors
+            if isinstance(error, FileNotFoundError) and done == "read":
+                raise PictureError(f"there is no file '{self.url}'", remedy="check the address") from None
             reason = " ".join(f"{error or type(error).__name__}".split())[:200]
             raise PictureError(
                 f"'{self.url}' cannot be {done}: {reason}", remedy="check the address and the credentials"
