@@ -212,3 +212,28 @@ def test_without_an_address_a_running_ray_is_joined_or_one_started_for_this_mach
     with pytest.raises(ImpastoError, match="answers at there:6379, to which RAY_ADDRESS points"):
         connect(None)
     assert not cluster.is_reachable()
+
+
+def test_the_store_keeps_files_in_use_and_a_few_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stored: list[bytes] = []
+    monkeypatch.setattr(
+        cluster, "_ray", lambda: SimpleNamespace(put=lambda data: (stored.append(data), len(stored))[1])
+    )
+    monkeypatch.setattr(cluster, "IDLE_FILES", 2)
+    files, paths = cluster._FileStore(), [tmp_path / str(number) for number in range(6)]
+    for path in paths:
+        path.write_text(path.name)
+    style = paths[5]
+    assert files.references([paths[0], style]) == {paths[0]: 1, style: 2}
+    for number in range(1, 5):
+        assert files.references([paths[number], style])[style] == 2  # stored once
+    for number in range(4):
+        files.release([paths[number], style])
+    assert files.references([paths[4], style]) == {paths[4]: 6, style: 2}  # in use all the time
+    assert files.references([paths[3]]) == {paths[3]: 5}  # one of the last two
+    assert files.references([paths[0]]) == {paths[0]: 7}  # dropped, and stored again
+    with pytest.raises(ImpastoError, match="cannot be read"):
+        files.references([style, tmp_path / "none"])
+    files.release([paths[4], style])
+    files.release([paths[4], style])
+    assert files.references([style]) == {style: 2}  # uses that failed are not counted
