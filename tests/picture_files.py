@@ -70,3 +70,29 @@ def tiff(array: np.ndarray, **options: Any) -> bytes:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, array, **options)
     return buffer.getvalue()
+
+
+def psd(
+    array: np.ndarray, *, depth: int = 8, mode: int = 3, resources: bytes = b"", layers: bytes = b""
+) -> bytes:
+    """A Photoshop file whose flattened picture is (H, W, C), not compressed.
+
+    Args:
+        mode: 1 grey, 3 RGB, 4 CMYK.
+        resources: made by :func:`psd_resource`.
+        layers: contents of the section of layers.
+    """
+    height, width, channels = array.shape
+    header = struct.pack(">4sH6xHIIHH", b"8BPS", 1, channels, height, width, depth, mode)
+    sections = b"".join(struct.pack(">I", len(part)) + part for part in (b"", resources, layers))
+    return header + sections + struct.pack(">H", 0) + np.moveaxis(array, 2, 0).tobytes()
+
+
+def psd_resource(number: int, data: bytes) -> bytes:
+    """An image resource of a Photoshop file."""
+    return (
+        struct.pack(">4sHH", b"8BIM", number, 0)
+        + struct.pack(">I", len(data))
+        + data
+        + b"\0" * (len(data) % 2)
+    )

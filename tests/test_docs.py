@@ -25,6 +25,8 @@ SKIPPED = {
     "make": "builds environments and runs these very tests",
     "curl": "run against a studio in test_studio_docs.py",
     "impasto batch photos/ --style wave.jpg -o painted --on ray": "needs a cluster; see tests/pieces",
+    "impasto batch s3://holiday/photos": "needs a bucket; see tests/batch/test_addresses.py",
+    "impasto batch file:///shared/photos": "needs a cluster; see tests/batch/test_addresses.py",
     "impasto study inits cat.jpg wave.jpg --on ray": "needs a cluster; run small in tests/pieces",
     "impasto video clip.mp4 wave.jpg -o painted.mp4 --on ray": "needs a cluster",
     "impasto propagate": "needs frames that the reader has painted; run small in tests/cli",

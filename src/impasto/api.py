@@ -34,6 +34,7 @@ from impasto.painting.setup import encoder_for
 from impasto.pictures import DEFAULT_MAX_PIXELS, Picture
 from impasto.pictures.alpha import fill, require_coverage
 from impasto.pictures.geometry import Size, resample
+from impasto.pictures.layers import Layer, grey_layer
 from impasto.recipe import DEFAULT_SIZE, Recipe, merged
 from impasto.scene import Scene, Style
 
@@ -46,6 +47,7 @@ __all__ = [
     "Styles",
     "expected_memory",
     "instant",
+    "layers",
     "prepare",
     "record",
     "run",
@@ -277,6 +279,23 @@ def run(
         inputs=prepared.inputs,
         environment=describe(prepared.device),
     )
+
+
+def layers(prepared: PreparedRun, result: Result) -> list[Layer]:
+    """A painting as layers for :func:`impasto.pictures.save_layers`, from the lowest up.
+
+    Returns:
+        The content at the painting's size, if there is one; the masks of the regions, grey and hidden; the
+        painting.
+    """
+    scene, size = prepared.scene, prepared.size
+    lower = []
+    if scene.content is not None:
+        lower.append(Layer("content", resample(scene.content, size), prepared.alpha))
+    for region in scene.regions:
+        if region.mask is not None:
+            lower.append(grey_layer(f"mask {region.name}", resample(region.mask, size)))
+    return [*lower, Layer("painting", result.pixels, result.alpha)]
 
 
 def _step_function(prepared: PreparedRun) -> Callable[..., Iterator[Step]]:

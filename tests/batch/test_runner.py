@@ -98,3 +98,11 @@ def test_no_input_is_ever_replaced() -> None:
     with pytest.raises(PictureError, match="is also an input"):
         run_batch(["in/0.png"], ["wave.png"], "in", QUICK, name="{content}.png")
     assert Path("in/0.png").read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("workplace")
+def test_two_files_of_the_same_contents_are_both_remembered() -> None:
+    Path("in/9.png").write_bytes(Path("in/0.png").read_bytes())
+    assert batch(styles=["wave.png"]).painted == 4
+    assert batch(styles=["wave.png"]).painted == 0

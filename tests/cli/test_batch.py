@@ -63,7 +63,7 @@ def test_all_flags_of_stylize_reach_the_pictures(impasto: Impasto) -> None:
 def test_it_has_the_flags_of_stylize() -> None:
     """All but those that make no sense for many pictures; with the same defaults."""
     mine, theirs = (inspect.signature(function).parameters for function in (batch, single.stylize))
-    left_out = {"content", "style", "save_run", "overwrite", "preview_every", "warm"}
+    left_out = {"content", "style", "layers", "save_run", "overwrite", "preview_every", "warm"}
     assert set(theirs) - set(mine) == left_out - {"style"}
     differing = {name for name in set(mine) & set(theirs) if mine[name].default != theirs[name].default}
     assert differing == set()

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -23,6 +25,7 @@ from impasto import __version__, pictures
 from impasto.cli import stylize as command
 from impasto.cli.flags import merge
 from impasto.losses.objective import Objective
+from impasto.pictures.geometry import resample
 from impasto.recipe import PRESETS, Recipe, preset
 
 
@@ -342,3 +345,46 @@ def test_ctrl_c_in_the_middle_of_an_evaluation(stylize, monkeypatch):
     assert "stopped: the best picture so far out.png (40×30, 3 iterations" in out
     assert "100%" not in err
     assert pictures.load("out.png").size == (30, 40)
+
+
+# -- layers --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_layers_hold_content_masks_and_painting(stylize):
+    mask = torch.zeros(1, 3, 48, 64)
+    mask[..., :32] = 1
+    pictures.save("left.png", mask)
+    assert stylize("--layers", "out.ora", "--mask", "left.png")[0] == 0
+    with zipfile.ZipFile("out.ora") as archive:
+        layers = ElementTree.fromstring(archive.read("stack.xml")).findall("stack/layer")
+        read = {layer.get("name"): np.asarray(Image.open(archive.open(layer.get("src")))) for layer in layers}
+    assert list(read) == ["painting", "mask 1", "content"]
+    with Image.open("out.png") as painted:
+        assert np.array_equal(read["painting"], np.asarray(painted))
+    assert (read["mask 1"][:, :18] == 255).all()
+    assert (read["mask 1"][:, 22:] == 0).all()
+    content = pictures.to_uint8(resample(pictures.load("content.png").pixels, (30, 40)))
+    assert np.array_equal(read["content"], content)
+
+
+@pytest.mark.slow
+def test_layers_in_a_deep_tiff(stylize):
+    assert stylize("--layers", "layers.tif", "--bit-depth", "16", out="out.tif")[0] == 0
+    with tifffile.TiffFile("layers.tif") as file:
+        pages = [page.asarray() for page in file.pages]
+    assert [page.dtype for page in pages] == [np.uint16, np.uint16]
+    assert np.array_equal(pages[1], tifffile.imread("out.tif"))
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [("a.psd", "expected .ora, .tif, .tiff"), ("no/a.ora", "the folder of the output"),
+     ("out.tif", "--layers names the output"), ("style.tif", "is also an input")],
+)  # fmt: skip
+def test_a_file_for_layers_is_checked_before_painting(impasto, monkeypatch, layers, message):
+    monkeypatch.setattr(Objective, "evaluate", lambda *_: pytest.fail("it was painted"))
+    Image.open("style.png").save("style.tif")
+    code, _, err = impasto("stylize", "content.png", "style.tif", "-o", "out.tif", "--layers", layers)
+    assert (code, err.count("\n")) == (2, 1)
+    assert message in err

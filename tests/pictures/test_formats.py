@@ -21,6 +21,8 @@ from picture_files import (
     encoded,
     levels,
     png,
+    psd,
+    psd_resource,
     scene,
     tiff,
     write,
@@ -64,6 +66,7 @@ def test_ppm_and_pgm(tmp_path, name, header, samples, top):
 def test_every_usual_ending_is_one_that_is_read(tmp_path):
     Image.init()
     formats = {Image.EXTENSION.get(suffix) for suffix in pictures.READABLE_SUFFIXES if suffix[:3] != ".he"}
+    formats -= {"PSD"}  # which Pillow cannot write; see below
     for kind in formats - {"AVIF"} | ({"AVIF"} if HAS_AVIF else set()):
         mode = "L" if kind == "GIF" else "RGB"
         write(tmp_path / "a", Image.fromarray(scene()).convert(mode), kind)
@@ -158,3 +161,36 @@ def test_bad_files_are_refused_in_one_line(tmp_path, name, capfd):
     assert "holiday.jpg" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+# -- Photoshop -----------------------------------------------------------------------------------------------
+
+
+def test_a_photoshop_file_is_read_as_its_flattened_picture(tmp_path):
+    data = psd(scene(), layers=bytes(40), resources=psd_resource(1057, b"\0\0\0\1\1"))
+    (tmp_path / "a.psd").write_bytes(data)
+    assert np.array_equal(levels(pictures.load(tmp_path / "a.psd")), scene())
+    assert pictures.read_header(tmp_path / "a.psd") == pictures.PictureHeader("PSD", 24, 40)
+
+
+def test_a_photoshop_file_in_grey_and_one_with_alpha(tmp_path):
+    (tmp_path / "grey.psd").write_bytes(psd(scene()[..., :1], mode=1))
+    assert np.array_equal(levels(pictures.load(tmp_path / "grey.psd")), scene()[..., [0, 0, 0]])
+    alpha = np.full((24, 40, 1), 51, np.uint8)
+    (tmp_path / "alpha.psd").write_bytes(psd(np.dstack([scene(), alpha])))
+    picture = pictures.load(tmp_path / "alpha.psd")
+    assert picture.alpha is not None
+    assert torch.allclose(picture.alpha, torch.tensor(0.2))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(psd(DEEP[..., :3], depth=16), "16 bits a channel; 8 bits can be read; convert it"),
+     (psd(scene(), resources=psd_resource(1057, b"\0\0\0\1\0")), "Maximise Compatibility"),
+     (psd(scene())[:200], "damaged or incomplete PSD"),
+     (psd(scene())[:24], "damaged or incomplete PSD")],
+)  # fmt: skip
+def test_photoshop_files_that_cannot_be_read(tmp_path, data, message):
+    (tmp_path / "a.psd").write_bytes(data)
+    with pytest.raises(PictureError, match=message):
+        pictures.load(tmp_path / "a.psd")

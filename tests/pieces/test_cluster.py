@@ -19,7 +19,7 @@ from fakes import checks, picture
 from impasto import __version__, pictures
 from impasto.batch import run_batch
 from impasto.errors import ImpastoError
-from impasto.pieces import cluster
+from impasto.pieces import cluster, parcels
 from impasto.pieces.cluster import RayExecutor, connect
 from impasto.pieces.piece import Needs
 from impasto.pieces.running import run_pieces
@@ -83,12 +83,12 @@ def test_pieces_travel_with_their_files_and_fail_alone(tmp_path: Path) -> None:
 def test_small_pieces_are_sent_together_and_one_that_kills_its_machine_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "PARCELS_PER_SECOND", 1e-3)  # as large as the rest allows
+    monkeypatch.setattr(parcels, "PARCELS_PER_SECOND", 1e-3)  # as large as the rest allows
     monkeypatch.setattr(cluster, "RETRIES", 0)
-    parcels: list[int] = []
+    sizes: list[int] = []
     submit = cluster._Run._submit
     monkeypatch.setattr(
-        cluster._Run, "_submit", lambda run, parcel: (parcels.append(len(parcel)), submit(run, parcel))[1]
+        cluster._Run, "_submit", lambda run, parcel: (sizes.append(len(parcel)), submit(run, parcel))[1]
     )
     pieces = squares(tmp_path, 60, _50="die")
     outcomes = list(run_pieces(pieces, RayExecutor(None, Needs())))
@@ -96,8 +96,8 @@ def test_small_pieces_are_sent_together_and_one_that_kills_its_machine_is_found(
     (failed,) = [outcome for outcome in outcomes if outcome.error]
     assert failed.index == 50
     assert str(failed.error).startswith("the cluster gave up on it: WorkerCrashedError")
-    assert max(parcels) > 1
-    assert parcels[-1] == 1
+    assert max(sizes) > 1
+    assert sizes[-1] == 1
 
 
 @pytest.mark.slow
@@ -212,3 +212,28 @@ def test_without_an_address_a_running_ray_is_joined_or_one_started_for_this_mach
     with pytest.raises(ImpastoError, match="answers at there:6379, to which RAY_ADDRESS points"):
         connect(None)
     assert not cluster.is_reachable()
+
+
+def test_the_store_keeps_files_in_use_and_a_few_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stored: list[bytes] = []
+    monkeypatch.setattr(
+        cluster, "_ray", lambda: SimpleNamespace(put=lambda data: (stored.append(data), len(stored))[1])
+    )
+    monkeypatch.setattr(cluster, "IDLE_FILES", 2)
+    files, paths = cluster._FileStore(), [tmp_path / str(number) for number in range(6)]
+    for path in paths:
+        path.write_text(path.name)
+    style = paths[5]
+    assert files.references([paths[0], style]) == {paths[0]: 1, style: 2}
+    for number in range(1, 5):
+        assert files.references([paths[number], style])[style] == 2  # stored once
+    for number in range(4):
+        files.release([paths[number], style])
+    assert files.references([paths[4], style]) == {paths[4]: 6, style: 2}  # in use all the time
+    assert files.references([paths[3]]) == {paths[3]: 5}  # one of the last two
+    assert files.references([paths[0]]) == {paths[0]: 7}  # dropped, and stored again
+    with pytest.raises(ImpastoError, match="cannot be read"):
+        files.references([style, tmp_path / "none"])
+    files.release([paths[4], style])
+    files.release([paths[4], style])
+    assert files.references([style]) == {style: 2}  # uses that failed are not counted

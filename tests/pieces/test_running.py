@@ -40,6 +40,7 @@ class Told:
         self.reports = reports
 
     def run(self, pieces: Sequence[Piece], report: Callable[[int, float], None]) -> Generator[Outcome]:
+        pieces = list(pieces)
         for index, share in self.reports:
             report(index % len(pieces), share)
         for index in range(len(pieces)):

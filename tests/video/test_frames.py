@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from clips import copied, rotate_mp4, texture, write_clip
@@ -125,3 +126,43 @@ def test_what_is_no_clip_is_one_line(tmp_path: Path, kind: str) -> None:
     with pytest.raises(VideoError) as caught:
         open_clip(path)
     assert "\n" not in str(caught.value)
+
+
+# -- folders of deep pictures --------------------------------------------------------------------------------
+
+
+def deep_pictures(count: int = 2) -> list[np.ndarray]:
+    return [np.random.RandomState(k).randint(0, 65536, (8, 12, 3)).astype(np.uint16) for k in range(count)]
+
+
+def test_a_folder_of_deep_tiffs_keeps_its_sixteen_bits(tmp_path: Path) -> None:
+    for number, pixels in enumerate(deep_pictures()):
+        tifffile.imwrite(tmp_path / f"{number}.tif", pixels, photometric="rgb")
+    clip = open_clip(tmp_path)
+    assert (clip.deep, clip.alpha) == (True, False)
+    for frame, pixels in zip(read(clip), deep_pictures(), strict=True):
+        assert np.array_equal(frame.pixels, pixels)
+
+
+@pytest.mark.parametrize("first", ["deep", "eight"])
+def test_pictures_of_both_depths_in_a_folder_get_that_of_the_first(tmp_path: Path, first: str) -> None:
+    deep, eight = deep_pictures(1)[0], texture(8, 12)
+    names = ("0.tif", "1.tif") if first == "deep" else ("1.tif", "0.tif")
+    tifffile.imwrite(tmp_path / names[0], deep, photometric="rgb")
+    tifffile.imwrite(tmp_path / names[1], eight, photometric="rgb")
+    frames = [frame.pixels for frame in read(open_clip(tmp_path))]
+    if first == "deep":
+        assert np.array_equal(frames[0], deep)
+        assert np.array_equal(frames[1], eight * np.uint16(257))
+    else:
+        assert np.array_equal(frames[0], eight)
+        assert np.array_equal(frames[1], (deep / 257).round().astype(np.uint8))
+
+
+def test_a_folder_of_ppm(tmp_path: Path) -> None:
+    for number in range(2):
+        Image.fromarray(texture(8, 12, number)).save(tmp_path / f"{number}.ppm")
+    clip = open_clip(tmp_path)
+    assert not clip.deep
+    for number, frame in enumerate(read(clip)):
+        assert np.array_equal(frame.pixels, texture(8, 12, number))

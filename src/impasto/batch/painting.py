@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from impasto.painting.result import Result
 from impasto.painting.setup import encoder_for
 from impasto.pictures import DEFAULT_MAX_PIXELS, Picture
 from impasto.pictures.geometry import Size
+from impasto.pieces.addresses import Address, Location
 from impasto.pieces.piece import Files, Report
 from impasto.recipe import Recipe
 
@@ -73,7 +75,11 @@ class PaintingOptions:
 
 @dataclass(frozen=True)
 class PaintedFile:
-    """A finished picture: the contents of its file, and what is known about it."""
+    """A finished picture: the contents of its file, and what is known about it.
+
+    Attributes:
+        data: empty where the piece has written the file itself.
+    """
 
     data: bytes
     facts: Mapping[str, Any]
@@ -84,19 +90,16 @@ class PicturePiece:
     """A content and its styles, to be painted into a file.
 
     Attributes:
-        output: the file; its folder is made when it is needed.
-        digests: path → SHA-256 of the contents, of every file that is read.
-        size: (height, width) of the result; None if the content is no picture, which will be found out.
-        record: what the journal knows about it; None: it is not finished.
+        output: the file; its folder is made when it is needed. An address is written where the picture is
+            painted.
+        digests: path → what changes with its contents, of every file that is read.
     """
 
-    output: Path
-    content: Path
-    styles: tuple[Path, ...]
+    output: Location
+    content: Location
+    styles: tuple[Location, ...]
     options: PaintingOptions
-    digests: Mapping[Path, str]
-    size: Size | None = None
-    record: Mapping[str, Any] | None = None
+    digests: Mapping[Location, str]
 
     @cached_property
     def identity(self) -> str:
@@ -116,20 +119,18 @@ class PicturePiece:
 
     @property
     def cost(self) -> float:
-        """Pixels of the result."""
-        return 1.0 if self.size is None else float(self.size[0] * self.size[1])
+        """The same for all, because the long side of the results is."""
+        return 1.0
 
     def is_done(self) -> bool:
-        """Whether an earlier run has painted it."""
-        return self.record is not None
+        """Whether an earlier run has painted it, which the journal knows: such pictures are no pieces."""
+        return False
 
     def inputs(self) -> Sequence[Path]:
-        """The files that it reads, each once."""
-        return list(dict.fromkeys([self.content, *self._shared_files()]))
-
-    def _shared_files(self) -> list[Path]:
+        """The files that it reads, each once, without those that have an address."""
         options = self.options
-        return [*self.styles, *options.further_files, *_some(options.recipe.weights)]
+        files = [self.content, *self.styles, *options.further_files, *_some(options.recipe.weights)]
+        return [path for path in dict.fromkeys(files) if isinstance(path, Path)]
 
     def work(self, files: Files, report: Report) -> PaintedFile:
         """Paint it."""
@@ -157,11 +158,17 @@ class PicturePiece:
         result = api.run(
             run, on_step=lambda step: report(step.evaluations / step.planned), budget=options.budget
         )
-        data = result.to_bytes(self.output, bit_depth=options.bit_depth, quality=options.quality)
-        return PaintedFile(data, _facts(result) | {"bytes": len(data)})
+        data = result.to_bytes(str(self.output), bit_depth=options.bit_depth, quality=options.quality)
+        facts = _facts(result) | {"bytes": len(data)}
+        if isinstance(self.output, Address):
+            self.output.write_bytes(data)
+            return PaintedFile(b"", facts)
+        return PaintedFile(data, facts)
 
     def keep(self, result: PaintedFile) -> None:
         """Write the file, whole or not at all."""
+        if isinstance(self.output, Address):
+            return
         try:
             self.output.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.output, result.data)
@@ -170,15 +177,22 @@ class PicturePiece:
                 f"'{self.output}' cannot be written: {error.strerror}", "a folder with enough free space"
             ) from None
 
-    def _load(self, path: Path, files: Files) -> Picture:
+    def _load(self, path: Location, files: Files) -> Picture:
         limit = self.options.max_pixels
+        if isinstance(path, Address):
+            return pictures.load_bytes(path.read_bytes(), str(path), max_pixels=limit)
         if not files.were_sent:
             return pictures.load(path, max_pixels=limit)
         return pictures.load_bytes(files.read(path), str(path), max_pixels=limit)
 
-    def _load_style(self, path: Path, files: Files) -> Picture | api.InstantStyle:
+    def _load_style(self, path: Location, files: Files) -> Picture | api.InstantStyle:
         if path.suffix.lower() != api.SAVED_STYLE_SUFFIX:
             return self._load(path, files)
+        if isinstance(path, Address):
+            with tempfile.TemporaryDirectory() as folder:
+                copy = Path(folder) / path.name
+                copy.write_bytes(path.read_bytes())
+                return api.InstantStyle.load(copy)
         local = files.path(path)
         assert local is not None
         return api.InstantStyle.load(local)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field, replace
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from impasto import api, pictures
-from impasto.batch.inputs import DEFAULT_NAME, Combination, combine, file_names, find_files
+from impasto.batch.inputs import DEFAULT_NAME
 from impasto.batch.journal import Journal, remove_unfinished, write_table
+from impasto.batch.listing import Entry, Listing, StoredResults
 from impasto.batch.painting import PaintingOptions, PicturePiece, loaded_encoder
 from impasto.errors import PictureError, RecipeError
 from impasto.machine import available_memory, choose_device
 from impasto.painting.schedule import output_size
 from impasto.pictures import READABLE_SUFFIXES
 from impasto.pictures.geometry import Size
+from impasto.pieces.addresses import Address, Location, location
 from impasto.pieces.piece import Files, Needs
 from impasto.pieces.places import executor_for
 from impasto.pieces.running import PieceProgress, run_pieces
@@ -29,6 +35,9 @@ __all__ = ["BatchOutcome", "BatchProgress", "run_batch"]
 
 PathLike = str | os.PathLike[str]
 
+#: Threads that read contents in advance, to know which they are.
+READERS = 4
+
 #: How far a batch is: finished pictures and all, those of earlier runs included, and the share of the work.
 BatchProgress = PieceProgress
 
@@ -36,6 +45,8 @@ BatchProgress = PieceProgress
 @dataclass(frozen=True)
 class BatchOutcome:
     """What became of a batch.
+
+    The pictures and failures are read from a temporary database.
 
     Attributes:
         folder: with the pictures, ``results.csv`` and ``results.jsonl``.
@@ -45,9 +56,9 @@ class BatchOutcome:
         seconds: that this run took.
     """
 
-    folder: Path
-    pictures: Mapping[Path, Mapping[str, Any]]
-    failures: Mapping[Path, str]
+    folder: Location
+    pictures: Mapping[Location, Mapping[str, Any]]
+    failures: Mapping[Location, str]
     painted: int
     seconds: float
 
@@ -72,9 +83,11 @@ def run_batch(
     A picture that cannot be painted does not end the batch; it is named in the outcome.
 
     Args:
-        contents, styles: files, folders, and patterns such as ``photos/**/*.jpg``. With
-            ``method="instant"`` styles may also be saved ones (.safetensors).
-        output: the folder of the results; made if its parent exists.
+        contents, styles: files, folders, and patterns such as ``photos/**/*.jpg``; also addresses such as
+            ``s3://bucket/photos``, which are read where the pictures are painted. With ``method="instant"``
+            styles may also be saved ones (.safetensors).
+        output: the folder of the results; made if its parent exists. To an address pictures are written from
+            where they are painted; in an object store, one batch at a time.
         recipe: the settings; None: the defaults.
         pair: the first content in the first style, the second in the second …
         blend: every content in a blend of all styles, see ``style_blend``.
@@ -91,179 +104,221 @@ def run_batch(
         ImpastoError: the cluster is not reachable or is lost; what is finished is kept.
     """
     begin = time.perf_counter()
-    folder = Path(output)
     painting = PaintingOptions(recipe or Recipe(), **options)
+    target = location(os.fspath(output))
+    # A folder that all machines share is one of this machine too, but each writes its pictures by itself.
+    folder: Location = (target.local or target) if isinstance(target, Address) else target
+    words = [[os.fspath(path) for path in paths] for paths in (contents, styles)]
     suffixes: tuple[str, ...] = READABLE_SUFFIXES
     if painting.recipe.method == "instant":
         suffixes = (*suffixes, api.SAVED_STYLE_SUFFIX)
-    combinations = combine(
-        find_files([os.fspath(path) for path in contents], folder),
-        [file.path for file in find_files([os.fspath(path) for path in styles], folder, suffixes)],
-        pair=pair,
-        blend=blend,
-    )
-    outputs = [folder / path for path in file_names(combinations, name)]
-    _check_outputs(outputs, combinations, painting)
+    listing = Listing(words[0], words[1], folder, pair=pair, blend=blend, style_suffixes=suffixes)
+    listing.name_results(name)
+    _check_outputs(listing, painting)
     journal = Journal(folder)
     with journal.locked():
-        remove_unfinished(outputs)
-        run = _Run(journal, _pieces(combinations, outputs, painting, journal), len(combinations))
-        run.paint(on, processes, gpus_per_piece, on_progress)
-    return BatchOutcome(folder, run.finished, run.failures, run.painted, time.perf_counter() - begin)
+        if isinstance(folder, Path):
+            remove_unfinished(folder / path for path in listing.folders())
+        run = _Run(journal, listing, target)
+        run.paint(painting, on, processes, gpus_per_piece, on_progress)
+    return BatchOutcome(
+        folder,
+        StoredResults(listing, "record", json.loads),
+        StoredResults(listing, "error", str),
+        run.painted,
+        time.perf_counter() - begin,
+    )
 
 
-def _check_outputs(
-    outputs: Sequence[Path], combinations: Sequence[Combination], options: PaintingOptions
-) -> None:
+def _check_outputs(listing: Listing, options: PaintingOptions) -> None:
     """Refuse, before anything is painted, results that cannot be written or that would replace an input."""
-    inputs = {combination.content.path.resolve() for combination in combinations}
-    inputs |= {style.resolve() for combination in combinations for style in combination.styles}
-    inputs |= {path.resolve() for path in options.further_files}
-    for output in outputs:
-        if output.resolve() in inputs:
-            raise PictureError(f"the result '{output}' is also an input", remedy="choose another folder")
-    for output in {output.suffix: output for output in outputs}.values():
-        pictures.check_encoding(str(output), options.bit_depth)
+    if (path := listing.input_named_like_a_result(options.further_files)) is not None:
+        raise PictureError(f"the result '{path}' is also an input", remedy="choose another folder")
+    for name in listing.endings().values():
+        pictures.check_encoding(str(listing.folder / name), options.bit_depth)
 
 
-def _pieces(
-    combinations: Sequence[Combination], outputs: Sequence[Path], options: PaintingOptions, journal: Journal
-) -> list[tuple[PicturePiece, str | None]]:
-    """Each picture as a piece, with the reason for which a file of it cannot be read, or None."""
-    digests: dict[Path, str] = {}
-    errors: dict[Path, str] = {}
-    sizes: dict[Path, Size | None] = {}
-    pieces = []
-    for combination, output in zip(combinations, outputs, strict=True):
-        files = [combination.content.path, *combination.styles, *options.further_files]
-        for path in files:
-            if path not in digests:
-                digests[path], errors[path] = _digest(path)
-        own = {path: digests[path] for path in files}
-        content = combination.content.path
-        if content not in sizes:
-            sizes[content] = _result_size(content, options.recipe)
-        piece = PicturePiece(output, content, combination.styles, options, own, sizes[content])
-        piece = replace(piece, record=journal.finished(piece.identity, output))
-        pieces.append((piece, next((errors[path] for path in files if errors[path]), None)))
-    return pieces
-
-
-def _digest(path: Path) -> tuple[str, str]:
-    """(SHA-256 of a file, empty string), or (empty string, why it cannot be read)."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest(), ""
-    except OSError as error:
-        return "", f"'{path}' cannot be read: {error.strerror}"
-
-
-def _result_size(content: Path, recipe: Recipe) -> Size | None:
-    try:
-        header = pictures.read_header(content)
-    except PictureError:
-        return None
-    return output_size(recipe, header.height, header.width)
-
-
-@dataclass
 class _Run:
-    """One run of a batch, and what it has come to so far."""
+    """One run of a batch, and what it has come to so far.
 
-    journal: Journal
-    pieces: Sequence[tuple[PicturePiece, str | None]]
-    total: int
-    finished: dict[Path, Mapping[str, Any]] = field(default_factory=dict)
-    failures: dict[Path, str] = field(default_factory=dict)
-    painted: int = 0
+    Args:
+        target: the folder of the pictures; an address is written to where they are painted.
+    """
+
+    def __init__(self, journal: Journal, listing: Listing, target: Location) -> None:
+        self.journal, self.listing, self.target = journal, listing, target
+        self.painted = 0
+        self.passed = 0  # pictures that are finished already, or cannot be read
+        self.live: dict[int, tuple[Entry, PicturePiece]] = {}  # index of a piece → what it paints
+        self.digests: OrderedDict[Location, tuple[str, str]] = OrderedDict()
 
     def paint(
         self,
+        options: PaintingOptions,
         on: str,
         processes: int,
         gpus: float,
         on_progress: Callable[[BatchProgress], None] | None,
     ) -> None:
         """Paint what is missing, and write the table whatever happens."""
-        missing = []
-        for piece, error in self.pieces:
-            if piece.record is not None:
-                self.finished[piece.output] = piece.record
-            elif error is not None:
-                self.failures[piece.output] = error
-            else:
-                missing.append(piece)
         try:
-            if missing:
-                self._paint(missing, on, processes, gpus, on_progress)
+            needs = Needs()
+            if on != "local" or processes != 1:
+                many = max(1, processes) if on == "local" else 1
+                options, needs = _with_memory(options, self.listing, many, gpus)
+            pieces = self._pieces(options)
+            first = next(pieces, None)
+            if first is not None:
+                self._paint(chain([first], pieces), options, needs, on, processes, on_progress)
+            if on_progress is not None and len(self.listing):
+                done = self.passed + self.painted
+                on_progress(BatchProgress(done, len(self.listing), 1.0, ""))
         finally:
-            write_table(self.journal.folder / "results.csv", [self._row(piece) for piece, _ in self.pieces])
+            self.journal.close()
+            write_table(self.journal.folder / "results.csv", _Table(self.listing))
 
     def _paint(
         self,
-        missing: list[PicturePiece],
+        pieces: Iterator[PicturePiece],
+        options: PaintingOptions,
+        needs: Needs,
         on: str,
         processes: int,
-        gpus: float,
         on_progress: Callable[[BatchProgress], None] | None,
     ) -> None:
-        needs = Needs()
-        if on != "local" or processes != 1:
-            missing, needs = _with_memory(missing, max(1, processes) if on == "local" else 1, gpus)
         # Counted with those that are done, so that a resumed run paints with as many threads.
-        executor = executor_for(
-            on, self.total, processes=processes, device=missing[0].options.device, needs=needs
+        total = len(self.listing)
+        executor = executor_for(on, total, processes=processes, device=options.device, needs=needs)
+        outcomes = run_pieces(
+            pieces, executor, count=total, earlier=lambda: self.passed, on_progress=on_progress
         )
-        outcomes = run_pieces(missing, executor, earlier=self.total - len(missing), on_progress=on_progress)
         with closing(outcomes):
             for outcome in outcomes:
-                piece = missing[outcome.index]
+                entry, piece = self.live.pop(outcome.index)
                 if outcome.error is not None:
-                    self.failures[piece.output] = outcome.error
+                    self.listing.fail(entry.number, outcome.error)
                     continue
-                self.finished[piece.output] = record = (
-                    _record(piece, self.journal.folder) | outcome.result.facts
-                )
+                record = {"identity": piece.identity, **_known(entry), **outcome.result.facts}
+                self.listing.finish(entry.number, record)
                 self.journal.add(record)
                 self.painted += 1
 
-    def _row(self, piece: PicturePiece) -> dict[str, Any]:
-        """A picture's row of ``results.csv``."""
-        record = self.finished.get(piece.output)
-        if record is None:
-            failed = piece.output in self.failures
-            status = {
-                "status": "failed" if failed else "missing",
-                "error": self.failures.get(piece.output, ""),
+    def _pieces(self, options: PaintingOptions) -> Iterator[PicturePiece]:
+        """The pictures that are missing, each made when there is room for it."""
+        index = 0
+        for entry, content, others in self._with_digests(options):
+            error = content[1] or next((reason for _, reason in others.values() if reason), "")
+            digests = {
+                entry.content.path: content[0],
+                **{path: digest for path, (digest, _) in others.items()},
             }
-            return _record(piece, self.journal.folder) | status
-        losses = {"loss" if name == "total" else f"loss/{name}": v for name, v in record["losses"].items()}
-        return {**record, **losses, "status": "done"}
+            output = self.target / entry.name
+            piece = PicturePiece(output, entry.content.path, entry.styles, options, digests)
+            if error:
+                self.listing.fail(entry.number, error)
+                self.passed += 1
+            elif (record := self.journal.finished(piece.identity, entry.name)) is not None:
+                self.listing.finish(entry.number, record)
+                self.passed += 1
+            else:
+                self.live[index] = (entry, piece)
+                index += 1
+                yield piece
+
+    def _with_digests(
+        self, options: PaintingOptions
+    ) -> Iterator[tuple[Entry, tuple[str, str], dict[Location, tuple[str, str]]]]:
+        """Each picture with what is known of its content, and of its other files.
+
+        Contents are read by threads, a few files ahead: that takes longer than all else in this process.
+        """
+
+        def of_content(entry: Entry) -> tuple[str, str]:
+            known = entry.content.fingerprint
+            return (known, "") if known is not None else _digest(entry.content.path)
+
+        with ThreadPoolExecutor(READERS, thread_name_prefix="digest") as threads:
+            entries = self.listing.entries()
+            ahead = deque(
+                (entry, threads.submit(of_content, entry)) for entry in islice(entries, 4 * READERS)
+            )
+            while ahead:
+                entry, future = ahead.popleft()
+                if (following := next(entries, None)) is not None:
+                    ahead.append((following, threads.submit(of_content, following)))
+                content = future.result()
+                if not content[1] and entry.content.fingerprint is None:
+                    self.listing.remember_fingerprint(entry.content_number, content[0])
+                others = (*entry.styles, *options.further_files)
+                yield entry, content, {path: self._digest_of_other(path) for path in others}
+
+    def _digest_of_other(self, path: Location) -> tuple[str, str]:
+        """As :func:`_digest`, remembered, because many pictures share these files."""
+        if path not in self.digests:
+            self.digests[path] = _digest(path)
+        self.digests.move_to_end(path)
+        while len(self.digests) > 1000:
+            self.digests.popitem(last=False)
+        return self.digests[path]
 
 
-def _record(piece: PicturePiece, folder: Path) -> dict[str, Any]:
+def _digest(path: Location) -> tuple[str, str]:
+    """(what changes with the contents of a file, empty string), or (empty string, why it cannot be read)."""
+    try:
+        if isinstance(path, Path):
+            return hashlib.sha256(path.read_bytes()).hexdigest(), ""
+        entry = path.entry()
+        if entry is not None and entry.fingerprint is not None:
+            return entry.fingerprint, ""
+        return hashlib.sha256(path.read_bytes()).hexdigest(), ""
+    except OSError as error:
+        return "", f"'{path}' cannot be read: {error.strerror}"
+    except PictureError as error:
+        return "", str(error)
+
+
+def _known(entry: Entry) -> dict[str, Any]:
     """What is known about a picture before it is painted."""
     return {
-        "identity": piece.identity,
-        "output": piece.output.relative_to(folder).as_posix(),
-        "content": str(piece.content),
-        "style": "+".join(str(path) for path in piece.styles),
+        "output": entry.name,
+        "content": str(entry.content.path),
+        "style": "+".join(str(path) for path in entry.styles),
     }
 
 
-def _with_memory(pieces: list[PicturePiece], processes: int, gpus: float) -> tuple[list[PicturePiece], Needs]:
-    """The pieces with a limit of memory that does not depend on what is free, and what each of them needs.
+class _Table:
+    """The rows of ``results.csv``, read from the listing as often as they are gone through."""
+
+    def __init__(self, listing: Listing) -> None:
+        self.listing = listing
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        outcomes = self.listing.outcomes()
+        for entry, (_, _, record, error) in zip(self.listing.entries(), outcomes, strict=True):
+            if record is None:
+                status = {"status": "missing" if error is None else "failed", "error": error or ""}
+                yield _known(entry) | status
+                continue
+            losses = {
+                "loss" if name == "total" else f"loss/{name}": v for name, v in record["losses"].items()
+            }
+            yield {**record, **losses, "status": "done"}
+
+
+def _with_memory(
+    options: PaintingOptions, listing: Listing, processes: int, gpus: float
+) -> tuple[PaintingOptions, Needs]:
+    """The options with a limit of memory that does not depend on what is free, and what a picture needs.
 
     Args:
         processes: that will share this machine; 1 for a cluster, whose machines are not known yet.
     """
-    options = pieces[0].options
     encoder = loaded_encoder(options.recipe, Files(), "cpu")
-    sizes = {piece.size for piece in pieces if piece.size is not None}
     limit = options.max_memory or float("inf")
     if processes > 1:
         limit = min(limit, 0.8 * available_memory(choose_device("cpu")) / processes)
     needed = 0.0
-    for size in sizes:
+    for size in _largest_sizes(options.recipe, listing):
         try:
             plan = api.expected_memory(options.recipe, encoder, size, limit, tile=options.tile)
             needed = max(needed, plan.bytes)
@@ -274,4 +329,20 @@ def _with_memory(pieces: list[PicturePiece], processes: int, gpus: float) -> tup
     limited = replace(
         options, max_memory=memory if options.device == "cpu" or not gpus else options.max_memory
     )
-    return [replace(piece, options=limited) for piece in pieces], Needs(1, memory or 0.0, gpus)
+    return limited, Needs(1, memory or 0.0, gpus)
+
+
+def _largest_sizes(recipe: Recipe, listing: Listing) -> set[Size]:
+    """Sizes (height, width) of results of which none takes more memory: of the contents, if these decide it.
+
+    Otherwise a square, because only the long side is known without reading millions of headers.
+    """
+    if recipe.size != "original":
+        return {output_size(recipe, 1000, 1000)}
+    sizes: set[Size] = set()
+    for entry in listing.entries():
+        if isinstance(entry.content.path, Path):
+            with suppress(PictureError):
+                header = pictures.read_header(entry.content.path)
+                sizes.add(output_size(recipe, header.height, header.width))
+    return sizes

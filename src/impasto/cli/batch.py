@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +12,7 @@ from cyclopts import Group, Parameter
 
 from impasto.cli.checks import check_inputs
 from impasto.cli.exit_codes import FAILED_PICTURES, INTERRUPTED
-from impasto.cli.flags import OUTPUT, RECIPE, Device, Output, Paths, Preset, Quiet, merge, recipe_flags
+from impasto.cli.flags import OUTPUT, RECIPE, Device, Paths, Preset, Quiet, merge, recipe_flags
 from impasto.cli.lists import PATH_LIST
 from impasto.cli.messages import count, duration
 from impasto.cli.painting import say
@@ -35,7 +36,7 @@ def batch(
     contents: list[str],
     *,
     style: Annotated[list[str], Parameter(name=["--style", "-s"], group=BATCH), PATH_LIST],
-    output: Output,
+    output: Annotated[str, Parameter(name=["--output", "-o"], group=OUTPUT)],
     pair: Annotated[bool, Parameter(group=BATCH)] = False,
     blend: Annotated[bool, Parameter(group=BATCH)] = False,
     name: Annotated[str, Parameter(group=BATCH, metavar="TEMPLATE")] = "{content}-{style}.png",
@@ -66,12 +67,14 @@ def batch(
     Parameters
     ----------
     contents
-        Pictures to paint: files, folders, and patterns in quotes such as 'photos/**/*.jpg'.
+        Pictures to paint: files, folders, and patterns in quotes such as 'photos/**/*.jpg'. Also addresses
+        such as s3://bucket/photos, or file:///shared/photos on a cluster whose machines share a folder.
     style
         Pictures whose strokes, colours and patterns are used: files, folders and patterns. With --preset
         instant also files of `impasto learn`.
     output
-        Folder for the results; made if its parent exists.
+        Folder for the results; made if its parent exists. Or an address, written to where the pictures are
+        painted.
     pair
         Paint the first content in the first style, the second in the second, and so on.
     blend
@@ -120,10 +123,11 @@ def batch(
     impasto batch photos/ --style wave.jpg oil.jpg -o painted
     impasto batch 'photos/**/*.jpg' --style wave.jpg -o painted --name '{folder}/{content}.jpg' --processes 0
     impasto batch photos/ --style wave.jpg -o painted --on ray://head:10001
+    impasto batch s3://holiday/photos --style wave.jpg -o s3://holiday/painted --on ray://head:10001
     """
     chosen = merge(preset, recipe, settings)
     check_values(tile, quality, 0, max_pixels)
-    check_inputs(Path(word) for word in (*contents, *style) if not glob.has_magic(word))
+    check_inputs(Path(word) for word in (*contents, *style) if not _is_pattern_or_address(word))
     check_inputs([*([init_image] if init_image else []), *(mask or []), *(style_mask or [])])
     options = {
         "init_image": init_image, "mask": tuple(mask or ()), "style_mask": tuple(style_mask or ()),
@@ -156,12 +160,18 @@ def batch(
     return _summarise(outcome, quiet)
 
 
+def _is_pattern_or_address(word: str) -> bool:
+    """Whether a word is more than a path; web addresses, which cannot be read, do not count."""
+    return glob.has_magic(word) or ("://" in word and not word.startswith(("http:", "https:")))
+
+
 def _summarise(outcome: BatchOutcome, quiet: bool) -> int:
     """Print what failed, also with ``quiet``, and what was done."""
     failures = outcome.failures
-    names = [path.relative_to(outcome.folder).as_posix() for path in failures][:LISTED]
-    width = max(map(len, names), default=0)
-    for name, error in zip(names, failures.values(), strict=False):
+    folder = f"{outcome.folder}/"
+    listed = {str(path).removeprefix(folder): error for path, error in islice(failures.items(), LISTED)}
+    width = max(map(len, listed), default=0)
+    for name, error in listed.items():
         print(f"impasto: {name:<{width}}  {error}", file=sys.stderr)
     if len(failures) > LISTED:
         print(f"impasto: and {len(failures) - LISTED} more, see results.csv", file=sys.stderr)

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from impasto.errors import PictureError
 
-__all__ = ["check_inputs", "check_output", "check_run_folder"]
+__all__ = ["check_inputs", "check_layers", "check_output", "check_run_folder"]
 
 #: The file name extensions of the formats that can be written.
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff")
+#: The file name extensions of files with layers.
+LAYER_ENDINGS = (".ora", ".tif", ".tiff")
 #: What ``--save-run`` writes.
 RUN_FILES = ("picture.png", "recipe.json", "trace.jsonl", "environment.json")
 
@@ -43,10 +45,25 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
     Raises:
         PictureError: unknown file name extension, missing folder, or the path is one of the inputs.
     """
-    if path.suffix.lower() not in ENDINGS:
+    _check_file(path, inputs, ENDINGS)
+
+
+def check_layers(path: Path, output: Path, inputs: Iterable[Path]) -> None:
+    """Check that a file with layers can be written to ``path`` beside the picture in ``output``.
+
+    Raises:
+        PictureError: as :func:`check_output`, or both are the same file.
+    """
+    _check_file(path, inputs, LAYER_ENDINGS)
+    if path.resolve() == output.resolve():
+        raise PictureError(f"--layers names the output '{path}'", "a file of its own", "choose another name")
+
+
+def _check_file(path: Path, inputs: Iterable[Path], endings: tuple[str, ...]) -> None:
+    if path.suffix.lower() not in endings:
         raise PictureError(
             f"the output '{path}' has an ending that cannot be written",
-            f"expected {', '.join(ENDINGS)}",
+            f"expected {', '.join(endings)}",
             "rename it",
         )
     if not path.parent.is_dir():

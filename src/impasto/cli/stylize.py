@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from impasto.cli.checks import check_inputs, check_output, check_run_folder
+from impasto.cli.checks import check_inputs, check_layers, check_output, check_run_folder
 from impasto.cli.exit_codes import INTERRUPTED
 from impasto.cli.flags import (
     OUTPUT,
@@ -53,6 +53,7 @@ def stylize(
     init_image: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     mask: Paths = None,
     style_mask: Paths = None,
+    layers: Annotated[Path | None, Parameter(group=OUTPUT, metavar="FILE")] = None,
     save_run: Annotated[Path | None, Parameter(group=OUTPUT, metavar="FOLDER")] = None,
     overwrite: Annotated[bool, Parameter(group=OUTPUT)] = False,
     preview_every: Annotated[int, Parameter(group=OUTPUT)] = 0,
@@ -69,7 +70,8 @@ def stylize(
     Parameters
     ----------
     content
-        Photograph or picture to paint: .jpg, .png, .webp, .avif, .heic, .tif, .bmp, .gif or .ppm.
+        Photograph or picture to paint: .jpg, .png, .webp, .avif, .heic, .tif, .psd, .bmp, .gif
+        or .ppm.
     style
         Picture whose strokes, colours and patterns are used. Several pictures are blended. With --preset
         instant also files of `impasto learn`.
@@ -94,6 +96,9 @@ def stylize(
         Regions of CONTENT: one picture of coloured labels, or one grey mask per style. Black is not painted.
     style_mask
         Regions of STYLE: per style, labels in the same colours; or one grey mask per mask.
+    layers
+        Also write content, masks and painting as layers of one file for an editor: .ora for GIMP and Krita,
+        or .tif.
     save_run
         Save the run in a new folder: picture, recipe, losses of each iteration, versions.
     overwrite
@@ -101,7 +106,7 @@ def stylize(
     preview_every
         Write the best picture so far to OUTPUT every N iterations; 0: only the finished picture.
     bit_depth
-        Bits per channel; 16 needs .tif.
+        Bits per channel; 16 needs .tif as OUTPUT, and holds for --layers too.
     quality
         Quality of .jpg, .webp and .avif, 1 to 100.
     max_pixels
@@ -121,6 +126,7 @@ def stylize(
     impasto stylize photo.jpg painting.jpg -o out.png --strength 0.7 --style-loss gram,nearest
     impasto stylize photo.jpg wave.jpg oil.jpg -o out.png --style-blend 2,1
     impasto stylize photo.jpg wave.jpg oil.jpg -o out.png --mask sky.png,water.png
+    impasto stylize photo.psd painting.jpg -o out.tif --bit-depth 16 --layers out.ora
     """
     del warm  # `impasto.cli.entry` sees to it before the command line is parsed.
     chosen = merge(preset, recipe, settings)
@@ -130,6 +136,8 @@ def stylize(
     inputs = [content, *style, *([init_image] if init_image else []), *(mask or []), *(style_mask or [])]
     check_inputs(inputs)
     check_output(output, inputs)
+    if layers is not None:
+        check_layers(layers, output, inputs)
     if save_run is not None:
         check_run_folder(save_run, inputs, overwrite=overwrite)
     _note_unused(seconds, typed(settings), save_run, overwrite, quiet)
@@ -138,6 +146,8 @@ def stylize(
         from impasto import api, pictures
 
         pictures.check_output(output, inputs=inputs, bit_depth=bit_depth)
+        if layers is not None:
+            pictures.check_layers_output(layers, inputs)
         run = api.prepare(
             picture_of(content),
             [picture_of(path) for path in style],
@@ -156,6 +166,8 @@ def stylize(
     preview = _preview(run, output, preview_every, {"quality": quality, "bit_depth": bit_depth})
     result = paint(run, quiet=quiet, on_step=preview, budget=seconds)
     path = result.save(output, bit_depth=bit_depth, quality=quality)
+    if layers is not None:
+        pictures.save_layers(layers, api.layers(run, result), bit_depth=bit_depth, inputs=inputs)
     if save_run is not None:
         api.record(result, save_run)
     say(quiet, summary(result, path))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         not_a_picture,
         read_header,
     )
+    from impasto.pictures.layers import Layer, check_layers_output, save_layers
     from impasto.pictures.output import check_encoding, check_output, save, to_bytes, to_uint8
     from impasto.pictures.picture import Picture, from_file, load, load_bytes, read_metadata, require_usable
     from impasto.pictures.reading import DEFAULT_MAX_PIXELS
@@ -22,9 +23,11 @@ __all__ = [
     "DEFAULT_MAX_PIXELS",
     "HEAD_BYTES",
     "READABLE_SUFFIXES",
+    "Layer",
     "Picture",
     "PictureHeader",
     "check_encoding",
+    "check_layers_output",
     "check_output",
     "format_of",
     "from_file",
@@ -35,6 +38,7 @@ __all__ = [
     "read_metadata",
     "require_usable",
     "save",
+    "save_layers",
     "to_bytes",
     "to_uint8",
 ]
@@ -42,10 +46,12 @@ __all__ = [
 _HOME = {
     "DEFAULT_MAX_PIXELS": "reading",
     "HEAD_BYTES": "formats",
+    "Layer": "layers",
     "READABLE_SUFFIXES": "formats",
     "Picture": "picture",
     "PictureHeader": "formats",
     "check_encoding": "output",
+    "check_layers_output": "layers",
     "check_output": "output",
     "format_of": "formats",
     "from_file": "picture",
@@ -56,6 +62,7 @@ _HOME = {
     "read_metadata": "picture",
     "require_usable": "picture",
     "save": "output",
+    "save_layers": "layers",
     "to_bytes": "output",
     "to_uint8": "output",
 }

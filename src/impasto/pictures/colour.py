@@ -11,6 +11,7 @@ from torch import Tensor
 
 __all__ = [
     "colour_moments",
+    "from_linear",
     "from_oklab",
     "grey",
     "match_lightness",
@@ -48,7 +49,7 @@ def _linear(picture: Tensor) -> Tensor:
     return torch.where(picture <= 0.04045, picture / 12.92, high)
 
 
-def _encoded(linear: Tensor) -> Tensor:
+def from_linear(linear: Tensor) -> Tensor:
     """Linear RGB to sRGB."""
     high = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
     return torch.where(linear <= 0.0031308, linear * 12.92, high)
@@ -79,7 +80,7 @@ def from_oklab(lab: Tensor) -> Tensor:
         rgb = rgb.clone()
         reduced = _reduce_chroma(lab.movedim(1, -1)[outside].T[None, :, :, None])
         rgb.movedim(1, -1)[outside] = reduced[0, :, :, 0].T
-    return _encoded(rgb).clamp(0.0, 1.0)
+    return from_linear(rgb).clamp(0.0, 1.0)
 
 
 def _reduce_chroma(lab: Tensor) -> Tensor:

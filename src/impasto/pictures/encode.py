@@ -15,7 +15,7 @@ from PIL import Image, ImageCms, ImageFile, PngImagePlugin
 from impasto.errors import PictureError
 from impasto.pictures.decode import Samples, whole_numbers
 
-__all__ = ["encode", "extract", "extract_from_tiff"]
+__all__ = ["encode", "extract", "extract_from_tiff", "srgb_profile"]
 
 _SOFTWARE = "impasto"  # marks a description or comment as written by Impasto
 _TAG_DESCRIPTION, _TAG_SOFTWARE, _TAG_EXIF, _TAG_COMMENT = 270, 305, 0x8769, 0x9286
@@ -47,7 +47,7 @@ def encode(format_name: str, samples: Samples, metadata: str | None, bit_depth: 
     if format_name == "JPEG" and samples.shape[2] == 4:
         alpha = samples[..., 3:].clip(0, 1)
         samples = samples[..., :3].clip(0, 1) * alpha + (1 - alpha)
-    options: dict[str, Any] = {"icc_profile": _srgb_profile()}
+    options: dict[str, Any] = {"icc_profile": srgb_profile()}
     if format_name == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
         if metadata is not None:
@@ -72,7 +72,7 @@ def _encode_tiff(samples: Samples, metadata: str | None, bit_depth: int) -> byte
         extrasamples=["unassalpha"] if samples.shape[2] == 4 else None,
         compression="zlib",  # the only one that tifffile can write without further packages
         predictor=True,
-        iccprofile=_srgb_profile(),
+        iccprofile=srgb_profile(),
         description=None if metadata is None else metadata.encode(),  # a str would have to be ASCII
         software=_SOFTWARE,
         metadata=None,  # tifffile's JSON would take the place of the description
@@ -95,8 +95,8 @@ def _exif(metadata: str) -> bytes:
 
 
 @functools.lru_cache(maxsize=1)
-def _srgb_profile() -> bytes:
-    """An sRGB profile with a fixed date: with littlecms' current time, equal pictures would differ."""
+def srgb_profile() -> bytes:
+    """An ICC profile of sRGB with a fixed date: with littlecms' current time, equal pictures would differ."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     date = np.array([2000, 1, 1, 0, 0, 0], dtype=">u2").tobytes()  # header bytes 24 to 35
     return profile[:24] + date + profile[36:]

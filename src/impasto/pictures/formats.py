@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PsdImagePlugin
 
 from impasto.errors import PictureError
 from impasto.pictures.boundary import only_picture_errors, quiet_decoders
@@ -34,14 +35,18 @@ HEAD_BYTES = 4096
 #: The usual endings of what can be read, for choosing the pictures among the files of a folder.
 READABLE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp", ".gif",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".qoi",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".qoi", ".psd",
 )  # fmt: skip
 
-_READABLE = "Impasto reads PNG, JPEG, WebP, AVIF, HEIC, TIFF, BMP, GIF and PPM"
+_READABLE = "Impasto reads PNG, JPEG, WebP, AVIF, HEIC, TIFF, PSD, BMP, GIF and PPM"
 # Only these of Pillow's plugins are used: EPS, for one, would start Ghostscript, and TGA has no signature.
 _FORMATS = (
     "PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "HEIF", "JPEG2000", "PPM", "PSD", "QOI", "ICO",
 )  # fmt: skip
+
+
+#: Photoshop's image resource that says whether the flattened picture is there.
+_PSD_VERSION_INFO = 1057
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,35 @@ def open_header(format_name: str, file: IO[bytes], name: str) -> ImageFile.Image
     the process; here the caller sets the limit.
     """
     Image.init()
+    if format_name == "PSD":
+        _check_psd_depth(file, name)
     file.seek(0)
-    return Image.OPEN[format_name][0](file, name)  # type: ignore[return-value,unused-ignore]
+    image: ImageFile.ImageFile = Image.OPEN[format_name][0](file, name)  # type: ignore[assignment,unused-ignore]
+    if isinstance(image, PsdImagePlugin.PsdImageFile):
+        _check_psd_is_flattened(image, name)
+    return image
+
+
+def _check_psd_depth(file: IO[bytes], name: str) -> None:
+    """Raise ``PictureError`` for the depths and modes of Photoshop that Pillow cannot read."""
+    file.seek(22)
+    depth, mode = struct.unpack(">HH", file.read(4))
+    if (mode, depth) not in PsdImagePlugin.MODES:
+        raise PictureError(
+            f"'{name}' is a Photoshop file of {depth} bits a channel",
+            "8 bits can be read",
+            "convert it to 8 bits a channel, or save it as TIFF of 16",
+        )
+
+
+def _check_psd_is_flattened(image: PsdImagePlugin.PsdImageFile, name: str) -> None:
+    """Raise ``PictureError`` for a file whose flattened picture is only a blank one in its place."""
+    version = next((data for number, _, data in image.resources if number == _PSD_VERSION_INFO), b"")
+    if len(version) > 4 and version[4] == 0:
+        raise PictureError(
+            f"'{name}' holds layers, but not the picture that they make",
+            remedy="save it with 'Maximise Compatibility' in Photoshop, or as PNG",
+        )
 
 
 @contextmanager

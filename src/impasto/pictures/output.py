@@ -22,7 +22,7 @@ from impasto.pictures import decode, encode
 from impasto.pictures.boundary import only_picture_errors, quiet_decoders
 from impasto.pictures.decode import Samples
 
-__all__ = ["check_encoding", "check_output", "save", "to_bytes", "to_uint8"]
+__all__ = ["check_encoding", "check_output", "check_target", "output_samples", "save", "to_bytes", "to_uint8"]
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".avif": "AVIF"}
 _FORMATS |= {".tif": "TIFF", ".tiff": "TIFF"}
@@ -55,7 +55,7 @@ def check_output(
         if size is not None and max(size) > limit:
             got = f"{size[1]}×{size[0]} pixels in {format_name}"
             raise PictureError(got, f"at most {limit} a side", "make it smaller or name the output .png")
-        _check_target(name, Path(os.path.realpath(name)), inputs)
+        check_target(name, Path(os.path.realpath(name)), inputs)
     return Path(name)
 
 
@@ -84,7 +84,13 @@ def _output_format(name: str) -> str:
     return format_name
 
 
-def _check_target(name: str, target: Path, inputs: Iterable[str | os.PathLike[str]]) -> None:
+def check_target(name: str, target: Path, inputs: Iterable[str | os.PathLike[str]]) -> None:
+    """Raise ``PictureError`` unless a file can be made at ``target`` that replaces none of ``inputs``.
+
+    Args:
+        name: what messages call it.
+        target: ``name`` with links resolved.
+    """
     try:
         status = target.stat()
     except FileNotFoundError:
@@ -144,7 +150,7 @@ def save(
     Raises:
         PictureError: the picture cannot be written; an older file is untouched.
     """
-    samples = _output_samples(pixels, alpha)
+    samples = output_samples(pixels, alpha)
     checked = check_output(path, inputs=inputs, bit_depth=bit_depth, size=samples.shape[:2])
     data = _encoded(str(checked), samples, metadata, bit_depth, quality)
     with only_picture_errors(f"'{checked}' could not be written"):
@@ -166,7 +172,7 @@ def to_bytes(
     Raises:
         PictureError: the picture cannot be encoded like that.
     """
-    return _encoded(os.fspath(path), _output_samples(pixels, alpha), metadata, bit_depth, quality)
+    return _encoded(os.fspath(path), output_samples(pixels, alpha), metadata, bit_depth, quality)
 
 
 def _encoded(name: str, samples: Samples, metadata: str | None, bit_depth: int, quality: int) -> bytes:
@@ -178,10 +184,10 @@ def _encoded(name: str, samples: Samples, metadata: str | None, bit_depth: int, 
 
 def to_uint8(pixels: torch.Tensor) -> npt.NDArray[np.uint8]:
     """(1, 3, H, W) or (3, H, W) float to (H, W, 3) uint8, clamped and rounded to the nearest."""
-    return decode.whole_numbers(_output_samples(pixels, None), 255)
+    return decode.whole_numbers(output_samples(pixels, None), 255)
 
 
-def _output_samples(pixels: torch.Tensor, alpha: torch.Tensor | None) -> Samples:
+def output_samples(pixels: torch.Tensor, alpha: torch.Tensor | None) -> Samples:
     """(H, W, 3 or 4) float32 of a picture to be saved; ``PictureError`` unless all values are finite."""
     if pixels.ndim not in (3, 4) or pixels.shape[-3] != 3 or pixels.numel() == 0:
         raise PictureError(f"pixels {tuple(pixels.shape)}", "expected (1, 3, H, W)")

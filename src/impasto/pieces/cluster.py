@@ -1,4 +1,4 @@
-"""Works on pieces on the machines of a Ray cluster. Files travel through Ray's object store.
+"""Works on pieces on the machines of a Ray cluster. Files with a path travel through Ray's object store.
 
 Ray repeats a piece whose machine is lost. The machines need no folder that all of them share, but each needs
 Impasto installed. Needs the extra ``ray``.
@@ -6,16 +6,15 @@ Impasto installed. Needs the extra ``ray``.
 
 from __future__ import annotations
 
-import math
 import os
 import time
 import warnings
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -23,6 +22,7 @@ from impasto import __version__
 from impasto.errors import ImpastoError, require_extra
 from impasto.files import readable_size
 from impasto.machine import keep_memory
+from impasto.pieces.parcels import Parcels
 from impasto.pieces.piece import Files, Needs, Outcome, Piece, attempt
 
 __all__ = ["RayExecutor", "is_reachable"]
@@ -31,10 +31,11 @@ __all__ = ["RayExecutor", "is_reachable"]
 RETRIES = 3
 #: Seconds after which the size of the cluster is looked at again, and that it has for its first answer.
 LOOK_AGAIN, PATIENCE = 10.0, 120.0
-#: Parcels that one process can send and receive in a second: each takes it 3 ms, and it has other work.
-PARCELS_PER_SECOND = 150.0
-#: Pieces in a parcel at most, because all of their files travel with it.
-LARGEST_PARCEL = 32
+#: Files that stay in the object store at most while no piece on the cluster needs them.
+IDLE_FILES = 32
+
+#: Pieces that are sent together, with their indices.
+Parcel: TypeAlias = list[tuple[int, Piece]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class RayExecutor:
     address: str | None
     needs: Needs
 
-    def run(self, pieces: Sequence[Piece], report: Callable[[int, float], None]) -> Generator[Outcome]:
+    def run(self, pieces: Iterable[Piece], report: Callable[[int, float], None]) -> Generator[Outcome]:
         """See :class:`impasto.pieces.piece.Executor`. There is no progress within a piece."""
         require_ray()
         ours = connect(self.address)
@@ -197,16 +198,53 @@ def _slots(offered: Mapping[str, float], needs: Needs) -> int:
     return min(int(offered.get(name, 0.0) / value) for name, value in _resources(needs).items())
 
 
-class _Run:
-    """One run of pieces on the connected cluster. Pieces are sent in parcels, usually of one."""
+class _FileStore:
+    """The contents of files in Ray's object store: of those that pieces on the cluster need, and a few more.
 
-    def __init__(self, pieces: Sequence[Piece], needs: Needs) -> None:
-        self.pieces, self.needs = pieces, needs
-        self.uses = Counter(path for piece in pieces for path in piece.inputs())
-        self.stored: dict[Path, Any] = {}  # path → reference to its contents in the object store
-        self.waiting: deque[int] = deque(range(len(pieces)))
-        self.running: dict[Any, list[int]] = {}  # reference to the outcomes of a parcel → its pieces
-        self.done, self.seconds = 0, 0.0
+    So what many pieces need, such as a style, is stored once.
+    """
+
+    def __init__(self) -> None:
+        self._used: dict[Path, tuple[Any, int]] = {}  # path → reference, and number of pieces
+        self._idle: OrderedDict[Path, Any] = OrderedDict()
+
+    def references(self, paths: Sequence[Path]) -> dict[Path, Any]:
+        """References to the contents of files, which are stored if they are not.
+
+        Raises:
+            PictureError: one cannot be read.
+        """
+        for path in paths:
+            if path not in self._used and path not in self._idle:
+                self._idle[path] = _ray().put(Files().read(path))
+        for path in paths:
+            reference, uses = self._used.get(path) or (self._idle.pop(path), 0)
+            self._used[path] = (reference, uses + 1)
+        return {path: self._used[path][0] for path in paths}
+
+    def release(self, paths: Sequence[Path]) -> None:
+        """Record that a piece has ended, and let the store drop what nobody has needed for a while."""
+        for path in paths:
+            reference, uses = self._used.pop(path)
+            if uses > 1:
+                self._used[path] = (reference, uses - 1)
+            else:
+                self._idle[path] = reference
+        while len(self._idle) > IDLE_FILES:
+            self._idle.popitem(last=False)
+
+    def clear(self) -> None:
+        """Let the store drop everything."""
+        self._used.clear()
+        self._idle.clear()
+
+
+class _Run:
+    """One run of pieces on the connected cluster."""
+
+    def __init__(self, pieces: Iterable[Piece], needs: Needs) -> None:
+        self.needs, self.parcels, self.files = needs, Parcels(pieces), _FileStore()
+        self.running: dict[Any, Parcel] = {}  # reference to the outcomes of a parcel → its pieces
         wanted = _resources(needs)
         self.task = _ray().remote(_work).options(
             num_cpus=wanted.get("CPU", 0),
@@ -219,11 +257,14 @@ class _Run:
     def outcomes(self) -> Generator[Outcome]:
         """What became of each piece, in the order in which they end."""
         try:
-            while self.waiting or self.running:
+            while True:
                 # No more than twice what fits, so that the store does not fill with pictures that wait.
-                while self.waiting and len(self.running) < 2 * self._capacity():
-                    parcel = [self.waiting.popleft() for _ in range(self._parcel_size())]
+                while len(self.running) < 2 * self._capacity():
+                    if not (parcel := self.parcels.take(self._capacity())):
+                        break
                     yield from self._submit(parcel)
+                if not self.running:
+                    return
                 for reference in self._ready():
                     yield from self._finished(reference)
         except (ConnectionError, _ray().exceptions.RaySystemError) as error:
@@ -241,8 +282,6 @@ class _Run:
         All at once, because a look at thousands that run costs more than one outcome.
         """
         running = list(self.running)
-        if not running:
-            return []
         ready, _ = _ray().wait(running, num_returns=1, timeout=1.0, fetch_local=False)
         if ready:
             ready, _ = _ray().wait(running, num_returns=len(running), timeout=0, fetch_local=False)
@@ -255,62 +294,41 @@ class _Run:
             self._looked = now
         return self._slots
 
-    def _parcel_size(self) -> int:
-        """How many pieces are sent together: as few as this process can keep up with, and none at the end."""
-        if not self.done:
-            return 1
-        pieces_per_second = self._capacity() * self.done / max(self.seconds, 1e-3)
-        fair_share = len(self.waiting) // (4 * self._capacity())
-        wanted = math.ceil(pieces_per_second / PARCELS_PER_SECOND)
-        return max(1, min(wanted, fair_share, LARGEST_PARCEL))
-
-    def _submit(self, parcel: list[int]) -> Generator[Outcome]:
+    def _submit(self, parcel: Parcel) -> Generator[Outcome]:
         """Send a parcel to the cluster; yields an outcome for each piece whose files cannot be read."""
         references: dict[Path, Any] = {}
         readable = []
-        for index in parcel:
+        for index, piece in parcel:
             try:
-                references |= {path: self._store(path) for path in self.pieces[index].inputs()}
-                readable.append(index)
+                references |= self.files.references(piece.inputs())
+                readable.append((index, piece))
             except ImpastoError as error:
                 yield Outcome(index, error=str(error))
         if readable:
-            pieces = [self.pieces[index] for index in readable]
+            pieces = [piece for _, piece in readable]
             reference = self.task.remote(pieces, list(references), self.needs.threads, *references.values())
             self.running[reference] = readable
-
-    def _store(self, path: Path) -> Any:
-        """The contents of a file in the object store; what several pieces need is stored once."""
-        if path not in self.stored:
-            self.stored[path] = _ray().put(Files().read(path))
-        return self.stored[path]
 
     def _finished(self, reference: Any) -> Generator[Outcome]:
         """The outcomes of a parcel. If Ray gives up on one of several pieces, each is sent again alone."""
         parcel = self.running.pop(reference)
+        for _, piece in parcel:
+            self.files.release(piece.inputs())
         try:
             outcomes, seconds = _ray().get(reference)
         except _ray().exceptions.RaySystemError:
             raise
         except _ray().exceptions.RayError as error:
             if len(parcel) > 1:
-                for index in parcel:
-                    yield from self._submit([index])
+                for each in parcel:
+                    yield from self._submit([each])
                 return
             reason = " ".join(str(error).split())[:200]
             failed = f"the cluster gave up on it: {type(error).__name__}: {reason}"
             outcomes, seconds = [Outcome(0, error=failed)], 0.0
-        self.done, self.seconds = self.done + len(parcel), self.seconds + seconds
-        for index, outcome in zip(parcel, outcomes, strict=True):
-            self._forget_files(index)
+        self.parcels.ended(len(parcel), seconds)
+        for (index, _), outcome in zip(parcel, outcomes, strict=True):
             yield Outcome(index, outcome.result, outcome.error)
-
-    def _forget_files(self, index: int) -> None:
-        """Let the object store drop the files that no other piece needs."""
-        for path in self.pieces[index].inputs():
-            self.uses[path] -= 1
-            if not self.uses[path]:
-                self.stored.pop(path, None)
 
     def _cancel(self) -> None:
         """End the pieces that are still being worked on, as after Ctrl-C."""
@@ -318,4 +336,4 @@ class _Run:
             with suppress(Exception):  # the cluster may be gone
                 _ray().cancel(reference, force=True)
         self.running.clear()
-        self.stored.clear()
+        self.files.clear()

@@ -8,24 +8,28 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from impasto.errors import ImpastoError, RecipeError
 from impasto.machine import available_memory, choose_device, keep_memory
+from impasto.pieces.parcels import Parcels
 from impasto.pieces.piece import Files, Needs, Outcome, Piece, Stopped, attempt
 
 __all__ = ["LocalExecutor", "local_executor", "share_out"]
 
 #: Seconds between two reports of a worker, and seconds that workers have for stopping.
 REPORT_INTERVAL, GRACE = 0.5, 10.0
+
+#: The outcomes of a parcel in order, and the seconds that it has taken.
+Results: TypeAlias = tuple[list[Outcome], float]
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class LocalExecutor:
     processes: int
     threads: int
 
-    def run(self, pieces: Sequence[Piece], report: Callable[[int, float], None]) -> Generator[Outcome]:
+    def run(self, pieces: Iterable[Piece], report: Callable[[int, float], None]) -> Generator[Outcome]:
         """See :class:`impasto.pieces.piece.Executor`."""
         if self.processes == 1:
             return _run_here(pieces, self.threads, report)
@@ -82,7 +86,7 @@ def share_out(pieces: int, cores: int, processes: int, device: str) -> tuple[int
 
 
 def _run_here(
-    pieces: Sequence[Piece], threads: int, report: Callable[[int, float], None]
+    pieces: Iterable[Piece], threads: int, report: Callable[[int, float], None]
 ) -> Generator[Outcome]:
     """Work on one piece after the other in this process."""
     keep_memory()
@@ -105,7 +109,7 @@ def _threads(count: int) -> Iterator[None]:
 
 
 def _run_in_processes(
-    pieces: Sequence[Piece], count: int, threads: int, report: Callable[[int, float], None]
+    pieces: Iterable[Piece], count: int, threads: int, report: Callable[[int, float], None]
 ) -> Generator[Outcome]:
     """Work on ``count`` pieces at a time, each in a process of its own."""
     context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
@@ -113,25 +117,26 @@ def _run_in_processes(
     pool = ProcessPoolExecutor(
         count, mp_context=context, initializer=_begin_worker, initargs=(threads, messages, stop)
     )
-    running: set[Future[Outcome | None]] = set()
-    waiting = iter(enumerate(pieces))
+    running: set[Future[Results]] = set()
+    parcels = Parcels(pieces)
     try:
         while True:
             # No more than two for each process, so that a million pieces are not pickled at once.
-            while len(running) < 2 * count and (upcoming := next(waiting, None)) is not None:
-                running.add(pool.submit(_attempt, *upcoming))
+            while len(running) < 2 * count and (parcel := parcels.take(count)):
+                running.add(pool.submit(_attempt_all, parcel))
             if not running:
                 return
             finished, running = wait(running, timeout=0.25, return_when=FIRST_COMPLETED)
             _forward(messages, report)
             for future in finished:
-                if (outcome := _outcome_of(future)) is not None:
-                    yield outcome
+                outcomes, seconds = _outcomes_of(future)
+                parcels.ended(len(outcomes), seconds)
+                yield from outcomes
     finally:
         _shut_down(pool, stop, running)
 
 
-def _outcome_of(future: Future[Outcome | None]) -> Outcome | None:
+def _outcomes_of(future: Future[Results]) -> Results:
     try:
         return future.result()
     except BrokenProcessPool:
@@ -142,7 +147,7 @@ def _outcome_of(future: Future[Outcome | None]) -> Outcome | None:
         ) from None
 
 
-def _shut_down(pool: ProcessPoolExecutor, stop: Any, running: set[Future[Outcome | None]]) -> None:
+def _shut_down(pool: ProcessPoolExecutor, stop: Any, running: set[Future[Results]]) -> None:
     """End the workers: those that are busy, as after Ctrl-C, at their next report or after a while."""
     stop.set()
     processes = list((pool._processes or {}).values())
@@ -186,9 +191,19 @@ def _end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _attempt(index: int, piece: Piece) -> Outcome | None:
-    """Work on a piece in a worker; None if it was stopped."""
-    last = 0.0
+def _attempt_all(parcel: Sequence[tuple[int, Piece]]) -> Results:
+    """Work on pieces in a worker, up to the one that is stopped."""
+    begin, outcomes = time.monotonic(), []
+    for index, piece in parcel:
+        try:
+            outcomes.append(_attempt(index, piece))
+        except Stopped:
+            break
+    return outcomes, time.monotonic() - begin
+
+
+def _attempt(index: int, piece: Piece) -> Outcome:
+    last = time.monotonic()  # short pieces report nothing
 
     def report(share: float) -> None:
         nonlocal last
@@ -198,8 +213,5 @@ def _attempt(index: int, piece: Piece) -> Outcome | None:
             last = now
             _messages.put((index, share))
 
-    try:
-        report(0.0)
-        return attempt(index, piece, Files(), report)
-    except Stopped:
-        return None
+    report(0.0)
+    return attempt(index, piece, Files(), report)

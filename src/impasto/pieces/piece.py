@@ -6,7 +6,7 @@ import atexit
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -151,12 +151,13 @@ class Outcome:
 class Executor(Protocol):
     """A place where pieces are worked on."""
 
-    def run(self, pieces: Sequence[Piece], report: Callable[[int, float], None]) -> Generator[Outcome]:
+    def run(self, pieces: Iterable[Piece], report: Callable[[int, float], None]) -> Generator[Outcome]:
         """Work on all pieces and yield what became of each, in the order in which they end.
 
         When the caller stops iterating, pieces that are being worked on are stopped.
 
         Args:
+            pieces: taken one by one, as there is room for them.
             report: called with the index of a piece and the share of it that is done, in [0, 1].
 
         Raises:

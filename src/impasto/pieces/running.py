@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 
 from impasto.errors import ImpastoError
 from impasto.pieces.piece import Executor, Outcome, Piece
@@ -29,30 +30,48 @@ class PieceProgress:
 
 
 def run_pieces(
-    pieces: Sequence[Piece],
+    pieces: Iterable[Piece],
     executor: Executor,
     *,
-    earlier: int = 0,
+    count: int | None = None,
+    earlier: int | Callable[[], int] = 0,
     on_progress: Callable[[PieceProgress], None] | None = None,
 ) -> Generator[Outcome]:
     """Work on pieces and keep each result as soon as it is there.
 
     Args:
-        earlier: number of pieces that an earlier run has finished, for the progress.
+        pieces: a sequence; or an iterator, from which a piece is taken when there is room for it, and
+            forgotten when it has ended.
+        count: number of all pieces, of earlier runs too, where ``pieces`` is an iterator.
+        earlier: number of pieces that an earlier run has finished, for the progress; a function where it is
+            found out while the pieces are made.
         on_progress: called often; must be quick.
 
     Yields:
         What became of each piece, in the order in which they end. A result that could not be kept is an
         error too. To stop, stop iterating and close the iterator.
     """
-    if not pieces:
-        return
-    progress = _Progress(pieces, earlier, on_progress)
-    with closing(executor.run(pieces, progress.update)) as outcomes:
+    progress: _Progress
+    if isinstance(pieces, Sequence):
+        if not pieces:
+            return
+        progress = _ProgressByCost(pieces, earlier, on_progress)
+    else:
+        progress = _Progress(count or 0, earlier, on_progress)
+    live: dict[int, Piece] = {}
+    with closing(executor.run(_handed_out(pieces, live), partial(progress.update, live))) as outcomes:
         for outcome in outcomes:
-            kept = _kept(pieces[outcome.index], outcome)
-            progress.finish(outcome.index)
+            kept = _kept(live[outcome.index], outcome)
+            progress.finish(live, outcome.index)
+            del live[outcome.index]
             yield kept
+
+
+def _handed_out(pieces: Iterable[Piece], live: dict[int, Piece]) -> Iterator[Piece]:
+    """The pieces one by one, each noted in ``live`` by its index."""
+    for index, piece in enumerate(pieces):
+        live[index] = piece
+        yield piece
 
 
 def _kept(piece: Piece, outcome: Outcome) -> Outcome:
@@ -67,34 +86,73 @@ def _kept(piece: Piece, outcome: Outcome) -> Outcome:
 
 
 class _Progress:
-    """Adds the progress of all pieces up, and reports it at every change."""
+    """Adds the progress of pieces up, each of them the same work, and reports it at every change.
+
+    Args:
+        count: number of all pieces, those of earlier runs included.
+        earlier: number of those of earlier runs.
+    """
 
     def __init__(
-        self, pieces: Sequence[Piece], earlier: int, listener: Callable[[PieceProgress], None] | None
+        self,
+        count: int,
+        earlier: int | Callable[[], int],
+        listener: Callable[[PieceProgress], None] | None,
     ) -> None:
-        self.pieces, self.listener = pieces, listener
-        self.costs = [piece.cost for piece in pieces]
-        self.shares = [0.0] * len(pieces)
-        self.total, self.work = sum(self.costs) or 1.0, 0.0
-        self.done, self.all = earlier, earlier + len(pieces)
+        self.count, self.listener = count, listener
+        self.earlier = earlier if callable(earlier) else lambda: earlier
+        self.shares: dict[int, float] = {}  # of the pieces that are being worked on
+        self.ended, self.work = 0, 0.0
 
-    def update(self, index: int, share: float) -> None:
+    def cost(self, index: int) -> float:
+        """How much work a piece is."""
+        return 1.0
+
+    def total(self) -> float:
+        """The work of this run."""
+        return float(self.count - self.earlier())
+
+    def update(self, live: Mapping[int, Piece], index: int, share: float) -> None:
         """Record that a piece has made this share of its work."""
-        self._advance(index, share)
-        self._report(index)
+        if index in live:  # its last report may come after its end
+            self._advance(index, share)
+            self._report(live[index])
 
-    def finish(self, index: int) -> None:
+    def finish(self, live: Mapping[int, Piece], index: int) -> None:
         """Record that a piece has ended."""
         self._advance(index, 1.0)
-        self.done += 1
-        self._report(index)
+        del self.shares[index]
+        self.ended += 1
+        self._report(live[index])
 
     def _advance(self, index: int, share: float) -> None:
-        if share > self.shares[index]:
-            self.work += (share - self.shares[index]) * self.costs[index]
-            self.shares[index] = share
+        before = self.shares.get(index, 0.0)
+        self.shares[index] = max(share, before)
+        self.work += (self.shares[index] - before) * self.cost(index)
 
-    def _report(self, index: int) -> None:
+    def _report(self, piece: Piece) -> None:
         if self.listener is not None:
-            share = min(1.0, self.work / self.total) if self.done < self.all else 1.0
-            self.listener(PieceProgress(self.done, self.all, share, self.pieces[index].label))
+            done = self.ended + self.earlier()
+            share = 1.0 if done == self.count else min(1.0, self.work / max(self.total(), 1e-9))
+            self.listener(PieceProgress(done, self.count, share, piece.label))
+
+
+class _ProgressByCost(_Progress):
+    """As :class:`_Progress`, with pieces that are known from the beginning and weighed by their cost."""
+
+    def __init__(
+        self,
+        pieces: Sequence[Piece],
+        earlier: int | Callable[[], int],
+        listener: Callable[[PieceProgress], None] | None,
+    ) -> None:
+        super().__init__(0, earlier, listener)
+        self.count = self.earlier() + len(pieces)
+        self.costs = [piece.cost for piece in pieces]
+        self.sum = sum(self.costs) or 1.0
+
+    def cost(self, index: int) -> float:
+        return self.costs[index]
+
+    def total(self) -> float:
+        return self.sum

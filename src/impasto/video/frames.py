@@ -17,16 +17,20 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from impasto import pictures
 from impasto.errors import ImpastoError, VideoError
 from impasto.video.boundary import video_errors
+from impasto.video.exr import read_exr
 from impasto.video.hdr import to_standard
 
 __all__ = ["SCALING", "Clip", "Frame", "matrix_of", "open_clip", "open_container", "read", "rgb_format"]
 
 Pixels = npt.NDArray[Any]
 
+#: Endings of the pictures in a folder that is a clip.
+FRAME_SUFFIXES = (*pictures.READABLE_SUFFIXES, ".exr")
 #: FFmpeg's AVColorSpace of a frame → the colour matrix that swscale uses for it.
 SWS_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 BT709, BT601 = 1, 5
@@ -124,16 +128,16 @@ def open_clip(
 
 def _open_folder(folder: Path, rate: Fraction) -> Clip:
     files = sorted(
-        (file for file in folder.iterdir() if file.suffix.lower() in pictures.READABLE_SUFFIXES),
+        (file for file in folder.iterdir() if file.suffix.lower() in FRAME_SUFFIXES),
         key=lambda file: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", file.name)],
     )
     if not files:
-        endings = ", ".join(pictures.READABLE_SUFFIXES)
+        endings = ", ".join(FRAME_SUFFIXES)
         raise VideoError(f"the folder '{folder}' holds no pictures", f"files ending in {endings}")
-    first = next(filter(None, map(_load_or_none, files)), None)
+    first = next((array for array in map(_load_or_none, files) if array is not None), None)
     if first is None:
         raise VideoError(f"none of the {len(files)} pictures in '{folder}' can be read", "pictures as frames")
-    height, width = first.size
+    height, width = first.shape[:2]
     return Clip(
         path=folder,
         files=tuple(files),
@@ -144,16 +148,23 @@ def _open_folder(folder: Path, rate: Fraction) -> Clip:
         times=tuple(range(len(files))),
         end=len(files),
         aspect=Fraction(1),
-        deep=False,
-        alpha=first.alpha is not None,
+        deep=first.dtype == np.uint16,
+        alpha=first.shape[2] == 4,
     )
 
 
-def _load_or_none(file: Path) -> pictures.Picture | None:
+def _load_or_none(file: Path) -> Pixels | None:
+    """A picture of a folder as (H, W, 3 or 4), uint16 if it has values between those of uint8."""
     try:
-        return pictures.load(file)
+        picture = read_exr(file) if file.suffix.lower() == ".exr" else pictures.load(file)
     except ImpastoError:
         return None
+    planes = [picture.pixels, *([] if picture.alpha is None else [picture.alpha])]
+    samples = np.moveaxis(torch.cat(planes, 1)[0].numpy(), 0, 2)
+    eight_bit = np.round(samples * np.float32(255)).astype(np.uint8)
+    if np.array_equal(eight_bit / np.float32(255), samples):
+        return eight_bit
+    return np.round(samples * np.float64(65535)).astype(np.uint16)
 
 
 def _video_stream(container: Any, path: Path) -> Any:
@@ -255,20 +266,26 @@ def read(clip: Clip, on_corrupt: str = "repeat") -> Iterator[Frame]:
 
 def _read_folder(clip: Clip) -> Iterator[tuple[int, Pixels | None]]:
     for index, file in enumerate(clip.files):
-        picture = _load_or_none(file)
-        if picture is None:
+        array = _load_or_none(file)
+        if array is None:
             yield index, None
             continue
-        if picture.size != (clip.height, clip.width):
-            got = f"'{file}' is {picture.size[1]}×{picture.size[0]} pixels"
+        if array.shape[:2] != (clip.height, clip.width):
+            got = f"'{file}' is {array.shape[1]}×{array.shape[0]} pixels"
             raise VideoError(got, f"{clip.width}×{clip.height}, as the first", "give all pictures one size")
-        array = pictures.to_uint8(picture.pixels)
-        if clip.alpha:
-            alpha = np.full(array.shape[:2], 255, np.uint8)
-            if picture.alpha is not None:
-                alpha = (picture.alpha[0, 0].numpy() * 255.0).round().astype(np.uint8)
-            array = np.dstack([array, alpha])
-        yield index, array
+        yield index, _like_the_clip(array, clip)
+
+
+def _like_the_clip(array: Pixels, clip: Clip) -> Pixels:
+    """A picture of a folder with the depth and the channels of the clip, which are those of its first one."""
+    if clip.deep and array.dtype == np.uint8:
+        array = array.astype(np.uint16) * np.uint16(257)
+    elif not clip.deep and array.dtype == np.uint16:
+        array = np.round(array / 257.0).astype(np.uint8)
+    if clip.alpha and array.shape[2] == 3:
+        opaque = np.full((*array.shape[:2], 1), np.iinfo(array.dtype).max, array.dtype)
+        array = np.concatenate([array, opaque], axis=2)
+    return array if clip.alpha else array[..., :3]
 
 
 def _read_file(clip: Clip) -> Iterator[tuple[int, Pixels | None]]:
