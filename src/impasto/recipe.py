@@ -505,7 +505,7 @@ PAINTING: dict[str, Any] = {
     "style_loss": ("gram", "nearest"),
     "style_loss_weights": (2.0, 1.0),
     "content_until": 256,
-    "finishing": (40,),
+    "finishing": (36,),
     "keep_details": 1.0,
     "clean_chroma": 1.0,
 }
@@ -514,7 +514,7 @@ PAINTING: dict[str, Any] = {
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "draft": (
         "a quick preview, in a quarter of the time of fast",
-        PAINTING | {"iterations": (15,), "finishing": (6,)},
+        PAINTING | {"iterations": (13,), "finishing": (5,)},
     ),
     "fast": ("a painting: strokes of the style along the forms of the content", PAINTING),
     "fine": (

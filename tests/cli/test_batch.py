@@ -157,8 +157,8 @@ def test_ctrl_c_keeps_what_is_finished(photos: Path, impasto: Impasto) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "impasto.cli", *words], cwd=photos, stderr=subprocess.PIPE, text=True
     )
-    wait_until(lambda: (photos / "out" / ".results.lock").exists())
-    time.sleep(3.0)
+    assert process.stderr is not None
+    assert "0/2 pictures" in process.stderr.readline()  # a worker has reported, so it paints
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)  # ends when all processes that print there have ended
     assert process.returncode == 130

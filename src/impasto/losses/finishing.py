@@ -35,7 +35,7 @@ POSITIONS = 1024
 #: they would place motifs of the style in even areas.
 BOUNDED_STRIDE = 4
 #: How often the use is balanced before the first evaluation; each evaluation balances it once more.
-FIRST_ROUNDS = 10
+FIRST_ROUNDS = 5
 #: Roberts 2018, the R2 sequence: its points fill a square evenly, so that all positions get their turn soon.
 R2 = (0.7548776662466927, 0.5698402909980532)
 
