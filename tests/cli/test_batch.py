@@ -155,7 +155,12 @@ def test_ctrl_c_keeps_what_is_finished(photos: Path, impasto: Impasto) -> None:
     words = ["batch", "photos", "--style", "style.png", "-o", "out", "--size", "96", "--iterations", "5000"]
     words += ["--preset", "classic", "--tolerance", "0", "--processes", "2"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "impasto.cli", *words], cwd=photos, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "impasto.cli", *words],
+        cwd=photos,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Shells have what runs in the background ignore Ctrl-C, and tests may run there.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     assert "0/2 pictures" in process.stderr.readline()  # a worker has reported, so it paints
