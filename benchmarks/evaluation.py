@@ -59,7 +59,7 @@ def actions_of(size: int, *, finishing: bool) -> Actions:
     assert canvas is not None
     share = recipe.fine_content if finishing else 1.0
     objective = objective_of(encoder, scene, recipe, content_share=share, finishing=finishing)
-    optimiser = MemoryLimits().optimiser(recipe, shape, 40 if finishing else 0)
+    optimiser = MemoryLimits().optimiser(recipe, shape, recipe.finishing[0] if finishing else 0)
     loss, gradient, _ = objective.evaluate(canvas)
     leaf = canvas.clone().requires_grad_()
     features = tuple(encoder(leaf, objective.layers).raw.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving import Studio
+from serving import Studio, pixels
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install '.[dev]'")
 
@@ -131,6 +132,21 @@ def picture(path: Path, width: int = 90, height: int = 60, seed: int = 0, **opti
     coarse = np.random.RandomState(seed).randint(0, 255, (4, 6, 3), np.uint8)
     Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(path, **options)
     return path
+
+
+#: The shown first look as base64 of a PNG; its address itself may not be fetched.
+_DRAWN = """() => {
+  const image = document.querySelector('#frame img.instant');
+  const canvas = document.createElement('canvas');
+  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+  canvas.getContext('2d').drawImage(image, 0, 0);
+  return canvas.toDataURL().split(',')[1];
+}"""
+
+
+def first_look(page: Any) -> np.ndarray:
+    """The first look that the studio's page shows, (H, W, 3) uint8."""
+    return pixels(base64.b64decode(page.evaluate(_DRAWN)))
 
 
 # -- fixtures, for test files that name this module in pytest_plugins ---------------------------------------

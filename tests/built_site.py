@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from browsing import CHROMIUM, SWITCHES
+from browsing import CHROMIUM, SWITCHES, Visit
 from conftest import ROOT
 from impasto.feedforward.decoder import load_decoder
 from impasto.feedforward.export.files import free_size_style
@@ -142,3 +142,16 @@ def resident_bytes(browser: Any) -> int:
     """Memory of the browser's renderers."""
     processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
     return sum(psutil.Process(p["id"]).memory_info().rss for p in processes if p["type"] == "renderer")
+
+
+def live_view(browser: Any, site: str, **options: Any) -> Visit:
+    """A visit whose live view paints a small picture of the camera, in the style of the wave."""
+    user = Visit(browser, site, permissions=["camera"], **options)
+    user.context.add_init_script(SMALL_CAMERA)
+    page = user.open("/?backend=wasm")
+    page.evaluate(COUNTER)
+    page.wait_for_selector("body[data-engine]")
+    page.click("[data-style=wave]")
+    page.click("#live-open")
+    page.wait_for_selector("#live[data-rate]")
+    return user

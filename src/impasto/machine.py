@@ -23,7 +23,7 @@ __all__ = [
     "describe",
     "fast_bfloat16",
     "keep_memory",
-    "one_thread_each",
+    "torch_threads",
 ]
 
 
@@ -71,21 +71,18 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 @contextmanager
-def one_thread_each() -> Iterator[int]:
-    """PyTorch's operations take one thread each, also in threads that start meanwhile, which share the cores.
-
-    Several pictures in a thread each take less time together than one after the other in several threads:
-    small operations gain little from a second one.
+def torch_threads(count: int) -> Iterator[int]:
+    """PyTorch's operations take ``count`` threads each, also in threads that start meanwhile.
 
     Yields:
         The number of threads that operations take outside.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
-        yield threads
+        yield before
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def describe(device: torch.device) -> dict[str, Any]:

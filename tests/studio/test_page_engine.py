@@ -14,20 +14,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import impasto
-from browsing import CHROMIUM, SWITCHES, Visit
+from browsing import CHROMIUM, SWITCHES, Visit, first_look
 from serving import Studio, pixels
 
 pytest_plugins = ["browsing", "built_site"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-#: The first look as base64 of a PNG.
-DRAWN = """() => {
-  const image = document.querySelector('#frame img.instant');
-  const canvas = document.createElement('canvas');
-  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-  canvas.getContext('2d').drawImage(image, 0, 0);
-  return canvas.toDataURL().split(',')[1];
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +61,7 @@ def test_first_looks_without_the_studio(phone: Any, studio: Studio, folder: Path
         "before => (document.querySelector('#frame img.instant')?.src ?? before) !== before", arg=shown
     )
     assert len(posts) == asked <= 1
-    mine = pixels(base64.b64decode(page.evaluate(DRAWN)))
+    mine = first_look(page)
     user.verify()
     user.context.close()
     content, painting = tmp_path / "coffee.jpg", tmp_path / "painting.png"

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from browsing import TINY, Visit, picture
+from browsing import TINY, Visit, first_look, picture
 from learned_styles import learned_style
-from serving import pixels
 
 pytest_plugins = ["browsing"]
 pytestmark = pytest.mark.browser
 
 SHOWN = "document.querySelector('#frame img.instant')?.src"
-#: The shown picture as base64 of a PNG; its address itself may not be fetched.
-DRAWN = """() => {
-  const image = document.querySelector('#frame img.instant');
-  const canvas = document.createElement('canvas');
-  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
-  canvas.getContext('2d').drawImage(image, 0, 0);
-  return canvas.toDataURL().split(',')[1];
-}"""
 
 
 def test_the_first_look_follows_style_and_strength(visit: Callable[..., Visit]) -> None:
@@ -40,7 +30,7 @@ def test_the_first_look_follows_style_and_strength(visit: Callable[..., Visit]) 
         before = page.evaluate(SHOWN)
         change()
         page.wait_for_function(f"before => {SHOWN} && {SHOWN} !== before", arg=before)
-        return pixels(base64.b64decode(page.evaluate(DRAWN)))
+        return first_look(page)
 
     wave = next_look(lambda: user.style("wave"))
     assert max(wave.shape) == 384

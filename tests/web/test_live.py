@@ -10,7 +10,7 @@ import pytest
 
 from accessibility import violations
 from browsing import Visit
-from built_site import CAMERA, COUNTER, FRAMES, SMALL_CAMERA, resident_bytes
+from built_site import CAMERA, COUNTER, FRAMES, live_view, resident_bytes
 
 pytest_plugins = ["browsing", "built_site"]
 pytestmark = pytest.mark.browser
@@ -25,14 +25,8 @@ def cameras(browser: Any) -> Iterator[Any]:
 
 
 def test_a_live_view_runs_without_growing(cameras: Any, site: str) -> None:
-    user = Visit(cameras, site, permissions=["camera"], accept_downloads=True)
-    user.context.add_init_script(SMALL_CAMERA)
-    page = user.open("/?backend=wasm")
-    page.evaluate(COUNTER)
-    page.wait_for_selector("body[data-engine]")
-    page.click("[data-style=wave]")
-    page.click("#live-open")
-    page.wait_for_selector("#live[data-rate]")
+    user = live_view(cameras, site, accept_downloads=True)
+    page = user.page
     before, frames = resident_bytes(cameras), page.evaluate(FRAMES)
     page.click("#live-record")
     page.wait_for_timeout(5000)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from browsing import DESK, Visit, picture
-from built_site import CAMERA, COUNTER, FRAMES, SMALL_CAMERA, by_pytorch, gap, resident_bytes
+from built_site import CAMERA, FRAMES, by_pytorch, gap, live_view, resident_bytes
 
 pytest_plugins = ["browsing", "built_site"]
 pytestmark = [
@@ -59,14 +59,8 @@ def camera(browser: Any) -> Iterator[Any]:
 
 
 def test_a_minute_of_the_live_view_does_not_grow(camera: Any, site: str) -> None:
-    user = Visit(camera, site, permissions=["camera"])
-    user.context.add_init_script(SMALL_CAMERA)
-    page = user.open("/?backend=wasm")
-    page.evaluate(COUNTER)
-    page.wait_for_selector("body[data-engine]")
-    page.click("[data-style=wave]")
-    page.click("#live-open")
-    page.wait_for_selector("#live[data-rate]")
+    user = live_view(camera, site)
+    page = user.page
     page.wait_for_timeout(1000 * WARM_UP)
     frames = page.evaluate(FRAMES)
     sizes = []

@@ -170,9 +170,8 @@ class Listing:
 
     def entries(self, start: int = 1) -> Iterator[Entry]:
         """The pictures from one number on, in order, once they have names."""
-        names = self._pages(f"select number, name from result {FROM_NUMBER} limit {PAGE}", start)
         for (content, content_number, styles), (number, name) in zip(
-            self._combinations(start), names, strict=False
+            self._combinations(start), self._names(start), strict=False
         ):
             yield Entry(number, name, content, content_number, styles)
 
@@ -184,7 +183,7 @@ class Listing:
         """
         root = self.folder.url.rstrip("/") if isinstance(self.folder, Address) else str(self.folder.resolve())
         others = {_same(path) for path in further}
-        for number, name in self._pages(f"select number, name from result {FROM_NUMBER} limit {PAGE}", 1):
+        for number, name in self._names():
             target = f"{root}/{name}"
             if os.path.islink(target):  # noqa: PTH114 - ten million times
                 target = os.path.realpath(target)
@@ -193,6 +192,10 @@ class Listing:
                 return str(self.folder / self._name(number))
         return None
 
+    def _names(self, start: int = 1) -> Iterator[tuple[int, str]]:
+        """(number, name) of the results from one number on, in order."""
+        yield from self._pages(f"select number, name from result {FROM_NUMBER} limit {PAGE}", start)
+
     def _name(self, number: int) -> str:
         (name,) = self._database.execute("select name from result where number = ?", (number,)).fetchone()
         return str(name)
@@ -200,14 +203,14 @@ class Listing:
     def endings(self) -> dict[str, str]:
         """Ending of the results' names → the last name that has it."""
         found: dict[str, str] = {}
-        for _, name in self._pages(f"select number, name from result {FROM_NUMBER} limit {PAGE}", 1):
+        for _, name in self._names():
             found[PurePath(name).suffix] = name
         return found
 
     def folders(self) -> Iterator[PurePath]:
         """The folders of the results, relative to that of the batch; one may come several times."""
         last = None
-        for _, name in self._pages(f"select number, name from result {FROM_NUMBER} limit {PAGE}", 1):
+        for _, name in self._names():
             if (parent := PurePath(name).parent) != last:
                 yield (last := parent)
 

@@ -80,12 +80,7 @@ def _person(store: JobStore, name: str | None) -> int | None:
     """The number of a person; None for no name."""
     from impasto.studio.queue.people import People
 
-    if name is None:
-        return None
-    numbers = {known.lower(): number for number, known in People(store.database).names().items()}
-    if name.lower() not in numbers:
-        raise RecipeError(f"there is no '{name[:80]}'", remedy="see `impasto studio users list`")
-    return numbers[name.lower()]
+    return None if name is None else People(store.database).id_of(name)
 
 
 def _job_line(job: StudioJob) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from impasto.losses.details import without_details
 from impasto.losses.functions import finishing_distance
 from impasto.losses.grids import Grid, layer_grid
-from impasto.losses.neighbours import StyleDirections, next_prices
+from impasto.losses.neighbours import StyleDirections, next_prices, unit_rows
 from impasto.losses.statistics import gather_positions, sample_positions
 from impasto.losses.style import known_statistics, region_shares, statistics_by_region, statistics_key
 from impasto.losses.terms import Term
@@ -161,9 +161,13 @@ def _priced(finished: Mapping[str, Finished], parts: Iterable[Part]) -> dict[str
 
 def _settled(finished: Finished, compared: Sequence[tuple[Tensor, Tensor | None]]) -> Finished:
     """One layer with prices that have settled for given features and weights of the parts of a canvas."""
-    for _ in range(FIRST_ROUNDS if finished.prices is not None else 0):
-        sums = [finishing_distance(rows, finished.style, finished.prices, w)[1] for rows, w in compared]
-        finished = finished.after(torch.stack(sums).sum(0))
+    if finished.prices is None:
+        return finished
+    style = finished.style
+    units = [(unit_rows(rows - style.centre), weights) for rows, weights in compared]
+    for _ in range(FIRST_ROUNDS):
+        uses = [style.matches(rows, finished.prices, weights)[1] for rows, weights in units]
+        finished = finished.after(torch.stack(uses).sum(0))
     return finished
 
 

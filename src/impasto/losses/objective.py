@@ -105,8 +105,7 @@ class Objective:
         Returns:
             The total, and its losses by name. They include their weights and sum to the total.
         """
-        (whole,) = tiles(size_of(image), None, 1, 0)
-        return self._judge(self._gather(self.encoder.part(whole, image, self.layers)))
+        return self._judge(self._gather_whole(image))
 
     def evaluate(self, image: Tensor) -> tuple[float, Tensor, dict[str, float]]:
         """Total, gradient (1, 3, H, W) and losses by name of a picture (1, 3, H, W), in tiles if needed."""
@@ -130,9 +129,8 @@ class Objective:
 
     # Both return the total, its gradient (1, 3, H, W), the losses by name, and what the terms gathered.
     def _whole(self, image: Tensor) -> _Evaluated:
-        (whole,) = tiles(size_of(image), None, 1, 0)
         leaf = image.detach().requires_grad_(True)
-        gathered = self._gather(self.encoder.part(whole, leaf, self.layers))
+        gathered = self._gather_whole(leaf)
         total, losses = self._judge(gathered)
         (gradient,) = torch.autograd.grad(total, leaf)
         return total, gradient.contiguous(), losses, gathered
@@ -159,6 +157,11 @@ class Objective:
 
     def _add_up(self, image: Tensor, parts: Sequence[Tile]) -> Gathered:
         return add_up((self.encoder.part(tile, image, self.layers) for tile in parts), self._gather)
+
+    def _gather_whole(self, image: Tensor) -> Gathered:
+        """What all terms gather of a picture (1, 3, H, W) that is not divided into tiles."""
+        (whole,) = tiles(size_of(image), None, 1, 0)
+        return self._gather(self.encoder.part(whole, image, self.layers))
 
     def _gather(self, part: Part) -> Gathered:
         """What all terms gather of a part, named ``<index of the term>:<name>``."""

@@ -8,10 +8,9 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from typing import Any, TypeAlias
@@ -19,7 +18,7 @@ from typing import Any, TypeAlias
 import torch
 
 from impasto.errors import ImpastoError, RecipeError
-from impasto.machine import available_memory, choose_device, keep_memory
+from impasto.machine import available_memory, choose_device, keep_memory, torch_threads
 from impasto.pieces.parcels import Parcels
 from impasto.pieces.piece import Files, Needs, Outcome, Piece, Stopped, attempt
 
@@ -93,19 +92,9 @@ def _run_here(
     files = Files()
     for index, piece in enumerate(pieces):
         # Set for each piece, because the caller does other things with its threads between two of them.
-        with _threads(threads):
+        with torch_threads(threads):
             outcome = attempt(index, piece, files, lambda share, index=index: report(index, share))  # type: ignore[misc]
         yield outcome
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _run_in_processes(

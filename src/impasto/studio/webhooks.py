@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import json
 import logging
-import random
 import threading
 import time
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from impasto.studio.errors import RefusedError
+from impasto.studio.queue.attempts import backoff_seconds
 from impasto.studio.queue.database import Database
 from impasto.studio.queue.guarded import GuardedStep
 from impasto.studio.queue.webhooks import Deliveries, Delivery
@@ -29,7 +29,7 @@ __all__ = ["WebhookSender", "allowed_webhook", "webhook_headers"]
 _POLL_SECONDS = 1.0
 _TIMEOUT = 10.0  # seconds of each step of a request
 _BATCH = 20
-_FIRST_PAUSE, _LONGEST_PAUSE, _MAX_ATTEMPTS = 5.0, 6 * 3600.0, 12  # seconds; about a day in all
+_LONGEST_PAUSE, _MAX_ATTEMPTS = 6 * 3600.0, 12  # seconds; about a day in all
 _GONE = 410  # the receiver wants no more
 _MAX_URL = 2000
 
@@ -160,8 +160,8 @@ class WebhookSender:
         if delivery.attempts + 1 >= _MAX_ATTEMPTS:
             self._give_up(delivery, reason)
             return
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 3.0**delivery.attempts)
-        self._deliveries.postpone(delivery, pause * random.uniform(0.5, 1.5))
+        pause = backoff_seconds(delivery.attempts + 1, longest=_LONGEST_PAUSE, factor=3.0)
+        self._deliveries.postpone(delivery, pause)
         log.warning("webhook of job %s…: %s; again in about %.0f s", delivery.job[:6], reason, pause)
 
     def _give_up(self, delivery: Delivery, reason: str) -> None:

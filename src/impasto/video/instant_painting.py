@@ -24,7 +24,7 @@ from impasto.feedforward.network import InstantNetwork, StyledRegion
 from impasto.feedforward.painting import styled_regions
 from impasto.feedforward.statistics import Moments
 from impasto.feedforward.style import InstantStyle
-from impasto.machine import one_thread_each
+from impasto.machine import torch_threads
 from impasto.networks.encoder import Encoder
 from impasto.scene import Scene, Style
 from impasto.scene.preparing import postprocess, preprocess
@@ -208,7 +208,7 @@ def paint_shot_instantly(
     """
     frames = FrameCache(store, FRAMES_IN_MEMORY)
     begin = _Beginner(frames, shot, clip)
-    missing = [index for index in range(shot.first, shot.end) if not store.has("pass1", index)]
+    missing = dict.fromkeys(i for i in range(shot.first, shot.end) if not store.has("pass1", i))  # in order
     with _threads(clip, frames, shot) as threads, closing(computed_ahead(begin, missing, threads)) as begun:
         for index in range(shot.first, shot.end):
             if index not in missing:
@@ -228,7 +228,8 @@ def _threads(clip: InstantClip, frames: FrameCache, shot: Shot) -> Iterator[int]
     if not clip.on_cpu or height * width > LARGEST_SIDE_BY_SIDE:
         yield 1
         return
-    with one_thread_each() as threads:
+    # Small operations gain little from a second thread: frames in a thread each take less time together.
+    with torch_threads(1) as threads:
         yield threads
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from attempts import attempt
 from impasto import pictures
 from impasto.studio.errors import RefusedError
 from impasto.studio.sandbox.isolation import SandboxedCall, run_sandboxed
@@ -123,13 +124,6 @@ def test_what_a_child_is_given_has_no_secret(tmp_path: Path, monkeypatch: pytest
 
 
 def _try_what_is_forbidden() -> dict[str, str]:
-    def attempt(act: Callable[[], object]) -> str:
-        try:
-            act()
-        except OSError as error:
-            return errno.errorcode[error.errno or 0]
-        return "done"
-
     return {
         "network": attempt(lambda: socket.socket(socket.AF_INET)),
         "network 6": attempt(lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import platform
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from attempts import attempt
 from impasto.studio.sandbox.isolation import run_sandboxed
 from impasto.studio.sandbox.landlock import Fence
 
@@ -28,14 +28,6 @@ pytestmark = pytest.mark.skipif(_version() < 3, reason="no Landlock here, or an 
 
 def _attempts(own: Path, samples: Path, data: Path, server: int) -> dict[str, str]:
     """The outcome of each act: ``done``, or the name of the error."""
-
-    def attempt(act: Callable[[], object]) -> str:
-        try:
-            act()
-        except OSError as error:
-            return errno.errorcode[error.errno or 0]
-        return "done"
-
     other = data / "jobs" / "other"
     acts: dict[str, Callable[[], object]] = {
         "read own": (own / "content").read_bytes,

@@ -95,8 +95,8 @@ class Authenticator:
     def _by_token(
         self, path: str, method: str, address: str, token: str, person: Person | None
     ) -> Requester | Refusal:
-        if seconds := self._attempts.seconds_locked(address):
-            return Refusal(429, f"too many wrong tokens from this address; wait {seconds} s")
+        if (locked := self._locked(address)) is not None:
+            return locked
         if path == _SIGN_IN and method in ("POST", "DELETE"):
             return Requester(address)
         shared = self._settings.token
@@ -115,10 +115,15 @@ class Authenticator:
         has_session = settings.token is not None and tokens_match(cookie, session_cookie(settings.token))
         if has_session or not (accepted or known.people):
             return Requester(address)
-        if seconds := self._attempts.seconds_locked(address):
-            return Refusal(429, f"too many wrong tokens from this address; wait {seconds} s")
+        if (locked := self._locked(address)) is not None:
+            return locked
         if any(tokens_match(token, secret) for secret in accepted):
             return Requester(address)
         if token:
             self._attempts.record_failure(address)
         return Refusal(401, "the token for metrics is needed; start the studio with --metrics-token")
+
+    def _locked(self, address: str) -> Refusal | None:
+        """Why an address that has sent too many wrong tokens has to wait; None if it has not."""
+        seconds = self._attempts.seconds_locked(address)
+        return Refusal(429, f"too many wrong tokens from this address; wait {seconds} s") if seconds else None

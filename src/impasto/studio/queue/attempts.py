@@ -62,10 +62,20 @@ def _out_of_gpu_memory(error: BaseException) -> bool:
     return type(error).__name__ == "OutOfMemoryError"  # PyTorch's, which this package must not load
 
 
-def backoff_seconds(attempts: int, jitter: random.Random | None = None) -> float:
-    """Seconds to wait after that many attempts: doubled each time up to ten minutes, give or take half.
+def backoff_seconds(
+    attempts: int,
+    jitter: random.Random | None = None,
+    *,
+    longest: float = _LONGEST_DELAY,
+    factor: float = 2.0,
+) -> float:
+    """Seconds to wait after that many attempts: five, and each time longer, give or take half.
 
-    The jitter keeps jobs that failed together from coming back together.
+    The jitter keeps what failed together from coming back together.
+
+    Args:
+        longest: without the jitter.
+        factor: by which each wait is longer than the one before.
     """
-    delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(16, max(0, attempts - 1)))
+    delay = min(longest, _FIRST_DELAY * factor ** min(16, max(0, attempts - 1)))
     return delay * (jitter or random).uniform(0.5, 1.5)

@@ -74,7 +74,7 @@ class Person:
     @property
     def client(self) -> str:
         """The name for which limits are counted; no address looks like it."""
-        return f"person {self.id}"
+        return _client(self.id)
 
 
 _COLUMNS = ", ".join(f"people.{column.name}" for column in fields(Person))
@@ -89,6 +89,10 @@ def has_people(database: Path) -> bool:
             return db.execute("SELECT 1 FROM people LIMIT 1").fetchone() is not None
     except sqlite3.Error:  # no such table, or not a database: opening it for good reports that
         return False
+
+
+def _client(person: int) -> str:
+    return f"person {person}"
 
 
 def _hash(secret: str) -> str:
@@ -147,12 +151,10 @@ class People:
     def set_quotas(self, name: str, quotas: Quotas) -> None:
         """Replace a person's quotas; raises ``PeopleError`` if there is no such person."""
         with self._database.transaction() as db:
-            changed = db.execute(
-                "UPDATE people SET daily_jobs = ?, daily_seconds = ?, bytes = ? WHERE name = ?",
-                (quotas.daily_jobs, quotas.daily_seconds, quotas.bytes, name),
+            db.execute(
+                "UPDATE people SET daily_jobs = ?, daily_seconds = ?, bytes = ? WHERE id = ?",
+                (quotas.daily_jobs, quotas.daily_seconds, quotas.bytes, _id_of(db, name)),
             )
-            if not changed.rowcount:
-                raise _unknown(name)
 
     def revoke(self, name: str) -> int:
         """Shut a person out: token and sessions end now, and what is not finished is cancelled.
@@ -165,10 +167,7 @@ class People:
         """
         now = time.time()
         with self._database.transaction() as db:
-            person = db.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()
-            if person is None:
-                raise _unknown(name)
-            own = (person["id"],)
+            own = (_id_of(db, name),)
             db.execute("UPDATE people SET token_hash = NULL, revoked = ? WHERE id = ?", (now, *own))
             db.execute("DELETE FROM sessions WHERE person = ?", own)
             waiting = db.execute(
@@ -185,9 +184,9 @@ class People:
         people = [Person(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM people ORDER BY name")]
         return [(person, usage_of(db, person.id)) for person in people]
 
-    def names(self) -> dict[int, str]:
-        """Id → name."""
-        return {row[0]: row[1] for row in self._database.connection().execute("SELECT id, name FROM people")}
+    def id_of(self, name: str) -> int:
+        """The number of a person; raises ``PeopleError`` if there is no such person."""
+        return _id_of(self._database.connection(), name)
 
     # -- for the server ---------------------------------------------------------------------------------
     def by_token(self, token: str) -> Person | None:
@@ -247,14 +246,17 @@ class People:
         return usage_of(self._database.connection(), person.id)
 
 
-def _unknown(name: str) -> PeopleError:
-    return PeopleError(f"there is no '{name[:80]}'", remedy="see `impasto studio users list`")
+def _id_of(db: sqlite3.Connection, name: str) -> int:
+    row = db.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise PeopleError(f"there is no '{name[:80]}'", remedy="see `impasto studio users list`")
+    return int(row[0])
 
 
 def _adopt(db: sqlite3.Connection, name: str) -> None:
     """Give a person the jobs that belong to nobody."""
-    person = db.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()[0]
+    person = _id_of(db, name)
     db.execute(
         "UPDATE jobs SET person = ?, client = ?, request_key = NULL WHERE person IS NULL",
-        (person, f"person {person}"),
+        (person, _client(person)),
     )
