@@ -137,7 +137,10 @@ def objective_of(
         if scene.content is not None:
             objective = balanced(objective, scene.content, recipe.strength)
         content_share += max(0.0, 1.0 - content_share) * max(0.0, 1.0 - 2.0 * recipe.strength)
-    return objective if content_share == 1.0 else objective.reweighted({"content": content_share})
+    if content_share == 1.0:
+        return objective
+    # Details are held at every scale, also where the content lets go.
+    return objective.reweighted({"content": content_share, "details": max(1.0, content_share)})
 
 
 def balanced(objective: Objective, content: Tensor, strength: float) -> Objective:
