@@ -83,20 +83,19 @@ def guided(scene: Scene, encoder: Encoder, strength: float) -> Scene:
 def _guided_region(region: Region, scene: Scene, encoder: Encoder, strength: float) -> Region:
     assert scene.content is not None, "checked in guided"
     content = _places(scene.content, product(region.mask, scene.content_mask), encoder)
-    places = [_places(style.pixels, style.mask, encoder) for style in region.styles]
-    weights = [place.weights * share for place, share in zip(places, region.style_shares, strict=True)]
-    centres, parts = _clusters(torch.cat([place.features for place in places]), torch.cat(weights))
-    shares = torch.zeros(len(centres)).index_add_(0, parts, torch.cat(weights))
-    suitability, used = _suitability(content, centres, shares)
-    parts_of_each = parts.split([len(place.features) for place in places])
-    return replace(
-        region,
-        guidance=Guidance(strength * suitability, size_of(scene.content)),
-        styles=tuple(
-            _with_parts(style, part.view_as(place.lightness), used / shares.clamp_min(1e-6))
-            for style, place, part in zip(region.styles, places, parts_of_each, strict=True)
-        ),
-    )
+    shares = {index: share for index, share in enumerate(region.style_shares) if share > 0}
+    styles = list(region.styles)
+    places = {index: _places(styles[index].pixels, styles[index].mask, encoder) for index in shares}
+    weights = torch.cat([share * places[index].weights for index, share in shares.items()])
+    centres, parts = _clusters(torch.cat([place.features for place in places.values()]), weights)
+    areas = torch.zeros(len(centres)).index_add_(0, parts, weights)
+    suitability, used = _suitability(content, centres, areas)
+    of_each = parts.split([len(place.weights) for place in places.values()])
+    for (index, place), part in zip(places.items(), of_each, strict=True):
+        grid = part.view_as(place.lightness)
+        styles[index] = _with_parts(styles[index], grid, used / areas.clamp_min(1e-6))
+    guidance = Guidance(strength * suitability, size_of(scene.content))
+    return replace(region, styles=tuple(styles), guidance=guidance)
 
 
 def _with_parts(style: Style, parts: Tensor, factors: Tensor) -> Style:
@@ -163,20 +162,20 @@ def _clusters(rows: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     return centres, torch.cdist(rows, centres).argmin(1)
 
 
-def _suitability(content: _Places, centres: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+def _suitability(content: _Places, centres: Tensor, areas: Tensor) -> tuple[Tensor, Tensor]:
     """What suits where, (1, K, h, w), and the share of places that prefers each part, (K,).
 
     Args:
         centres: (K, C) of the parts.
-        shares: (K,), how much of the styles each covers; parts that cover more are preferred.
+        areas: (K,), the share of the styles that each covers; parts that cover more are preferred.
     """
     cosines = F.normalize(content.features, dim=1) @ F.normalize(centres, dim=1).T
     planes = cosines.T.reshape(1, -1, *content.lightness.shape[-2:])
     smooth = guided_filter(content.lightness, planes, RADIUS, EPSILON)[0].flatten(1).T / SOFTNESS
-    offers = smooth + shares.clamp_min(1e-6).log()
-    prices, used = torch.zeros_like(shares), shares
+    offers = smooth + areas.clamp_min(1e-6).log()
+    prices, used = torch.zeros_like(areas), areas
     for _ in range(ROUNDS):
         used = content.weights @ (offers - prices).softmax(1)
-        prices = next_prices(prices, used, CAPACITY * shares)
+        prices = next_prices(prices, used, CAPACITY * areas)
     net = offers - prices
     return SOFTNESS * (net - net.amax(1, keepdim=True)).T.reshape(planes.shape), used
