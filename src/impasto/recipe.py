@@ -163,6 +163,15 @@ class Recipe(Validated):
             "Default: every scale is coarse, or with finishing all but the last."
         ),
     )
+    coarse_content: float = Field(
+        1.0,
+        ge=0.0,
+        le=100.0,
+        description=(
+            "Factor of the content weight at coarse scales; more keeps motifs of the style out of faces and "
+            "quiet places."
+        ),
+    )
     fine_content: float = Field(
         0.0, ge=0.0, le=1.0, description="Factor of the content weight at scales larger than content_until."
     )
@@ -195,6 +204,15 @@ class Recipe(Validated):
         description=(
             "For style_loss nearest: search for similar patches by the content (1), by the result so far (0) "
             "or by a mixture."
+        ),
+    )
+    guidance: float = Field(
+        0.0,
+        ge=0.0,
+        le=4.0,
+        description=(
+            "How firmly the style's parts are placed by meaning, sky to sky and skin to skin, as far as the "
+            "encoder's deep features tell; 0: not."
         ),
     )
     style_layers: tuple[str, ...] = Field(STYLE_LAYERS, min_length=1, description="Layers of the style loss.")
@@ -505,8 +523,10 @@ PAINTING: dict[str, Any] = {
     "style_loss": ("gram", "nearest"),
     "style_loss_weights": (2.0, 1.0),
     "content_until": 256,
+    "coarse_content": 2.4,
     "finishing": (36,),
     "keep_details": 1.0,
+    "guidance": 1.0,
     "clean_chroma": 1.0,
 }
 

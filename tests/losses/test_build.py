@@ -91,6 +91,15 @@ def test_the_share_of_the_content_counts_unless_the_caller_has_terms_of_his_own(
         for share in (1.0, 0.25)
     )
     assert reduced == pytest.approx((0.25 + 0.6 * 0.75) * full)
+    # A share above 1 stays, and details are held as firmly; where the content lets go, they are still held.
+    losses = {
+        share: objective_of(encoder, scene, Recipe(keep_details=1.0, strength=0.2), content_share=share)
+        .losses(image)
+        for share in (0.0, 1.0, 3.0)
+    }  # fmt: skip
+    for name in ("content/relu3_2", "details/relu3_2"):
+        assert losses[3.0][name] == pytest.approx(3.0 * losses[1.0][name])
+    assert losses[0.0]["details/relu3_2"] == losses[1.0]["details/relu3_2"]
 
 
 # ------------------------------------------------------------------------------ a loss that is registered

@@ -29,6 +29,10 @@ def test_the_content_lets_go_beyond_a_size(sides, shares):
     # By default, and without a style, the content counts at every scale.
     assert content_shares(Recipe(fine_content=0.25), plan) == [1.0] * len(plan)
     assert content_shares(recipe.replace(style_weight=0.0), plan) == [1.0] * len(plan)
+    # At coarse scales it may hold the layout more firmly.
+    firm = recipe.replace(coarse_content=2.0)
+    assert content_shares(firm, plan) == [2.0 if share == 1.0 else share for share in shares]
+    assert content_shares(Recipe(coarse_content=2.0), plan) == [2.0] * len(plan)
     # A picture to start from is the layout already.
     assert content_shares(recipe.replace(init="picture"), plan)[-1] == 0.25
 

@@ -126,8 +126,8 @@ def objective_of(
         scene: at the scale (``Scene.at``), its ``start`` being the canvas as it is now.
         terms: used instead of the recipe's terms.
         tile: see :class:`Objective`.
-        content_share: factor in [0, 1] on the content's weight at this scale; ignored if ``terms`` are given.
-            A ``strength`` below one half moves it towards 1, which it reaches at strength 0.
+        content_share: factor ≥ 0 on the content's weight at this scale; ignored if ``terms`` are given. A
+            ``strength`` below one half moves a factor below 1 towards 1, which it reaches at strength 0.
         finishing: whether this scale is painted by the finishing pass.
     """
     if terms is not None:
@@ -136,8 +136,11 @@ def objective_of(
     if recipe.strength is not None:
         if scene.content is not None:
             objective = balanced(objective, scene.content, recipe.strength)
-        content_share += (1.0 - content_share) * max(0.0, 1.0 - 2.0 * recipe.strength)
-    return objective if content_share == 1.0 else objective.reweighted({"content": content_share})
+        content_share += max(0.0, 1.0 - content_share) * max(0.0, 1.0 - 2.0 * recipe.strength)
+    if content_share == 1.0:
+        return objective
+    # Details are held at every scale, also where the content lets go.
+    return objective.reweighted({"content": content_share, "details": max(1.0, content_share)})
 
 
 def balanced(objective: Objective, content: Tensor, strength: float) -> Objective:

@@ -13,7 +13,7 @@ from torch import Tensor
 from impasto.losses.details import without_details
 from impasto.losses.functions import finishing_distance
 from impasto.losses.grids import Grid, layer_grid
-from impasto.losses.neighbours import StyleDirections, next_prices, unit_rows
+from impasto.losses.neighbours import CAPACITY, StyleDirections, next_prices, unit_rows
 from impasto.losses.statistics import gather_positions, sample_positions
 from impasto.losses.style import known_statistics, region_shares, statistics_by_region, statistics_key
 from impasto.losses.terms import Term
@@ -21,7 +21,7 @@ from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
 from impasto.networks.encoder import Features
 from impasto.networks.layers import geometry
 from impasto.pictures.geometry import Tile
-from impasto.scene import Scene, Style
+from impasto.scene import Guidance, Scene, Style
 
 __all__ = ["FINISHING_LAYERS", "FinishingTerm"]
 
@@ -40,6 +40,10 @@ FIRST_ROUNDS = 5
 R2 = (0.7548776662466927, 0.5698402909980532)
 
 
+#: Features (n, C) of a part of the canvas, their weights (n,), and how the style's parts suit them (n, K).
+Compared = tuple[Tensor, Tensor | None, Tensor | None]
+
+
 @dataclass(frozen=True)
 class Finished:
     """One layer in one region.
@@ -50,6 +54,7 @@ class Finished:
         grid: the layer's grid, weighted by the region's mask.
         style: m features of the style and of its turned copies.
         prices: (m,), by how much each of them is avoided, because it was used much; None: never.
+        guidance: which parts of the style suit which places; None: all suit everywhere.
     """
 
     layer: str
@@ -57,10 +62,13 @@ class Finished:
     grid: Grid
     style: StyleDirections
     prices: Tensor | None
+    guidance: Guidance | None = None
 
     def after(self, use: Tensor) -> Finished:
         """The same after an evaluation that used the style's features so much, (m,)."""
-        return self if self.prices is None else replace(self, prices=next_prices(self.prices, use))
+        if self.prices is None:
+            return self
+        return replace(self, prices=next_prices(self.prices, use, CAPACITY * use.mean()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +101,10 @@ class FinishingTerm(Term):
         )
 
     def _bank(self, style: Style, encoder: TiledEncoder) -> Gathered:
-        """Layer → (m, C), sampled features of one style picture and of its three turned copies."""
+        """Layer → (m, C), sampled features of one style picture and of its three turned copies.
+
+        If the style has parts, a last column holds the index of each feature's part.
+        """
         banks = [self._sampled(turned, encoder) for turned in _turns(style)]
         # In random order, because a share of several styles takes the first rows.
         order = sample_positions(4 * SAMPLES_PER_TURN, 1, sum(len(bank[self.layers[0]]) for bank in banks))
@@ -108,7 +119,7 @@ class FinishingTerm(Term):
             layer: sample_positions(SAMPLES_PER_TURN, grid.height, grid.width, grid.weights)
             for layer, grid in grids.items()
         }
-        return add_up(
+        sampled = add_up(
             encoder.style_parts(style.pixels, self.layers),
             lambda part: {
                 layer: gather_positions(
@@ -117,6 +128,12 @@ class FinishingTerm(Term):
                 for layer, grid in grids.items()
             },
         )
+        if style.parts is None:
+            return sampled
+        return {
+            layer: torch.cat([rows, style.parts_at(places[layer], (grid.height, grid.width)).to(rows)], 1)
+            for (layer, rows), grid in zip(sampled.items(), grids.values(), strict=True)
+        }
 
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Finished]:
         banks = known_statistics(self, scene, encoder)
@@ -126,17 +143,20 @@ class FinishingTerm(Term):
             mask = without_details(region.mask, scene, self.keep_details)
             for layer in self.layers:
                 key = statistics_key(layer, "finishing", region)
-                grid, bank = layer_grid(layer, scene.size, mask), banks[key]
+                grid, bank, membership = layer_grid(layer, scene.size, mask), banks[key], None
+                if region.guidance is not None:
+                    bank, membership = bank[:, :-1], region.guidance.membership(bank[:, -1:])
+                style = StyleDirections(bank, membership, short=short)
                 prices = bank.new_zeros(len(bank)) if geometry(layer).stride <= BOUNDED_STRIDE else None
-                finished[key] = Finished(layer, share, grid, StyleDirections(bank, short=short), prices)
+                finished[key] = Finished(layer, share, grid, style, prices, region.guidance)
         return finished if scene.start is None else _priced(finished, encoder.parts(scene.start, self.layers))
 
     def gather(self, part: Part, memory: Mapping[str, Finished]) -> Gathered:
         gathered: Gathered = {}
         for key, finished in memory.items():
-            features, weights = _compared(part, finished)
+            features, weights, suitability = _compared(part, finished)
             gathered[key], gathered[f"{key}/use"] = finishing_distance(
-                features, finished.style, finished.prices, weights
+                features, finished.style, finished.prices, weights, suitability
             )
         return gathered
 
@@ -152,21 +172,24 @@ class FinishingTerm(Term):
 
 def _priced(finished: Mapping[str, Finished], parts: Iterable[Part]) -> dict[str, Finished]:
     """The same with prices for the canvas at the start, given its parts."""
-    compared: dict[str, list[tuple[Tensor, Tensor | None]]] = {key: [] for key in finished}
+    compared: dict[str, list[Compared]] = {key: [] for key in finished}
     for part in parts:
         for key, one in finished.items():
             compared[key].append(_compared(part, one))
     return {key: _settled(one, compared[key]) for key, one in finished.items()}
 
 
-def _settled(finished: Finished, compared: Sequence[tuple[Tensor, Tensor | None]]) -> Finished:
-    """One layer with prices that have settled for given features and weights of the parts of a canvas."""
+def _settled(finished: Finished, compared: Sequence[Compared]) -> Finished:
+    """One layer with prices that have settled for what is compared of the parts of a canvas."""
     if finished.prices is None:
         return finished
     style = finished.style
-    units = [(unit_rows(rows - style.centre), weights) for rows, weights in compared]
+    queries = [
+        (style.queries(unit_rows(rows - style.centre), suitability), weights)
+        for rows, weights, suitability in compared
+    ]
     for _ in range(FIRST_ROUNDS):
-        uses = [style.matches(rows, finished.prices, weights)[1] for rows, weights in units]
+        uses = [style.matches(rows, finished.prices, weights)[1] for rows, weights in queries]
         finished = finished.after(torch.stack(uses).sum(0))
     return finished
 
@@ -174,16 +197,27 @@ def _settled(finished: Finished, compared: Sequence[tuple[Tensor, Tensor | None]
 def _turns(style: Style) -> Iterator[Style]:
     """A style, and the same turned by 90°, 180° and 270°."""
     for quarter in range(4):
-        mask = None if style.mask is None else torch.rot90(style.mask, quarter, (-2, -1))
-        yield replace(style, pixels=torch.rot90(style.pixels, quarter, (-2, -1)), mask=mask)
+        mask, parts = (
+            None if plane is None else torch.rot90(plane, quarter, (-2, -1))
+            for plane in (style.mask, style.parts)
+        )
+        yield replace(style, pixels=torch.rot90(style.pixels, quarter, (-2, -1)), mask=mask, parts=parts)
 
 
-def _compared(part: Part, finished: Finished) -> tuple[Tensor, Tensor | None]:
-    """Features (n, C) of a part of the canvas that this evaluation compares, and their weights (n,)."""
-    window = sampled_window(finished.grid, part.tile, part.evaluation)
-    weights = finished.grid.weights_in(part.tile)
+def _compared(part: Part, finished: Finished) -> Compared:
+    """What this evaluation compares of a part of the canvas."""
+    grid = finished.grid
+    window = sampled_window(grid, part.tile, part.evaluation)
+    weights = grid.weights_in(part.tile)
     weights = None if weights is None else weights[(..., *window)].flatten()
-    return _features_at(part.features, finished.layer, window), weights
+    features = _features_at(part.features, finished.layer, window)
+    if finished.guidance is None:
+        return features, weights, None
+    rows, columns = (
+        torch.arange(tile.start, tile.stop, device=features.device)[sampled]
+        for tile, sampled in zip(part.tile.grid(grid.stride), window, strict=True)
+    )
+    return features, weights, finished.guidance.on_grid(rows, columns, grid.stride)
 
 
 def sampled_window(grid: Grid, tile: Tile, evaluation: int) -> tuple[slice, slice]:

@@ -200,6 +200,7 @@ def finishing_distance(
     style: StyleDirections,
     prices: Tensor | None = None,
     weights: Tensor | None = None,
+    suitability: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Cosine distance of features to those of a style that suit them best (Kolkin et al. 2022, eq. 2).
 
@@ -211,13 +212,14 @@ def finishing_distance(
         style: m features of the style.
         prices: (m,), by how much each of them is avoided; None: the nearest ones are taken.
         weights: (n,) ≥ 0, how much each feature counts; None: all equally.
+        suitability: (n, K), how well each of the style's parts suits each feature; None: there are no parts.
 
     Returns:
         (2,), the weighted sum of the distances, each in [0, 2], and the sum of the weights; and the use of
         the style's features, see :meth:`StyleDirections.matches`.
     """
     units = unit_rows(features - style.centre)
-    matches, use = style.matches(units.detach(), prices, weights)
+    matches, use = style.matches(style.queries(units.detach(), suitability), prices, weights)
     distance = 1.0 - (units * style.units[matches]).sum(1)
     if weights is None:
         return torch.stack([distance.sum(), distance.new_tensor(float(len(distance)))]), use

@@ -114,18 +114,27 @@ class Matcher:
         layer_weights: Mapping[str, float],
         mean: Mapping[str, Tensor],
         energy: Mapping[str, Tensor],
+        membership: Tensor | None = None,
     ) -> None:
         self.mean, self.energy, self.layer_weights = mean, energy, layer_weights
         columns = {layer: rows.unflatten(1, (channels[layer], -1)).mean(2) for layer, rows in bank.items()}
         centred = {layer: rows - rows.mean(0) for layer, rows in columns.items()}
         scaled = [self._scaled(layer, rows, rows.square().sum(1).mean()) for layer, rows in centred.items()]
         self.keys = F.normalize(torch.cat(scaled, 1), dim=1)  # (m, Σ C)
+        if membership is not None:  # (m, Σ C + K), see __call__
+            self.keys = torch.cat([self.keys, membership.to(self.keys)], 1)
 
     def _scaled(self, layer: str, rows: Tensor, energy: Tensor) -> Tensor:
         """Centred rows (n, C) whose mean square length becomes the layer's weight."""
         return rows * (self.layer_weights[layer] / (energy + 1e-12)) ** 0.5
 
-    def __call__(self, columns: Mapping[str, Tensor], uniform_draws: Tensor, chunk: int = 2048) -> Tensor:
+    def __call__(
+        self,
+        columns: Mapping[str, Tensor],
+        uniform_draws: Tensor,
+        suitability: Tensor | None = None,
+        chunk: int = 2048,
+    ) -> Tensor:
         """The row of the bank that matches each hypercolumn, (n,).
 
         A match is drawn at random among the cells that are nearly as near as the nearest. Otherwise a flat
@@ -141,6 +150,8 @@ class Matcher:
             for layer, rows in columns.items()
         ]
         queries = F.normalize(torch.cat(scaled, 1), dim=1)
+        if suitability is not None:
+            queries = torch.cat([queries, suitability.to(queries)], 1)
         matches = []
         for query, draws in zip(queries.split(chunk), uniform_draws.split(chunk), strict=True):
             similarity, rows = (query @ self.keys.T).topk(min(MAX_CANDIDATES, len(self.keys)), dim=1)
@@ -157,6 +168,7 @@ def assign(
     layer_weights: Mapping[str, float],
     columns: Callable[[Tile], Mapping[str, Tensor]],
     seed: int,
+    guidance: tuple[Tensor, Callable[[Tile], Tensor]] | None = None,
 ) -> Tensor:
     """The row of the bank that matches each cell of the canvas, (rows, columns) of cells.
 
@@ -172,14 +184,17 @@ def assign(
         whole = columns(parts[0])
         columns = lambda tile: whole  # noqa: E731
     mean, energy = _mean_and_energy(parts, cells, columns)
-    matcher = Matcher(bank, {k: len(v) for k, v in mean.items()}, layer_weights, mean, energy)
+    channels = {layer: len(value) for layer, value in mean.items()}
+    matcher = Matcher(bank, channels, layer_weights, mean, energy, None if guidance is None else guidance[0])
     device = next(iter(bank.values())).device
     matches = torch.empty(cells.height, cells.width, dtype=torch.long, device=device)
     generator = torch.Generator().manual_seed(seed)
     draws = torch.rand(cells.height, cells.width, generator=generator).to(device)
     for tile in parts:
         window = tile.grid(cells.stride)
-        matches[window] = matcher(columns(tile), draws[window].flatten()).view_as(matches[window])
+        suitability = None if guidance is None else guidance[1](tile)
+        found = matcher(columns(tile), draws[window].flatten(), suitability)
+        matches[window] = found.view_as(matches[window])
     return matches
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from impasto.losses.details import without_details
@@ -66,19 +67,30 @@ class NearestTerm(Term):
 
     def style_statistics(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Tensor]:
         return statistics_by_region(
-            scene, self.layers, "nearest", lambda style: self._bank(style, encoder), averages=False
+            scene,
+            (*self.layers, "parts"),
+            "nearest",
+            lambda style: self._bank(style, encoder),
+            averages=False,
         )
 
     def _bank(self, style: Style, encoder: TiledEncoder) -> Gathered:
-        """Layer → (m, C·k²), the sampled cells of one style picture."""
+        """Layer → (m, C·k²), the sampled cells of one style picture, and "parts" → (m, 1) or (m, 0)."""
         size = size_of(style.pixels)
         cells = Grid.on(size, self.cell, style.mask)
-        return add_up(
+        bank = add_up(
             encoder.style_parts(style.pixels, self.layers),
             lambda part: {
                 layer: bank_rows(part.features[layer], layer, cells, part.tile, size) for layer in self.layers
             },
         )
+        places = cells.sample_indices
+        parts = (
+            places.new_zeros(len(places), 0)
+            if style.parts is None
+            else style.parts_at(places, (cells.height, cells.width))
+        )
+        return bank | {"parts": parts}
 
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Pulled]:
         banks = known_statistics(self, scene, encoder)
@@ -86,7 +98,8 @@ class NearestTerm(Term):
         for region, share in region_shares(scene):
             bank = {layer: banks[statistics_key(layer, "nearest", region)] for layer in self.layers}
             mask = without_details(region.mask, scene, self.keep_details)
-            matches = self._match(scene, region, bank, encoder)
+            parts = banks[statistics_key("parts", "nearest", region)]
+            matches = self._match(scene, region, bank, parts, encoder)
             for layer in self.layers:
                 pulls[statistics_key(layer, "nearest", region)] = Pulled(
                     layer,
@@ -97,10 +110,18 @@ class NearestTerm(Term):
         return pulls
 
     def _match(
-        self, scene: Scene, region: Region, bank: Mapping[str, Tensor], encoder: TiledEncoder
+        self, scene: Scene, region: Region, bank: Mapping[str, Tensor], parts: Tensor, encoder: TiledEncoder
     ) -> Tensor:
         """The row of the bank that matches each cell of the canvas, (rows, columns) of cells."""
-        pictures = self._matched_pictures(scene)
+        pictures, guidance = self._matched_pictures(scene), region.guidance
+
+        def suitability(tile: Tile) -> Tensor:
+            assert guidance is not None
+            rows, columns = (
+                torch.arange(span.start, span.stop, device=parts.device) for span in tile.grid(self.cell)
+            )
+            return guidance.on_grid(rows, columns, self.cell)
+
         return assign(
             encoder.tiles(scene.size, self.layers, wrap=encoder.repeats),
             Grid.on(scene.size, self.cell, region.mask),
@@ -108,6 +129,7 @@ class NearestTerm(Term):
             self.layer_weights,
             lambda tile: self._hypercolumns(tile, pictures, encoder),
             self.seed,
+            None if guidance is None else (guidance.membership(parts), suitability),
         )
 
     def _matched_pictures(self, scene: Scene) -> list[tuple[Tensor, float]]:

@@ -31,6 +31,8 @@ class StyleDirections:
 
     Args:
         bank: (m, C), features of the style.
+        membership: (m, K), 1 for the part of the style that each feature belongs to, else 0; None: there are
+            no parts.
         short: whether products are computed in bfloat16. A direction that is farther away by the rounding
             error, a cosine of about 0.004, may then be taken for the nearest.
 
@@ -39,13 +41,18 @@ class StyleDirections:
         units: (m, C), the directions, of length 1.
     """
 
-    def __init__(self, bank: Tensor, *, short: bool = False) -> None:
+    def __init__(self, bank: Tensor, membership: Tensor | None = None, *, short: bool = False) -> None:
         self.centre = bank.mean(0)
         self.units = unit_rows(bank - self.centre)
+        # A query that is followed by how well each part suits it is compared by the sum of both.
+        keys = self.units if membership is None else torch.cat([self.units, membership.to(self.units)], 1)
         # The last row of columns is filled up with copies of the first direction.
-        filling = self.units[:1].expand(-len(bank) % COLUMNS, -1)
-        keys = torch.cat([self.units, filling])
+        keys = torch.cat([keys, keys[:1].expand(-len(bank) % COLUMNS, -1)])
         self._keys = (keys.bfloat16() if short else keys).T  # (C, rows · COLUMNS)
+
+    def queries(self, units: Tensor, suitability: Tensor | None) -> Tensor:
+        """Queries for :meth:`matches`: directions (n, C), and how well the parts suit them (n, K)."""
+        return units if suitability is None else torch.cat([units, suitability.to(units)], 1)
 
     def matches(
         self, queries: Tensor, prices: Tensor | None = None, weights: Tensor | None = None
@@ -53,7 +60,8 @@ class StyleDirections:
         """The direction that suits each query best: that of the largest inner product, less its price.
 
         Args:
-            queries: (n, C), of length 1; without gradient.
+            queries: (n, C), of length 1; without gradient. With parts (n, C + K): followed by how well each
+                of the K parts suits it, as a difference of cosines.
             prices: (m,) ≥ 0, in units of :data:`SOFTNESS`; None: all free, and their use is of no interest.
             weights: (n,) ≥ 0, how much each query counts; None: all equally.
 
@@ -90,7 +98,7 @@ def _largest(values: Tensor) -> Tensor:
     return row * COLUMNS + column
 
 
-def next_prices(prices: Tensor, use: Tensor) -> Tensor:
+def next_prices(prices: Tensor, use: Tensor, capacity: Tensor) -> Tensor:
     """Prices (m,) that keep the use of each direction within its capacity (Cuturi 2013, Sinkhorn's step).
 
     Optimal transport with an upper bound on the mass that a direction of the style takes: a direction that is
@@ -99,6 +107,6 @@ def next_prices(prices: Tensor, use: Tensor) -> Tensor:
     Args:
         prices: (m,), with which ``use`` was found.
         use: (m,), see :meth:`StyleDirections.matches`.
+        capacity: (m,) or (), how much each may be used.
     """
-    capacity = CAPACITY * use.mean()
     return (prices + (use.clamp_min(1e-30) / capacity.clamp_min(1e-30)).log()).clamp_min(0.0)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from impasto.errors import RecipeError
 from impasto.losses.build import objective_of, terms_of
+from impasto.losses.guidance import guided
 from impasto.losses.objective import Objective
 from impasto.losses.terms import Term
 from impasto.losses.tiled import TiledEncoder
@@ -133,6 +134,8 @@ def steps(
         return
     device = next(encoder.buffers()).device
     prepared = preprocess(scene, recipe, min_style_side=min_style_side(recipe, terms))
+    if recipe.guidance:
+        prepared = guided(prepared, encoder, recipe.guidance)
     budgets, finishing = max_evaluations(recipe, plan, terms), finishing_steps(recipe, plan, terms)
     shares = content_shares(recipe, plan)
     limits, count = limits or MemoryLimits(), itertools.count(1)

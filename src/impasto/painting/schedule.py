@@ -77,10 +77,14 @@ def min_style_side(recipe: Recipe, terms: Sequence[Term] | None) -> int:
 
 
 def content_shares(recipe: Recipe, plan: Sequence[Size]) -> list[float]:
-    """Factors of the content's weight at the scales of a plan: 1 at coarse ones, else ``fine_content``."""
-    if not recipe.wants_style or recipe.content_until is None:
+    """Factors of the content's weight at the scales of a plan: ``coarse_content``, then ``fine_content``."""
+    if not recipe.wants_style:
         return [1.0] * len(plan)
-    return [1.0 if coarse else recipe.fine_content for coarse in _coarse_scales(recipe, plan)]
+    if recipe.content_until is None:
+        return [recipe.coarse_content] * len(plan)
+    return [
+        recipe.coarse_content if coarse else recipe.fine_content for coarse in _coarse_scales(recipe, plan)
+    ]
 
 
 def finishing_steps(recipe: Recipe, plan: Sequence[Size], terms: Sequence[Term] | None = None) -> list[int]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.pictures.colour import from_oklab, to_oklab
-from impasto.pictures.filters import box_mean, gaussian_blur, gaussian_radius
+from impasto.pictures.filters import gaussian_blur, gaussian_radius, guided_filter
 from impasto.pictures.geometry import Tile, crop_margin, tiles
 
 __all__ = ["finest_chroma", "limit_finest_chroma"]
@@ -61,7 +61,7 @@ def limit_finest_chroma(picture: Tensor, limit: float, *, wrap: bool = False) ->
     result = torch.empty_like(source)
     for tile in _tiles(source):
         lab = to_oklab(tile.cut(source).double())
-        smooth = _guided(lab[:, :1], lab[:, 1:])
+        smooth = guided_filter(lab[:, :1], lab[:, 1:], RADIUS, EPSILON)
         chroma = smooth + share * (lab[:, 1:] - smooth)
         pixels = from_oklab(torch.cat([lab[:, :1], chroma], 1)).to(picture.dtype)
         result[(..., *tile.grid(1))] = pixels[(..., *tile.inner(1))]
@@ -76,7 +76,7 @@ def _share_within(picture: Tensor, limit: float) -> float:
     ss = sr = rr = 0.0
     for tile in _tiles(picture):
         lab = to_oklab(tile.cut(picture).double())
-        smooth = _guided(lab[:, :1], lab[:, 1:])
+        smooth = guided_filter(lab[:, :1], lab[:, 1:], RADIUS, EPSILON)
         s, r = (_band(chroma)[(..., *tile.inner(1))] for chroma in (smooth, lab[:, 1:] - smooth))
         ss, sr, rr = ss + float((s * s).sum()), sr + float((s * r).sum()), rr + float((r * r).sum())
     allowed = limit * limit * 2 * picture.shape[-2] * picture.shape[-1]
@@ -85,16 +85,6 @@ def _share_within(picture: Tensor, limit: float) -> float:
     if ss >= allowed or rr <= 0.0:
         return 0.0
     return (math.sqrt(sr * sr + rr * (allowed - ss)) - sr) / rr
-
-
-def _guided(guide: Tensor, values: Tensor) -> Tensor:
-    """The guided filter (He et al. 2013, eq. 5, 6 and 8) of values (1, C, H, W) by a guide (1, 1, H, W)."""
-    guide_mean, mean = box_mean(guide, RADIUS), box_mean(values, RADIUS)
-    covariance = box_mean(guide * values, RADIUS) - guide_mean * mean
-    variance = box_mean(guide * guide, RADIUS) - guide_mean * guide_mean
-    slope = covariance / (variance + EPSILON)
-    offset = mean - slope * guide_mean
-    return box_mean(slope, RADIUS) * guide + box_mean(offset, RADIUS)
 
 
 def _band(chroma: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["box_mean", "gaussian_blur", "gaussian_radius"]
+__all__ = ["box_mean", "gaussian_blur", "gaussian_radius", "guided_filter"]
 
 
 def gaussian_radius(sigma: float) -> int:
@@ -29,3 +29,18 @@ def box_mean(values: Tensor, radius: int) -> Tensor:
     """Mean over the square of ``2 * radius + 1`` pixels around each pixel."""
     padded = F.pad(values, (radius, radius, radius, radius), mode="replicate")
     return F.avg_pool2d(padded, 2 * radius + 1, 1)
+
+
+def guided_filter(guide: Tensor, values: Tensor, radius: int, epsilon: float) -> Tensor:
+    """Smooth values (1, C, H, W) along the edges of a guide (1, 1, H, W) (He et al. 2013, eq. 5, 6 and 8).
+
+    Args:
+        radius: of the window, as in :func:`box_mean`.
+        epsilon: a variance of the guide; where it varies much less within a window, there is no edge.
+    """
+    guide_mean, mean = box_mean(guide, radius), box_mean(values, radius)
+    covariance = box_mean(guide * values, radius) - guide_mean * mean
+    variance = box_mean(guide * guide, radius) - guide_mean * guide_mean
+    slope = covariance / (variance + epsilon)
+    offset = mean - slope * guide_mean
+    return box_mean(slope, radius) * guide + box_mean(offset, radius)

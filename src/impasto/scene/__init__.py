@@ -1,5 +1,6 @@
 """What one painting is made from: content, styles, regions, and earlier frames of a video."""
 
-from impasto.scene.scene import Past, Region, Scene, Style, overlay_past
+from impasto.scene.guidance import Guidance
+from impasto.scene.scene import Past, Region, Scene, Style, overlay_past, product
 
-__all__ = ["Past", "Region", "Scene", "Style", "overlay_past"]
+__all__ = ["Guidance", "Past", "Region", "Scene", "Style", "overlay_past", "product"]

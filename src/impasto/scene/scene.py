@@ -13,8 +13,9 @@ from torch import Tensor
 from impasto.errors import RecipeError
 from impasto.pictures.geometry import Size, add_margin, fit, resample
 from impasto.pictures.outlines import outline_strength
+from impasto.scene.guidance import Guidance
 
-__all__ = ["Past", "Region", "Scene", "Style", "overlay_past"]
+__all__ = ["Past", "Region", "Scene", "Style", "overlay_past", "product"]
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,15 @@ class Style:
             ``colours`` ``match`` or ``content``; None: those of the scene's content.
         position: index of the picture among the scene's styles, by which settings with one entry per style
             picture are found.
+        parts: (1, 1, h, w), on a coarse grid over the picture, the part of the style that each place belongs
+            to, as an index (:class:`Guidance`); None: without guidance.
     """
 
     pixels: Tensor
     mask: Tensor | None = None
     palette: tuple[Tensor, Tensor] | None = None
     position: int = 0
+    parts: Tensor | None = None
 
     def resized(self, size: Size) -> Style:
         """The style at another size, (height, width)."""
@@ -43,8 +47,15 @@ class Style:
 
     def to(self, device: torch.device) -> Style:
         """The style on ``device``."""
-        mask = None if self.mask is None else self.mask.to(device)
-        return replace(self, pixels=self.pixels.to(device), mask=mask)
+        mask, parts = (None if plane is None else plane.to(device) for plane in (self.mask, self.parts))
+        return replace(self, pixels=self.pixels.to(device), mask=mask, parts=parts)
+
+    def parts_at(self, indices: Tensor, grid: Size) -> Tensor:
+        """The parts (n, 1) at flat indices (n,) of a grid (rows, columns) over the picture."""
+        assert self.parts is not None, "asked only with guidance"
+        height, width = self.parts.shape[-2:]
+        rows, columns = indices // grid[1] * height // grid[0], indices % grid[1] * width // grid[1]
+        return self.parts[0, 0, rows, columns][:, None]
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,7 @@ class Region:
         styles: its style pictures.
         weight: weight of its style loss relative to the other regions', ≥ 0.
         blend: one weight per style, relative to each other; empty: all equal.
+        guidance: which parts of its styles suit which places; None: all suit everywhere.
     """
 
     name: str
@@ -84,6 +96,7 @@ class Region:
     styles: tuple[Style, ...]
     weight: float = 1.0
     blend: tuple[float, ...] = ()
+    guidance: Guidance | None = None
 
     @property
     def area(self) -> float:
@@ -189,7 +202,9 @@ class Scene:
             aspect=with_margin,
             past=tuple(past.at(size, margin, device) for past in self.past),
             regions=tuple(
-                self._region_at(region, _both(resized(region.mask), content_mask), size, device, fineness)
+                self._region_at(
+                    region, product(resized(region.mask), content_mask), size, margin, device, fineness
+                )
                 for region in self.regions or (whole,)
             ),
             style_statistics={} if known is None else {with_margin: known},
@@ -200,6 +215,7 @@ class Scene:
         region: Region,
         mask: Tensor | None,
         size: Size,
+        margin: int,
         device: torch.device,
         fineness: float,
     ) -> Region:
@@ -210,7 +226,7 @@ class Scene:
             size: (height, width) of the scale, without the margin.
         """
         if size in self.style_statistics:
-            return replace(region, mask=mask, styles=(), blend=())
+            return replace(region, mask=mask, styles=(), blend=(), guidance=None)
         shares = self._shares_at(region, fineness)
         used = [(style, share) for style, share in zip(region.styles, shares, strict=True) if share > 0]
         return replace(
@@ -218,6 +234,7 @@ class Scene:
             mask=mask,
             styles=tuple(self._style_at(style, max(size)).to(device) for style, _ in used),
             blend=tuple(share for _, share in used),
+            guidance=None if region.guidance is None else region.guidance.at(size, margin, device),
         )
 
     def _shares_at(self, region: Region, fineness: float) -> tuple[float, ...]:
@@ -249,7 +266,7 @@ class Scene:
         return style.resized(fit(height, width, min(longest, wanted)))
 
 
-def _both(mask: Tensor | None, other: Tensor | None) -> Tensor | None:
+def product(mask: Tensor | None, other: Tensor | None) -> Tensor | None:
     """The product of two masks (1, 1, H, W); None stands for a mask of ones."""
     if mask is None or other is None:
         return other if mask is None else mask
