@@ -1,10 +1,12 @@
-"""The static site as ``make web`` built it, served on this machine; for test files that name this module in
+"""The static site, built where npm is and served on this machine; for test files that name this module in
 ``pytest_plugins``."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +19,13 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
 from browsing import CHROMIUM, SWITCHES, Visit
 from conftest import ROOT
 from impasto.feedforward.decoder import load_decoder
-from impasto.feedforward.export.files import free_size_style
-from impasto.feedforward.export.models import ModelBuilder
 from impasto.feedforward.network import InstantNetwork, StyledRegion
 from impasto.networks.registry import load_encoder
 
@@ -56,12 +57,27 @@ def builder() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def folder(builder: ModuleType) -> Path:
-    """The built site, with the scripts and pages as they are now."""
-    built = ROOT / "build" / "web"
-    if not (built / "models" / "facts.json").exists() or not (built / "runtime").is_dir():
-        pytest.skip("no built site here: make web")
-    builder.copy_pages(built)
+    """The site as `make web` builds it, from the sources as they are now; tests beside these wait for it."""
+    built: Path = ROOT / "build" / "web"
+    built.mkdir(parents=True, exist_ok=True)
+    with FileLock(built.with_suffix(".lock")):
+        _install_packages(builder.PACKAGES)
+        builder.build(built)
     return built
+
+
+def _install_packages(folder: Path) -> None:
+    """Install the packages of package-lock.json, or skip with the reason."""
+    installed, wanted = folder / ".package-lock.json", ROOT / "package-lock.json"
+    if installed.exists() and installed.stat().st_mtime >= wanted.stat().st_mtime:
+        return
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("no npm here: it delivers the static site's runtime")
+    command = [npm, "ci", "--silent", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    if done.returncode:
+        pytest.skip(f"npm ci: {done.stderr.strip()[-200:] or done.returncode}")
 
 
 @pytest.fixture(scope="session")
@@ -99,16 +115,12 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 def by_pytorch(
     content: Path, style: Path, strength: float = 1.0, tile: int | None = None
 ) -> NDArray[np.float32]:
-    """The picture that PyTorch paints with the style's samples at the places where the site takes them.
-
-    Elsewhere taken, they give other strokes: the two pictures are equal only in their colours.
-    """
-    builder = ModelBuilder(load_encoder(), load_decoder())
+    """The picture that PyTorch paints in float32, not rounded."""
+    network = InstantNetwork(load_encoder(), load_decoder())
     tensors = [
         torch.from_numpy(pixels(path) / 255.0).float().movedim(2, 0)[None] for path in (content, style)
     ]
-    regions = [StyledRegion(free_size_style(builder, tensors[1]))]
-    network = InstantNetwork(builder.encoder, builder.decoder)
+    regions = [StyledRegion(network.remember(tensors[1]))]
     result = network.paint(tensors[0], regions, strength=strength, tile=tile)
     return result[0].movedim(0, 2).mul(255).numpy()
 
