@@ -127,10 +127,10 @@ def by_pytorch(
 
 # -- the live view -------------------------------------------------------------------------------------------
 
-#: How a Chromium is started that has a camera with a moving picture.
+#: How a Chromium is started that has two cameras with a moving picture.
 CAMERA: dict[str, Any] = {
     "executable_path": CHROMIUM,
-    "args": [*SWITCHES, "--use-fake-device-for-media-stream"],
+    "args": [*SWITCHES, "--use-fake-device-for-media-stream=device-count=2"],
 }
 FRAMES = "window.painted"
 #: Counts the frames that reach the page, and keeps the brightness of one of its pixels.

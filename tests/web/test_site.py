@@ -133,12 +133,55 @@ def test_several_styles_are_blended(user: Visit, tmp_path: Path) -> None:
     user.page.click("label:has(#blend)")
 
 
+def test_saved_as_jpeg_and_shared(user: Visit, tmp_path: Path) -> None:
+    page = user.page
+    page.evaluate(
+        """() => {
+          navigator.canShare = () => true;
+          navigator.share = async ({ files }) => { window.shared = [files[0].name, files[0].type]; };
+        }"""
+    )
+    choose(user, picture(tmp_path / "holiday.png", 64, 48))
+    page.click("[data-style=wave]")
+    painted(user)
+    page.select_option("#format", "jpeg")
+    with page.expect_download() as download:
+        page.click("#save")
+    assert download.value.suggested_filename == "impasto-holiday.jpg"
+    with Image.open(download.value.path()) as saved:
+        assert (saved.format, saved.size) == ("JPEG", (64, 48))
+    page.click("#share")
+    page.wait_for_function("() => window.shared")
+    assert page.evaluate("window.shared") == ["impasto-holiday.jpg", "image/jpeg"]
+    page.select_option("#format", "png")
+
+
+def test_too_little_memory_is_said_and_the_page_goes_on(user: Visit, tmp_path: Path) -> None:
+    worker = user.page.workers[0]
+    worker.evaluate(
+        """() => {
+          self.Own = Float32Array;
+          self.Float32Array = class {
+            constructor() { throw new RangeError('Array buffer allocation failed'); }
+          };
+        }"""
+    )
+    choose(user, picture(tmp_path / "large.png", 60, 40))
+    user.page.click("[data-style=wave]")
+    user.page.wait_for_selector("#paint-error:not([hidden])")
+    said = "This device has too little memory for that size. Choose a smaller one."
+    assert user.page.inner_text("#paint-error") == said
+    worker.evaluate("() => { self.Float32Array = self.Own; }")
+    assert painted(user).shape == (40, 60, 3)
+    assert user.page.is_hidden("#paint-error")
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("text.jpg", "not a picture"),
         ("dot.png", "1 × 1 pixels"),
-        ("vast.png", "100 megapixels"),
+        ("vast.jpg", "100 megapixels"),
         ("half.jpg", ""),
     ],
 )
@@ -150,7 +193,7 @@ def test_bad_files_are_refused_in_a_sentence(user: Visit, tmp_path: Path, name: 
         whole = picture(tmp_path / "whole.jpg", 300, 200).read_bytes()
         path.write_bytes(whole[:200])
     else:
-        Image.new("1", (1, 1) if name == "dot.png" else (10_000, 10_000)).save(path)
+        Image.new("L", (1, 1) if name == "dot.png" else (10_000, 10_000)).save(path)
     user.page.set_input_files("#file", path)
     user.page.wait_for_selector("#source-error:not([hidden])")
     said = user.page.inner_text("#source-error")
