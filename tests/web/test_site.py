@@ -16,6 +16,7 @@ from PIL import Image
 import impasto
 from browsing import DESK, Visit, picture
 from built_site import by_pytorch, gap, pixels
+from impasto.losses.statistics import sample_positions
 from impasto.pictures.colour import with_chroma
 
 pytest_plugins = ["browsing", "built_site"]
@@ -114,6 +115,18 @@ def test_tiles_cover_a_picture_once(user: Visit) -> None:
           return [copy.data.every((x, i) => x === data[i]), weight];
         }"""
     ) == [True, 1304 * 1032]
+
+
+@pytest.mark.parametrize("size", [1, 700, 1024, 5000])
+def test_styles_are_sampled_where_pytorch_samples_them(user: Visit, size: int) -> None:
+    mine = user.page.evaluate(
+        """async (size) => {
+          const { samplePositions } = await import('/js/engine/sampling.js');
+          return Array.from(samplePositions(1024, size), Number);
+        }""",
+        size,
+    )
+    assert mine == np.resize(sample_positions(1024, 1, size).numpy(), 1024).tolist()
 
 
 def test_several_styles_are_blended(user: Visit, tmp_path: Path) -> None:
