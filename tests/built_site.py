@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import json
 import shutil
 import subprocess
 import threading
@@ -67,9 +68,10 @@ def folder(builder: ModuleType) -> Path:
 
 
 def _install_packages(folder: Path) -> None:
-    """Install the packages of package-lock.json, or skip with the reason."""
-    installed, wanted = folder / ".package-lock.json", ROOT / "package-lock.json"
-    if installed.exists() and installed.stat().st_mtime >= wanted.stat().st_mtime:
+    """Install the packages that package.json names where one is missing or old, or skip with the reason."""
+    wanted = _read(ROOT / "package.json")
+    versions = wanted["dependencies"] | wanted["devDependencies"]
+    if all(_read(folder / name / "package.json").get("version") == versions[name] for name in versions):
         return
     npm = shutil.which("npm")
     if npm is None:
@@ -78,6 +80,11 @@ def _install_packages(folder: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
     if done.returncode:
         pytest.skip(f"npm ci: {done.stderr.strip()[-200:] or done.returncode}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
 
 
 @pytest.fixture(scope="session")
