@@ -63,6 +63,7 @@ async function paint(longSide, isFull) {
     setPainting(true);
   }
   $('result-frame').setAttribute('aria-busy', 'true');
+  showMessage('paint-error', '');
   try {
     const { clip: clipFile } = content;
     const painted = isFull && clipFile ? await clipPainting({ ...content, clip: clipFile }, longSide) : await picturePainting(content, longSide, isFull);
