@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,7 @@ def test_paints_what_pytorch_paints(user: Visit, tmp_path: Path, wave: Path) -> 
     user.page.fill("#strength", "100")
 
 
+@pytest.mark.skipif("IMPASTO_SOAK" not in os.environ, reason="takes ten seconds: make soak")
 def test_a_picture_of_several_tiles_is_that_of_one(user: Visit, tmp_path: Path, wave: Path) -> None:
     content = picture(tmp_path / "content.png", 1024, 490)
     choose(user, content)
