@@ -44,10 +44,9 @@ def test_a_live_view_runs_without_growing(cameras: Any, site: str) -> None:
     page.wait_for_function("() => /^192 × 144, /.test(document.querySelector('#live-about').textContent)")
     before, frames = resident_bytes(cameras), page.evaluate(FRAMES)
     page.click("#live-record")
-    page.wait_for_timeout(5000)
+    page.wait_for_function(f"() => {FRAMES} > {frames + 4}")
     with page.expect_download() as download:
         page.click("#live-record")
-    assert page.evaluate(FRAMES) - frames >= 2  # on a machine that has other work
     assert resident_bytes(cameras) - before < 60e6
     assert download.value.suggested_filename == "impasto-live.webm"
     assert Path(download.value.path()).read_bytes()[:4] == b"\x1aE\xdf\xa3"  # EBML, as WebM begins
