@@ -14,9 +14,9 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # The studio amid fifty times as many faults as `make test` tries, and 10,000 damaged files; faster where TMPDIR is in
-# memory; and the built site at 2048 pixels and for a minute of its live view.
+# memory; and the static site at 2048 pixels, for a minute of its live view, by WebGPU in software, and in Firefox.
 soak: $(VENV)/.installed-dev
-	IMPASTO_SOAK=1 $(BIN)/python -m pytest -q tests/web/test_soak.py
+	IMPASTO_SOAK=1 $(BIN)/python -m pytest -q tests/web
 	IMPASTO_FAULT_SEEDS=100 IMPASTO_FAULT_TABLE=build/faults.tsv $(BIN)/python -m pytest -q tests/studio/test_faults.py
 	IMPASTO_MUTATED_FILES=10000 IMPASTO_MUTATION_TABLE=build/mutations.tsv $(BIN)/python -m pytest -q \
 	  tests/studio/sandbox/test_mutated_files.py

@@ -1,10 +1,13 @@
-"""The static site as ``make web`` built it, served on this machine; for test files that name this module in
+"""The static site, built where npm is and served on this machine; for test files that name this module in
 ``pytest_plugins``."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import json
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +20,13 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
 from browsing import CHROMIUM, SWITCHES, Visit
 from conftest import ROOT
 from impasto.feedforward.decoder import load_decoder
-from impasto.feedforward.export.files import free_size_style
-from impasto.feedforward.export.models import ModelBuilder
 from impasto.feedforward.network import InstantNetwork, StyledRegion
 from impasto.networks.registry import load_encoder
 
@@ -56,12 +58,33 @@ def builder() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def folder(builder: ModuleType) -> Path:
-    """The built site, with the scripts and pages as they are now."""
-    built = ROOT / "build" / "web"
-    if not (built / "models" / "facts.json").exists() or not (built / "runtime").is_dir():
-        pytest.skip("no built site here: make web")
-    builder.copy_pages(built)
+    """The site as `make web` builds it, from the sources as they are now; tests beside these wait for it."""
+    built: Path = ROOT / "build" / "web"
+    built.mkdir(parents=True, exist_ok=True)
+    with FileLock(built.with_suffix(".lock")):
+        _install_packages(builder.PACKAGES)
+        builder.build(built)
     return built
+
+
+def _install_packages(folder: Path) -> None:
+    """Install the packages that package.json names where one is missing or old, or skip with the reason."""
+    wanted = _read(ROOT / "package.json")
+    versions = wanted["dependencies"] | wanted["devDependencies"]
+    if all(_read(folder / name / "package.json").get("version") == versions[name] for name in versions):
+        return
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("no npm here: it delivers the static site's runtime")
+    command = [npm, "ci", "--silent", "--no-audit", "--no-fund"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    if done.returncode:
+        pytest.skip(f"npm ci: {done.stderr.strip()[-200:] or done.returncode}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -99,26 +122,22 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 def by_pytorch(
     content: Path, style: Path, strength: float = 1.0, tile: int | None = None
 ) -> NDArray[np.float32]:
-    """The picture that PyTorch paints with the style's samples at the places where the site takes them.
-
-    Elsewhere taken, they give other strokes: the two pictures are equal only in their colours.
-    """
-    builder = ModelBuilder(load_encoder(), load_decoder())
+    """The picture that PyTorch paints in float32, not rounded."""
+    network = InstantNetwork(load_encoder(), load_decoder())
     tensors = [
         torch.from_numpy(pixels(path) / 255.0).float().movedim(2, 0)[None] for path in (content, style)
     ]
-    regions = [StyledRegion(free_size_style(builder, tensors[1]))]
-    network = InstantNetwork(builder.encoder, builder.decoder)
+    regions = [StyledRegion(network.remember(tensors[1]))]
     result = network.paint(tensors[0], regions, strength=strength, tile=tile)
     return result[0].movedim(0, 2).mul(255).numpy()
 
 
 # -- the live view -------------------------------------------------------------------------------------------
 
-#: How a Chromium is started that has a camera with a moving picture.
+#: How a Chromium is started that has two cameras with a moving picture.
 CAMERA: dict[str, Any] = {
     "executable_path": CHROMIUM,
-    "args": [*SWITCHES, "--use-fake-device-for-media-stream"],
+    "args": [*SWITCHES, "--use-fake-device-for-media-stream=device-count=2"],
 }
 FRAMES = "window.painted"
 #: Counts the frames that reach the page, and keeps the brightness of one of its pixels.

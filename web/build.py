@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,10 @@ PHOTOGRAPHS = ("chelsea", "coffee", "astronaut", "rocket")
 
 
 def build(folder: Path) -> None:
-    """Build the whole site; models and pictures are made only where the folder lacks them or they are old."""
+    """Build the whole site; models and pictures are made only where the folder lacks them or they are old.
+
+    Files that stay as they are are not written, so that a browser may be reading them.
+    """
     copy_runtime(folder)
     make_models(folder)
     make_pictures(folder)
@@ -48,19 +51,17 @@ def build(folder: Path) -> None:
 
 def copy_pages(folder: Path) -> None:
     """Copy pages and scripts, and write the list of all files for the service worker."""
-    folder.mkdir(parents=True, exist_ok=True)
     for source, names in ((PAGE, SHARED), (WEB, [p.name for p in WEB.iterdir() if p.suffix != ".py"])):
         for name in names:
-            if (source / name).is_dir():
-                shutil.copytree(source / name, folder / name, dirs_exist_ok=True)
-            else:
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source / name, folder / name)
+            inside = (source / name).rglob("*") if (source / name).is_dir() else [source / name]
+            for path in inside:
+                if path.is_file():
+                    _put(folder / path.relative_to(source), path.read_bytes())
     from impasto import samples
 
     facts = json.loads((folder / "models" / "facts.json").read_text(encoding="utf-8"))
     site = {"facts": facts, "styles": list(samples.PAINTINGS), "photographs": PHOTOGRAPHS}
-    (folder / "site.json").write_text(json.dumps(site, indent=1), encoding="utf-8")
+    _put(folder / "site.json", json.dumps(site, indent=1).encode())
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "files.js")
     digest = hashlib.sha256()
     for path in files:
@@ -68,7 +69,7 @@ def copy_pages(folder: Path) -> None:
     names = [path.relative_to(folder).as_posix() for path in files]
     first_visit = ["./", *(name for name in names if not name.startswith((*ON_DEMAND, "sw.js")))]
     listing = json.dumps({"version": digest.hexdigest()[:12], "files": first_visit}, indent=1)
-    (folder / "files.js").write_text(f"self.SITE = {listing};\n", encoding="utf-8")
+    _put(folder / "files.js", f"self.SITE = {listing};\n".encode())
 
 
 def copy_runtime(folder: Path) -> None:
@@ -77,13 +78,10 @@ def copy_runtime(folder: Path) -> None:
     for source in (*sources, PACKAGES / "mediabunny" / "dist" / "bundles" / CLIP_LIBRARY):
         if not source.exists():
             raise SystemExit(f"{source.relative_to(PACKAGES)} is not installed: run npm ci")
-        target = folder / "runtime" / source.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.suffix == ".wasm":
-            shutil.copyfile(source, target)
-        else:  # the maps for debuggers are not part of the site
-            script = source.read_text(encoding="utf-8")
-            target.write_text(re.sub(r"//# sourceMappingURL=\S+\s*$", "", script), encoding="utf-8")
+        content = source.read_bytes()
+        if source.suffix != ".wasm":  # the maps for debuggers are not part of the site
+            content = re.sub(rb"//# sourceMappingURL=\S+\s*$", b"", content)
+        _put(folder / "runtime" / source.name, content)
 
 
 def make_models(folder: Path) -> None:
@@ -91,7 +89,6 @@ def make_models(folder: Path) -> None:
     from impasto.feedforward.decoder import load_decoder
     from impasto.feedforward.export.files import write_parts
     from impasto.feedforward.export.models import ModelBuilder
-    from impasto.feedforward.statistics import BANK_SIZE
     from impasto.networks.registry import load_encoder
 
     target = folder / "models" / "facts.json"
@@ -99,13 +96,13 @@ def make_models(folder: Path) -> None:
         *(ROOT / "src/impasto/data").glob("*.safetensors"),
         *(ROOT / "src/impasto").glob("feedforward/**/*.py"),
     ]
-    if target.exists() and all(path.stat().st_mtime < target.stat().st_mtime for path in sources):
+    if _is_newer(target, sources):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     files, gap = write_parts(target.with_name("instant.onnx"), ModelBuilder(load_encoder(), load_decoder()))
     if gap > 1e-3:
         raise SystemExit(f"the exported models differ from PyTorch by {gap:.1e}")
-    target.write_text(json.dumps(_facts(files[-1]) | {"bankSize": BANK_SIZE}, indent=1), encoding="utf-8")
+    target.write_text(json.dumps(_facts(files[-1]), indent=1), encoding="utf-8")
 
 
 def _facts(model: Path) -> dict[str, Any]:
@@ -119,6 +116,8 @@ def _facts(model: Path) -> dict[str, Any]:
         "halo": int(found["halo"]),
         "layers": found["layers"].split(","),
         "bankLayers": found["bank_layers"].split(","),
+        "bankStrides": [int(stride) for stride in found["bank_strides"].split(",")],
+        "bankSize": int(found["bank_size"]),
     }
 
 
@@ -126,20 +125,31 @@ def make_pictures(folder: Path) -> None:
     """Paint the styles, and copy the photographs to try them on, as JPEG files."""
     from impasto import samples
 
+    sources = list((ROOT / "src/impasto/samples").glob("*.py"))
     for name in samples.PAINTINGS:
-        _save(folder / "styles" / f"{name}.jpg", lambda name=name: samples.painting(name, size=STYLE_SIDE))
+        if not _is_newer(path := folder / "styles" / f"{name}.jpg", sources):
+            _save(path, samples.painting(name, size=STYLE_SIDE))
     for name in PHOTOGRAPHS:
-        _save(folder / "photographs" / f"{name}.jpg", lambda name=name: samples.photograph(name))
+        if not _is_newer(path := folder / "photographs" / f"{name}.jpg", sources):
+            _save(path, samples.photograph(name))
 
 
-def _save(path: Path, make: Any) -> None:
+def _save(path: Path, picture: Any) -> None:
     from PIL import Image
 
-    if path.exists():
-        return
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = make()[0].permute(1, 2, 0).mul(255).round().byte().numpy()
+    pixels = picture[0].permute(1, 2, 0).mul(255).round().byte().numpy()
     Image.fromarray(pixels).save(path, quality=STYLE_QUALITY, optimize=True, progressive=True)
+
+
+def _is_newer(path: Path, sources: Iterable[Path]) -> bool:
+    return path.exists() and all(source.stat().st_mtime < path.stat().st_mtime for source in sources)
+
+
+def _put(path: Path, content: bytes) -> None:
+    if not path.exists() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(path, frames, codec="libx264", pix_fmt="yuv420p", times=times, audio=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def user(browser: Any, site: str) -> Iterator[Visit]:
+    """A user whose page stays open for all tests of this file: loading the network takes seconds."""
     visitor = Visit(browser, site, **DESK, accept_downloads=True)
     visitor.open("/?backend=wasm")
     yield visitor

@@ -1,9 +1,10 @@
-"""The static site in Firefox: photographs, clips and the live view."""
+"""The static site in Firefox, for ``make soak``: photographs, clips and the live view."""
 
 from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,11 @@ from clips import moving_square, write_clip
 from firefox import Firefox
 
 pytest_plugins = ["built_site"]
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif("IMPASTO_SOAK" not in os.environ, reason="another browser: make soak"),
+]
 
 SHOWN = "(selector => document.querySelector(selector)?.checkVisibility())"
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -45,6 +46,12 @@ def test_first_visit_is_light(folder: Path) -> None:
     policy = re.findall(r'Content-Security-Policy" content="([^"]+)"', (folder / "index.html").read_text())[0]
     assert "unsafe" not in policy.replace("wasm-unsafe-eval", "")
     assert not re.search(r"https?:|\*", policy)
+
+
+def test_building_again_writes_nothing(builder: ModuleType, folder: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    builder.build(folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
 def test_budget_of_a_first_visit(browser: Any, folder: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What takes minutes, for ``make soak``: a picture of 2048 pixels, and a live view that runs for a minute."""
+"""What takes minutes, for ``make soak``: 2048 pixels, a minute of the live view, and WebGPU in software."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browsing import DESK, Visit, picture
+from browsing import CHROMIUM, DESK, SWITCHES, Visit, picture
 from built_site import CAMERA, FRAMES, by_pytorch, gap, live_view, resident_bytes
 
 pytest_plugins = ["browsing", "built_site"]
@@ -41,9 +41,7 @@ def test_a_picture_of_2048_pixels_is_pytorchs(browser: Any, site: str, folder: P
     page.wait_for_selector("#gallery:not([aria-busy])")
     page.click("#paint:not(.idle)")
     page.wait_for_selector("#save-bar:not([hidden])")
-    with page.expect_download() as download:
-        page.click("#save")
-    mine = np.asarray(Image.open(download.value.path()).convert("RGB"))
+    mine = saved(page)
     user.verify()
     user.context.close()
     assert mine.shape == (1362, 2048, 3)
@@ -76,3 +74,55 @@ def test_a_minute_of_the_live_view_does_not_grow(camera: Any, site: str) -> None
     assert growth < LARGEST_GROWTH, [round(size / 1e6) for size in sizes]
     user.verify()
     user.context.close()
+
+
+#: WebGPU by SwiftShader, a graphics card that is a program.
+SOFTWARE_CARD = [
+    *(switch for switch in SWITCHES if switch != "--disable-gpu"),
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+]
+ADAPTER = "async () => Boolean(await navigator.gpu?.requestAdapter())"
+#: Ends the worker's graphics card, as a crash of its driver does.
+LOSE = """async () => {
+  const { env } = await import(`${location.origin}/runtime/ort.min.mjs`);
+  (await env.webgpu.device).destroy();
+}"""
+
+
+def test_webgpu_paints_what_pytorch_paints_and_may_be_lost(browser: Any, site: str, tmp_path: Path) -> None:
+    """On the card as by PyTorch; when it is lost in the middle of a picture, the processor paints that."""
+    started = browser.browser_type.launch(executable_path=CHROMIUM, args=SOFTWARE_CARD)
+    user = Visit(started, site, **DESK, accept_downloads=True)
+    user.context.set_default_timeout(600_000)
+    user.expected = ("mapAsync",)  # the runtime's own promise, when the card is lost
+    page = user.open("/?backend=webgpu")
+    if not page.evaluate(ADAPTER):
+        pytest.skip("this Chromium has no WebGPU in software")
+    page.wait_for_selector("body[data-engine^=webgpu]")
+    content, style = picture(tmp_path / "content.png", 40, 32), picture(tmp_path / "style.png", 32, 32, 3)
+    page.check("#sizes [value=original]")
+    page.set_input_files("#file", content)
+    page.set_input_files("#style-file", style)
+    page.click("#paint:not(.idle)")
+    page.wait_for_selector("#save-bar:not([hidden])")
+    assert gap(saved(page), by_pytorch(content, style)) < 1
+    assert "graphics card" in page.inner_text("#engine")
+
+    page.fill("#strength", "50")
+    page.click("#paint:not(.idle)")
+    page.workers[0].evaluate(LOSE)
+    page.wait_for_selector("body[data-engine^=wasm]")
+    assert page.inner_text("#engine").startswith("The graphics card has stopped. Painted on the processor")
+    page.wait_for_selector("#save-bar:not([hidden])")
+    assert gap(saved(page), by_pytorch(content, style, 0.5)) < 1
+    assert page.is_hidden("#paint-error")
+    user.verify()
+    started.close()
+
+
+def saved(page: Any) -> np.ndarray:
+    """The painting, saved as PNG."""
+    with page.expect_download() as download:
+        page.click("#save")
+    return np.asarray(Image.open(download.value.path()).convert("RGB"))

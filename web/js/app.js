@@ -4,7 +4,7 @@ import { choosePicture, nameSamples, startContent } from './content.js';
 import { $, radioGroup } from './dom.js';
 import { showRecording, startLive } from './live.js';
 import { startOffline } from './offline.js';
-import { startPainter } from './painter.js';
+import { onEngineChange, startPainter } from './painter.js';
 import { show, startResult } from './result.js';
 import { addStyleFiles, nameStyles, startStyles } from './styles.js';
 import { messageOf, startTexts, switchLanguage, text } from './texts.js';
@@ -38,14 +38,19 @@ async function showEngine() {
   try {
     $('engine').textContent = text('engineLoading');
     const engine = await startPainter();
-    document.body.dataset.engine = `${engine.backend} ${engine.threads}`;
-    const key = engine.backend === 'webgpu' ? 'engineWebgpu' : engine.threads > 1 ? 'engineWasm' : 'engineWasmOne';
-    $('engine').textContent = text(key, { threads: engine.threads });
+    $('engine').textContent = nameEngine(engine);
     return engine;
   } catch (error) {
     $('engine').textContent = messageOf(error);
     return null;
   }
+}
+
+/** @param {import('./painter.js').Engine} engine */
+function nameEngine({ backend, threads }) {
+  document.body.dataset.engine = `${backend} ${threads}`;
+  const key = backend === 'webgpu' ? 'engineWebgpu' : threads > 1 ? 'engineWasm' : 'engineWasmOne';
+  return text(key, { threads });
 }
 
 async function start() {
@@ -63,6 +68,7 @@ async function start() {
     showRecording();
     showEngine();
   });
+  onEngineChange((engine) => { $('engine').textContent = `${text('engineLost')} ${nameEngine(engine)}`; });
   document.body.dataset.ready = '';
   const engine = await showEngine();
   if (engine) await startOffline(engine.backend);

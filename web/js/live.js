@@ -4,7 +4,7 @@ import { $, context2d, h, showMessage } from './dom.js';
 import { paintPicture, Superseded } from './painter.js';
 import { blobOf, fitted, longSideOf } from './pictures.js';
 import { download, show } from './result.js';
-import { messageOf, text, UserError } from './texts.js';
+import { decimal, messageOf, text, UserError } from './texts.js';
 import { onWish, stylesAndSettings, wish } from './wish.js';
 
 /** Long sides of a painted frame. The size is lowered before the frame rate. */
@@ -171,7 +171,7 @@ function adaptSize(seconds, width, height) {
   if (frameTimes.length < MEASURED_FRAMES && total < MEASURED_SECONDS) return;
   const rate = frameTimes.length / total;
   frameTimes = [];
-  $('live-about').textContent = text('liveRate', { width, height, rate: rate.toFixed(1) });
+  $('live-about').textContent = text('liveRate', { width, height, rate: decimal(rate) });
   $('live').dataset.rate = rate.toFixed(2);
   if (recorder) return; // a clip has one size
   if (rate > HIGH_RATE) level = Math.min(level + 1, SIDES.length - 1);

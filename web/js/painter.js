@@ -29,6 +29,11 @@ const waiting = new Map();
 let count = 0;
 /** @type {Promise<Engine> | null} */
 let started = null;
+/** Called where the graphics card fails, with what paints from then on. @type {(engine: Engine) => void} */
+let onChange = () => {};
+
+/** @param {(engine: Engine) => void} listener called where the graphics card fails, with what paints from then on */
+export function onEngineChange(listener) { onChange = listener; }
 
 /** Load runtime and models; resolves to what they run on. @returns {Promise<Engine>} */
 export function startPainter() {
@@ -89,6 +94,11 @@ function startWorker() {
     const asked = waiting.get(data.id);
     if (data.kind === 'progress') {
       asked?.onProgress?.(data.share);
+      return;
+    }
+    if (data.kind === 'changed') {
+      started = Promise.resolve(data);
+      onChange(data);
       return;
     }
     waiting.delete(data.id);

@@ -5,7 +5,7 @@ import { startComparison, stopComparison } from './compare.js';
 import { $, announce, debounce, h, showMessage } from './dom.js';
 import { paintPicture, stopPainting, Superseded } from './painter.js';
 import { blobOf, canvasOf, fitted, longSideOf, pixelsOf } from './pictures.js';
-import { messageOf, text, UserError } from './texts.js';
+import { decimal, messageOf, text, UserError } from './texts.js';
 import { onWish, stylesAndSettings, wish, wishedSide } from './wish.js';
 
 /** @typedef {import('./pictures.js').Picture} Picture */
@@ -63,6 +63,7 @@ async function paint(longSide, isFull) {
     setPainting(true);
   }
   $('result-frame').setAttribute('aria-busy', 'true');
+  showMessage('paint-error', '');
   try {
     const { clip: clipFile } = content;
     const painted = isFull && clipFile ? await clipPainting({ ...content, clip: clipFile }, longSide) : await picturePainting(content, longSide, isFull);
@@ -155,7 +156,7 @@ function about() {
     const done = text('paintedClip', { frames: clip.frames, width, height, seconds: seconds.toFixed(0) });
     return clip.isSilenced ? `${done}. ${text('clipSilenced')}` : done;
   }
-  return isFull ? text('painted', { width, height, seconds: seconds.toFixed(1) }) : text('firstLook', { width, height });
+  return isFull ? text('painted', { width, height, seconds: decimal(seconds) }) : text('firstLook', { width, height });
 }
 
 /** Write the state onto the page. */

@@ -14,6 +14,9 @@ export function text(key, values = {}) {
   return (texts[key] ?? key).replaceAll(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
 }
 
+/** A number with one decimal, as the page's language writes it. @param {number} value */
+export const decimal = (value) => value.toLocaleString(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+
 /** An error whose message is a text for the user. */
 export class UserError extends Error {
   /** @param {string} key @param {Record<string, string | number>} [values] */

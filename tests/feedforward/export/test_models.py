@@ -11,8 +11,10 @@ import torch.nn.functional as F
 
 from conftest import ROOT
 from impasto.errors import WeightsError
-from impasto.feedforward.export.files import difference, free_size_style, write_parts, write_whole
+from impasto.feedforward.export.files import difference, write_parts, write_whole
 from impasto.feedforward.network import InstantNetwork, StyledRegion
+from impasto.feedforward.statistics import BANK_LAYERS
+from impasto.feedforward.style import InstantStyle
 
 #: Largest difference of a pixel in [0, 1]; measured: 1e-5.
 CLOSE = 1e-3
@@ -69,7 +71,10 @@ def test_the_program_of_the_docs_paints_exact_tiles(builder, tmp_path, monkeypat
     exec(compile(program, "instant.md", "exec"), names)
     content, style = (torch.from_numpy(names[name]) for name in ("picture", "style"))
     network = InstantNetwork(builder.encoder, builder.decoder)
-    expected = network.paint(content, [StyledRegion(free_size_style(builder, style))], tile=None)
+    raw = builder.encoder(style, BANK_LAYERS).raw
+    banks = {k: raw[k].flatten(2)[:, :, names["positions"][f"positions_{k}"]].mT for k in BANK_LAYERS}
+    remembered = InstantStyle(network.remember(style).moments, banks)
+    expected = network.paint(content, [StyledRegion(remembered)], tile=None)
     torch.testing.assert_close(torch.from_numpy(names["painted"]), expected, atol=CLOSE, rtol=0)
 
 

@@ -1,10 +1,12 @@
 /** The three ONNX models of instant transfer in onnxruntime-web: on the graphics card if that works, else in WebAssembly. */
 
+import { samplePositions } from './sampling.js';
+
 /** @typedef {typeof import('onnxruntime-web')} Runtime */
 /** @typedef {import('onnxruntime-web').InferenceSession} Session */
 /** @typedef {import('onnxruntime-web').Tensor} Tensor */
 /** Inputs or outputs by name. @typedef {Record<string, Tensor>} Tensors */
-/** What the site was built with; see build.py. @typedef {import('./tiles.js').Grid & {layers: string[], bankLayers: string[], bankSize: number}} Facts */
+/** What the site was built with; see build.py. @typedef {import('./tiles.js').Grid & {layers: string[], bankLayers: string[], bankStrides: number[], bankSize: number}} Facts */
 /** @typedef {'webgpu' | 'wasm'} Backend */
 
 /** The runtime's files for each backend; the first is imported, the others are loaded by it. */
@@ -43,14 +45,19 @@ export class Models {
     this.statisticsSession = sessions[0];
     this.mapsSession = sessions[1];
     this.paintingSession = sessions[2];
+    /** Ends the present work with an error. @type {(reason: Error) => void} */
+    this.giveUp = () => {};
+    /** @type {Error | null} */
+    this.lost = null;
   }
 
   /**
    * @param {string} base address of the site's folder
    * @param {Facts} facts
    * @param {Backend} backend
+   * @param {boolean} [isTrusted] whether the graphics card is used without a trial
    */
-  static async load(base, facts, backend) {
+  static async load(base, facts, backend, isTrusted = false) {
     const [script, mjs, wasm] = RUNTIME_FILES[backend].map((name) => new URL(`runtime/${name}`, base).href);
     const files = MODEL_FILES.map((name) => fetchBytes(new URL(name, base)));
     for (const file of files) file.catch(() => {}); // awaited below
@@ -68,8 +75,32 @@ export class Models {
     const models = new Models(runtime, facts, backend, [
       await create(bytes[0], backend), await create(bytes[1], 'wasm'), await create(bytes[2], backend),
     ]);
-    if (backend === 'webgpu') await models.#compare(await create(bytes[0], 'wasm'), await create(bytes[2], 'wasm'));
+    if (backend === 'webgpu') {
+      models.#watch(await runtime.env.webgpu.device);
+      if (!isTrusted) await models.use(async () => models.#compare(await create(bytes[0], 'wasm'), await create(bytes[2], 'wasm')));
+    }
     return models;
+  }
+
+  /** @param {{lost: Promise<{message: string}>}} device of WebGPU */
+  async #watch(device) {
+    const { message } = await device.lost;
+    this.lost = new Error(`The graphics card was lost. ${message}`);
+    this.giveUp(this.lost);
+  }
+
+  /**
+   * Do one piece of work. Raises an error once the graphics card is lost: what it was to compute never ends.
+   * @template Result
+   * @param {() => Promise<Result>} work
+   * @returns {Promise<Result>}
+   */
+  use(work) {
+    if (this.lost) return Promise.reject(this.lost);
+    return new Promise((resolve, reject) => {
+      this.giveUp = reject;
+      work().then(resolve, reject);
+    });
   }
 
   /** @param {Float32Array} data @param {number[]} dims */
@@ -79,7 +110,18 @@ export class Models {
 
   /** @param {number} row @param {number} column of a tile's first pixel */
   position(row, column) {
-    return new this.runtime.Tensor('int64', BigInt64Array.of(BigInt(row), BigInt(column)), [2]);
+    return this.#integers(BigInt64Array.of(BigInt(row), BigInt(column)));
+  }
+
+  /** Inputs that say where banks are sampled. @param {(stride: number) => BigInt64Array} positions in a layer of this stride */
+  positionsOf(positions) {
+    const { bankLayers, bankStrides } = this.facts;
+    return Object.fromEntries(bankLayers.map((layer, i) => [`positions_${layer}`, this.#integers(positions(bankStrides[i]))]));
+  }
+
+  /** @param {BigInt64Array} values */
+  #integers(values) {
+    return new this.runtime.Tensor('int64', values, [values.length]);
   }
 
   /**
@@ -110,7 +152,8 @@ export class Models {
   async #paintItself(values, side, statistics, painting) {
     const picture = this.tensor(values, [1, 3, side, side]);
     const weights = this.tensor(new Float32Array(side * side).fill(1), [1, 1, side, side]);
-    const found = /** @type {Tensors} */ (await statistics.run({ picture, weights }));
+    const positions = this.positionsOf((stride) => samplePositions(this.facts.bankSize, (side / stride) ** 2));
+    const found = /** @type {Tensors} */ (await statistics.run({ picture, weights, ...positions }));
     /** @type {Tensors} */
     const moments = {};
     /** @type {Tensors} */

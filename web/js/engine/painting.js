@@ -1,6 +1,7 @@
 /** Instant transfer: statistics of pictures, and painting with them, tile by tile; equal to Impasto's Python. */
 
 import { keepChroma } from './colour.js';
+import { samplePositions } from './sampling.js';
 import { covarianceOf, cut, innerWeights, mixMoments, MomentSum, momentsOf, paddedSide, paste, sharesOf, tilesOf } from './tiles.js';
 
 /** @typedef {import('./models.js').Models} Models */
@@ -23,7 +24,7 @@ import { covarianceOf, cut, innerWeights, mixMoments, MomentSum, momentsOf, padd
 export async function contentStatistics(models, picture, onStep) {
   const sums = Object.fromEntries(models.facts.layers.map((layer) => [layer, new MomentSum()]));
   for (const tile of tilesOf(picture.height, picture.width, models.facts)) {
-    const found = await statisticsOf(models, picture, tile);
+    const found = await statisticsOf(models, picture, tile, () => BigInt64Array.of(0n));
     for (const [layer, sum] of Object.entries(sums)) {
       sum.add(momentsAt(found, layer), Number(found[`weight_${layer}`].data[0]));
     }
@@ -39,10 +40,11 @@ export async function contentStatistics(models, picture, onStep) {
  * @returns {Promise<StyleStatistics>}
  */
 export async function styleStatistics(models, picture) {
-  const { layers, bankLayers } = models.facts;
+  const { layers, bankLayers, bankSize } = models.facts;
   const rows = { start: 0, end: paddedSide(picture.height, models.facts) };
   const columns = { start: 0, end: paddedSide(picture.width, models.facts) };
-  const found = await statisticsOf(models, picture, { rows, columns, outerRows: rows, outerColumns: columns });
+  const tile = { rows, columns, outerRows: rows, outerColumns: columns };
+  const found = await statisticsOf(models, picture, tile, (stride) => samplePositions(bankSize, rows.end * columns.end / stride ** 2));
   return {
     moments: Object.fromEntries(layers.map((layer) => [layer, momentsAt(found, layer)])),
     banks: Object.fromEntries(bankLayers.map((layer) => [layer, /** @type {Float32Array} */ (found[`bank_${layer}`].data)])),
@@ -53,12 +55,14 @@ export async function styleStatistics(models, picture) {
  * @param {Models} models
  * @param {Pixels} picture
  * @param {import('./tiles.js').Tile} tile
+ * @param {(stride: number) => BigInt64Array} positions that are sampled in a layer of this stride
  */
-async function statisticsOf(models, picture, tile) {
+async function statisticsOf(models, picture, tile, positions) {
   const { values, height, width } = cut(picture, tile, models.facts);
   return /** @type {Tensors} */ (await models.statisticsSession.run({
     picture: models.tensor(values, [1, 3, height, width]),
     weights: models.tensor(innerWeights(tile), [1, 1, height, width]),
+    ...models.positionsOf(positions),
   }));
 }
 

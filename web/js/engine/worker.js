@@ -66,13 +66,14 @@ function reasonOf(error) {
   return /memory|allocat|bad_alloc|RangeError/i.test(String(error)) ? 'memory' : 'engine';
 }
 
-/** The models on the graphics card, if the browser offers it and it computes rightly. */
+/** The models on the graphics card, if the browser offers it and it computes rightly; `webgpu` takes any adapter. */
 async function load() {
   if (!start) throw new Error('The worker was not started.');
   const { base, facts, backend } = start;
-  if (backend !== 'wasm' && await hasWebGpu()) {
+  const isForced = backend === 'webgpu';
+  if (isForced || (backend !== 'wasm' && await hasWebGpu())) {
     try {
-      return await Models.load(base, facts, 'webgpu');
+      return await Models.load(base, facts, 'webgpu', isForced);
     } catch (error) {
       console.info(`WebGPU is not used: ${error}`);
     }
@@ -88,18 +89,22 @@ function loadOnce() {
 }
 
 /**
- * Do some work; if the graphics card fails, do it again without.
+ * Do some work; if the graphics card fails, do it again without, and say so.
  * @template Result
  * @param {(models: Models) => Promise<Result>} work
  */
 async function withFallback(work) {
   const loaded = await loadOnce();
   try {
-    return await work(loaded);
+    return await loaded.use(() => work(loaded));
   } catch (error) {
     if (error instanceof Superseded || loaded.backend === 'wasm' || !start) throw error;
     start = { ...start, backend: 'wasm' };
     models = null;
+    remembered.clear(); // what is there may wait for the graphics card
+    latestMaps = null;
+    const { backend, threads } = await loadOnce();
+    worker.postMessage({ kind: 'changed', id: start.id, backend, threads });
     return work(await loadOnce());
   }
 }

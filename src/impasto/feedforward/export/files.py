@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.errors import WeightsError
-from impasto.feedforward.export.models import ModelBuilder
+from impasto.feedforward.export.models import ModelBuilder, bank_positions
 from impasto.feedforward.export.transfer import bank_coordinates
 from impasto.feedforward.network import InstantNetwork, StyledRegion
 from impasto.feedforward.statistics import BANK_LAYERS, LEVELS, feature_moments
@@ -22,7 +22,7 @@ from impasto.feedforward.style import InstantStyle
 from impasto.files import write_atomically
 from impasto.pictures.geometry import Size
 
-__all__ = ["PARTS", "difference", "free_size_style", "part_path", "session", "write_parts", "write_whole"]
+__all__ = ["PARTS", "difference", "part_path", "session", "write_parts", "write_whole"]
 
 #: The models into which instant transfer is divided, in the order of their use.
 PARTS = ("statistics", "maps", "painting")
@@ -83,7 +83,7 @@ def write_parts(
         _write(file, model)
     content, style = _trial_pictures(size, None)
     painted = _run_parts(files, content, style)
-    return files, difference(builder, painted, content, style, free_style=True)
+    return files, difference(builder, painted, content, style, free_style=False)
 
 
 def difference(
@@ -95,7 +95,7 @@ def difference(
         free_style: whether the model's style has a free size, and its bank the positions for that.
     """
     network = InstantNetwork(builder.encoder, builder.decoder)
-    remembered = free_size_style(builder, style) if free_style else network.remember(style, tile=None)
+    remembered = _free_size_style(builder, style) if free_style else network.remember(style, tile=None)
     return _gap(builder, painted, content, remembered)
 
 
@@ -106,7 +106,7 @@ def _gap(builder: ModelBuilder, painted: Tensor, content: Tensor, style: Instant
 
 
 @torch.no_grad()
-def free_size_style(builder: ModelBuilder, style: Tensor) -> InstantStyle:
+def _free_size_style(builder: ModelBuilder, style: Tensor) -> InstantStyle:
     """The style (1, 3, H, W) as models of free sizes remember it; sides are multiples of 8."""
     raw = builder.encoder(style, LEVELS).raw
     banks = {}
@@ -133,7 +133,8 @@ def _run(path: Path, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
 def _run_parts(files: Sequence[Path], content: Tensor, style: Tensor) -> Tensor:
     """The painted picture, by one model after the other."""
     of_content, of_style = (
-        _run(files[0], {"picture": x, "weights": torch.ones_like(x[:, :1])}) for x in (content, style)
+        _run(files[0], {"picture": x, "weights": torch.ones_like(x[:, :1])} | _positions(x))
+        for x in (content, style)
     )
     moments = {
         f"{of}_{kind}_{layer}": statistics[f"{kind}_{layer}"]
@@ -146,6 +147,12 @@ def _run_parts(files: Sequence[Path], content: Tensor, style: Tensor) -> Tensor:
     inputs |= {f"style_mean_{layer}": of_style[f"mean_{layer}"] for layer in BANK_LAYERS}
     given = {"picture": content, "strength": torch.ones(1), "position": torch.zeros(2, dtype=torch.int64)}
     return _run(files[2], inputs | given)["painted"]
+
+
+def _positions(picture: Tensor) -> dict[str, Tensor]:
+    """Where a picture (1, 3, H, W) is sampled, as inputs of the model of statistics."""
+    height, width = picture.shape[-2:]
+    return {f"positions_{k}": torch.from_numpy(bank_positions((height, width), k)) for k in BANK_LAYERS}
 
 
 def _trial_pictures(size: Size | None, style_size: Size | None) -> tuple[Tensor, Tensor]:

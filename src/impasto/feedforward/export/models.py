@@ -23,7 +23,7 @@ from impasto.networks.encoder import Encoder
 from impasto.networks.layers import geometry
 from impasto.pictures.geometry import Size
 
-__all__ = ["HALO", "ModelBuilder", "padded_size"]
+__all__ = ["HALO", "ModelBuilder", "bank_positions", "padded_size"]
 
 #: Pixels on each side that a pixel of the painted picture depends on, and that a tile must have beyond it.
 HALO = -(-(geometry(LEVELS[-1]).radius + RADIUS) // STRIDE) * STRIDE
@@ -33,6 +33,16 @@ def padded_size(size: Size) -> Size:
     """The size of a picture padded to multiples of 8, below and on the right, as the network needs it."""
     height, width = (max(MIN_SIDE, -(-side // STRIDE) * STRIDE) for side in size)
     return height, width
+
+
+def bank_positions(size: Size, layer: str) -> NDArray[np.int64]:
+    """Where a style of this size is sampled in Python: (BANK_SIZE,), flat indices into the layer's grid.
+
+    The file for painting takes banks of this length. A smaller grid's positions are therefore repeated, which
+    changes no match.
+    """
+    height, width = (side // geometry(layer).stride for side in padded_size(size))
+    return np.resize(sample_positions(BANK_SIZE, height, width).numpy(), BANK_SIZE)
 
 
 @dataclass(frozen=True)
@@ -83,10 +93,10 @@ class ModelBuilder:
         return graph.model("impasto_instant", "Any picture in any style, at once.", self._facts("whole"))
 
     def statistics(self) -> onnx.ModelProto:
-        """Picture or tile, and weights of its pixels → weight, mean and covariance by layer, and banks.
+        """Picture or tile, weights of pixels, positions → weight, mean and covariance by layer, and banks.
 
         A tile's halo has weight 0. Over tiles, weight, weight · mean and weight · (covariance + mean meanᵀ)
-        add up.
+        add up. The banks are the features at the positions, such as :func:`bank_positions` gives.
         """
         graph = Graph()
         picture = graph.input("picture", _picture_shape(None, ""))
@@ -102,8 +112,9 @@ class ModelBuilder:
             graph.output(f"mean_{layer}", moments.mean, [channels])
             graph.output(f"covariance_{layer}", moments.covariance, [channels, channels])
             if layer in BANK_LAYERS:
-                bank, count = self._bank(graph, raw[layer], layer, None)
-                graph.output(f"bank_{layer}", bank, [count, channels])
+                positions = graph.input(f"positions_{layer}", ["samples"], "int64")
+                bank = transfer.bank(graph, raw[layer], channels, positions)
+                graph.output(f"bank_{layer}", bank, ["samples", channels])
         return graph.model(
             "impasto_instant_statistics", "What is remembered of a picture.", self._facts("statistics")
         )
@@ -178,7 +189,7 @@ class ModelBuilder:
         """The bank of a picture's features (K, C), and K."""
         positions = None
         if grid := _grid(size, layer):
-            positions = sample_positions(BANK_SIZE, *grid)
+            positions = sample_positions(BANK_SIZE, *grid).numpy()
         count = BANK_SIZE if positions is None else len(positions)
         return transfer.bank(graph, features, self.encoder.channels(layer), positions), count
 
@@ -234,6 +245,8 @@ class ModelBuilder:
             "halo": HALO,
             "layers": ",".join(LEVELS),
             "bank_layers": ",".join(BANK_LAYERS),
+            "bank_strides": ",".join(str(geometry(layer).stride) for layer in BANK_LAYERS),
+            "bank_size": BANK_SIZE,
         }
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto
 from torch import Tensor
 
@@ -101,14 +102,14 @@ def bank_coordinates() -> Tensor:
     return points
 
 
-def bank(graph: Graph, features: Value, channels: int, positions: Tensor | None) -> Value:
+def bank(graph: Graph, features: Value, channels: int, positions: Value | NDArray[np.int64] | None) -> Value:
     """Some of the features (1, C, h, w), as (K, C).
 
     Args:
         positions: (K,), int64, flat; None: those of :func:`bank_coordinates`, for a free size.
     """
     if positions is not None:
-        chosen = graph.op("Gather", _rows(graph, features, channels), positions.numpy(), axis=1)
+        chosen = graph.op("Gather", _rows(graph, features, channels), positions, axis=1)
     else:
         coordinates = array(2.0 * bank_coordinates() - 1.0)[None, None]
         chosen = graph.op("GridSample", features, coordinates, mode="nearest", align_corners=0)
