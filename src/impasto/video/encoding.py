@@ -42,7 +42,9 @@ def _with_film(job: VideoJob, index: int, painted: Tensor) -> Tensor:
     assert filmed is not None
     alpha = filmed[:, 3:] if filmed.shape[1] == 4 else None
     if job.has_cover and job.can_be_transparent:
-        alpha = (1.0 if alpha is None else alpha) * (torch.ones_like(filmed[:, :1]) if cover is None else cover)
+        alpha = (1.0 if alpha is None else alpha) * (
+            torch.ones_like(filmed[:, :1]) if cover is None else cover
+        )
     else:
         painted = apply_mask(painted, filmed[:, :3], cover)
     painted = apply_mask(painted, filmed[:, :3], mask)

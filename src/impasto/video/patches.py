@@ -159,7 +159,7 @@ def _detail_energy(picture: Tensor) -> Tensor:
 
 
 def _principal_components(pictures: Sequence[Tensor]) -> Tensor:
-    """Filters (``COMPONENTS``, C, side, side), scaled so that squares of differences are means over a patch."""
+    """Filters (``COMPONENTS``, C, side, side), scaled so that squared differences are means over a patch."""
     patches = torch.cat([F.unfold(picture, SIDE)[0].T for picture in pictures]).double()
     patches = patches - patches.mean(0)
     vectors = torch.linalg.eigh(patches.T @ patches).eigenvectors[:, -COMPONENTS:]
@@ -221,13 +221,16 @@ class _Search:
 
     def _use(self) -> Tensor:
         """The cost of using the patch at each place again."""
-        height, width = self.source.size
-        places = self.source.places(self._inside(self.positions), self.keys)
+        width = self.source.size[1]
+        places = self.source.places(self.inside(self.positions), self.keys)
         count = torch.bincount(places, minlength=len(self.source.films)).float()
-        mean = F.avg_pool2d(count.view(1, 1, -1, width + 2 * RADIUS), SIDE, stride=1, padding=RADIUS).flatten()
+        mean = F.avg_pool2d(
+            count.view(1, 1, -1, width + 2 * RADIUS), SIDE, stride=1, padding=RADIUS
+        ).flatten()
         return USE_WEIGHT * (mean - FREE_USE).clamp(0.0, 10.0)
 
-    def _inside(self, positions: Tensor) -> Tensor:
+    def inside(self, positions: Tensor) -> Tensor:
+        """The nearest positions (N, 2) in a key."""
         height, width = self.source.size
         return torch.stack(
             [positions[:, 0].clamp(0.0, width - 1.0), positions[:, 1].clamp(0.0, height - 1.0)], 1
@@ -243,7 +246,7 @@ class _Search:
         return cost + self.use[places]
 
     def _try(self, positions: Tensor, keys: Tensor) -> None:
-        positions = self._inside(positions)
+        positions = self.inside(positions)
         cost = self._cost(positions, keys)
         better = cost < self.cost
         pixels = self.pixels[better]
@@ -275,7 +278,9 @@ class _Search:
             for dx in range(-radius, radius + 1):
                 there = self.beside(dx, dy)
                 weight = float(np.exp(-(dx * dx + dy * dy) / 2.0))
-                total += weight * self._sample(self.positions[there] - torch.tensor([dx, dy]), self.keys[there])
+                total += weight * self._sample(
+                    self.positions[there] - torch.tensor([dx, dy]), self.keys[there]
+                )
                 weights += weight
         voted = (total / weights).T  # (4, N)
         picture = onto.flatten(2).clone()
@@ -315,34 +320,40 @@ def paint_with_patches(
     if not bool(wanted.any()):
         return frame.guess, fit
     random = torch.Generator().manual_seed(seed)
-    coarse: _Search | None = None
-    picture = frame.guess
+    picture, coarse = frame.guess, None
     for source in sources:
         here = frame.at(source.size)
         pixels = (F.adaptive_max_pool2d(wanted.float(), source.size).flatten() > 0.0).nonzero()[:, 0]
-        homes, trusts = here.followed()
-        keys = trusts.argmax(0)
-        positions = homes[keys, torch.arange(len(keys))]
-        reach = (1.0 - trusts.amax(0)) * max(source.size) / 2 + 1.0
+        search = _begin(source, here, pixels, coarse, random)
         guess = here.guess
         if coarse is not None:
-            finer, finer_keys = _finer(coarse, source.size)
-            positions[pixels], keys[pixels] = finer[pixels], finer_keys[pixels]
-            reach = (reach - 1.0) / 4.0 + 1.0
             guess = torch.lerp(resample(picture, source.size), guess, here.known)
-        search = _Search(source, here, pixels, (positions, keys), reach, random)
-        search.positions[pixels] = search._inside(search.positions[pixels])
-        if coarse is not None:
-            search.known = torch.ones_like(search.known)
         for number in range(ROUNDS):
             search.run(guess)
+            search.known.fill_(1.0)  # from now on the guess is made of patches
             last = source is sources[-1] and number == ROUNDS - 1
             guess = search.vote(here.guess, LAST_RADIUS if last else RADIUS)
-            search.known = torch.ones_like(search.known)
         picture, coarse = guess, search
-    assert coarse is not None
-    fit.view(-1)[coarse.pixels] = torch.exp(-coarse.misfit() / TOLERANCE**2)
+    fit.view(-1)[search.pixels] = torch.exp(-search.misfit() / TOLERANCE**2)
     return picture, fit
+
+
+def _begin(
+    source: PatchSource, frame: FrameGuides, pixels: Tensor, coarse: _Search | None, random: torch.Generator
+) -> _Search:
+    """A search that begins where the flow leads, or where the one at the coarser level ended."""
+    homes, trusts = frame.followed()
+    keys = trusts.argmax(0)
+    positions = homes[keys, torch.arange(len(keys))]
+    reach = (1.0 - trusts.amax(0)) * max(source.size) / (2.0 if coarse is None else 8.0) + 1.0
+    if coarse is not None:
+        finer, finer_keys = _finer(coarse, source.size)
+        positions[pixels], keys[pixels] = finer[pixels], finer_keys[pixels]
+    search = _Search(source, frame, pixels, (positions, keys), reach, random)
+    search.positions[pixels] = search.inside(search.positions[pixels])
+    if coarse is not None:
+        search.known.fill_(1.0)
+    return search
 
 
 def _finer(search: _Search, size: Size) -> tuple[Tensor, Tensor]:
