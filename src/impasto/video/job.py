@@ -146,6 +146,8 @@ def prepare_video(
     _check_output(path, source, inputs, encoding, copy, quality)
     key_files = {index: Path(file) for index, file in (keys or {}).items()}
     key_frames = load_keys(key_files, (source.height, source.width), len(source.times))
+    if key_frames and recipe.picture.method == "instant":
+        raise VideoError("key frames with method 'instant'", "the optimiser", "choose another preset")
     if key_frames and recipe.picture.size is None:
         recipe = recipe.replace(picture=recipe.picture.replace(size=max(key_frames[0].pixels.shape[-2:])))
     # A clip is enlarged only when a size is asked for.

@@ -163,7 +163,8 @@ def _principal_components(pictures: Sequence[Tensor]) -> Tensor:
     patches = torch.cat([F.unfold(picture, SIDE)[0].T for picture in pictures]).double()
     patches = patches - patches.mean(0)
     vectors = torch.linalg.eigh(patches.T @ patches).eigenvectors[:, -COMPONENTS:]
-    return (vectors.T / patches.shape[1] ** 0.5).float().reshape(COMPONENTS, -1, SIDE, SIDE)
+    filters: Tensor = (vectors.T / patches.shape[1] ** 0.5).float()
+    return filters.reshape(COMPONENTS, -1, SIDE, SIDE)
 
 
 def _patches(picture: Tensor, basis: Tensor, *, border: bool = False) -> Tensor:
@@ -298,8 +299,8 @@ class _Search:
         columns = positions[:, 0].clamp(-RADIUS, width - 1 + RADIUS) + RADIUS
         rows = positions[:, 1].clamp(-RADIUS, height - 1 + RADIUS) + RADIUS + keys * (height + 2 * RADIUS)
         # As lines of 256, because OpenCV takes no picture with 32768 rows or more.
-        filled = [F.pad(each, (0, -len(each) % 256)).view(-1, 256).numpy() for each in (columns, rows)]
-        found = cv2.remap(self.source.samples, *filled, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT_101)
+        xs, ys = (F.pad(each, (0, -len(each) % 256)).view(-1, 256).numpy() for each in (columns, rows))
+        found = cv2.remap(self.source.samples, xs, ys, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT_101)
         return torch.from_numpy(found).view(-1, 4)[: len(keys)]
 
 
