@@ -341,6 +341,7 @@ def test_a_clip_from_painted_frames_by_keyboard(visit: Callable[..., Visit], tmp
     path = write_clip(tmp_path / "clip.webm", moving_square(4), codec="libvpx-vp9", pix_fmt="yuv420p")
     key = picture(tmp_path / "key-000002.png", 96, 64)
     user = visit(**PHONE)
+    user.expected = ("422",)
     page = user.page
     assert page.is_hidden("#keys")
     user.choose(path)
