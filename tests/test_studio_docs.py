@@ -27,6 +27,8 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     Path("photo.jpg").write_bytes(encoded())
     Path("painting.jpg").write_bytes(encoded(seed=5))
     Path("clip.mp4").write_bytes(clip_bytes(tmp_path, count=2))
+    for name in ("first.png", "second.png"):
+        Path(name).write_bytes(encoded("PNG", (96, 64)))
     with Studio(tmp_path / "data", "--result-side", "1024") as studio:
         assert studio.http.get("/v1/styles").status_code == 401
         (code,) = re.findall(r"```python\n(.*?)```", API, re.S)
@@ -48,6 +50,7 @@ def _curl(studio: Studio) -> None:
     tiny = '-F \'recipe={"size": 48, "iterations": [3]}\''
     script = script.replace("-F style_id=wave", f"-F style_id=wave {tiny}")
     script = script.replace("-F style_id=swirl", f"-F style=@painting.jpg {tiny}")
+    script = script.replace("-F key_frame=0", f"{tiny} -F key_frame=0").replace("key_frame=24", "key_frame=1")
     asking, rest = script.split("# the answer has an id\n")
     answer = _shell(asking)
     job = re.findall(r'"id":"([\w-]{22})"', answer)[-1]

@@ -1,6 +1,6 @@
-"""Makes the pictures of the front page and of the page of presets.
+"""Makes the pictures of the front page, of the page of presets and of key frames.
 
-    python docs/pictures/make.py [first|presets]
+    python docs/pictures/make.py [first|presets|keys]
 
 From photographs of scikit-image and the project's own paintings alone, so that the pages may go anywhere.
 """
@@ -8,6 +8,7 @@ From photographs of scikit-image and the project's own paintings alone, so that 
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -60,6 +61,37 @@ def presets() -> None:
         pictures.save(HERE / f"{photograph}-{painting}.jpg", row, quality=82)
 
 
+def keys() -> None:
+    """A clip of nine frames above, and below it carried from its first and last frame, which are painted."""
+    table, cat = samples.photograph("coffee")[..., 40:390, :], samples.photograph("chelsea")
+    table, cat = resample(table, (192, 330)), resample(cat[..., 20:260, 110:350], (96, 96))
+    rows, columns = torch.meshgrid(torch.arange(96.0), torch.arange(96.0), indexing="ij")
+    disc = (47.0 - torch.hypot(rows - 47.5, columns - 47.5)).clamp(0.0, 1.0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "film").mkdir()
+        for index in range(9):
+            frame = table[..., 6 * index : 6 * index + 256].clone()
+            place = frame[..., 60:156, 20 + 12 * index : 116 + 12 * index]
+            place.copy_(torch.lerp(place, cat, disc))
+            pictures.save(folder / "film" / f"{index:06d}.png", frame)
+        painted = {index: folder / f"{index}.png" for index in (0, 8)}
+        for index, file in painted.items():
+            film = folder / "film" / f"{index:06d}.png"
+            impasto.stylize(film, samples.painting("wave"), size=256, seed=0).save(file)
+        impasto.propagate(folder / "film", painted, folder / "result")
+        lines = [
+            beside(*(pictures.load(folder / kind / f"{index:06d}.png").pixels for index in (0, 2, 4, 6, 8)))
+            for kind in ("film", "result")
+        ]
+        pictures.save(
+            HERE / "keys.jpg",
+            torch.cat([lines[0], torch.ones_like(lines[0][..., :8, :]), lines[1]], 2),
+            quality=88,
+        )
+
+
 if __name__ == "__main__":
-    for name in sys.argv[1:] or ("first", "presets"):
-        {"first": first, "presets": presets}[name]()
+    makers = {"first": first, "presets": presets, "keys": keys}
+    for name in sys.argv[1:] or makers:
+        makers[name]()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from impasto.painting.engine import Step
     from impasto.recipe import Recipe
     from impasto.scene import Scene
+    from impasto.video.api import propagate
 
 __all__ = [
     "ImpastoError",
@@ -37,6 +38,7 @@ __all__ = [
     "WeightsError",
     "__version__",
     "instant",
+    "propagate",
     "steps",
     "stylize",
     "terms_of",
@@ -58,6 +60,7 @@ _HOME = {
     "StyleLoss": "losses.style",
     "Term": "losses.terms",
     "instant": "api",
+    "propagate": "video.api",
     "steps": "api",
     "stylize": "api",
     "terms_of": "losses.build",

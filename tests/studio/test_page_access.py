@@ -333,3 +333,32 @@ def test_a_clip(visit: Callable[..., Visit], tmp_path: Path) -> None:
     with page.expect_download() as download:
         page.click("#save")
     assert download.value.suggested_filename.endswith(".mp4")
+
+
+def test_a_clip_from_painted_frames_by_keyboard(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    """Numbers are taken from the files' names, can be changed, and an error stands beside them."""
+    pytest.importorskip("av", reason="no PyAV: pip install '.[video]'")
+    path = write_clip(tmp_path / "clip.webm", moving_square(4), codec="libvpx-vp9", pix_fmt="yuv420p")
+    key = picture(tmp_path / "key-000002.png", 96, 64)
+    user = visit(**PHONE)
+    user.expected = ("422",)
+    page = user.page
+    assert page.is_hidden("#keys")
+    user.choose(path)
+    page.set_input_files("#key-file", [key, key])
+    numbers = page.locator("#key-list input")
+    assert [numbers.nth(n).input_value() for n in (0, 1)] == ["2", "2"]
+    assert (page.evaluate(SMALL), page.evaluate(WIDE) <= 390) == ([], True)
+    page.get_by_role("button", name="Remove key-000002.png").last.press("Enter")
+    assert numbers.count() == 1
+    assert page.inner_text("#paint") == "Paint the clip"
+    user.set({"size": "96", "iterations": "4", "coarsest": "96"})
+    user.set({"following_iterations": "2", "fill_iterations": "2"}, "video")
+    numbers.first.fill("7")
+    page.click("#paint")
+    page.wait_for_selector("#key-error:not([hidden])")
+    assert "key 7 ('key-0.png') is not in the clip" in page.inner_text("#key-error")
+    numbers.first.fill("2")
+    page.click("#paint")
+    job = user.get(f"/v1/jobs/{user.finished(120)}").json()
+    assert (job["kind"], job["keys"], job["styles"]) == ("video", [2], [])

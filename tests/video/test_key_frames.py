@@ -41,11 +41,17 @@ def test_a_key_that_does_not_fit_is_one_line(
         load_keys({0: tmp_path / "none.png"}, (72, 96), 8)
 
 
-def test_the_film_shows_where_a_key_is_transparent() -> None:
-    alpha = torch.zeros(1, 1, 8, 8)
-    alpha[..., :4] = 1.0
-    over = KeyFrame(0, torch.ones(1, 3, 8, 8), alpha).over(torch.full((1, 3, 8, 8), 0.25))
-    assert torch.equal(over[0, 0, 0], torch.tensor([1.0] * 4 + [0.25] * 4))
+def test_transparent_areas_are_not_painted_and_their_hidden_colours_do_not_count(tmp_path: Path) -> None:
+    alpha = torch.zeros(1, 1, 32, 32)
+    alpha[..., :16] = 1.0
+    pixels = torch.where(alpha > 0, torch.tensor(0.8), torch.tensor(0.0)).expand(1, 3, 32, 32)
+    key = KeyFrame(0, pixels, alpha)
+    assert torch.allclose(key.painting((32, 32)), torch.full((1, 3, 32, 32), 0.8), atol=0.01)
+    assert torch.equal(key.cover((32, 32)), alpha)
+    assert torch.equal(KeyFrame(0, pixels).cover((4, 4)), torch.ones(1, 1, 4, 4))
+    pictures.save(tmp_path / "empty.png", picture(36, 48), alpha=torch.zeros(1, 1, 36, 48))
+    with pytest.raises(PictureError, match="the key 3 picture is transparent all over"):
+        load_keys({3: tmp_path / "empty.png"}, (72, 96), 8)
 
 
 def test_coverage_is_the_product_of_the_steps() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import impasto
 from clips import moving_square, write_clip
 from impasto import pictures
 from impasto.errors import VideoError
@@ -55,15 +56,9 @@ def filmed(tmp_path: Path) -> list[np.ndarray]:
 
 def prepare(folder: Path, **options: object) -> VideoJob:
     keys = options.pop("keys", {1: folder / "1.png", 7: folder / "7.png"})
-    return prepare_video(
-        folder / "film.mkv",
-        list(keys.values()),
-        folder / "out.mkv",
-        QUICK,
-        codec="ffv1",
-        keys=keys,
-        **options,
-    )
+    output = options.pop("output", folder / "out.mkv")
+    options = {"codec": "ffv1", **options}
+    return prepare_video(folder / "film.mkv", list(keys.values()), output, QUICK, keys=keys, **options)
 
 
 @pytest.mark.slow
@@ -104,6 +99,58 @@ def test_other_keys_do_not_resume_the_run_and_bad_ones_are_refused(tmp_path: Pat
         prepare(tmp_path, keys={1: tmp_path / "1.png", 6: tmp_path / "7.png"})
     with pytest.raises(VideoError, match=r"key 9 .* is not in the clip; frames are counted from 0 to 8"):
         prepare(tmp_path, keys={9: tmp_path / "1.png"}, restart=True)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_jobs")
+def test_what_a_key_leaves_transparent_is_transparent_or_as_filmed(tmp_path: Path) -> None:
+    """The right half is not painted: in pictures and in ProRes it is transparent, in H.264 the film shows."""
+    frames = moving_square(3)
+    write_clip(tmp_path / "film.mkv", frames)
+    alpha = torch.ones(1, 1, *frames[0].shape[:2])
+    alpha[..., 48:] = 0.0
+    pictures.save(tmp_path / "1.png", painting(frames[1]), alpha=alpha)
+    keys = {1: tmp_path / "1.png"}
+    job = prepare(tmp_path, keys=keys, output=tmp_path / "frames", codec=None)
+    files = sorted(run_video(job).path.iterdir())
+    assert [file.name for file in files] == ["000001.png", "000002.png", "000003.png"]
+    job = prepare(tmp_path, keys=keys, output=tmp_path / "out.mov", codec="prores")
+    prores = [from_pixels(frame.pixels) for frame in read(open_clip(run_video(job).path))]
+    job = prepare(tmp_path, keys=keys, output=tmp_path / "out.mp4", codec="h264", quality=0)
+    flat = [from_pixels(frame.pixels) for frame in read(open_clip(run_video(job).path))]
+    for index, file in enumerate(files):
+        written = pictures.load(file)
+        assert written.alpha is not None
+        for cover in (written.alpha, prores[index][:, 3:]):
+            assert float(cover[..., :40].min()) > 0.95
+            assert float(cover[..., 56:].max()) < 0.05
+        assert flat[index].shape[1] == 3
+        painted, filmed = painting(frames[index]), from_pixels(frames[index])
+        assert float((flat[index] - painted)[..., :40].abs().mean()) < 0.04
+        assert float((flat[index] - filmed)[..., 56:].abs().mean()) < 0.02
+
+
+@pytest.mark.usefixtures("tiny_jobs", "filmed")
+def test_the_same_picture_with_other_transparency_is_another_key(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    whole = pictures.load(tmp_path / "7.png")
+    pictures.save(tmp_path / "7.png", whole.pixels, alpha=torch.full_like(whole.pixels[:, :1], 0.5))
+    with pytest.raises(VideoError, match="painted with other settings"):
+        prepare(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_jobs", "filmed")
+def test_the_python_api(tmp_path: Path) -> None:
+    keys = {1: tmp_path / "1.png"}
+    moments: list[str] = []
+    result = impasto.propagate(
+        tmp_path / "film.mkv", keys, tmp_path / "out.mkv", recipe=QUICK, limit=2, codec="ffv1",
+        on_moment=lambda moment: moments.append(moment.stage),
+    )  # fmt: skip
+    assert (result.frames, set(moments)) == (2, {"decode", "paint", "encode"})
+    with pytest.raises(VideoError, match="no key frame"):
+        impasto.propagate(tmp_path / "film.mkv", {}, tmp_path / "out.mkv")
 
 
 @pytest.mark.slow

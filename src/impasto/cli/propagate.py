@@ -29,6 +29,7 @@ def propagate(
     suggest: Annotated[int, Parameter(group=KEYS)] = 0,
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     size: Annotated[int | None, Parameter(group=OUTPUT)] = None,
+    filling: Annotated[Literal["patches", "engine"] | None, Parameter(group=OUTPUT)] = None,
     flow: Annotated[Literal["dis", "farneback", "raft"], Parameter(group=OUTPUT)] = "dis",
     codec: Annotated[
         Literal["h264", "hevc", "vp9", "prores", "ffv1", "png"] | None, Parameter(group=OUTPUT)
@@ -63,6 +64,9 @@ def propagate(
         Recipe file of a picture, for what no key frame shows.
     size
         Long side of the result in pixels. Default: that of the key frames.
+    filling
+        What no key frame shows along the motion: patches of the keys where any fit the film, and the engine
+        for the rest (default), or the engine alone.
     flow
         Method of the optical flow; raft needs torchvision.
     codec
@@ -103,7 +107,10 @@ def propagate(
         from impasto.video.stages import run_video
 
         picture = merge("fast", recipe, None)
-        settings = VideoRecipe(flow=flow, picture=picture if size is None else picture.replace(size=size))
+        chosen = {} if filling is None else {"key_filling": filling}
+        settings = VideoRecipe(
+            flow=flow, picture=picture if size is None else picture.replace(size=size), **chosen
+        )
         streams = {"all": ("audio", "subtitle"), "audio": ("audio",), "nothing": ()}[copy]
         job = prepare_video(
             clip, list(files.values()), output, settings, rate=fps, codec=codec, quality=crf, copy=streams,

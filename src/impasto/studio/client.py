@@ -139,10 +139,11 @@ class Client:
     def submit(
         self,
         content: PathLike,
-        style: PathLike | Sequence[PathLike],
+        style: PathLike | Sequence[PathLike] = (),
         *,
         mask: Sequence[PathLike] = (),
         style_mask: Sequence[PathLike] = (),
+        keys: Mapping[int, PathLike] | None = None,
         preset: str = "fast",
         video: Mapping[str, Any] | None = None,
         webhook: str | None = None,
@@ -152,8 +153,9 @@ class Client:
 
         Args:
             content: a picture or a clip.
-            style: the name of a built-in style, or a picture; or several of these.
+            style: the name of a built-in style, or a picture; or several of these; none with ``keys``.
             mask, style_mask: pictures of regions, see docs/control.md.
+            keys: number of a frame of the clip, from 0 → its painting, which is carried through the clip.
             preset: name of a preset of the studio, such as ``draft``, ``fast`` or ``fine``.
             video: settings of a clip; None for a picture or for the defaults.
             webhook: address that the studio tells when the job ends; at a host that its operator allowed.
@@ -185,6 +187,8 @@ class Client:
                     fields.append(("style", upload(path)))
             fields += [("mask", upload(path)) for path in mask]
             fields += [("style_mask", upload(path)) for path in style_mask]
+            for frame, path in (keys or {}).items():
+                fields += [("key_frame", (None, str(frame))), ("key", upload(path))]
             uploads = [part[1] for _, part in fields if part[0] is not None]
 
             def rewind() -> None:

@@ -93,7 +93,7 @@ class StudioSettings(Validated):
     seconds: float = Field(60.0, gt=0.0, description="Longest clip.")
     frames: Count = Field(1800, description="Most frames of a clip.")
     frame_pixels: Count = Field(9_000_000, description="Largest frame of a clip, width × height.")
-    files: Count = Field(16, description="Most styles, and most masks, of one job.")
+    files: Count = Field(16, description="Most styles, most masks and most key frames of one job.")
     result_side: Count = Field(4096, description="Longest side of a result in pixels.")
     decode_bytes: Count = Field(4_000_000_000, description="Memory that decoding an upload may take.")
     decode_seconds: Count = Field(

@@ -18,9 +18,12 @@ From a clip to a painted clip, in the order in which the modules use each other:
 ``shot_painting``   paints one shot, pass by pass
 ``key_frames``      frames that somebody has painted; ``suggestion``: which are worth it
 ``carrying``        where each pixel of a frame lies in a key frame
+``patches``         pieces of key frames under guides, for what the motion does not lead to
 ``propagation``     paints a shot from its key frames
 ``job``             everything for a run, loaded and checked
+``encoding``        the end of a run: with the film where nothing is painted, as a clip or as pictures
 ``stages``          a run: decode, estimate, paint, encode
+``api``             ``impasto.propagate``
 ``report``          measures how steady the result is; ``report_page`` writes it as a page
 ==================  ==============================================================================
 

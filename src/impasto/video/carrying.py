@@ -20,7 +20,7 @@ from impasto.video.certainty import gaussian_blur, past_certainty
 from impasto.video.flow import Flow, FlowMethod, flow_both_ways, resize_flow, sample_flow, symmetrise, to_luma
 from impasto.video.warping import warp
 
-__all__ = ["Carried", "Neighbour", "blend", "carry", "start_at_key", "step_between"]
+__all__ = ["Carried", "Neighbour", "blend", "carry", "shares", "start_at_key", "step_between"]
 
 #: Difference of the filmed frames, over three pixels, at which a carried position is trusted to 1/e.
 TOLERANCE = 0.12
@@ -115,18 +115,23 @@ def blend(paintings: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     Args:
         weights: (1, 1, H, W) each, ≥ 0; where all are 0, the paintings count alike.
     """
-    total = torch.stack(list(weights)).sum(0)
-    even = torch.full_like(total, 1.0 / len(weights))
-    shares = [torch.where(total > 1e-6, weight / total.clamp_min(1e-6), even) for weight in weights]
+    parts = shares(weights)
     details = [painting - gaussian_blur(painting, DETAIL_SIGMA) for painting in paintings]
-    mixed, detail = _mean(paintings, shares), _mean(details, shares)
-    wanted = _mean([_energy(each) for each in details], shares)
+    mixed, detail = _mean(paintings, parts), _mean(details, parts)
+    wanted = _mean([_energy(each) for each in details], parts)
     gain = (wanted / _energy(detail).clamp_min(1e-6)).sqrt().clamp(1.0, MAX_GAIN)
     return (mixed + (gain - 1.0) * detail).clamp(0.0, 1.0)
 
 
-def _mean(values: Sequence[Tensor], shares: Sequence[Tensor]) -> Tensor:
-    return torch.stack([share * value for share, value in zip(shares, values, strict=True)]).sum(0)
+def shares(weights: Sequence[Tensor]) -> list[Tensor]:
+    """Weights ≥ 0 divided by their sum; all alike where they are all 0."""
+    total = torch.stack(list(weights)).sum(0)
+    even = torch.full_like(total, 1.0 / len(weights))
+    return [torch.where(total > 1e-6, weight / total.clamp_min(1e-6), even) for weight in weights]
+
+
+def _mean(values: Sequence[Tensor], parts: Sequence[Tensor]) -> Tensor:
+    return torch.stack([part * value for part, value in zip(parts, values, strict=True)]).sum(0)
 
 
 def _energy(detail: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ from impasto.video.settings import VideoRecipe
 from impasto.video.store import Store, from_pixels
 from impasto.video.writing import Codec, choose_codec, require_container
 
-__all__ = ["PathLike", "VideoJob", "prepare_video"]
+__all__ = ["PathLike", "VideoJob", "clip_facts", "pass_names", "prepare_video"]
 
 PathLike = str | os.PathLike[str]
 
@@ -68,6 +68,28 @@ class VideoJob:
     store: Store
     keys: tuple[KeyFrame, ...] = ()
     saved_styles: tuple[InstantStyle, ...] = ()
+
+    @property
+    def has_cover(self) -> bool:
+        """Whether key frames leave parts unpainted, so that every frame has to say which."""
+        return any(key.alpha is not None for key in self.keys)
+
+    @property
+    def can_be_transparent(self) -> bool:
+        """Whether the output has an alpha channel."""
+        return self.codec is None or bool(self.codec.formats[1])
+
+
+def clip_facts(job: VideoJob) -> dict[str, Any]:
+    """What decoding stored about the clip: times, corrupt frames and cuts."""
+    facts = job.store.recall("clip")
+    assert facts is not None, "`decode` runs first"
+    return facts
+
+
+def pass_names(job: VideoJob) -> list[str]:
+    """The kinds of painted frames in the store: ``pass1``, ``pass2``, …"""
+    return [f"pass{number}" for number in range(1, job.recipe.passes + 1)]
 
 
 def prepare_video(
@@ -124,6 +146,8 @@ def prepare_video(
     _check_output(path, source, inputs, encoding, copy, quality)
     key_files = {index: Path(file) for index, file in (keys or {}).items()}
     key_frames = load_keys(key_files, (source.height, source.width), len(source.times))
+    if key_frames and recipe.picture.method == "instant":
+        raise VideoError("key frames with method 'instant'", "the optimiser", "choose another preset")
     if key_frames and recipe.picture.size is None:
         recipe = recipe.replace(picture=recipe.picture.replace(size=max(key_frames[0].pixels.shape[-2:])))
     # A clip is enlarged only when a size is asked for.
@@ -169,7 +193,10 @@ def prepare_video(
 
 
 def _pixels_digest(key: KeyFrame) -> str:
-    return hashlib.sha256(key.pixels.numpy().tobytes()).hexdigest()[:16]
+    digest = hashlib.sha256(key.pixels.numpy().tobytes())
+    if key.alpha is not None:
+        digest.update(key.alpha.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _palette(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from impasto import pictures
 from impasto.errors import VideoError
+from impasto.pictures.alpha import fill
 from impasto.pictures.geometry import Size, resample
 from impasto.video.cuts import Shot
 
@@ -25,18 +26,21 @@ class KeyFrame:
     Attributes:
         index: of the frame in the clip, from 0.
         pixels: (1, 3, H, W), sRGB, [0, 1].
-        alpha: (1, 1, H, W); where it is 0 the film shows. None: opaque.
+        alpha: (1, 1, H, W); where it is 0 nothing is painted. None: opaque.
     """
 
     index: int
     pixels: Tensor
     alpha: Tensor | None = None
 
-    def over(self, filmed: Tensor) -> Tensor:
-        """The painted frame with the film where it is transparent, (1, 3, H, W) at the film's size."""
-        size = (int(filmed.shape[-2]), int(filmed.shape[-1]))
-        pixels = resample(self.pixels, size)
-        return pixels if self.alpha is None else torch.lerp(filmed, pixels, resample(self.alpha, size))
+    def painting(self, size: Size) -> Tensor:
+        """The painting (1, 3, H, W) at a size; transparent areas continue the colours around them."""
+        pixels = self.pixels if self.alpha is None else fill(self.pixels, self.alpha)
+        return resample(pixels, size)
+
+    def cover(self, size: Size) -> Tensor:
+        """How far each pixel is painted, (1, 1, H, W) at a size."""
+        return torch.ones(1, 1, *size) if self.alpha is None else resample(self.alpha, size)
 
 
 def load_keys(files: Mapping[int, Path], clip_size: Size, frames: int) -> tuple[KeyFrame, ...]:
@@ -50,7 +54,7 @@ def load_keys(files: Mapping[int, Path], clip_size: Size, frames: int) -> tuple[
     Raises:
         VideoError: an index outside the clip, or a painting of another size than the others or of another
             aspect ratio than the film.
-        PictureError: a painting cannot be read.
+        PictureError: a painting cannot be read, or is transparent all over.
     """
     keys: list[KeyFrame] = []
     for index, file in sorted(files.items()):
@@ -59,6 +63,7 @@ def load_keys(files: Mapping[int, Path], clip_size: Size, frames: int) -> tuple[
                 f"key {index} ('{file}') is not in the clip", f"frames are counted from 0 to {frames - 1}"
             )
         picture = pictures.load(file)
+        pictures.require_usable(picture, f"key {index}")
         _check_size(index, file, picture.size, keys[0].pixels.shape[-2:] if keys else None, clip_size)
         keys.append(KeyFrame(index, picture.pixels, picture.alpha))
     return tuple(keys)

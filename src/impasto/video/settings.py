@@ -84,6 +84,13 @@ class VideoSettings(Validated):
         description="Change between two frames (HSV, 0 to 255) above which a cut is possible.",
     )
 
+    # -- key frames that somebody has painted ---------------------------------------------------------------
+    key_filling: Literal["patches", "engine"] = Field(
+        "patches",
+        description="What no key frame shows along the motion (impasto propagate): patches of them where any "
+        "fit the film, the engine for the rest; or the engine alone.",
+    )
+
     # -- what must not move -------------------------------------------------------------------------------
     still_tolerance: float = Field(
         0.02,

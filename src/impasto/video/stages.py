@@ -9,14 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from impasto import pictures
 from impasto.errors import PictureError, VideoError
-from impasto.files import readable_size, replacing
+from impasto.files import readable_size
 from impasto.machine import keep_memory
 from impasto.painting import engine, schedule
 from impasto.painting.planning import PICTURE_BYTES, plan_memory
@@ -28,7 +27,6 @@ from impasto.recipe import Recipe
 from impasto.scene import Scene
 from impasto.video import cuts
 from impasto.video.ahead import computed_ahead
-from impasto.video.boundary import video_errors
 from impasto.video.clip_context import (
     build_clip_context,
     fill_recipe,
@@ -37,14 +35,13 @@ from impasto.video.clip_context import (
     limits_for,
 )
 from impasto.video.cuts import Shot
-from impasto.video.frame_painting import apply_mask
+from impasto.video.encoding import encode
 from impasto.video.frames import Frame, open_clip, read
 from impasto.video.instant_painting import build_instant_clip
-from impasto.video.job import VideoJob
+from impasto.video.job import VideoJob, clip_facts, pass_names
 from impasto.video.propagation import propagate_shot
 from impasto.video.shot_painting import ShotPiece, shot_painter
-from impasto.video.store import from_pixels, read_png, to_pixels, write_file
-from impasto.video.writing import write
+from impasto.video.store import from_pixels, write_file
 
 __all__ = [
     "VideoEstimate",
@@ -52,7 +49,6 @@ __all__ = [
     "VideoResult",
     "decode",
     "estimate",
-    "finished_frames",
     "run_video",
 ]
 
@@ -169,15 +165,8 @@ def _luma(picture: Tensor) -> Tensor:
 
 
 def _shots(job: VideoJob) -> list[Shot]:
-    facts = _clip_facts(job)
+    facts = clip_facts(job)
     return cuts.split_into_shots(len(facts["times"]), facts["cuts"])
-
-
-def _clip_facts(job: VideoJob) -> dict[str, Any]:
-    """What :func:`decode` stored about the clip: times, corrupt frames and cuts."""
-    facts = job.store.recall("clip")
-    assert facts is not None, "`decode` runs first"
-    return facts
 
 
 def estimate(job: VideoJob) -> VideoEstimate:
@@ -258,18 +247,13 @@ def require_room(job: VideoJob, needed: int) -> None:
 
 def _painted_count(job: VideoJob) -> int:
     """Number of painted frames in the work folder, in all passes."""
-    return sum(job.store.count(kind) for kind in _passes(job))
-
-
-def _passes(job: VideoJob) -> list[str]:
-    """The kinds of painted frames in the store: ``pass1``, ``pass2``, …"""
-    return [f"pass{number}" for number in range(1, job.recipe.passes + 1)]
+    return sum(job.store.count(kind) for kind in pass_names(job))
 
 
 def _paint(job: VideoJob, told: Callable[[VideoProgress], None]) -> float:
     """Paint all shots; returns the iterations that this process has made, counted at full size."""
     shots = _shots(job)
-    job.store.make(*_passes(job))
+    job.store.make(*pass_names(job))
     if job.keys:
         return _paint_from_keys(job, shots, told)
     if min(job.processes, len(shots)) == 1 and job.on == "local":
@@ -301,6 +285,8 @@ def _paint_from_keys(job: VideoJob, shots: Sequence[Shot], told: Callable[[Video
     total = sum(shot.end - shot.first for shot in shots)
     if job.keys[-1].index >= total:
         raise VideoError(f"key {job.keys[-1].index} is not in the clip", f"it has {total} frames, from 0")
+    if job.has_cover:
+        job.store.make("cover")
     context = build_clip_context(job.styles, job.recipe, job.encoder, *job.size, levels=job.store.levels)
     for shot in shots:
         for _, painted in propagate_shot(job.store, shot, job.keys, context):
@@ -347,54 +333,6 @@ def _needs(job: VideoJob) -> Needs:
     return Needs(1, plan.bytes + FRAMES_IN_MEMORY * PICTURE_BYTES * job.size[0] * job.size[1])
 
 
-# -- encode ------------------------------------------------------------------------------------------------
-
-
-def finished_frames(job: VideoJob) -> Iterator[tuple[int, Any]]:
-    """(time, pixels) of every painted frame, with the film where its mask is black, and the film's alpha."""
-    for index, frame_time in enumerate(_clip_facts(job)["times"]):
-        painted = read_png(job.store.frame(_passes(job)[-1], index))
-        if job.clip.alpha or job.mask is not None:
-            filmed = job.store.load("input", index)
-            mask = job.store.load("mask", index) if job.mask is not None else None
-            masked = apply_mask(from_pixels(painted), filmed[:, :3], mask)
-            masked = torch.cat([masked, filmed[:, 3:]], dim=1) if filmed.shape[1] == 4 else masked
-            painted = to_pixels(masked, job.store.levels)
-        yield frame_time, painted
-
-
-def _encode(job: VideoJob, total: int, report: Callable[[VideoProgress], None]) -> None:
-    begin = time.perf_counter()
-    if job.codec is None:
-        for progress in _write_folder(job, total, begin):
-            report(progress)
-        return
-
-    def reported_frames() -> Iterator[tuple[int, Any]]:
-        for index, frame in enumerate(finished_frames(job)):
-            report(VideoProgress("encode", index, total, index, time.perf_counter() - begin))
-            yield frame
-
-    # Encoded in the work folder, so that a killed run leaves no other files behind.
-    encoded = job.store.root / job.output.name
-    write(encoded, reported_frames(), job.clip, job.codec, quality=job.quality, copy=job.copy)
-    with video_errors(f"'{job.output}' cannot be written"), replacing(job.output) as partial:
-        shutil.move(encoded, partial)
-    report(VideoProgress("encode", total, total, total, time.perf_counter() - begin))
-
-
-def _write_folder(job: VideoJob, total: int, begin: float) -> Iterator[VideoProgress]:
-    """Write pictures, named as those of the source, or numbered from 000001."""
-    with video_errors(f"'{job.output}' cannot be written"):
-        job.output.mkdir(exist_ok=True)
-    for index, (_, pixels) in enumerate(finished_frames(job)):
-        name = job.clip.files[index].stem if job.clip.files else f"{index + 1:06d}"
-        picture = from_pixels(pixels)
-        alpha = picture[:, 3:] if picture.shape[1] == 4 else None
-        pictures.save(job.output / f"{name}.png", picture[:, :3], alpha=alpha)
-        yield VideoProgress("encode", index + 1, total, index + 1, time.perf_counter() - begin)
-
-
 # -- all stages --------------------------------------------------------------------------------------------
 
 
@@ -432,8 +370,13 @@ def run_video(
     if on_estimate is not None:
         on_estimate(expected)
     iterations = _paint(job, painted)
-    _encode(job, expected.frames, report)
-    corrupt = tuple(_clip_facts(job)["corrupt"])
+    begun = time.perf_counter()
+    encode(
+        job, lambda done: report(
+            VideoProgress("encode", done, expected.frames, done, time.perf_counter() - begun)
+        )
+    )  # fmt: skip
+    corrupt = tuple(clip_facts(job)["corrupt"])
     if not keep_frames:
         job.store.remove()
     seconds = time.perf_counter() - begin
@@ -442,7 +385,7 @@ def run_video(
 
 def _write_preview(job: VideoJob, path: Path) -> None:
     """Copy the newest frame of the latest pass to ``path``."""
-    newest = next(filter(None, (job.store.newest(kind) for kind in reversed(_passes(job)))), None)
+    newest = next(filter(None, (job.store.newest(kind) for kind in reversed(pass_names(job)))), None)
     if newest is not None:
         with suppress(OSError):  # the frame may be deleted or replaced meanwhile
             write_file(path, newest.read_bytes())

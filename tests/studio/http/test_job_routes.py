@@ -228,6 +228,36 @@ def test_a_clip_from_upload_to_result(server: Studio, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_clip_is_painted_from_key_frames(server: Studio, tmp_path: Path) -> None:
+    """One painted red and half as large again as the film: so is the result, and no style is needed."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (144, 96), (220, 30, 20)).save(buffer, "PNG")
+    form = {"content": ("x", clip_bytes(tmp_path)), "key": ("../0.png", buffer.getvalue())}
+    recipe = {"coarsest": 48, "iterations": [3], "tolerance": 0}
+    data = {"key_frame": "2", "video": json.dumps(TINY_CLIP), "recipe": json.dumps(recipe)}
+    sent = server.http.post("/v1/jobs", files=form, data=data)
+    assert sent.status_code == 202, sent.text
+    job = server.finished(sent.json()["id"])
+    assert (job["state"], job["error"], job["keys"], job["size"]) == ("done", None, [2], [96, 144])
+    red, green, blue = pixels(server.http.get(job["thumbnail"]).content).mean((0, 1))
+    assert red > 180
+    assert max(green, blue) < 80
+    again = server.http.post(f"/v1/jobs/{job['id']}/again", json={}).json()
+    assert (again["state"], again["keys"]) == ("done", [2])  # the same job, known by its bytes
+    for number, painting, message in (
+        ("4", buffer.getvalue(), "key 4 ('key-0.png') is not in the clip; frames are counted from 0 to 3"),
+        ("0", encoded("PNG", (90, 90)), "key 0 ('key-0.png') is 90×90 pixels; the clip is 96×64"),
+        ("0", b"no picture", "'key' is"),
+    ):
+        refused = server.http.post(
+            "/v1/jobs", files=form | {"key": ("x", painting)}, data=data | {"key_frame": number}
+        )
+        assert refused.json()["detail"].startswith(message), refused.text
+        assert refused.json()["field"] == "key"
+        assert "\n" not in refused.text
+
+
+@pytest.mark.slow
 def test_a_cancelled_clip_keeps_the_frames_that_were_painted(server: Studio, tmp_path: Path) -> None:
     data = clip_bytes(tmp_path, count=10)
     slow = {"iterations": [20], "size": 64, "coarsest": 64, "tolerance": 0}

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from bad_uploads import SMALL_LIMITS, assert_nothing_left
-from serving import without_workers
+from serving import encoded, post, without_workers
 
 
 @pytest.fixture(scope="module")
@@ -55,4 +55,23 @@ def test_thousands_of_parts_and_long_texts_are_refused(studio: TestClient, folde
     assert response.status_code == 400
     response = studio.post("/v1/jobs", files=[("recipe", (None, "1" * 2_000_000))])
     assert response.status_code == 400
+    assert_nothing_left(folder)
+
+
+@pytest.mark.parametrize(
+    ("keys", "numbers", "message"),
+    [(1, [], "1 of 'key' and 0 of 'key_frame'; a number for each painted frame"),
+     (0, ["3"], "0 of 'key' and 1 of 'key_frame'"), (1, ["-1"], "'key_frame' is '-1'"),
+     (1, ["three"], "'key_frame' is 'three'; a number of a frame, from 0"),
+     (2, ["3", "03"], "two paintings of one frame; one for each"), (4, ["1", "2", "3", "4"], "4 of 'key'"),
+     (1, ["3"], "key frames for a picture; a clip in 'content'")],
+)  # fmt: skip
+def test_key_frames_that_cannot_be_are_refused(
+    studio: TestClient, folder: Path, keys: int, numbers: list[str], message: str
+) -> None:
+    """The last one is right in itself, but its content is a picture."""
+    files = [("key", ("x", encoded("PNG"))) for _ in range(keys)]
+    refused = post(studio, files=[*files, *(("key_frame", (None, number)) for number in numbers)])
+    assert (refused.status_code, refused.json()["field"]) == (422, "key")
+    assert refused.json()["detail"].startswith(message)
     assert_nothing_left(folder)

@@ -28,7 +28,7 @@ async def read_job_request(request: Request, *, allow_json: bool) -> JobRequest:
     """
     media_type = content_type(request)
     if media_type == "multipart/form-data":
-        max_parts = 4 * get_service(request).settings.files
+        max_parts = 6 * get_service(request).settings.files
         form = await request.form(max_files=max_parts, max_fields=max_parts, max_part_size=_MAX_TEXT_PART)
         request.state.form = form
         return parse_form(form.multi_items())

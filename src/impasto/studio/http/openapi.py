@@ -29,6 +29,12 @@ _OTHER_PARTS: dict[str, Any] = {
     },
     "mask": _FILES | {"description": "Regions of the content; of a clip one grey picture, white is painted."},
     "style_mask": _FILES | {"description": "Regions of the styles."},
+    "key": _FILES | {"description": "Painted frames of a clip, which are carried through it."},
+    "key_frame": {
+        "type": "array",
+        "items": {"type": "integer", "minimum": 0},
+        "description": "The numbers of these frames, from 0, in the same order.",
+    },
     "preset": {"type": "string", "enum": list(PRESETS), "default": DEFAULT_PRESET},
     "recipe": {"$ref": "#/components/schemas/Recipe"},
     "video": {"$ref": "#/components/schemas/VideoSettings"},

@@ -135,6 +135,7 @@ class JobView(BaseModel):
     video: dict[str, Any] | None
     styles: list[JobStyleView]
     masks: int
+    keys: list[int] = Field(description="Numbers of the frames that were sent painted.")
     seconds: float | None = Field(description="Time spent painting.")
 
 
@@ -184,6 +185,7 @@ def job_view(job: StudioJob, position: int | None) -> JobView:
         video=video,
         styles=_style_views(job),
         masks=job.inputs.masks,
+        keys=sorted(job.inputs.keys),
         seconds=None if job.seconds is None else round(job.seconds, 2),
     )
 

@@ -300,6 +300,8 @@ class JobIntake:
             styles=request.styles or styles,
             masks=request.masks or masks,
             style_masks=request.style_masks or style_masks,
+            keys=request.keys
+            or {frame: folder / f"key-{n}" for n, frame in enumerate(files.get("keys", ()))},
         )
 
     def check_files(self, request: JobRequest) -> None:
@@ -314,6 +316,7 @@ class JobIntake:
             "style": len(request.styles),
             "mask": len(request.masks),
             "style_mask": len(request.style_masks),
+            "key": len(request.keys),
         }
         for name, count in counts.items():
             if count > self._settings.files:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,8 @@ from impasto.studio.errors import RefusedError
 __all__ = ["JobRequest", "UploadSource", "parse_form", "parse_json_body", "parse_json_object"]
 
 UploadSource = IO[bytes] | Path  # an upload, or a file of an earlier job
-_FILE_PARTS = ("content", "style", "mask", "style_mask")
-_TEXT_PARTS = ("style_id", "preset", "recipe", "video", "no_mask", "webhook")
+_FILE_PARTS = ("content", "style", "mask", "style_mask", "key")
+_TEXT_PARTS = ("style_id", "key_frame", "preset", "recipe", "video", "no_mask", "webhook")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class JobRequest:
         content: a picture or a clip.
         styles: in order: the name of a built-in painting, or a picture.
         masks, style_masks: pictures.
+        keys: number of a frame of the clip, from 0 → its painting.
         preset: None if the client sent none.
         recipe: picture settings by name.
         video: clip settings by name; None if the client sent none.
@@ -36,6 +38,7 @@ class JobRequest:
     styles: list[str | UploadSource] = field(default_factory=list)
     masks: list[UploadSource] = field(default_factory=list)
     style_masks: list[UploadSource] = field(default_factory=list)
+    keys: dict[int, UploadSource] = field(default_factory=dict)
     preset: str | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
     video: dict[str, Any] | None = None
@@ -63,12 +66,15 @@ def parse_json_object(text: str | bytes, field: str) -> dict[str, Any]:
 
 def parse_form(parts: Iterable[tuple[str, Any]]) -> JobRequest:
     """A request from a form's parts, in order: (name, text) or (name, upload with an open ``file``)."""
-    uploads: dict[str, list[Any]] = {"content": [], "style": [], "mask": [], "style_mask": []}
+    uploads: dict[str, list[Any]] = {name: [] for name in _FILE_PARTS}
     texts: dict[str, str] = {}
+    numbers: list[str] = []
     for name, value in parts:
         _check_part(name, is_file=not isinstance(value, str))
         if name == "style_id":  # uploaded and built-in styles keep the order of the form
             uploads["style"].append(value)
+        elif name == "key_frame":
+            numbers.append(value)
         elif name in _FILE_PARTS:
             uploads[name].append(value.file)
         else:
@@ -80,12 +86,27 @@ def parse_form(parts: Iterable[tuple[str, Any]]) -> JobRequest:
         styles=uploads["style"],
         masks=uploads["mask"],
         style_masks=uploads["style_mask"],
+        keys=_numbered(numbers, uploads["key"]),
         preset=texts.get("preset"),
         recipe=_parse_settings(texts, "recipe") or {},
         video=_parse_settings(texts, "video"),
         no_mask=texts.get("no_mask", "") not in ("", "0", "false"),
         webhook=texts.get("webhook"),
     )
+
+
+def _numbered(numbers: list[str], paintings: list[UploadSource]) -> dict[int, UploadSource]:
+    """Key frames by their numbers; the n-th number is that of the n-th painting."""
+    if len(numbers) != len(paintings):
+        got = f"{len(paintings)} of 'key' and {len(numbers)} of 'key_frame'"
+        raise RefusedError(got, "a number for each painted frame", field="key")
+    for number in numbers:
+        if not re.fullmatch(r"[0-9]{1,9}", number):
+            raise RefusedError(f"'key_frame' is {number[:40]!r}", "a number of a frame, from 0", field="key")
+    keys = dict(zip(map(int, numbers), paintings, strict=True))
+    if len(keys) < len(numbers):
+        raise RefusedError("two paintings of one frame", "one for each", field="key")
+    return keys
 
 
 def _check_part(name: str, *, is_file: bool) -> None:

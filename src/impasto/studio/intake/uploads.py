@@ -32,9 +32,10 @@ def store_uploads(folder: Path, request: JobRequest) -> dict[str, Any]:
     style_masks = [
         _store(mask, folder / f"style_mask-{number}") for number, mask in enumerate(request.style_masks)
     ]
+    keys = [_store(key, folder / f"key-{number}") for number, key in enumerate(request.keys.values())]
     return {
         "content": content, "styles": styles, "masks": len(masks), "style_masks": len(style_masks),
-        "sha256": masks + style_masks,
+        "keys": list(request.keys), "sha256": masks + style_masks + keys,
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (
 
 const PAGE_FILES = [
   './', 'style.css', 'parts.css', 'manifest.webmanifest', 'icons/favicon.png', 'icons/icon-192.png',
-  ...['api', 'app', 'compare', 'compose', 'content', 'dom', 'draft', 'engine', 'gallery', 'history', 'instant', 'mask', 'mask-dialog',
+  ...['api', 'app', 'compare', 'compose', 'content', 'dom', 'draft', 'engine', 'gallery', 'history', 'instant', 'keys', 'mask', 'mask-dialog',
     'painting', 'result', 'saved-draft', 'schema', 'session', 'settings', 'sources', 'stored-draft', 'styles']
     .map((name) => `js/${name}.js`),
 ];

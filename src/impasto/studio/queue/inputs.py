@@ -16,13 +16,14 @@ __all__ = ["JobInputs"]
 
 @dataclass(frozen=True)
 class JobInputs:
-    """Settings, styles and masks of a job.
+    """Settings, styles, masks and key frames of a job.
 
     Attributes:
         recipe: JSON of the picture settings that were asked for, without defaults.
         video: JSON of ``VideoSettings``; None for a picture.
         style_names: for each style the name of a built-in painting, or None for the upload ``style-<n>``.
         masks, style_masks: how many files ``mask-<n>`` and ``style_mask-<n>`` there are.
+        keys: for each file ``key-<n>`` the number of the frame that it is a painting of.
     """
 
     recipe: str
@@ -30,15 +31,26 @@ class JobInputs:
     style_names: tuple[str | None, ...]
     masks: int
     style_masks: int
+    keys: tuple[int, ...] = ()
 
     @classmethod
     def from_uploads(cls, recipe: str, video: str | None, uploads: Mapping[str, Any]) -> JobInputs:
         """From the columns of a job's row; ``uploads`` as :func:`intake.uploads.store_uploads` wrote it."""
         names = tuple(style["id"] for style in uploads["styles"])
-        return cls(recipe, video, names, uploads["masks"], uploads["style_masks"])
+        keys = tuple(uploads.get("keys", ()))  # rows of earlier versions have none
+        return cls(recipe, video, names, uploads["masks"], uploads["style_masks"], keys)
+
+    def key_files(self) -> dict[int, str]:
+        """The key frames in the working directory, as the sandbox wrote them, by their numbers."""
+        return {frame: f"key-{number}.png" for number, frame in enumerate(self.keys)}
 
     def style_files(self) -> list[str]:
-        """The styles in the working directory, as the sandbox wrote them: pictures, or learned ones."""
+        """The styles in the working directory, as the sandbox wrote them: pictures, or learned ones.
+
+        Without any it is the key frames whose style what they do not show is painted in.
+        """
+        if not self.style_names:
+            return list(self.key_files().values())
         names = [f"style-{number}" for number in range(len(self.style_names))]
         learned = [f"{name}{SAVED_STYLE_SUFFIX}" for name in names]
         return [

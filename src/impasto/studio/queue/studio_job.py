@@ -92,7 +92,7 @@ class StudioJob:
 
     @property
     def inputs(self) -> JobInputs:
-        """Settings, styles and masks."""
+        """Settings, styles, masks and key frames."""
         return JobInputs.from_uploads(self.recipe, self.video, self.files)
 
 

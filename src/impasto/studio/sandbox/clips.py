@@ -16,16 +16,25 @@ from typing import Any
 
 from impasto.errors import ImpastoError
 from impasto.pictures import Picture
+from impasto.pictures.geometry import Size
 from impasto.studio.errors import RefusedError
 from impasto.studio.queue.inputs import JobInputs
 from impasto.video.frames import Clip, open_clip, read
 from impasto.video.identity import OtherRunError
 from impasto.video.job import VideoJob, prepare_video
+from impasto.video.key_frames import load_keys
 from impasto.video.stages import decode
 from impasto.video.store import from_pixels
 from impasto.video.writing import copy_streams
 
-__all__ = ["check_clip_run", "clip_from_facts", "decode_clip", "first_frame", "prepare_clip_run"]
+__all__ = [
+    "check_clip_run",
+    "check_keys",
+    "clip_from_facts",
+    "decode_clip",
+    "first_frame",
+    "prepare_clip_run",
+]
 
 _DISK_CHECK_FRAMES = 4  # between two looks at the space on the disk
 _SOUND = "sound.mp4"
@@ -58,13 +67,21 @@ def prepare_clip_run(
         return prepare_video(
             clip, styles, "result.mp4", inputs.video_recipe(), copy=copied_streams,
             mask="mask-0.png" if inputs.masks else None, limit=max_frames + 1, device=device,
-            first_frame="content.png", restart=restart,
+            first_frame="content.png", restart=restart, keys=inputs.key_files(),
         )  # fmt: skip
 
     try:
         return prepare(restart=False)
     except OtherRunError:
         return prepare(restart=True)
+
+
+def check_keys(inputs: JobInputs, size: Size, frames: int) -> None:
+    """Refuse key frames that do not fit a clip of ``size`` (height, width); ``frames`` is 0 if not known."""
+    try:
+        load_keys({frame: Path(file) for frame, file in inputs.key_files().items()}, size, frames)
+    except ImpastoError as error:
+        raise RefusedError.from_error(error, "key") from None
 
 
 def check_clip_run(inputs: JobInputs, format: str) -> tuple[str, ...]:

@@ -79,7 +79,10 @@ def prepare_job(folder: Path, inputs: JobInputs, limits: StudioSettings) -> dict
     os.chdir(folder)
     header, source = decode_content(limits)
     is_clip = header.kind == "video"
+    keys = _prepare_keys(inputs, source.size, header, limits)
     recipe = inputs.picture_recipe()
+    if keys and recipe.size is None:
+        recipe = recipe.replace(size=max(keys[0].size))
     size = _result_size(recipe, source.size, limits, enlarge=not is_clip)
     content = write_png(Path("content.png"), source, size)
     pictures.save("content.jpg", content.pixels, alpha=content.alpha, quality=90)
@@ -91,7 +94,7 @@ def prepare_job(folder: Path, inputs: JobInputs, limits: StudioSettings) -> dict
             "several masks for a clip", "one grey mask at most: white is painted", field="mask"
         )
     api.prepare(
-        content, styles, recipe.replace(size=max(size)), device="cpu", max_memory=_NO_MEMORY_LIMIT,
+        content, styles or keys, recipe.replace(size=max(size)), device="cpu", max_memory=_NO_MEMORY_LIMIT,
         mask=() if is_clip else masks, style_mask=style_masks,
     )  # fmt: skip
     if not is_clip:
@@ -162,6 +165,25 @@ def _prepare_styles(
             write_sample_of_style(Path(f"style-{number}.webp"), style)
         styles.append(style)
     return styles
+
+
+def _prepare_keys(
+    inputs: JobInputs, size: Size, content: UploadHeader, limits: StudioSettings
+) -> list[Picture]:
+    """``key-<n>.png`` for each key frame at the upload's size, with its alpha."""
+    if not inputs.keys:
+        return []
+    if content.kind != "video":
+        raise RefusedError("key frames for a picture", "a clip in 'content'", field="key")
+    keys: list[Picture] = []
+    for number in range(len(inputs.keys)):
+        check_upload(Path(f"key-{number}"), "key", limits)
+        picture = _decode_upload(f"key-{number}", "key", limits)
+        keys.append(write_png(Path(f"key-{number}.png"), picture, picture.size))
+    from impasto.studio.sandbox import clips
+
+    clips.check_keys(inputs, size, content.frames)
+    return keys
 
 
 def _prepare_mask(field: str, number: int, limits: StudioSettings) -> Picture:

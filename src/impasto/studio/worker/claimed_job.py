@@ -27,7 +27,7 @@ _PREVIEW_SIZE = 1024  # long side in pixels
 #: Files that a finished job needs no more. A failed one keeps those that another attempt would need.
 _TEMPORARY_FILES, _INPUTS = (
     ("state.*", "*.partial*", "*.work"),
-    ("style-*.png", "style-*.safetensors", "mask-*.png", "style_mask-*.png"),
+    ("style-*.png", "style-*.safetensors", "mask-*.png", "style_mask-*.png", "key-*.png"),
 )
 _WRITE_ATTEMPTS, _WRITE_PAUSE = 5, 0.2  # seconds; doubled after each attempt
 

@@ -17,8 +17,9 @@ from impasto.studio.sandbox.isolation import SandboxedCall
 from impasto.studio.sandbox.landlock import Fence
 from impasto.studio.worker.claimed_job import ClaimedJob
 from impasto.studio.worker.pictures import prepare_run
+from impasto.video.encoding import finished_frames
 from impasto.video.job import VideoJob
-from impasto.video.stages import VideoProgress, finished_frames, run_video
+from impasto.video.stages import VideoProgress, run_video
 from impasto.video.writing import write
 
 __all__ = ["paint_clip"]

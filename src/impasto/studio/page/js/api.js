@@ -83,6 +83,7 @@
  * @property {Record<string, any> | null} video
  * @property {Style[]} styles
  * @property {number} masks
+ * @property {number[]} keys  numbers of the frames that were sent painted
  * @property {number | null} seconds
  */
 

@@ -5,6 +5,7 @@ import { setContent, startContent } from './content.js';
 import { $, loadImage, showMessage } from './dom.js';
 import { draft, onDraftChange, orderedStyles } from './draft.js';
 import { startInstant } from './instant.js';
+import { startKeys } from './keys.js';
 import { startMaskDialog } from './mask-dialog.js';
 import { chosenSettings, clearSettingErrors, setSettings, showSettingError, startSettings } from './settings.js';
 import { addStyleFiles, chooseStylesOfJob, startStyles } from './styles.js';
@@ -17,6 +18,7 @@ let isSubmitting = false;
 export async function startCompose(onSubmitted) {
   startContent(addStyleFiles);
   startMaskDialog();
+  startKeys();
   startInstant();
   onDraftChange(showButton);
   showButton();
@@ -28,7 +30,10 @@ export async function startCompose(onSubmitted) {
 }
 
 /** What the user still has to choose; '' if nothing. */
-const missingChoice = () => (!draft.content ? 'Choose a photo first' : draft.styles.length ? '' : 'Tap a style');
+function missingChoice() {
+  if (!draft.content) return 'Choose a photo first';
+  return draft.styles.length || draft.keys.length || draft.keptKeys.length ? '' : 'Tap a style';
+}
 
 function showButton() {
   if (isSubmitting) return;
@@ -79,6 +84,10 @@ function createForm(content) {
   const weights = styles.map((style) => style.weight);
   if (!regions && new Set(weights).size > 1) settings.recipe.style_blend = weights;
   for (const region of regions ?? []) form.append('mask', region.blob, 'mask.png');
+  for (const { file, frame } of draft.keys) {
+    form.append('key_frame', String(frame));
+    form.append('key', file, file.name);
+  }
   if (content.job?.masks && !regions && !draft.keptMasks) form.append('no_mask', '1');
   form.append('preset', settings.preset);
   form.append('recipe', JSON.stringify(settings.recipe));
@@ -106,11 +115,11 @@ function appendStyles(form, styles, job) {
 
 function clearErrors() {
   clearSettingErrors();
-  for (const id of ['source-error', 'style-error', 'form-error']) showMessage(id, '');
+  for (const id of ['source-error', 'key-error', 'style-error', 'form-error']) showMessage(id, '');
 }
 
 /** @type {Record<string, string>} */
-const ERROR_PLACES = { content: 'source-error', style: 'style-error', style_id: 'style-error' };
+const ERROR_PLACES = { key: 'key-error', content: 'source-error', style: 'style-error', style_id: 'style-error' };
 
 /** Show an error beside the field that it is about, or else beside the button. @param {unknown} error */
 function showError(error) {

@@ -65,6 +65,8 @@ export function setContent(content) {
   draft.content = content;
   draft.regions = null;
   draft.keptMasks = content.job?.masks ?? 0;
+  draft.keys = [];
+  draft.keptKeys = content.job?.keys ?? [];
   $('frame').replaceChildren(content.element);
   const size = content.width ? `${content.width} × ${content.height}` : '';
   const scaled = content.scaledFrom ? `scaled from ${content.scaledFrom}` : '';
@@ -84,7 +86,7 @@ function release(content) {
 /** Remove the content from the draft and from the page. */
 export function clearContent() {
   release(draft.content);
-  Object.assign(draft, { content: null, regions: null, keptMasks: 0 });
+  Object.assign(draft, { content: null, regions: null, keptMasks: 0, keys: [], keptKeys: [] });
   $('frame').replaceChildren();
   $('start').hidden = false;
   $('chosen').hidden = true;

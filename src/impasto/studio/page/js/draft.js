@@ -34,6 +34,8 @@
  * @typedef {{style: string, blob: Blob}} Region
  */
 
+/** A painted frame of the clip. @typedef {{file: File, frame: number}} Key */
+
 export const draft = {
   /** @type {Content | null} */
   content: null,
@@ -43,6 +45,10 @@ export const draft = {
   regions: null,
   /** How many masks of the earlier job stay in use. */
   keptMasks: 0,
+  /** @type {Key[]} */
+  keys: [],
+  /** @type {number[]} the painted frames of the earlier job, used if there are no new ones */
+  keptKeys: [],
   /** @type {import('./api.js').Settings | null} what the server answered: presets, schemas, limits */
   settings: null,
 };

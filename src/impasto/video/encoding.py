@@ -1,0 +1,89 @@
+"""The end of a run: painted frames, with the film where nothing is painted, as a clip or as pictures."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impasto import pictures
+from impasto.files import replacing
+from impasto.video.boundary import video_errors
+from impasto.video.frame_painting import apply_mask
+from impasto.video.job import VideoJob, clip_facts, pass_names
+from impasto.video.store import from_pixels, read_png, to_pixels
+from impasto.video.writing import write
+
+__all__ = ["encode", "finished_frames"]
+
+
+def finished_frames(job: VideoJob) -> Iterator[tuple[int, Any]]:
+    """(time, pixels) of every painted frame.
+
+    The film shows where its mask is black, and its alpha is kept. What key frames leave unpainted is
+    transparent where the output can be, and otherwise the film shows there too.
+    """
+    for index, frame_time in enumerate(clip_facts(job)["times"]):
+        painted = read_png(job.store.frame(pass_names(job)[-1], index))
+        if job.clip.alpha or job.mask is not None or job.has_cover:
+            painted = to_pixels(_with_film(job, index, from_pixels(painted)), job.store.levels)
+        yield frame_time, painted
+
+
+def _with_film(job: VideoJob, index: int, painted: Tensor) -> Tensor:
+    """(1, 3 or 4, H, W)"""
+    filmed, mask, cover = (
+        job.store.load(kind, index) if job.store.has(kind, index) else None
+        for kind in ("input", "mask", "cover")
+    )
+    assert filmed is not None
+    alpha = filmed[:, 3:] if filmed.shape[1] == 4 else None
+    if job.has_cover and job.can_be_transparent:
+        alpha = (1.0 if alpha is None else alpha) * (
+            torch.ones_like(filmed[:, :1]) if cover is None else cover
+        )
+    else:
+        painted = apply_mask(painted, filmed[:, :3], cover)
+    painted = apply_mask(painted, filmed[:, :3], mask)
+    return painted if alpha is None else torch.cat([painted, alpha], dim=1)
+
+
+def encode(job: VideoJob, told: Callable[[int], None]) -> None:
+    """Write the output.
+
+    Args:
+        told: called with the number of frames that are written.
+    """
+    if job.codec is None:
+        _write_folder(job, told)
+        return
+    written = 0
+
+    def counted() -> Iterator[tuple[int, Any]]:
+        nonlocal written
+        for frame in finished_frames(job):
+            told(written)
+            yield frame
+            written += 1
+
+    # Encoded in the work folder, so that a killed run leaves no other files behind.
+    encoded = job.store.root / job.output.name
+    write(encoded, counted(), job.clip, job.codec, quality=job.quality, copy=job.copy)
+    with video_errors(f"'{job.output}' cannot be written"), replacing(job.output) as partial:
+        shutil.move(encoded, partial)
+    told(written)
+
+
+def _write_folder(job: VideoJob, told: Callable[[int], None]) -> None:
+    """Write pictures, named as those of the source, or numbered from 000001."""
+    with video_errors(f"'{job.output}' cannot be written"):
+        job.output.mkdir(exist_ok=True)
+    for index, (_, pixels) in enumerate(finished_frames(job)):
+        name = job.clip.files[index].stem if job.clip.files else f"{index + 1:06d}"
+        picture = from_pixels(pixels)
+        alpha = picture[:, 3:] if picture.shape[1] == 4 else None
+        pictures.save(job.output / f"{name}.png", picture[:, :3], alpha=alpha)
+        told(index + 1)
