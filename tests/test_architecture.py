@@ -99,6 +99,7 @@ ROOMS: dict[str, set[str]] = {
         "networks",
         "painting",
         "pictures",
+        "pieces",
         "recipe",
         "samples",
         "validation",

@@ -20,7 +20,8 @@ from impasto import __version__, pictures
 from impasto.batch import run_batch
 from impasto.errors import ImpastoError
 from impasto.pieces import cluster, parcels
-from impasto.pieces.cluster import RayExecutor, connect
+from impasto.pieces.cluster import RayExecutor
+from impasto.pieces.connection import connect, is_reachable
 from impasto.pieces.piece import Needs
 from impasto.pieces.running import run_pieces
 from impasto.recipe import Recipe
@@ -211,13 +212,13 @@ def test_without_an_address_a_running_ray_is_joined_or_one_started_for_this_mach
     monkeypatch.setenv("RAY_ADDRESS", "there:6379")
     with pytest.raises(ImpastoError, match="answers at there:6379, to which RAY_ADDRESS points"):
         connect(None)
-    assert not cluster.is_reachable()
+    assert not is_reachable()
 
 
 def test_the_store_keeps_files_in_use_and_a_few_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stored: list[bytes] = []
     monkeypatch.setattr(
-        cluster, "_ray", lambda: SimpleNamespace(put=lambda data: (stored.append(data), len(stored))[1])
+        cluster, "ray", lambda: SimpleNamespace(put=lambda data: (stored.append(data), len(stored))[1])
     )
     monkeypatch.setattr(cluster, "IDLE_FILES", 2)
     files, paths = cluster._FileStore(), [tmp_path / str(number) for number in range(6)]

@@ -58,6 +58,7 @@ def studio(
     --------
     impasto studio
     impasto studio --port 8080 --no-open --data jobs
+    impasto studio --workers ray://head:10001
     impasto studio --https --host 0.0.0.0 --token "a secret for guests"
     """
     require_extra("studio", _REQUIRED_MODULES, "the studio", RecipeError)
@@ -67,6 +68,8 @@ def studio(
     options = _with_token_from_environment(settings)
     options.require_safe(people=has_people(options.data / "studio.db"))
     options.require_site()
+    if options.on_cluster:
+        _check_cluster(options)
     if options.serves_https:
         require_extra("https", _HTTPS_MODULES, "HTTPS", RecipeError)
     if options.certificate is not None:
@@ -98,6 +101,17 @@ def studio(
         webbrowser.open(address)
     _serve(application, options, listener, certificate)
     return 0
+
+
+def _check_cluster(options: StudioSettings) -> None:
+    """Raise ``ImpastoError`` if jobs cannot be painted where the settings say."""
+    from impasto.pieces.connection import require_ray
+    from impasto.pieces.piece import Needs
+
+    require_ray()  # before PyTorch is loaded
+    from impasto.pieces.places import check_cluster
+
+    check_cluster(options.workers, Needs(options.threads or 1, 0.0, options.gpus_per_job))
 
 
 def _serve(

@@ -19,9 +19,7 @@ from impasto.errors import PictureError, VideoError
 from impasto.files import readable_size, replacing
 from impasto.machine import keep_memory
 from impasto.painting import engine, schedule
-from impasto.painting.planning import PICTURE_BYTES, plan_memory
 from impasto.pictures.geometry import fit, resample
-from impasto.pieces.piece import Needs
 from impasto.pieces.places import executor_for
 from impasto.pieces.running import PieceProgress, run_pieces
 from impasto.recipe import Recipe
@@ -34,13 +32,13 @@ from impasto.video.clip_context import (
     fill_recipe,
     following_recipe,
     frame_recipe,
-    limits_for,
 )
 from impasto.video.cuts import Shot
 from impasto.video.frame_painting import apply_mask
 from impasto.video.frames import Frame, open_clip, read
 from impasto.video.instant_painting import build_instant_clip
 from impasto.video.job import VideoJob
+from impasto.video.needs import shot_needs
 from impasto.video.propagation import propagate_shot
 from impasto.video.shot_painting import ShotPiece, shot_painter
 from impasto.video.store import from_pixels, read_png, to_pixels, write_file
@@ -57,8 +55,6 @@ __all__ = [
 ]
 
 PREVIEW_INTERVAL = 1.0  # seconds
-#: Frames that a shot keeps in memory at most: earlier ones, flows, and what is cached.
-FRAMES_IN_MEMORY = 40
 
 
 @dataclass(frozen=True)
@@ -330,21 +326,12 @@ def _paint_elsewhere(job: VideoJob, shots: Sequence[Shot], told: Callable[[Video
         len(pieces),
         processes=job.processes,
         device=str(job.device),
-        needs=_needs(job),
+        needs=shot_needs(job.recipe.picture, job.encoder, job.size),
     )
     for outcome in run_pieces(missing, executor, on_progress=show):
         if outcome.error is not None:
             label = missing[outcome.index].label
             raise VideoError(f"{label} could not be painted: {outcome.error}", remedy="run it again")
-
-
-def _needs(job: VideoJob) -> Needs:
-    """What painting one shot takes: one core, and memory for a frame and for the frames around it."""
-    limits = limits_for(job.size)
-    plan = plan_memory(
-        job.recipe.picture, job.encoder, job.size, float("inf"), tile=None if limits is None else limits.tile
-    )
-    return Needs(1, plan.bytes + FRAMES_IN_MEMORY * PICTURE_BYTES * job.size[0] * job.size[1])
 
 
 # -- encode ------------------------------------------------------------------------------------------------
