@@ -68,8 +68,7 @@ def studio(
     options = _with_token_from_environment(settings)
     options.require_safe(people=has_people(options.data / "studio.db"))
     options.require_site()
-    if options.on_cluster:
-        _check_cluster(options)
+    options.require_cluster()
     if options.serves_https:
         require_extra("https", _HTTPS_MODULES, "HTTPS", RecipeError)
     if options.certificate is not None:
@@ -101,17 +100,6 @@ def studio(
         webbrowser.open(address)
     _serve(application, options, listener, certificate)
     return 0
-
-
-def _check_cluster(options: StudioSettings) -> None:
-    """Raise ``ImpastoError`` if jobs cannot be painted where the settings say."""
-    from impasto.pieces.connection import require_ray
-    from impasto.pieces.piece import Needs
-
-    require_ray()  # before PyTorch is loaded
-    from impasto.pieces.places import check_cluster
-
-    check_cluster(options.workers, Needs(options.threads or 1, 0.0, options.gpus_per_job))
 
 
 def _serve(

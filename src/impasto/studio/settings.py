@@ -220,6 +220,17 @@ class StudioSettings(Validated):
                 f"'{self.web}' has no built site", "a folder with a site.json", "build it with `make web`"
             )
 
+    def require_cluster(self) -> None:
+        """Raise ``ImpastoError`` if jobs are to be painted on a cluster that cannot be used."""
+        if self.on_cluster:
+            from impasto.pieces.connection import require_ray
+
+            require_ray()  # before PyTorch is loaded
+            from impasto.pieces.piece import Needs
+            from impasto.pieces.places import check_cluster
+
+            check_cluster(self.workers, Needs(self.threads or 1, 0.0, self.gpus_per_job))
+
     def job_folder(self, job_id: str) -> Path:
         """The folder with a job's files."""
         return self.data / "jobs" / job_id
