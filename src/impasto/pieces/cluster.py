@@ -44,15 +44,18 @@ class RayExecutor:
     Attributes:
         address: ``ray://host:port``; None: the Ray that runs on this machine, or one that is started.
         needs: what one piece takes of a machine; Ray puts no more on one than it has.
+        checked: whether the cluster is known to be large enough, and to have the same Impasto.
     """
 
     address: str | None
     needs: Needs
+    checked: bool = False
 
     def run(self, pieces: Iterable[Piece], report: Callable[[int, float], None]) -> Generator[Outcome]:
         """See :class:`impasto.pieces.piece.Executor`. There is no progress within a piece."""
         with connected(self.address):
-            _check_cluster(self.needs)
+            if not self.checked:
+                _check_cluster(self.needs)
             yield from _Run(pieces, self.needs, report).outcomes()
 
     def check(self) -> None:

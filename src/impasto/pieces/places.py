@@ -6,12 +6,12 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
 from impasto.errors import RecipeError
-from impasto.pieces.cluster import RayExecutor
-from impasto.pieces.connection import is_reachable, require_ray
+from impasto.pieces.cluster import RayExecutor, room_for
+from impasto.pieces.connection import connected, is_reachable, require_ray
 from impasto.pieces.local import local_executor
 from impasto.pieces.piece import Executor, Needs
 
-__all__ = ["check_cluster", "executor_for", "resolved"]
+__all__ = ["check_cluster", "executor_for", "resolved", "room_at"]
 
 
 def resolved(on: str) -> str:
@@ -47,6 +47,16 @@ def executor_for(
     raise RecipeError(
         f"a place called {on!r}", "possible are local, ray, ray://HOST:PORT and auto", "leave --on out"
     )
+
+
+def room_at(on: str, needs: Needs) -> int:
+    """How many pieces a cluster can work on at a time.
+
+    Args:
+        on: ``ray`` or ``ray://host:port``.
+    """
+    with connected(_address(on)):
+        return room_for(needs)
 
 
 def check_cluster(on: str, needs: Needs) -> None:

@@ -318,7 +318,7 @@ def test_a_lost_machine_repeats_its_job_alone_and_cancelling_frees_the_cluster(
             add(store, settings, name, RECIPE.replace(iterations=(60, 80)))
         add(store, settings, "clip", CLIP_RECIPE, clip=True)
         expected = {name: painted_here(store, settings, name) for name in [*pictures, "clip"]}
-        painter = ClusterPainter(start_board(), needs_of, partial(RayExecutor, None))
+        painter = ClusterPainter(start_board(), needs_of, partial(RayExecutor, None, checked=True))
         draining = threading.Event()
         room = partial(cluster.room_for, Needs())
         dispatcher = Dispatcher(settings, store, painter, room, draining)

@@ -61,14 +61,16 @@ def work_on_cluster(
         with connected(address):
             for number, handler in handlers.items():  # Ray takes them
                 signal.signal(number, handler)
+            one_job = Needs(_threads(settings), 0.0, settings.gpus_per_job)
+            RayExecutor(address, one_job).check()
             board = start_board()
             painter = ClusterPainter(
                 board,
                 needs=lambda claimed: fitting(needs_of(claimed)),
-                executor=partial(RayExecutor, address),
+                executor=partial(RayExecutor, address, checked=True),
             )
             on_ready()
-            room = partial(room_for, Needs(_threads(settings), 0.0, settings.gpus_per_job))
+            room = partial(room_for, one_job)
             return Dispatcher(settings, store, painter, room, draining).run()
     except ImpastoError as error:
         log.error("no jobs are painted: %s", error)
