@@ -254,7 +254,7 @@ class Waiting(ClusterPainter):
         pass
 
 
-def wait(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait(condition: Callable[[], bool], seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -307,10 +307,10 @@ def test_without_ray_or_a_cluster_the_studio_does_not_start(
 def test_a_lost_machine_repeats_its_job_alone_and_cancelling_frees_the_cluster(
     store: JobStore, settings: StudioSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Five pictures and a clip on three machines, one of which is lost; then a long picture is cancelled."""
+    """Three pictures and a clip on three machines, one of which is lost; then a long picture is cancelled."""
     monkeypatch.setattr(cluster, "_LOOK_SECONDS", 1.0)
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)  # tests have one
-    pictures = ["a", "bb", "ccc", "dddd", "eeeee"]
+    pictures = ["a", "bb", "ccc"]
     with connected_machines() as machines:
         import ray
 
@@ -327,7 +327,7 @@ def test_a_lost_machine_repeats_its_job_alone_and_cancelling_frees_the_cluster(
         wait(lambda: store.count_by_state().get("running", 0) == 3)
         wait(lambda: any(job.progress for job in store.all_jobs()))
         machines.lose()
-        wait(lambda: store.count_by_state() == {"done": 6}, 300.0)
+        wait(lambda: store.count_by_state() == {"done": 4}, 300.0)
         for job in store.all_jobs():
             assert job.result is not None
             assert (settings.job_folder(job.id) / job.result).read_bytes() == expected[job.id]
