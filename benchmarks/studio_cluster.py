@@ -78,7 +78,9 @@ def main() -> None:
         store = JobStore(settings.data / "studio.db")
         executor = partial(RayExecutor, address, checked=True)
         painter = ClusterPainter(start_board(), needs_of, executor)
-        threading.Thread(target=exchange, args=(painter,), daemon=True).start()
+        ended = threading.Event()
+        listener = threading.Thread(target=exchange, args=(painter, ended))
+        listener.start()
         places = {"here": partial(paint_here, device="cpu"), "cluster": painter.paint}
         rows: dict[str, list[tuple[float, float]]] = {name: [] for name in places}
         results = set()
@@ -89,16 +91,17 @@ def main() -> None:
                 results.add(result)
                 if number:
                     rows[place].append((wall, cpu))
+        ended.set()
+        listener.join()
         for place, seconds in rows.items():
             walls, cpus = zip(*seconds, strict=True)
             print(f"{place}: {1000 * median(walls):.0f} ms wall, {1000 * median(cpus):.0f} ms CPU here")
         print(f"{len(results)} different result(s) of {2 * (options.jobs + 1)}")
 
 
-def exchange(painter: ClusterPainter) -> None:
-    while True:
+def exchange(painter: ClusterPainter, ended: threading.Event) -> None:
+    while not ended.wait(0.5):
         painter.exchange()
-        time.sleep(0.5)
 
 
 if __name__ == "__main__":

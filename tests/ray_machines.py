@@ -38,6 +38,7 @@ def connected_machines() -> Iterator[Machines]:
     with pytest.MonkeyPatch.context() as patch:
         # The processes of the cluster import the pieces of these tests.
         patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+        patch.setenv("RAY_worker_niceness", "0")  # as nice as the tests, so that a busy machine serves them
         machines = Machines()
         ray.init(address=machines.cluster.address, log_to_driver=False, logging_level="ERROR")
         yield machines

@@ -95,6 +95,11 @@ def _check_cluster(needs: Needs) -> None:
         )
     try:
         there = ray().get(ray().remote(_versions).options(num_cpus=0).remote(), timeout=PATIENCE)
+    except ray().exceptions.GetTimeoutError:
+        raise PlaceError(
+            f"the cluster has begun nothing within {PATIENCE:.0f} seconds",
+            remedy="see whether its machines are busy or gone, with `ray status`",
+        ) from None
     except Exception as error:  # noqa: BLE001 - whatever it is, the cluster cannot run Impasto
         raise PlaceError(
             f"Impasto does not run on the cluster: {' '.join(str(error).split())[-200:]}",
