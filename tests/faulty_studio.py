@@ -355,7 +355,7 @@ class FaultyStudio:
 
         def paint(job: StudioJob) -> bool:
             claimed = ClaimedJob(job, store, self.settings, SLOT, draining=draining)  # type: ignore[arg-type]
-            return painting.paint_job(claimed, store, "cpu")
+            return painting.paint_job(claimed, store, self._paint)
 
         loop = WorkLoop(self.settings, store, SLOT, paint, draining)  # type: ignore[arg-type]
         self._worker = store, loop, lock, draining
@@ -409,7 +409,6 @@ class FaultyStudio:
                 ("impasto.studio.intake.intake.run_sandboxed", before(self._decode, *system)),
             ):
                 stack.enter_context(patch(name, replacement))
-            stack.enter_context(patch.object(painting, "_paint", self._paint))
             stack.enter_context(patch.object(painting, "write_thumbnail", lambda *_: None))
             stack.enter_context(patch.object(painting.pictures, "load", lambda _: None))
             stack.enter_context(patch.object(painting, "painted_before", self._painted_before))
@@ -449,7 +448,7 @@ class FaultyStudio:
     def _painted_before(self, _: ClaimedJob) -> str | None:
         return "result.png" if Path("result.png").exists() else None
 
-    def _paint(self, claimed: ClaimedJob, _: str) -> str:
+    def _paint(self, claimed: ClaimedJob) -> str:
         assert Path("content.png").exists(), "the files of a job that was accepted are gone"
         for step in range(3):
             claimed.report_progress(force=True, progress=step / 3)

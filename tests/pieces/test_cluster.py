@@ -5,7 +5,6 @@ What needs no cluster is tested with a stand-in for the package.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -20,45 +19,21 @@ from impasto import __version__, pictures
 from impasto.batch import run_batch
 from impasto.errors import ImpastoError
 from impasto.pieces import cluster, parcels
-from impasto.pieces.cluster import RayExecutor, connect
+from impasto.pieces.cluster import RayExecutor
+from impasto.pieces.connection import connect, is_reachable
 from impasto.pieces.piece import Needs
 from impasto.pieces.running import run_pieces
 from impasto.recipe import Recipe
 from impasto.studies.plan import StudyPlan
 from impasto.studies.runner import run_study
+from ray_machines import MB, Machines, connected_machines
 from small_pieces import results, squares
-
-MB = 2**20
-
-
-class Machines:
-    """A cluster of a head, which works on nothing, and machines of one core each."""
-
-    def __init__(self) -> None:
-        from ray.cluster_utils import Cluster
-
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 * MB, "memory": 100 * MB}
-        self.cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.machines = [self.add() for _ in range(3)]
-
-    def add(self) -> Any:
-        return self.cluster.add_node(num_cpus=1, object_store_memory=80 * MB, memory=2000 * MB)
-
-    def lose(self) -> None:
-        self.cluster.remove_node(self.machines.pop(), allow_graceful=False)
 
 
 @pytest.fixture(scope="module")
 def machines() -> Iterator[Machines]:
-    ray = pytest.importorskip("ray", reason="Ray is not installed")
-    with pytest.MonkeyPatch.context() as patch:
-        # The processes of the cluster import the pieces of these tests.
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]))
-        machines = Machines()
-        ray.init(address=machines.cluster.address, log_to_driver=False, logging_level="ERROR")
+    with connected_machines() as machines:
         yield machines
-        ray.shutdown()
-        machines.cluster.shutdown()
 
 
 @pytest.mark.slow
@@ -211,13 +186,13 @@ def test_without_an_address_a_running_ray_is_joined_or_one_started_for_this_mach
     monkeypatch.setenv("RAY_ADDRESS", "there:6379")
     with pytest.raises(ImpastoError, match="answers at there:6379, to which RAY_ADDRESS points"):
         connect(None)
-    assert not cluster.is_reachable()
+    assert not is_reachable()
 
 
 def test_the_store_keeps_files_in_use_and_a_few_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stored: list[bytes] = []
     monkeypatch.setattr(
-        cluster, "_ray", lambda: SimpleNamespace(put=lambda data: (stored.append(data), len(stored))[1])
+        cluster, "ray", lambda: SimpleNamespace(put=lambda data: (stored.append(data), len(stored))[1])
     )
     monkeypatch.setattr(cluster, "IDLE_FILES", 2)
     files, paths = cluster._FileStore(), [tmp_path / str(number) for number in range(6)]

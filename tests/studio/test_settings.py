@@ -23,6 +23,21 @@ def test_others_are_served_only_with_a_token(settings: dict[str, Any]) -> None:
     StudioSettings().require_safe()
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"workers": "head:10001"}, r"--workers head:10001: possible are local, ray and ray://HOST:PORT"),
+        ({"workers": "auto"}, r"possible are local, ray and ray://HOST:PORT"),
+        ({"workers": "ray", "device": ("cuda:0",)}, r"--device is for workers of this machine; leave it out"),
+        ({"gpus_per_job": 0.5}, r"--gpus-per-job is for a cluster; add --workers ray"),
+        ({"workers": "ray", "gpus_per_job": -1}, r"gpus_per_job"),
+    ],
+)
+def test_a_place_that_makes_no_sense_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        StudioSettings(**settings)
+
+
 def test_settings_out_of_range_are_refused() -> None:
     for wrong in ({"port": 70000}, {"keep_days": 0}, {"nonsense": 1}):
         with pytest.raises(RecipeError):

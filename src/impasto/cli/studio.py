@@ -58,6 +58,7 @@ def studio(
     --------
     impasto studio
     impasto studio --port 8080 --no-open --data jobs
+    impasto studio --workers ray://head:10001
     impasto studio --https --host 0.0.0.0 --token "a secret for guests"
     """
     require_extra("studio", _REQUIRED_MODULES, "the studio", RecipeError)
@@ -67,6 +68,7 @@ def studio(
     options = _with_token_from_environment(settings)
     options.require_safe(people=has_people(options.data / "studio.db"))
     options.require_site()
+    options.require_cluster()
     if options.serves_https:
         require_extra("https", _HTTPS_MODULES, "HTTPS", RecipeError)
     if options.certificate is not None:

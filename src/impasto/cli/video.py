@@ -58,6 +58,7 @@ def video(
     limit: Annotated[int | None, Parameter(group=OUTPUT)] = None,
     processes: Annotated[int, Parameter(group=OUTPUT)] = 1,
     on: Annotated[str, Parameter(group=OUTPUT, metavar="PLACE")] = "local",
+    part_frames: Annotated[int | None, Parameter(group=OUTPUT)] = None,
     preview: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     restart: Annotated[bool, Parameter(group=OUTPUT)] = False,
     keep_frames: Annotated[bool, Parameter(group=OUTPUT)] = False,
@@ -102,10 +103,13 @@ def video(
     limit
         Paint only the first N frames.
     processes
-        Number of shots to paint at the same time.
+        Number of shots, or parts of long ones, to paint at the same time.
     on
         Where to paint the shots. local: on this machine; ray: the Ray cluster of this machine, or one that is
         started; ray://HOST:PORT: a cluster; auto: a Ray that runs already, or else local.
+    part_frames
+        Cut longer shots into parts of about N frames, which are painted at the same time and joined over 12
+        frames; 0: never. Default: only where more can be painted at the same time than there are shots.
     preview
         Keep writing the newest frame to this .png file.
     restart
@@ -148,6 +152,7 @@ def video(
         job = prepare_video(
             clip, style, output, video_recipe, rate=fps, codec=codec, quality=crf, copy=streams, mask=mask,
             limit=limit, processes=processes, on=on, preview=preview, device=device, restart=restart,
+            part_frames=part_frames,
         )  # fmt: skip
     with StageBars(quiet) as bars:
         try:

@@ -6,26 +6,25 @@ Impasto installed. Needs the extra ``ray``.
 
 from __future__ import annotations
 
-import os
 import time
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
 
 from impasto import __version__
-from impasto.errors import ImpastoError, require_extra
+from impasto.errors import ImpastoError
 from impasto.files import readable_size
 from impasto.machine import keep_memory
+from impasto.pieces.connection import connected, ray
 from impasto.pieces.parcels import Parcels
-from impasto.pieces.piece import Files, Needs, Outcome, Piece, attempt
+from impasto.pieces.piece import Files, Needs, Outcome, Piece, PlaceError, attempt
 
-__all__ = ["RayExecutor", "is_reachable"]
+__all__ = ["RayExecutor", "fitting", "room_for"]
 
 #: How often Ray repeats a piece whose machine or process was lost.
 RETRIES = 3
@@ -45,99 +44,24 @@ class RayExecutor:
     Attributes:
         address: ``ray://host:port``; None: the Ray that runs on this machine, or one that is started.
         needs: what one piece takes of a machine; Ray puts no more on one than it has.
+        checked: whether the cluster is known to be large enough, and to have the same Impasto.
     """
 
     address: str | None
     needs: Needs
+    checked: bool = False
 
     def run(self, pieces: Iterable[Piece], report: Callable[[int, float], None]) -> Generator[Outcome]:
         """See :class:`impasto.pieces.piece.Executor`. There is no progress within a piece."""
-        require_ray()
-        ours = connect(self.address)
-        try:
+        with connected(self.address):
+            if not self.checked:
+                _check_cluster(self.needs)
+            yield from _Run(pieces, self.needs, report).outcomes()
+
+    def check(self) -> None:
+        """Raise ``ImpastoError`` if nothing can be worked on there."""
+        with connected(self.address):
             _check_cluster(self.needs)
-            yield from _Run(pieces, self.needs).outcomes()
-        finally:
-            if ours:
-                _ray().shutdown()
-
-
-def require_ray() -> None:
-    """Raise ``ImpastoError`` if Ray is not installed."""
-    require_extra("ray", ("ray",), "work on a cluster", ImpastoError)
-
-
-def is_reachable() -> bool:
-    """Whether Ray is installed and runs on this machine, or where ``RAY_ADDRESS`` says."""
-    try:
-        require_ray()
-        return _ray().is_initialized() or _join("auto")
-    except ImpastoError:
-        return False
-
-
-def _ray() -> Any:
-    # Ray reports to its makers otherwise.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Unset, Ray hides the GPUs from pieces that ask for none in a way that it announces to give up.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    import ray
-
-    return ray
-
-
-def connect(address: str | None) -> bool:
-    """Connect to a cluster unless this process is connected already; returns whether it was not.
-
-    Args:
-        address: see :class:`RayExecutor`.
-
-    Raises:
-        ImpastoError: nothing answers there, or it has another version.
-    """
-    if _ray().is_initialized():
-        return False
-    if address is not None:
-        if not _join(address):
-            raise ImpastoError(
-                f"no Ray cluster answers at {address}",
-                "ray://HOST:PORT, usually with port 10001",
-                "start one there with `ray start --head --ray-client-server-port 10001`",
-            )
-    elif not _join("auto"):
-        if place := os.environ.get("RAY_ADDRESS"):
-            raise ImpastoError(
-                f"no Ray cluster answers at {place}, to which RAY_ADDRESS points",
-                remedy="start it, or unset it",
-            )
-        # Bound to this machine only, and without the dashboard, which is a web server.
-        _init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1")
-    return True
-
-
-def _join(address: str) -> bool:
-    """Connect to a running cluster; False if there is none at the address."""
-    try:
-        _init(address=address)
-    except ConnectionError:
-        return False
-    return True
-
-
-def _init(**options: Any) -> None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a connection that times out, which is reported below
-            _ray().init(log_to_driver=False, logging_level="ERROR", **options)
-    except ConnectionError:
-        raise
-    except (RuntimeError, ValueError, ImportError) as error:
-        message = " ".join(str(error).split())
-        if "ersion mismatch" in message:
-            raise ImpastoError(
-                message, remedy="use the same versions of Ray and Python on all machines"
-            ) from None
-        raise ImpastoError(f"Ray cannot be used: {message[:300]}") from None
 
 
 def _work(
@@ -157,7 +81,7 @@ def _versions() -> tuple[str, str]:
 
 def _check_cluster(needs: Needs) -> None:
     """Raise ``ImpastoError`` if no machine is large enough for a piece, or Impasto is not the same there."""
-    machines = [node["Resources"] for node in _ray().nodes() if node["Alive"]]
+    machines = [node["Resources"] for node in ray().nodes() if node["Alive"]]
     if not any(_slots(machine, needs) >= 1 for machine in machines):
         wanted = ", ".join(f"{name} {_in_words(name, value)}" for name, value in _resources(needs).items())
         best: dict[str, float] = max(machines, key=lambda machine: machine.get("CPU", 0.0), default={})
@@ -170,14 +94,19 @@ def _check_cluster(needs: Needs) -> None:
             "paint smaller, or add a larger machine",
         )
     try:
-        there = _ray().get(_ray().remote(_versions).options(num_cpus=0).remote(), timeout=PATIENCE)
+        there = ray().get(ray().remote(_versions).options(num_cpus=0).remote(), timeout=PATIENCE)
+    except ray().exceptions.GetTimeoutError:
+        raise PlaceError(
+            f"the cluster has begun nothing within {PATIENCE:.0f} seconds",
+            remedy="see whether its machines are busy or gone, with `ray status`",
+        ) from None
     except Exception as error:  # noqa: BLE001 - whatever it is, the cluster cannot run Impasto
-        raise ImpastoError(
+        raise PlaceError(
             f"Impasto does not run on the cluster: {' '.join(str(error).split())[-200:]}",
             remedy=f"install impasto {__version__} on each of its machines",
         ) from None
     if there[0] != __version__:
-        raise ImpastoError(
+        raise PlaceError(
             f"the cluster has impasto {there[0]}, this machine {__version__}",
             remedy="install the same version on all machines",
         )
@@ -198,6 +127,24 @@ def _slots(offered: Mapping[str, float], needs: Needs) -> int:
     return min(int(offered.get(name, 0.0) / value) for name, value in _resources(needs).items())
 
 
+def room_for(needs: Needs) -> int:
+    """How many pieces the connected cluster can work on at a time; machines may come and go.
+
+    Raises:
+        PlaceError: it does not answer.
+    """
+    try:
+        return _slots(ray().cluster_resources(), needs)
+    except Exception as error:  # noqa: BLE001 - a cluster that is gone shows in many ways
+        raise PlaceError(f"the Ray cluster does not answer: {' '.join(str(error).split())[:200]}") from None
+
+
+def fitting(needs: Needs) -> Needs:
+    """The needs, with no more memory than the connected cluster's largest machine has."""
+    offered = [node["Resources"].get("memory", 0.0) for node in ray().nodes() if node["Alive"]]
+    return replace(needs, memory=min(needs.memory, max(offered, default=needs.memory)))
+
+
 class _FileStore:
     """The contents of files in Ray's object store: of those that pieces on the cluster need, and a few more.
 
@@ -216,7 +163,7 @@ class _FileStore:
         """
         for path in paths:
             if path not in self._used and path not in self._idle:
-                self._idle[path] = _ray().put(Files().read(path))
+                self._idle[path] = ray().put(Files().read(path))
         for path in paths:
             reference, uses = self._used.get(path) or (self._idle.pop(path), 0)
             self._used[path] = (reference, uses + 1)
@@ -242,11 +189,11 @@ class _FileStore:
 class _Run:
     """One run of pieces on the connected cluster."""
 
-    def __init__(self, pieces: Iterable[Piece], needs: Needs) -> None:
-        self.needs, self.parcels, self.files = needs, Parcels(pieces), _FileStore()
+    def __init__(self, pieces: Iterable[Piece], needs: Needs, report: Callable[[int, float], None]) -> None:
+        self.needs, self.parcels, self.files, self.report = needs, Parcels(pieces), _FileStore(), report
         self.running: dict[Any, Parcel] = {}  # reference to the outcomes of a parcel → its pieces
         wanted = _resources(needs)
-        self.task = _ray().remote(_work).options(
+        self.task = ray().remote(_work).options(
             num_cpus=wanted.get("CPU", 0),
             num_gpus=wanted.get("GPU", 0),
             memory=wanted.get("memory"),
@@ -265,10 +212,13 @@ class _Run:
                     yield from self._submit(parcel)
                 if not self.running:
                     return
-                for reference in self._ready():
+                ready = self._ready()
+                for reference in ready:
                     yield from self._finished(reference)
-        except (ConnectionError, _ray().exceptions.RaySystemError) as error:
-            raise ImpastoError(
+                if not ready:
+                    self._report_nothing_new()
+        except (ConnectionError, ray().exceptions.RaySystemError) as error:
+            raise PlaceError(
                 f"the Ray cluster has failed: {' '.join(str(error).split())[:200]}",
                 "everything that was finished is kept",
                 "run the same command again",
@@ -276,21 +226,27 @@ class _Run:
         finally:
             self._cancel()
 
+    def _report_nothing_new(self) -> None:
+        """Give the caller a chance to end the run."""
+        for parcel in list(self.running.values()):
+            for index, _ in parcel:
+                self.report(index, 0.0)
+
     def _ready(self) -> list[Any]:
         """References to all parcels that are done, once there is one; none after a second of waiting.
 
         All at once, because a look at thousands that run costs more than one outcome.
         """
         running = list(self.running)
-        ready, _ = _ray().wait(running, num_returns=1, timeout=1.0, fetch_local=False)
+        ready, _ = ray().wait(running, num_returns=1, timeout=1.0, fetch_local=False)
         if ready:
-            ready, _ = _ray().wait(running, num_returns=len(running), timeout=0, fetch_local=False)
+            ready, _ = ray().wait(running, num_returns=len(running), timeout=0, fetch_local=False)
         return list(ready)
 
     def _capacity(self) -> int:
         """How many parcels the cluster can work on at a time; machines may come and go."""
         if (now := time.monotonic()) - self._looked > LOOK_AGAIN:
-            self._slots = max(1, _slots(_ray().cluster_resources(), self.needs))
+            self._slots = max(1, _slots(ray().cluster_resources(), self.needs))
             self._looked = now
         return self._slots
 
@@ -315,10 +271,10 @@ class _Run:
         for _, piece in parcel:
             self.files.release(piece.inputs())
         try:
-            outcomes, seconds = _ray().get(reference)
-        except _ray().exceptions.RaySystemError:
+            outcomes, seconds = ray().get(reference)
+        except ray().exceptions.RaySystemError:
             raise
-        except _ray().exceptions.RayError as error:
+        except ray().exceptions.RayError as error:
             if len(parcel) > 1:
                 for each in parcel:
                     yield from self._submit([each])
@@ -334,6 +290,6 @@ class _Run:
         """End the pieces that are still being worked on, as after Ctrl-C."""
         for reference in self.running:
             with suppress(Exception):  # the cluster may be gone
-                _ray().cancel(reference, force=True)
+                ray().cancel(reference, force=True)
         self.running.clear()
         self.files.clear()

@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 
 import torch
 
-from impasto.errors import ImpastoError, RecipeError
+from impasto.errors import RecipeError
 from impasto.machine import available_memory, choose_device, keep_memory, torch_threads
 from impasto.pieces.parcels import Parcels
-from impasto.pieces.piece import Files, Needs, Outcome, Piece, Stopped, attempt
+from impasto.pieces.piece import Files, Needs, Outcome, Piece, PlaceError, Stopped, attempt
 
 __all__ = ["LocalExecutor", "local_executor", "share_out"]
 
@@ -129,7 +129,7 @@ def _outcomes_of(future: Future[Results]) -> Results:
     try:
         return future.result()
     except BrokenProcessPool:
-        raise ImpastoError(
+        raise PlaceError(
             "a process was killed, most likely because memory ran out",
             "everything that was finished is kept",
             "run the same command again with fewer processes",

@@ -15,11 +15,25 @@ from typing import Any, Protocol
 from impasto.errors import ImpastoError, PictureError
 from impasto.files import write_atomically
 
-__all__ = ["Executor", "Files", "Needs", "Outcome", "Piece", "Report", "Stopped", "attempt"]
+__all__ = [
+    "Executor",
+    "Files",
+    "Needs",
+    "Outcome",
+    "Piece",
+    "PlaceError",
+    "Report",
+    "Stopped",
+    "attempt",
+]
 
 #: Called by a piece with the share of its work that is done, in [0, 1]; raises :class:`Stopped` when the work
 #: is no longer wanted.
 Report = Callable[[float], None]
+
+
+class PlaceError(ImpastoError):
+    """The place where pieces are worked on has failed, such as a cluster that is gone: no piece's fault."""
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: somebody asked for it
@@ -158,10 +172,11 @@ class Executor(Protocol):
 
         Args:
             pieces: taken one by one, as there is room for them.
-            report: called with the index of a piece and the share of it that is done, in [0, 1].
+            report: called with the index of a piece and the share of it that is done, in [0, 1]; on a
+                cluster also while there is no news, with 0. What it raises ends the run.
 
         Raises:
-            ImpastoError: the place itself has failed.
+            PlaceError: the place itself has failed.
         """
 
 

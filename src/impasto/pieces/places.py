@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
 from impasto.errors import RecipeError
-from impasto.pieces.cluster import RayExecutor, is_reachable, require_ray
+from impasto.pieces.cluster import RayExecutor, room_for
+from impasto.pieces.connection import connected, is_reachable, require_ray
 from impasto.pieces.local import local_executor
 from impasto.pieces.piece import Executor, Needs
 
-__all__ = ["executor_for", "resolved"]
+__all__ = ["check_cluster", "executor_for", "resolved", "room_at"]
 
 
 def resolved(on: str) -> str:
@@ -39,7 +43,34 @@ def executor_for(
         return local_executor(pieces, processes=processes, device=device, needs=needs)
     if on == "ray" or on.startswith("ray://"):
         require_ray()
-        return RayExecutor(None if on == "ray" else on, needs or Needs())
+        return RayExecutor(_address(on), needs or Needs())
     raise RecipeError(
         f"a place called {on!r}", "possible are local, ray, ray://HOST:PORT and auto", "leave --on out"
     )
+
+
+def room_at(on: str, needs: Needs) -> int:
+    """How many pieces a cluster can work on at a time.
+
+    Args:
+        on: ``ray`` or ``ray://host:port``.
+    """
+    with connected(_address(on)):
+        return room_for(needs)
+
+
+def check_cluster(on: str, needs: Needs) -> None:
+    """Raise ``ImpastoError`` if pieces with such needs cannot be worked on there.
+
+    In a process of its own, because Ray leaves threads and signal handlers behind.
+
+    Args:
+        on: ``ray`` or ``ray://host:port``.
+    """
+    require_ray()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        pool.submit(RayExecutor(_address(on), needs).check).result()
+
+
+def _address(on: str) -> str | None:
+    return None if on == "ray" else on

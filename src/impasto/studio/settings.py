@@ -82,7 +82,17 @@ class StudioSettings(Validated):
     device: tuple[str, ...] = Field(
         ("auto",), min_length=1, description="One worker process per device: auto, cpu, cuda:0, cuda:1, mps."
     )
-    threads: int = Field(0, ge=0, description="Processor threads per worker; 0 lets PyTorch choose.")
+    threads: int = Field(
+        0, ge=0, description="Processor threads per worker; 0 lets PyTorch choose, and is 1 on a cluster."
+    )
+    workers: str = Field(
+        "local",
+        description="Where jobs are painted: local, ray (the Ray cluster of this machine, or one that is "
+        "started), or ray://HOST:PORT. The queue stays here.",
+    )
+    gpus_per_job: float = Field(
+        0.0, ge=0.0, description="GPUs that a job takes on a cluster; 0.5 shares one."
+    )
 
     # -- what is accepted -------------------------------------------------------------------------------
     upload_bytes: Count = Field(
@@ -140,11 +150,36 @@ class StudioSettings(Validated):
         """Workers change into the folders of their jobs, so a relative path would change its meaning."""
         return value and value.expanduser().absolute()
 
+    @field_validator("workers")
+    @classmethod
+    def _known_place(cls, value: str) -> str:
+        if value not in ("local", "ray") and not value.startswith("ray://"):
+            raise ValueError(f"--workers {value}: possible are local, ray and ray://HOST:PORT")
+        return value
+
+    @model_validator(mode="after")
+    def _check_cluster(self) -> StudioSettings:
+        if self.on_cluster and self.device != ("auto",):
+            raise ValueError("--device is for workers of this machine; leave it out with --workers ray")
+        if self.gpus_per_job and not self.on_cluster:
+            raise ValueError("--gpus-per-job is for a cluster; add --workers ray")
+        return self
+
     @model_validator(mode="after")
     def _check_certificate(self) -> StudioSettings:
         if self.key and not self.certificate:
             raise ValueError("--key needs --certificate, the file that the key belongs to")
         return self
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether jobs are painted on a cluster."""
+        return self.workers != "local"
+
+    @property
+    def cluster_device(self) -> str:
+        """What a job is painted on, on a machine of the cluster."""
+        return "auto" if self.gpus_per_job else "cpu"
 
     @property
     def serves_https(self) -> bool:
@@ -184,6 +219,17 @@ class StudioSettings(Validated):
             raise RecipeError(
                 f"'{self.web}' has no built site", "a folder with a site.json", "build it with `make web`"
             )
+
+    def require_cluster(self) -> None:
+        """Raise ``ImpastoError`` if jobs are to be painted on a cluster that cannot be used."""
+        if self.on_cluster:
+            from impasto.pieces.connection import require_ray
+
+            require_ray()  # before PyTorch is loaded
+            from impasto.pieces.piece import Needs
+            from impasto.pieces.places import check_cluster
+
+            check_cluster(self.workers, Needs(self.threads or 1, 0.0, self.gpus_per_job))
 
     def job_folder(self, job_id: str) -> Path:
         """The folder with a job's files."""

@@ -14,6 +14,7 @@ from impasto.files import replacing
 from impasto.video.boundary import video_errors
 from impasto.video.frame_painting import apply_mask
 from impasto.video.job import VideoJob, clip_facts, pass_names
+from impasto.video.parts import joined_frame, parts_of
 from impasto.video.store import from_pixels, read_png, to_pixels
 from impasto.video.writing import write
 
@@ -26,8 +27,13 @@ def finished_frames(job: VideoJob) -> Iterator[tuple[int, Any]]:
     The film shows where its mask is black, and its alpha is kept. What key frames leave unpainted is
     transparent where the output can be, and otherwise the film shows there too.
     """
+    parts, kind = [] if job.keys else parts_of(job), pass_names(job)[-1]
+    joined = any(part.number for part in parts)
     for index, frame_time in enumerate(clip_facts(job)["times"]):
-        painted = read_png(job.store.frame(pass_names(job)[-1], index))
+        if joined:
+            painted = to_pixels(joined_frame(job.store, parts, kind, index), job.store.levels)
+        else:
+            painted = read_png(job.store.frame(kind, index))
         if job.clip.alpha or job.mask is not None or job.has_cover:
             painted = to_pixels(_with_film(job, index, from_pixels(painted)), job.store.levels)
         yield frame_time, painted

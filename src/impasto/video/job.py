@@ -68,6 +68,7 @@ class VideoJob:
     store: Store
     keys: tuple[KeyFrame, ...] = ()
     saved_styles: tuple[InstantStyle, ...] = ()
+    part_frames: int | None = None
 
     @property
     def has_cover(self) -> bool:
@@ -111,6 +112,7 @@ def prepare_video(
     restart: bool = False,
     keys: Mapping[int, PathLike] | None = None,
     first_frame: PathLike | None = None,
+    part_frames: int | None = None,
 ) -> VideoJob:
     """Load and check everything; raises the project's errors before any work is done.
 
@@ -124,7 +126,7 @@ def prepare_video(
         copy: kinds of streams that are copied into the output.
         mask: a picture, folder or clip: white is painted, black left as filmed.
         limit: paint only the first ``limit`` frames; None: all.
-        processes: how many shots are painted at the same time.
+        processes: how many shots, or parts of them, are painted at the same time.
         on: where they are painted, see :func:`impasto.pieces.places.executor_for`.
         preview: a .png that is replaced by the newest frame while painting.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
@@ -132,6 +134,9 @@ def prepare_video(
         keys: index of a frame → its painting: the clip is painted from these, see
             :mod:`impasto.video.propagation`. Without a size in the recipe, it gets that of the paintings.
         first_frame: a picture of the clip's first frame; None: it is decoded where it is needed.
+        part_frames: longer shots are cut into parts of about so many frames, which are painted at the same
+            time, see :mod:`impasto.video.parts`; 0: never; None: where more can be painted at the same time
+            than there are shots.
     """
     recipe, path = recipe or VideoRecipe(), Path(output)
     source = clip if isinstance(clip, Clip) else open_clip(clip, rate)
@@ -189,6 +194,7 @@ def prepare_video(
         store=store,
         keys=key_frames,
         saved_styles=saved,
+        part_frames=part_frames,
     )
 
 

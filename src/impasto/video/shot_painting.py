@@ -175,11 +175,11 @@ class ShotPiece:
             self._paint(self.store, files, report)
             return {}
         with tempfile.TemporaryDirectory(prefix="impasto-") as name:
-            store = Store(Path(name), self.store.levels)
+            store = self.store.moved(Path(name))
             store.make("input", "mask", "reference", *self._passes)
-            sent = [path for path in files.sent if self.store.root in path.parents]
+            sent = [path for path in files.sent if self.store.whole in path.parents]
             for path in sent:
-                write_file(store.root / path.relative_to(self.store.root), files.read(path))
+                write_file(store.whole / path.relative_to(self.store.whole), files.read(path))
             self._paint(store, files, report)
             painted = [path for kind in self._passes for path in sorted((store.root / kind).glob("*.png"))]
             new = {self.store.root / path.relative_to(store.root): path for path in painted}

@@ -4,44 +4,27 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from impasto import pictures
-from impasto.errors import PictureError, VideoError
+from impasto.errors import VideoError
 from impasto.files import readable_size
 from impasto.machine import keep_memory
-from impasto.painting import engine, schedule
-from impasto.painting.planning import PICTURE_BYTES, plan_memory
-from impasto.pictures.geometry import fit, resample
-from impasto.pieces.piece import Needs
 from impasto.pieces.places import executor_for
 from impasto.pieces.running import PieceProgress, run_pieces
-from impasto.recipe import Recipe
-from impasto.scene import Scene
-from impasto.video import cuts
-from impasto.video.ahead import computed_ahead
-from impasto.video.clip_context import (
-    build_clip_context,
-    fill_recipe,
-    following_recipe,
-    frame_recipe,
-    limits_for,
-)
+from impasto.video.clip_context import build_clip_context
 from impasto.video.cuts import Shot
+from impasto.video.decoding import VideoProgress, decode, shots_of
 from impasto.video.encoding import encode
-from impasto.video.frames import Frame, open_clip, read
-from impasto.video.instant_painting import build_instant_clip
+from impasto.video.estimating import VideoEstimate, estimate
 from impasto.video.job import VideoJob, clip_facts, pass_names
+from impasto.video.needs import shot_needs
+from impasto.video.parts import Part, parts_of
 from impasto.video.propagation import propagate_shot
 from impasto.video.shot_painting import ShotPiece, shot_painter
-from impasto.video.store import from_pixels, write_file
+from impasto.video.store import write_file
 
 __all__ = [
     "VideoEstimate",
@@ -53,36 +36,6 @@ __all__ = [
 ]
 
 PREVIEW_INTERVAL = 1.0  # seconds
-#: Frames that a shot keeps in memory at most: earlier ones, flows, and what is cached.
-FRAMES_IN_MEMORY = 40
-
-
-@dataclass(frozen=True)
-class VideoProgress:
-    """How far a run is.
-
-    Attributes:
-        stage: ``decode``, ``paint`` or ``encode``.
-        done, total: frames of this stage; painting counts every pass.
-        fresh: frames done by this run, without those of an earlier one.
-        seconds: since the stage began.
-    """
-
-    stage: str
-    done: int
-    total: int
-    fresh: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class VideoEstimate:
-    """What a run will take: frames, shots, seconds of painting on this machine, bytes of the work folder."""
-
-    frames: int
-    shots: int
-    seconds: float
-    bytes: int
 
 
 @dataclass(frozen=True)
@@ -102,137 +55,7 @@ class VideoResult:
     seconds: float
 
 
-# -- decode ------------------------------------------------------------------------------------------------
-
-
-def decode(job: VideoJob) -> Iterator[VideoProgress]:
-    """Save every frame, upright and at the size of the result, to the work folder, and find the cuts."""
-    if job.store.recall("clip") is not None:
-        return
-    begin = time.perf_counter()
-    total = min(len(job.clip.times) or 2**31, job.limit or 2**31)
-    times: list[int] = []
-    corrupt: list[int] = []
-    changes: list[float] = []
-    previous = None
-    masks = None if job.mask is None else _masks(job)
-
-    def save(frame: Frame) -> Frame:
-        job.store.save("input", frame.index, resample(from_pixels(frame.pixels), job.size))
-        return frame
-
-    frames = islice(read(job.clip, job.recipe.on_corrupt), job.limit)
-    for frame in computed_ahead(save, frames, torch.get_num_threads()):
-        if masks is not None:
-            job.store.save("mask", frame.index, next(masks))
-        signature = cuts.signature(frame.pixels)
-        changes.append(0.0 if previous is None else cuts.frame_change(previous, signature))
-        previous = signature
-        times.append(frame.time)
-        if frame.corrupt:
-            corrupt.append(frame.index)
-        done = len(times)
-        yield VideoProgress("decode", done, max(total, done), done, time.perf_counter() - begin)
-    new_shots = cuts.find_cuts(changes, job.recipe.cut_threshold)
-    job.store.remember("clip", {"times": times, "corrupt": corrupt, "cuts": new_shots})
-
-
-def _masks(job: VideoJob) -> Iterator[Tensor]:
-    """A mask (1, 1, H, W) for each frame; a picture is the same mask for all."""
-    assert job.mask is not None
-    try:
-        still = None if job.mask.is_dir() else pictures.load(job.mask)
-    except PictureError:
-        still = None
-    if still is not None:
-        while True:
-            yield resample(_luma(still.pixels), job.size)
-    for frame in read(open_clip(job.mask, job.clip.rate)):
-        yield resample(_luma(from_pixels(frame.pixels)), job.size)
-    raise VideoError(
-        f"the mask '{job.mask}' has fewer frames than the clip",
-        "as many frames",
-        "give one mask for each frame",
-    )
-
-
-def _luma(picture: Tensor) -> Tensor:
-    red, green, blue = picture[:, :1], picture[:, 1:2], picture[:, 2:3]
-    return 0.299 * red + 0.587 * green + 0.114 * blue
-
-
 # -- paint -------------------------------------------------------------------------------------------------
-
-
-def _shots(job: VideoJob) -> list[Shot]:
-    facts = clip_facts(job)
-    return cuts.split_into_shots(len(facts["times"]), facts["cuts"])
-
-
-def estimate(job: VideoJob) -> VideoEstimate:
-    """What painting will take at most, extrapolated from two iterations that are timed, or one instant frame.
-
-    Call it after :func:`decode` has run to its end.
-    """
-    shots = _shots(job)
-    frames = sum(shot.end - shot.first for shot in shots)
-    if job.recipe.picture.method == "instant":
-        seconds = frames * _seconds_per_instant_frame(job)
-    else:
-        seconds = _iterations_of_clip(job, frames, len(shots)) * _seconds_per_iteration(job)
-    frame_bytes = job.size[0] * job.size[1] * 3 * (1 if job.store.levels == 255 else 2)
-    return VideoEstimate(
-        frames,
-        len(shots),
-        seconds / min(job.processes, len(shots)),
-        frames * frame_bytes * (1 + job.recipe.passes),
-    )
-
-
-def _seconds_per_instant_frame(job: VideoJob) -> float:
-    """Seconds that the network takes for a frame, measured on a grey one."""
-    clip = build_instant_clip(job.styles, job.recipe, job.encoder, *job.size, saved=job.saved_styles)
-    grey = torch.full((1, 3, *job.size), 0.5)
-    moments = clip.moments(grey)
-    clip.begin(grey, moments)  # the first one takes longer
-    begin = time.perf_counter()
-    clip.finish(clip.begin(grey, moments, grey), grey)
-    return time.perf_counter() - begin
-
-
-def _iterations_of_clip(job: VideoJob, frames: int, shots: int) -> float:
-    """Iterations that all frames take at most, counted at full size."""
-    alone, following = _iterations(job)
-    painted_alone = frames if job.recipe.independent else shots
-    later_passes = frames * (job.recipe.passes - 1)
-    return painted_alone * alone + (frames - painted_alone + later_passes) * following
-
-
-def _seconds_per_iteration(job: VideoJob) -> float:
-    """Seconds per iteration at full size, measured at half the size, where a pixel costs the same."""
-    height, width = job.size
-    small = fit(height, width, max(64, max(height, width) // 2))
-    scene = Scene(torch.full((1, 3, *small), 0.5), job.styles)
-    recipe = job.recipe.picture.replace(size=max(small), coarsest=max(small), iterations=(2,), init="content")
-    begin = time.perf_counter()
-    for _ in engine.steps(scene, recipe, job.encoder):
-        pass
-    # Two iterations, and the style statistics, which take about as long as one.
-    seconds = (time.perf_counter() - begin) / 3.0
-    return seconds * height * width / (small[0] * small[1])
-
-
-def _iterations(job: VideoJob) -> tuple[float, float]:
-    """Iterations of a frame painted by itself and of one that follows another, counted at full size."""
-    area = job.size[0] * job.size[1]
-
-    def cost(recipe: Recipe) -> float:
-        sizes = schedule.scale_sizes(recipe, *job.size)
-        iterations = schedule.max_evaluations(recipe, sizes)
-        return sum(n * height * width / area for n, (height, width) in zip(iterations, sizes, strict=True))
-
-    following = cost(following_recipe(job.recipe, *job.size)) + cost(fill_recipe(job.recipe, *job.size))
-    return cost(frame_recipe(job.recipe)), following
 
 
 def require_room(job: VideoJob, needed: int) -> None:
@@ -247,30 +70,39 @@ def require_room(job: VideoJob, needed: int) -> None:
 
 def _painted_count(job: VideoJob) -> int:
     """Number of painted frames in the work folder, in all passes."""
-    return sum(job.store.count(kind) for kind in pass_names(job))
+    return sum(
+        store.count(kind) for store in (job.store, job.store.beside("odd")) for kind in pass_names(job)
+    )
 
 
 def _paint(job: VideoJob, told: Callable[[VideoProgress], None]) -> float:
     """Paint all shots; returns the iterations that this process has made, counted at full size."""
-    shots = _shots(job)
     job.store.make(*pass_names(job))
     if job.keys:
-        return _paint_from_keys(job, shots, told)
-    if min(job.processes, len(shots)) == 1 and job.on == "local":
-        return _paint_here(job, shots, told)
-    _paint_elsewhere(job, shots, told)
+        return _paint_from_keys(job, shots_of(job), told)
+    parts = parts_of(job)
+    for part in parts:
+        part.store(job.store).make("reference", *pass_names(job))
+    if min(job.processes, len(parts)) == 1 and job.on == "local":
+        return _paint_here(job, parts, told)
+    _paint_elsewhere(job, parts, told)
     return 0.0
 
 
-def _paint_here(job: VideoJob, shots: Sequence[Shot], told: Callable[[VideoProgress], None]) -> float:
+def _frames_to_paint(job: VideoJob, parts: Sequence[Part]) -> int:
+    """Of all passes, those that two parts share counted twice."""
+    return sum(part.frames.end - part.frames.first for part in parts) * job.recipe.passes
+
+
+def _paint_here(job: VideoJob, parts: Sequence[Part], told: Callable[[VideoProgress], None]) -> float:
     keep_memory()
     begin, done, fresh, iterations = time.perf_counter(), 0, 0, 0.0
-    total = sum(shot.end - shot.first for shot in shots) * job.recipe.passes
+    total = _frames_to_paint(job, parts)
     paint = shot_painter(
         job.styles, job.recipe, job.encoder, job.size, job.store.levels, saved=job.saved_styles
     )
-    for shot in shots:
-        for _, _, painted in paint(job.store, shot):
+    for part in parts:
+        for _, _, painted in paint(part.store(job.store), part.frames):
             done += 1
             fresh += painted is not None
             iterations += painted.iterations if painted is not None else 0.0
@@ -295,15 +127,18 @@ def _paint_from_keys(job: VideoJob, shots: Sequence[Shot], told: Callable[[Video
     return 0.0
 
 
-def _paint_elsewhere(job: VideoJob, shots: Sequence[Shot], told: Callable[[VideoProgress], None]) -> None:
-    """Paint the shots as pieces of work, in several processes or on a cluster."""
+def _paint_elsewhere(job: VideoJob, parts: Sequence[Part], told: Callable[[VideoProgress], None]) -> None:
+    """Paint shots and parts as pieces of work, in several processes or on a cluster."""
     begin, before = time.perf_counter(), _painted_count(job)
-    total = sum(shot.end - shot.first for shot in shots) * job.recipe.passes
-    # The longest shots first, so that no process has to paint one alone at the end.
+    total = _frames_to_paint(job, parts)
+    # The longest first, so that no process has to paint one alone at the end.
     pieces = [
-        ShotPiece(job.store, shot, job.styles, job.recipe, job.size, str(job.device), job.saved_styles)
-        for shot in sorted(shots, key=lambda shot: shot.first - shot.end)
-    ]
+        ShotPiece(
+            part.store(job.store), part.frames, job.styles, job.recipe, job.size, str(job.device),
+            job.saved_styles,
+        )
+        for part in sorted(parts, key=lambda part: part.frames.first - part.frames.end)
+    ]  # fmt: skip
     missing = [piece for piece in pieces if not piece.is_done()]
 
     def show(progress: PieceProgress) -> None:
@@ -316,21 +151,12 @@ def _paint_elsewhere(job: VideoJob, shots: Sequence[Shot], told: Callable[[Video
         len(pieces),
         processes=job.processes,
         device=str(job.device),
-        needs=_needs(job),
+        needs=shot_needs(job.recipe.picture, job.encoder, job.size),
     )
     for outcome in run_pieces(missing, executor, on_progress=show):
         if outcome.error is not None:
             label = missing[outcome.index].label
             raise VideoError(f"{label} could not be painted: {outcome.error}", remedy="run it again")
-
-
-def _needs(job: VideoJob) -> Needs:
-    """What painting one shot takes: one core, and memory for a frame and for the frames around it."""
-    limits = limits_for(job.size)
-    plan = plan_memory(
-        job.recipe.picture, job.encoder, job.size, float("inf"), tile=None if limits is None else limits.tile
-    )
-    return Needs(1, plan.bytes + FRAMES_IN_MEMORY * PICTURE_BYTES * job.size[0] * job.size[1])
 
 
 # -- all stages --------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import json
 import shutil
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -86,14 +86,32 @@ class Store:
     Attributes:
         root: the work folder.
         levels: 255, or 65535 where the output keeps more than 8 bits.
+        film: the work folder with the filmed frames and the masks, where that is another.
     """
 
     root: Path
     levels: int = 255
+    film: Path | None = None
+
+    @property
+    def whole(self) -> Path:
+        """The work folder that holds all files of this store."""
+        return self.film or self.root
+
+    def beside(self, name: str) -> Store:
+        """A store for other paintings of the same film, in a folder of this one."""
+        return Store(self.root / name, self.levels, self.root)
+
+    def moved(self, whole: Path) -> Store:
+        """The same store in another work folder."""
+        return replace(self, root=whole / self.root.relative_to(self.whole), film=self.film and whole)
+
+    def _folder(self, kind: str) -> Path:
+        return (self.whole if kind in ("input", "mask") else self.root) / kind
 
     def frame(self, kind: str, index: int) -> Path:
         """Where a frame is, or would be."""
-        return self.root / kind / f"{index:06d}.png"
+        return self._folder(kind) / f"{index:06d}.png"
 
     def has(self, kind: str, index: int) -> bool:
         """Whether the frame is there; if so, it is whole."""
@@ -124,13 +142,13 @@ class Store:
 
     def _frames(self, kind: str) -> list[Path]:
         """Whole frames only; those that are being written have hidden names."""
-        return [path for path in (self.root / kind).glob("*.png") if not path.name.startswith(".")]
+        return [path for path in self._folder(kind).glob("*.png") if not path.name.startswith(".")]
 
     def make(self, *kinds: str) -> None:
         """Make the folders for these kinds of frames."""
         with video_errors(f"the work folder '{self.root}' cannot be made", "choose another place"):
             for kind in kinds:
-                (self.root / kind).mkdir(parents=True, exist_ok=True)
+                self._folder(kind).mkdir(parents=True, exist_ok=True)
 
     def remember(self, name: str, facts: dict[str, Any]) -> None:
         """Save facts as JSON."""

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from impasto.studio.sandbox.job_files import JobFacts, prepare_job
 from impasto.studio.settings import StudioSettings
 from impasto.studio.worker import clips
 from impasto.studio.worker.claimed_job import ClaimedJob, ReportIntervals
-from impasto.studio.worker.painting import paint_job
+from impasto.studio.worker.painting import paint_here, paint_job
 from impasto.video.stages import VideoProgress
 from serving import TINY_CLIP, clip_bytes, encoded
 
@@ -59,7 +60,7 @@ def job(settings: StudioSettings, tmp_path: Path) -> StudioJob:
 
 def paint(job: StudioJob, settings: StudioSettings, store: JobStore | None = None) -> StudioJob:
     store = store or JobStore(settings.data / "studio.db")
-    paint_job(ClaimedJob(job, store, settings, "w", ALWAYS), store, "cpu")
+    paint_job(ClaimedJob(job, store, settings, "w", ALWAYS), store, partial(paint_here, device="cpu"))
     painted = store.get(job.id)
     assert painted is not None
     return painted
@@ -171,7 +172,7 @@ def test_a_deleted_clip_is_not_encoded_to_its_end(
 ) -> None:
     store = JobStore(settings.data / "studio.db")
     cancel_at_encoding(monkeypatch, lambda: store.mark_deleted("j"))
-    paint_job(ClaimedJob(job, store, settings, "w", ALWAYS), store, "cpu")
+    paint_job(ClaimedJob(job, store, settings, "w", ALWAYS), store, partial(paint_here, device="cpu"))
     assert store.removable_ids() == ["j"]
     assert not (settings.job_folder("j") / "result.mp4").exists()
     assert not list(settings.job_folder("j").glob("*.work"))

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,15 @@ from impasto.studio.queue.inputs import JobInputs
 from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.sandbox.job_files import prepare_job
 from impasto.studio.settings import StudioSettings
-from impasto.studio.worker import claimed_job, painting
+from impasto.studio.worker import claimed_job
 from impasto.studio.worker.claimed_job import ClaimedJob, ReportIntervals
-from impasto.studio.worker.painting import paint_job
+from impasto.studio.worker.painting import paint_here, paint_job
 from impasto.studio.worker.saved_state import SavedState
 from serving import encoded
 
 RECIPE = Recipe(size=64, coarsest=32, iterations=(6, 8), tolerance=0)
 UPLOADS = {"styles": [{"id": None}], "masks": 0, "style_masks": 0}
+HERE = partial(paint_here, device="cpu")
 #: Report, save and publish after each evaluation.
 ALWAYS = ReportIntervals(progress=0.0, preview=0.0, save=0.0, save_cost_factor=0.0)
 
@@ -82,7 +84,7 @@ def paint_next(store: JobStore, settings: StudioSettings) -> StudioJob:
     """Claim and paint a job as a worker does; returns its row afterwards."""
     job = store.claim("w")
     assert job is not None
-    paint_job(ClaimedJob(job, store, settings, "w", ALWAYS), store, "cpu")
+    paint_job(ClaimedJob(job, store, settings, "w", ALWAYS), store, HERE)
     painted = store.get(job.id)
     assert painted is not None
     return painted
@@ -127,7 +129,7 @@ def test_a_cancelled_job_keeps_the_best_picture_so_far(
     claimed = store.claim("w")
     assert claimed is not None
     store.cancel("j")
-    paint_job(ClaimedJob(claimed, store, settings, "w", ALWAYS), store, "cpu")
+    paint_job(ClaimedJob(claimed, store, settings, "w", ALWAYS), store, HERE)
     job = store.get("j")
     assert job is not None
     assert (job.state, job.result) == ("cancelled", "result.png")
@@ -178,7 +180,6 @@ def test_a_job_equal_to_a_finished_one_takes_over_its_result(
 def test_a_failure_that_is_not_the_jobs_own_puts_it_back(
     store: RecordingStore,
     settings: StudioSettings,
-    monkeypatch: pytest.MonkeyPatch,
     error: Exception,
     goes_on: bool,
     attempts: int,
@@ -188,10 +189,9 @@ def test_a_failure_that_is_not_the_jobs_own_puts_it_back(
     def failing(*_: object) -> str:
         raise error
 
-    monkeypatch.setattr(painting, "_paint", failing)
     claimed = store.claim("w")
     assert claimed is not None
-    assert paint_job(ClaimedJob(claimed, store, settings, "w", ALWAYS), store, "cpu") is goes_on
+    assert paint_job(ClaimedJob(claimed, store, settings, "w", ALWAYS), store, failing) is goes_on
     job = store.get("j")
     assert job is not None
     assert (job.state, job.error, job.attempts) == ("queued", None, attempts)
@@ -265,7 +265,7 @@ def test_a_worker_that_is_asked_to_end_saves_its_job(store: RecordingStore, sett
     claimed = store.claim("w")
     assert claimed is not None
     intervals = ReportIntervals(progress=0.0)
-    assert paint_job(ClaimedJob(claimed, store, settings, "w", intervals, draining), store, "cpu")
+    assert paint_job(ClaimedJob(claimed, store, settings, "w", intervals, draining), store, HERE)
     job = store.get("j")
     assert job is not None
     assert (job.state, job.attempts, job.owner) == ("queued", 0, None)

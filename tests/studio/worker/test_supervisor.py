@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -131,6 +132,23 @@ def test_a_worker_that_hangs_is_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "workers"),
+    [
+        ({"device": ("cpu", "cpu")}, [("cpu-0", "cpu"), ("cpu-1", "cpu")]),
+        ({"workers": "ray"}, [("cluster", "cpu")]),
+        ({"workers": "ray://head:10001", "gpus_per_job": 0.5}, [("cluster", "auto")]),
+    ],
+)
+def test_each_device_has_a_worker_and_a_cluster_one_for_all(
+    tmp_path: Path, settings: dict[str, Any], workers: list[tuple[str, str]]
+) -> None:
+    supervisor = Supervisor(
+        StudioSettings(data=tmp_path, **settings), JobStore(tmp_path / "studio.db"), on_lost=lambda: None
+    )
+    assert [tuple(worker.command[-2:]) for worker in supervisor._workers] == workers
+
+
 def test_a_worker_that_keeps_ending_is_started_less_and_less_often(tmp_path: Path) -> None:
     worker = WorkerProcess("w", "cpu", StudioSettings(data=tmp_path), JobStore(tmp_path / "studio.db"))
     worker.command = [sys.executable, "-c", ""]

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from enum import Enum
 
 from impasto.errors import ImpastoError
+from impasto.pieces.piece import PlaceError
 
-__all__ = ["FailureKind", "backoff_seconds", "failure_kind"]
+__all__ = ["AttemptError", "FailureKind", "backoff_seconds", "failure_kind"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _TRANSIENT = {errno.EIO, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY, errno.EINTR}
@@ -23,7 +24,8 @@ class FailureKind(Enum):
     Attributes:
         PERMANENT: the job's own fault; another attempt would fail too.
         DISK_FULL: no fault of the job's: the attempt does not count.
-        TRANSIENT: the machine's fault: tried again after a while, and the attempt counts.
+        TRANSIENT: the fault of the machine, or of the cluster: tried again after a while, and the attempt
+            counts.
         UNKNOWN: as ``TRANSIENT``; the process may be damaged (a CUDA error stays until it ends), so that it
             should be replaced.
     """
@@ -34,13 +36,25 @@ class FailureKind(Enum):
     UNKNOWN = "unknown"
 
 
+class AttemptError(Exception):
+    """What an attempt on another machine ended with, in one line."""
+
+    def __init__(self, kind: FailureKind, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
 def failure_kind(error: BaseException) -> FailureKind:
     """The kind of a failure, by the error and the errors that it was raised from."""
+    if isinstance(error, AttemptError):
+        return error.kind
     chain = list(_causes(error))
     if any((isinstance(cause, OSError) and cause.errno in _FULL) or _database_full(cause) for cause in chain):
         return FailureKind.DISK_FULL
     for cause in chain:
-        if isinstance(cause, (MemoryError, sqlite3.OperationalError)) or _out_of_gpu_memory(cause):
+        if isinstance(cause, (MemoryError, sqlite3.OperationalError, PlaceError)) or _out_of_gpu_memory(
+            cause
+        ):
             return FailureKind.TRANSIENT
         if isinstance(cause, OSError) and cause.errno in _TRANSIENT:
             return FailureKind.TRANSIENT

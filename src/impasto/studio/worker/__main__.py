@@ -13,6 +13,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 
 from filelock import Timeout
 
@@ -51,19 +53,37 @@ def main(slot: str, device: str) -> int:
     store.release(slot, attempts=settings.attempts)
     store.heartbeat(slot, os.getpid(), ready=False)
     # Imported only now: loading PyTorch takes seconds, in which the heartbeat already shows this worker.
+    ready = threading.Thread(target=_send_heartbeats, args=(store, slot), daemon=True).start
+    if settings.on_cluster:
+        from impasto.studio.worker.cluster import work_on_cluster
+
+        code = work_on_cluster(settings, store, draining, ready)
+    else:
+        code = _work_here(settings, store, slot, device, draining, ready)
+    lock.release()
+    return code
+
+
+def _work_here(
+    settings: StudioSettings,
+    store: JobStore,
+    slot: str,
+    device: str,
+    draining: threading.Event,
+    on_ready: Callable[[], None],
+) -> int:
     from impasto.studio.worker.claimed_job import ClaimedJob
     from impasto.studio.worker.loop import WorkLoop
-    from impasto.studio.worker.painting import paint_job, warm_up
+    from impasto.studio.worker.painting import paint_here, paint_job, warm_up
 
     def paint(job: StudioJob) -> bool:
-        return paint_job(ClaimedJob(job, store, settings, slot, draining=draining), store, device)
+        claimed = ClaimedJob(job, store, settings, slot, draining=draining)
+        return paint_job(claimed, store, partial(paint_here, device=device))
 
     warm_up(device)
     isolation.start_forkserver()  # so that the first clip does not wait for it
-    threading.Thread(target=_send_heartbeats, args=(store, slot), daemon=True).start()
-    code = WorkLoop(settings, store, slot, paint, draining).run()
-    lock.release()
-    return code
+    on_ready()
+    return WorkLoop(settings, store, slot, paint, draining).run()
 
 
 def _end_with_server(draining: threading.Event) -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 from torch import Tensor
@@ -21,11 +21,11 @@ from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.queue.storage import folder_size, sync_folder
 from impasto.studio.settings import StudioSettings
 
-__all__ = ["ClaimedJob", "DrainedError", "ReportIntervals"]
+__all__ = ["INPUTS", "ClaimedJob", "DrainedError", "ReportIntervals", "Reports"]
 
 _PREVIEW_SIZE = 1024  # long side in pixels
 #: Files that a finished job needs no more. A failed one keeps those that another attempt would need.
-_TEMPORARY_FILES, _INPUTS = (
+_TEMPORARY_FILES, INPUTS = (
     ("state.*", "*.partial*", "*.work"),
     ("style-*.png", "style-*.safetensors", "mask-*.png", "style_mask-*.png", "key-*.png"),
 )
@@ -58,6 +58,19 @@ class ReportIntervals:
 DEFAULT_INTERVALS = ReportIntervals()
 
 
+class Reports(Protocol):
+    """Where reports about a job go while it is painted: the queue, or from another machine a way to it."""
+
+    def update(self, job_id: str, slot: str, **columns: Any) -> bool:
+        """See :meth:`JobStore.update`."""
+
+    def touch(self, job_id: str, slot: str, seconds: float) -> bool:
+        """See :meth:`JobStore.touch`."""
+
+    def get(self, job_id: str) -> StudioJob | None:
+        """See :meth:`JobStore.get`."""
+
+
 class ClaimedJob:
     """One job of this worker's slot.
 
@@ -67,23 +80,26 @@ class ClaimedJob:
         not_cancelled: whether the client still wanted the job at the last report.
         deleted: whether the client had deleted the job at the last sign of life.
         draining: set when the worker is asked to end; the next report then raises ``DrainedError``.
+        max_memory: bytes that painting may take; None: as this machine allows.
     """
 
     def __init__(
         self,
         job: StudioJob,
-        store: JobStore,
+        reports: Reports,
         settings: StudioSettings,
         slot: str,
         intervals: ReportIntervals = DEFAULT_INTERVALS,
         draining: threading.Event | None = None,
+        max_memory: float | None = None,
     ) -> None:
         self.job, self.settings, self.intervals = job, settings, intervals
         self.inputs, self.folder = job.inputs, settings.job_folder(job.id)
         self.preview_count = job.preview
         self.not_cancelled, self.deleted = True, False
         self.draining = draining or threading.Event()
-        self._store, self._slot = store, slot
+        self.max_memory = max_memory
+        self._reports, self._slot = reports, slot
         self._started = time.monotonic()
         self._last_report = self._last_preview = self._last_sign = 0.0
         self._latest: dict[str, Any] = {}
@@ -114,7 +130,7 @@ class ClaimedJob:
             self._last_report = time.monotonic()
             columns |= {"preview": self.preview_count, "seconds": self.seconds}
             try:
-                self.not_cancelled = self._store.update(self.job.id, self._slot, **columns)
+                self.not_cancelled = self._reports.update(self.job.id, self._slot, **columns)
             except sqlite3.Error as error:
                 log.warning("job %s…: no progress report: %s", self.job.id[:6], error)
         return self.not_cancelled and self.seconds < self.settings.job_seconds
@@ -130,9 +146,13 @@ class ClaimedJob:
         picture.thumbnail((_PREVIEW_SIZE, _PREVIEW_SIZE))
         buffer = io.BytesIO()
         picture.convert("RGB").save(buffer, "JPEG", quality=85)
+        self.publish_file(buffer.getvalue())
+
+    def publish_file(self, preview: bytes) -> None:
+        """Replace ``preview.jpg`` with these bytes of a JPEG file."""
         self._last_preview = time.monotonic()
         try:
-            write_atomically(self.folder / "preview.jpg", buffer.getvalue())
+            write_atomically(self.folder / "preview.jpg", preview)
         except OSError as error:  # such as a full disk; the result has to be written, a preview does not
             log.warning("job %s…: no preview: %s", self.job.id[:6], error)
         else:
@@ -153,15 +173,16 @@ class ClaimedJob:
         if time.monotonic() - self._last_sign > self.intervals.progress:
             self._last_sign = time.monotonic()
             try:
-                self._store.touch(self.job.id, self._slot, self.seconds)
-                self.deleted = self._store.get(self.job.id) is None
+                self._reports.touch(self.job.id, self._slot, self.seconds)
+                self.deleted = self._reports.get(self.job.id) is None
             except sqlite3.Error as error:
                 log.warning("job %s…: no progress report: %s", self.job.id[:6], error)
 
-    def finish(self, result: str | None, error: str | None = None) -> None:
+    def finish(self, store: JobStore, result: str | None, error: str | None = None) -> None:
         """Delete temporary files and write the final state.
 
         Args:
+            store: the queue.
             result: name of the result's file in the job's folder; None if there is none.
             error: one line for the client if the job failed.
 
@@ -171,27 +192,28 @@ class ClaimedJob:
         state = "failed" if error else "done" if self.not_cancelled else "cancelled"
         # Before the row is written, so that its size is right. If it cannot be written, the result is found
         # by the next attempt.
-        self._delete((*_TEMPORARY_FILES, *(() if error else _INPUTS)))
+        self._delete((*_TEMPORARY_FILES, *(() if error else INPUTS)))
         self._persist(lambda: sync_folder(self.folder))  # a row that says "done" must find its result
         self._persist(
-            lambda: self._store.finish(
+            lambda: store.finish(
                 self.job.id, self._slot, state, **self._latest, result=result, error=error,
                 failure="permanent" if error else None, preview=self.preview_count, seconds=self.seconds,
                 bytes=folder_size(self.folder),
             )
         )  # fmt: skip
 
-    def retry_later(self, reason: str, *, counts: bool) -> None:
+    def retry_later(self, store: JobStore, reason: str, *, counts: bool) -> None:
         """Put the job back into the queue, or set it aside after too many attempts.
 
         Args:
+            store: the queue.
             reason: what the attempt ended with, in one line, for the operator.
             counts: whether the attempt counts.
         """
         self._delete(("*.partial*",))
         attempts = self.settings.attempts
         self._persist(
-            lambda: self._store.retry_later(
+            lambda: store.retry_later(
                 self.job, self._slot, reason, attempts=attempts, counts=counts
             )
         )  # fmt: skip

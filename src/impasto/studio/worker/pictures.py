@@ -47,8 +47,11 @@ def prepare_run(claimed: ClaimedJob, recipe: Recipe, device: str) -> api.Prepare
 def _max_memory(claimed: ClaimedJob, device: str) -> float:
     """Bytes that painting may take: four fifths of what is free, less what decoding an upload may take.
 
+    On a cluster what was asked for is all there is.
     Uploads are decoded at the same time, in processes of the same service and with the same limit of memory.
     """
+    if claimed.max_memory is not None:
+        return claimed.max_memory
     chosen = choose_device(device)
     free = available_memory(chosen)
     decoding = min(claimed.settings.decode_bytes, _DECODE_SHARE * free) if chosen.type == "cpu" else 0.0

@@ -142,10 +142,10 @@ class Supervisor:
         self._lock = FileLock(settings.data / "server.lock", thread_local=False)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
-        self._workers = [
-            WorkerProcess(f"{device}-{number}", device, settings, store)
-            for number, device in enumerate(settings.device)
-        ]
+        slots = {f"{device}-{number}": device for number, device in enumerate(settings.device)}
+        if settings.on_cluster:
+            slots = {"cluster": settings.cluster_device}  # one process hands the jobs to the cluster
+        self._workers = [WorkerProcess(slot, device, settings, store) for slot, device in slots.items()]
         self._retention = Retention(store, settings)
         self._last_retention = self._last_search = -_RETENTION_SECONDS
         self._paused = False
@@ -218,10 +218,10 @@ class Supervisor:
             log.warning("the queue %s", "pauses: the disk is short of space" if short else "goes on")
 
     def _release_unused_slots(self) -> None:
-        """Requeue jobs of slots without a worker, left by an earlier server that had other devices."""
+        """Requeue jobs of slots without a worker, left by an earlier server, or by the cluster's process."""
         if time.monotonic() - self._last_search < _UNUSED_SLOT_SECONDS:
             return
         self._last_search = time.monotonic()
         for slot in self._store.busy_slots() - {worker.slot for worker in self._workers}:
-            with suppress(Timeout), slot_lock(self._settings, slot).acquire(timeout=0.1):
+            with suppress(Timeout), slot_lock(self._settings, slot).acquire(timeout=0.0):
                 self._store.release(slot, attempts=self._settings.attempts)
