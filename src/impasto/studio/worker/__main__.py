@@ -22,6 +22,7 @@ from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.queue.slots import slot_lock
 from impasto.studio.sandbox import isolation
 from impasto.studio.settings import StudioSettings
+from impasto.studio.traces import Traces
 
 __all__ = ["main"]
 
@@ -55,14 +56,18 @@ def main(slot: str, device: str) -> int:
     from impasto.studio.worker.loop import WorkLoop
     from impasto.studio.worker.painting import paint_job, warm_up
 
+    traces = Traces(settings)
+
     def paint(job: StudioJob) -> bool:
-        return paint_job(ClaimedJob(job, store, settings, slot, draining=draining), store, device)
+        with traces.painting(job, slot):
+            return paint_job(ClaimedJob(job, store, settings, slot, draining=draining), store, device)
 
     warm_up(device)
     isolation.start_forkserver()  # so that the first clip does not wait for it
     threading.Thread(target=_send_heartbeats, args=(store, slot), daemon=True).start()
     code = WorkLoop(settings, store, slot, paint, draining).run()
     lock.release()
+    traces.stop()
     return code
 
 

@@ -14,6 +14,7 @@ from impasto.studio.queue.attempts import FailureKind, failure_kind
 from impasto.studio.queue.jobs import JobStore
 from impasto.studio.queue.storage import link_cached_result
 from impasto.studio.sandbox.images import write_thumbnail
+from impasto.studio.traces import note_error
 from impasto.studio.worker.claimed_job import ClaimedJob, DrainedError
 from impasto.studio.worker.pictures import paint_picture
 
@@ -46,6 +47,7 @@ def paint_job(claimed: ClaimedJob, store: JobStore, device: str) -> bool:
 
 def _record_failure(claimed: ClaimedJob, error: Exception) -> bool:
     kind = failure_kind(error)
+    note_error(type(error).__qualname__)
     if kind is FailureKind.PERMANENT:
         claimed.finish(None, str(error))
         return True
