@@ -168,8 +168,9 @@ def test_a_collector_that_does_not_answer_is_not_waited_for(
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("collector:4318", "http or https"), ("ftp://127.0.0.1", "http or https"), ("http://", "http or https"),
-        ("", "http or https"), ("http://127.0.0.1:4318/?key=x", "http or https"),
+        ("collector:4318", "http or https"), ("ftp://127.0.0.1", "http or https"),
+        ("http://", "http or https"), ("", "http or https"),
+        ("http://127.0.0.1:4318/?key=x", "http or https"),
         ("http://anna:pass@collector.example", "no password"), ("http://127.0.0.1:99999", "Port"),
         ("http://[::1", "IPv6"),
     ],
