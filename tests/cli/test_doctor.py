@@ -17,7 +17,7 @@ def test_it_says_what_is_here_and_paints(impasto, folder):
     lines = {line[:16].strip(): line[16:] for line in out.splitlines()}
     assert {"python", "torch", "device", "threads", "fast bfloat16"} <= set(lines)
     assert "free of" in lines["memory"]
-    for extra in ("video", "studio", "https", "studies", "masks", "heic", "export"):
+    for extra in ("video", "studio", "https", "traces", "studies", "masks", "heic", "export"):
         assert lines[f"extra {extra}"] == "installed"
     assert lines["face detector"].endswith(f"zoo to {folder / 'home'}")
     assert "a second, loss" in lines["self-test"]
