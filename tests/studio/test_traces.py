@@ -80,20 +80,21 @@ def test_requests_have_spans_but_health_files_and_streams_have_none(tmp_path: Pa
         for path in ("/", "/healthz", "/metrics"):
             studio.get(path)
         refused = studio.get("/v1/jobs/0aF3someid?name=anna")
+        studio.request("BISCUIT", "/v1/jobs")
         studio.headers["Authorization"] = f"Bearer {secret}"
         missing = studio.get("/v1/jobs/0aF3someid?name=anna")
         bad = post(studio, b"not a picture")
         studio.app.state.studio.traces.stop()  # type: ignore[attr-defined]
         assert [answer.status_code for answer in (refused, missing, bad)] == [401, 404, 415]
         named = {span.name: facts(span) for span in collector.spans}
-        assert set(named) == {"GET", "GET /v1/jobs/{job}", "POST /v1/jobs", "accept"}
+        assert set(named) == {"GET", "_OTHER", "GET /v1/jobs/{job}", "POST /v1/jobs", "accept"}
         assert named["GET"]["http.response.status_code"] == 401
         assert named["GET /v1/jobs/{job}"] == {
             "http.request.method": "GET", "http.route": "/v1/jobs/{job}", "http.response.status_code": 404,
             "impasto.request": missing.headers["x-request-id"],
         }  # fmt: skip
         assert all(span.status.code == 0 for span in collector.spans)  # a refusal is no failure
-        assert_private(collector, secret, "0aF3", "anna", "picture")
+        assert_private(collector, secret, "0aF3", "anna", "picture", "BISCUIT")
 
 
 @pytest.mark.slow

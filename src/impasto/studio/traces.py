@@ -26,6 +26,7 @@ __all__ = ["Traces", "current_traceparent", "job_facts", "note_error", "note_sta
 
 _SERVICE_NAME = "impasto-studio"  # unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES says another
 _PATH = "/v1/traces"  # of OTLP over HTTP
+_METHODS = {"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"}
 _STOP_SECONDS = 2.0  # a collector that does not answer must not delay the end of a server
 
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
@@ -77,6 +78,7 @@ class Traces:
     def request(self, scope: Scope) -> Iterator[Span]:
         """The span of a request to the API; of others, and of streams without an end, there is none."""
         path, method = scope["path"], scope["method"]
+        method = method if method in _METHODS else "_OTHER"  # a client may send any word
         if not path.startswith("/v1/") or path.endswith("/events"):
             yield INVALID_SPAN
             return
