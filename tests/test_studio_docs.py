@@ -104,6 +104,24 @@ def test_the_service_files_start_what_there_is() -> None:
         assert all((ROOT / one).exists() for one in path.split())
 
 
+def test_compose_reads_its_file() -> None:
+    """As Docker's own reader judges it; what the image does is tried by deploy/check_image.py."""
+    reader = shutil.which("docker-compose")
+    if reader is None:
+        pytest.skip("no docker-compose here")
+    variables = {"STUDIO_NAME": "studio.example.org", "IMPASTO_STUDIO_TOKEN": "a rather long secret"}
+    command = [reader, "--file", str(ROOT / "deploy" / "compose.yaml"), "config"]
+    done = subprocess.run(
+        command, env=os.environ | variables, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "a rather long secret" in done.stdout
+    for missing in variables:
+        others = {name: value for name, value in (os.environ | variables).items() if name != missing}
+        done = subprocess.run(command, env=others, capture_output=True, timeout=120, check=False)
+        assert done.returncode != 0, missing
+
+
 def test_the_unit_leaves_the_process_little() -> None:
     """The line that systemd's own judge prints, at most 2 of 10."""
     judge = shutil.which("systemd-analyze")

@@ -46,7 +46,15 @@ class WeightsError(ImpastoError):
 
 
 #: Module → name of the package, where it is another.
-_PACKAGES = {"av": "PyAV", "ray": "Ray", "cv2": "OpenCV", "yaml": "PyYAML", "jinja2": "Jinja"}
+_PACKAGES = {
+    "av": "PyAV",
+    "ray": "Ray",
+    "cv2": "OpenCV",
+    "yaml": "PyYAML",
+    "jinja2": "Jinja",
+    "opentelemetry.sdk.trace": "OpenTelemetry's SDK",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter": "OpenTelemetry's OTLP exporter",
+}
 
 
 def require_extra(extra: str, modules: Iterable[str], what: str, error: type[ImpastoError]) -> None:

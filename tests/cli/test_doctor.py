@@ -17,7 +17,7 @@ def test_it_says_what_is_here_and_paints(impasto, folder):
     lines = {line[:16].strip(): line[16:] for line in out.splitlines()}
     assert {"python", "torch", "device", "threads", "fast bfloat16"} <= set(lines)
     assert "free of" in lines["memory"]
-    for extra in ("video", "studio", "https", "studies", "masks", "heic", "export"):
+    for extra in ("video", "studio", "https", "traces", "studies", "masks", "heic", "export"):
         assert lines[f"extra {extra}"] == "installed"
     assert lines["face detector"].endswith(f"zoo to {folder / 'home'}")
     assert "a second, loss" in lines["self-test"]
@@ -27,8 +27,15 @@ def test_it_says_what_is_here_and_paints(impasto, folder):
 def test_a_missing_extra_is_named_with_its_remedy(monkeypatch):
     find = importlib.util.find_spec
     absent = ("av", "pillow_heif")
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name in absent else find(name))
+
+    def find_spec(name):
+        if name.startswith("opentelemetry."):
+            raise ModuleNotFoundError("opentelemetry")  # as where the package around it is missing
+        return None if name in absent else find(name)
+
+    monkeypatch.setattr(doctor, "find_spec", find_spec)
     lines = dict(doctor.installed_extras())
+    assert lines["extra traces"] == "missing: pip install 'impasto[traces]'"
     assert lines["extra video"] == "missing: pip install 'impasto[video]'"
     assert lines["extra masks"] == "installed"
     assert lines["extra heic"] == "missing: pip install 'impasto[heic]'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from impasto.cli.main import main
         (["--certificate", "none.pem"], "none.pem' cannot be read"),
         (["--web", "docs"], "make web"),
         (["--key", "key.pem"], "--key needs --certificate"),
+        (["--traces", "collector:4318"], "http or https"),
         (["--host", "256.1.1.1", "--insecure"], "nothing can listen"),
     ],
 )
@@ -32,6 +34,19 @@ def test_a_server_that_must_not_start_reports_one_line(
     assert (output.out, output.err.count("\n")) == ("", 1)
     assert word in output.err
     assert "hunter2" not in output.err
+    assert not (tmp_path / "data").exists()
+
+
+def test_traces_without_their_extra_are_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    with pytest.raises(SystemExit) as ended:
+        main(["studio", "--data", str(tmp_path / "data"), "--traces", "http://127.0.0.1:4318"])
+    output = capsys.readouterr()
+    assert (ended.value.code, output.out, output.err.count("\n")) == (2, "", 1)
+    assert "OpenTelemetry's SDK" in output.err
+    assert "impasto[traces]" in output.err
     assert not (tmp_path / "data").exists()
 
 

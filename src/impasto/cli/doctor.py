@@ -20,6 +20,7 @@ EXTRAS = {
     "video": ("av", "cv2"),
     "studio": ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "av", "cv2"),
     "https": ("cryptography", "segno"),
+    "traces": ("opentelemetry.sdk", "opentelemetry.exporter"),
     "studies": ("matplotlib", "jinja2", "yaml"),
     "masks": ("cv2",),
     "heic": ("pillow_heif",),
@@ -62,8 +63,15 @@ def memory_here() -> Iterator[tuple[str, str]]:
 def installed_extras() -> Iterator[tuple[str, str]]:
     """(name, value) of a line for each extra: whether it is installed, and the remedy if not."""
     for extra, modules in EXTRAS.items():
-        missing = [module for module in modules if find_spec(module) is None]
+        missing = [module for module in modules if not _is_installed(module)]
         yield f"extra {extra}", f"missing: pip install 'impasto[{extra}]'" if missing else "installed"
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package that is not there either
+        return False
 
 
 def weights_here() -> Iterator[tuple[str, str]]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["studio", "studio_app"]
 
 _REQUIRED_MODULES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client", "av", "cv2")
+_TRACES_MODULES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 _HTTPS_MODULES = ("cryptography", "segno")
 studio_app = App(name="studio", default_parameter=Parameter(negative=()))
 studio_app.command(jobs_app)
@@ -71,6 +72,8 @@ def studio(
     options.require_cluster()
     if options.serves_https:
         require_extra("https", _HTTPS_MODULES, "HTTPS", RecipeError)
+    if options.traces is not None:
+        require_extra("traces", _TRACES_MODULES, "--traces", RecipeError)
     if options.certificate is not None:
         current_certificate(options)  # refused before anything is started
     configure_logs(options.log_format, verbose=verbose)

@@ -5,6 +5,6 @@ decoded in a sandboxed child process and adds a row to the queue. A worker proce
 it.
 
 Its parts, each of which imports only the ones before it: ``settings``, ``errors`` and ``logs``; ``queue``
-(rows and files of jobs, people); ``webhooks``; ``sandbox`` (decoding under limits); ``intake`` (from a
-request to a row) and ``worker`` (from a row to a result); ``http`` (routes); ``app``.
+(rows and files of jobs, people); ``webhooks`` and ``traces``; ``sandbox`` (decoding under limits);
+``intake`` (from a request to a row) and ``worker`` (from a row to a result); ``http`` (routes); ``app``.
 """

@@ -55,6 +55,7 @@ def create_app(settings: StudioSettings) -> FastAPI:
         feeding.cancel()
         await run_in_threadpool(service.webhooks.stop)
         await run_in_threadpool(service.supervisor.stop)
+        await run_in_threadpool(service.traces.stop)
 
     app = FastAPI(
         title="Impasto's studio", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan,
@@ -65,7 +66,9 @@ def create_app(settings: StudioSettings) -> FastAPI:
         app.include_router(routes.router)
     authenticator = Authenticator(settings, service.people, service.login_attempts)
     audit = RequestAudit(service.audit)
-    app.add_middleware(RequestGuard, settings=settings, authenticator=authenticator, audit=audit)
+    app.add_middleware(
+        RequestGuard, settings=settings, authenticator=authenticator, audit=audit, traces=service.traces
+    )
     install_error_handlers(app)
     install_setting_schemas(app)
     mimetypes.add_type("text/javascript", ".js")

@@ -7,13 +7,15 @@ import logging
 from datetime import datetime, timezone
 from typing import Literal
 
+from opentelemetry import trace
+
 __all__ = ["configure_logs"]
 
 _QUIET = ("httpx", "httpcore", "multipart", "python_multipart", "PIL", "filelock")
 
 
 class _JsonFormatter(logging.Formatter):
-    """One object: time, level, logger, message; with ``facts`` of the record, and an error's traceback."""
+    """One object: time, level, logger, message; with ``facts`` of the record, trace and traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = {
@@ -22,6 +24,9 @@ class _JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            fields["trace"] = trace.format_trace_id(span.trace_id)
         facts = getattr(record, "facts", None)
         if isinstance(facts, dict):
             fields |= facts

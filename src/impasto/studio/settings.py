@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -57,6 +58,11 @@ class StudioSettings(Validated):
     )
     log_format: Literal["text", "json"] = Field(
         "text", description="Lines of the log: text, or JSON objects."
+    )
+    traces: str | None = Field(
+        None,
+        description="OpenTelemetry collector that traces are sent to, by OTLP over HTTP: "
+        "http://127.0.0.1:4318; none unless it is given.",
     )
     https: bool = Field(
         False,
@@ -164,6 +170,18 @@ class StudioSettings(Validated):
         if self.gpus_per_job and not self.on_cluster:
             raise ValueError("--gpus-per-job is for a cluster; add --workers ray")
         return self
+
+    @field_validator("traces")
+    @classmethod
+    def _collector(cls, value: str | None) -> str | None:
+        if value is not None:
+            parts = urlsplit(value)
+            named = parts.hostname and parts.port != 0  # reading the port checks it
+            if parts.scheme not in ("http", "https") or not named or parts.query or parts.fragment:
+                raise ValueError("it should be an http or https address")
+            if parts.username is not None:
+                raise ValueError("it should have no password: other users of this machine could see it")
+        return value
 
     @model_validator(mode="after")
     def _check_certificate(self) -> StudioSettings:

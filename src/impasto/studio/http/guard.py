@@ -22,6 +22,7 @@ from impasto.studio.http.limited_body import LimitedBody
 from impasto.studio.http.problems import error_body
 from impasto.studio.queue.data_folder import disk_short
 from impasto.studio.settings import LOOPBACK_HOSTS, StudioSettings
+from impasto.studio.traces import Traces, note_error
 
 __all__ = ["RequestGuard"]
 
@@ -52,10 +53,15 @@ class RequestGuard:
     """ASGI middleware that refuses a request by its headers, before any route sees it."""
 
     def __init__(
-        self, app: ASGIApp, settings: StudioSettings, authenticator: Authenticator, audit: RequestAudit
+        self,
+        app: ASGIApp,
+        settings: StudioSettings,
+        authenticator: Authenticator,
+        audit: RequestAudit,
+        traces: Traces,
     ) -> None:
         self.app, self.settings = app, settings
-        self._authenticator, self._audit = authenticator, audit
+        self._authenticator, self._audit, self._traces = authenticator, audit, traces
         self._headers = _SECURITY_HEADERS | (_SITE_HEADERS if settings.web else {})
         names = (*LOOPBACK_HOSTS, settings.host, *settings.public_name)
         self._host_names = {name.lower() for name in names}
@@ -79,20 +85,25 @@ class RequestGuard:
             await send(message)
 
         scope.setdefault("state", {})["request_id"] = request_id
-        try:
-            await self._check_and_run(scope, receive, send_with_headers)
-        finally:
-            milliseconds = round(1000 * (time.perf_counter() - begin))
-            method, path = scope["method"], _loggable_path(scope["path"])
-            facts = {
-                "request": request_id,
-                "method": method,
-                "path": path,
-                "status": status,
-                "ms": milliseconds,
-            }
-            log.info("%s %s %s %d %d ms", *facts.values(), extra={"facts": facts})
-            self._audit.record(scope, status, location)
+        with self._traces.request(scope) as span:
+            try:
+                await self._check_and_run(scope, receive, send_with_headers)
+            finally:
+                milliseconds = round(1000 * (time.perf_counter() - begin))
+                facts = {
+                    "request": request_id,
+                    "method": scope["method"],
+                    "path": _loggable_path(scope["path"]),
+                    "status": status,
+                    "ms": milliseconds,
+                }
+                log.info("%s %s %s %d %d ms", *facts.values(), extra={"facts": facts})
+                self._audit.record(scope, status, location)
+                span.set_attribute("impasto.request", request_id)
+                if status:  # otherwise nothing was answered here: an error, or a client that went away
+                    span.set_attribute("http.response.status_code", status)
+                if status >= 500:
+                    note_error(str(status))
 
     async def _check_and_run(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)

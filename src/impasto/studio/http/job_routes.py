@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from opentelemetry.trace import SpanKind
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -36,6 +37,7 @@ from impasto.studio.intake.request import JobRequest
 from impasto.studio.queue.jobs import FINAL_STATES, StudioJob
 from impasto.studio.sandbox.exports import export_result, write_browser_view
 from impasto.studio.sandbox.images import THUMBNAIL_SIZE
+from impasto.studio.traces import job_facts
 
 __all__ = ["router"]
 
@@ -77,7 +79,9 @@ async def _accept(request: Request, response: Response, earlier: StudioJob | Non
     try:
         with service.intake.reserve_place(client, requester.person):
             accept = partial(service.intake.accept, job_request, client, earlier, key, requester.person)
-            job = await service.run_accepting(accept)
+            with service.traces.span("accept", SpanKind.PRODUCER) as span:
+                job = await service.run_accepting(accept)
+                span.set_attributes(job_facts(job))
     finally:
         if hasattr(request.state, "form"):
             await request.state.form.close()

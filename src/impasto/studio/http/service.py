@@ -23,6 +23,7 @@ from impasto.studio.queue.people import People
 from impasto.studio.sandbox.isolation import run_sandboxed, wait_for_forkserver
 from impasto.studio.sandbox.samples import EXAMPLE_PHOTOGRAPHS, render_samples
 from impasto.studio.settings import StudioSettings
+from impasto.studio.traces import Traces
 from impasto.studio.webhooks import WebhookSender
 from impasto.studio.worker.supervisor import Supervisor
 
@@ -49,6 +50,7 @@ class StudioService:
         self.instant_intake = InstantIntake(settings, self.intake)
         self.supervisor = Supervisor(settings, self.store)
         self.webhooks = WebhookSender(settings, self.store.database)
+        self.traces = Traces(settings)
         self.people = People(self.store.database)
         self.audit = AuditLog(settings.data)
         self.feed = JobFeed(self.store)

@@ -37,6 +37,7 @@ from impasto.studio.sandbox.job_files import JobFacts, prepare_job
 from impasto.studio.sandbox.landlock import Fence
 from impasto.studio.sandbox.samples import render_sample
 from impasto.studio.settings import StudioSettings
+from impasto.studio.traces import current_traceparent
 from impasto.studio.webhooks import allowed_webhook
 
 __all__ = ["JobIntake"]
@@ -223,7 +224,7 @@ class JobIntake:
         columns: dict[str, Any] = {
             "id": job_id, "client": client, "digest": digest, "preset": chosen.preset,
             "recipe": chosen.recipe_json, "request_key": key, "webhook": request.webhook,
-            "person": None if person is None else person.id,
+            "person": None if person is None else person.id, "traceparent": current_traceparent(),
         }  # fmt: skip
         duplicate = self._store.find_duplicate(digest, columns["person"])
         if duplicate is not None and link_cached_result(duplicate, folder, self._settings):

@@ -84,6 +84,13 @@ _MIGRATIONS = (
             (julianday('now') - 2440587.5) * 86400.0
         ); END;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN traceparent TEXT;
+    CREATE TABLE durations (
+        name TEXT NOT NULL, bound REAL NOT NULL, count INTEGER NOT NULL, total REAL NOT NULL,
+        PRIMARY KEY (name, bound)
+    );
+    """,
 )
 SCHEMA_VERSION = len(_MIGRATIONS)
 #: A semicolon within a line belongs to the body of a trigger.

@@ -17,6 +17,7 @@ from typing import Any
 
 from impasto.studio.queue.attempts import backoff_seconds
 from impasto.studio.queue.database import Database
+from impasto.studio.queue.durations import PAINT, WAIT, count_duration
 from impasto.studio.queue.studio_job import COLUMNS, FINAL_STATES, StudioJob, new_job_id
 from impasto.studio.queue.turns import HELD, WAITING, place_query, queue_query, take_turn, wait_for_turn
 from impasto.studio.queue.usage import count_job, count_seconds
@@ -194,6 +195,11 @@ class JobStore:
         )
         return {row[0]: row[1] for row in rows}
 
+    def painted_seconds(self) -> float:
+        """Painting time of all pictures and clips that are kept."""
+        query = "SELECT SUM(seconds) FROM jobs WHERE state = 'done' AND deleted = 0"
+        return float(self.database.connection().execute(query).fetchone()[0] or 0.0)
+
     def data_version(self) -> int:
         """A number that changes with every change that another thread or process made."""
         return int(self.database.connection().execute("PRAGMA data_version").fetchone()[0])
@@ -244,6 +250,8 @@ class JobStore:
             # Read before the commit: afterwards its client may delete it, and it would belong to nobody.
             claimed = StudioJob(*db.execute(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (row[0],)).fetchone())
             take_turn(db, claimed.client)
+            if claimed.started == now:  # for the first time
+                count_duration(db, WAIT, now - claimed.created)
         return claimed
 
     def update(self, job_id: str, slot: str, **columns: Any) -> bool:
@@ -288,6 +296,8 @@ class JobStore:
             cursor = db.execute(
                 f"UPDATE jobs SET {assignments} WHERE {condition}", (*columns.values(), job_id, slot)
             )
+            if cursor.rowcount and columns.get("state") == "done" and columns.get("seconds") is not None:
+                count_duration(db, PAINT, columns["seconds"])
         return cursor.rowcount > 0
 
     def busy_slots(self) -> set[str]:

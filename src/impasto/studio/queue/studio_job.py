@@ -42,6 +42,7 @@ class StudioJob:
         reserved: bytes that it may still take on the disk while it is painted.
         request_key: the client's ``Idempotency-Key``.
         webhook: address that is told when it ends.
+        traceparent: the span that accepted it, as W3C Trace Context writes it; see ``traces``.
     """
 
     number: int
@@ -83,6 +84,7 @@ class StudioJob:
     request_key: str | None
     person: int | None
     webhook: str | None
+    traceparent: str | None
 
     @property
     def files(self) -> dict[str, Any]:

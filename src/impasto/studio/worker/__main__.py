@@ -24,6 +24,7 @@ from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.queue.slots import slot_lock
 from impasto.studio.sandbox import isolation
 from impasto.studio.settings import StudioSettings
+from impasto.studio.traces import Traces
 
 __all__ = ["main"]
 
@@ -76,14 +77,19 @@ def _work_here(
     from impasto.studio.worker.loop import WorkLoop
     from impasto.studio.worker.painting import paint_here, paint_job, warm_up
 
+    traces = Traces(settings)
+
     def paint(job: StudioJob) -> bool:
-        claimed = ClaimedJob(job, store, settings, slot, draining=draining)
-        return paint_job(claimed, store, partial(paint_here, device=device))
+        with traces.painting(job, slot):
+            claimed = ClaimedJob(job, store, settings, slot, draining=draining)
+            return paint_job(claimed, store, partial(paint_here, device=device))
 
     warm_up(device)
     isolation.start_forkserver()  # so that the first clip does not wait for it
     on_ready()
-    return WorkLoop(settings, store, slot, paint, draining).run()
+    code = WorkLoop(settings, store, slot, paint, draining).run()
+    traces.stop()
+    return code
 
 
 def _end_with_server(draining: threading.Event) -> None:

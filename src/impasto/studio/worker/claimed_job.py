@@ -20,6 +20,7 @@ from impasto.files import write_atomically
 from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.queue.storage import folder_size, sync_folder
 from impasto.studio.settings import StudioSettings
+from impasto.studio.traces import note_state
 
 __all__ = ["INPUTS", "ClaimedJob", "DrainedError", "ReportIntervals", "Reports"]
 
@@ -190,6 +191,7 @@ class ClaimedJob:
             OSError, sqlite3.Error: it cannot be written, though it was tried for some seconds.
         """
         state = "failed" if error else "done" if self.not_cancelled else "cancelled"
+        note_state(state)
         # Before the row is written, so that its size is right. If it cannot be written, the result is found
         # by the next attempt.
         self._delete((*_TEMPORARY_FILES, *(() if error else INPUTS)))
@@ -212,6 +214,7 @@ class ClaimedJob:
         """
         self._delete(("*.partial*",))
         attempts = self.settings.attempts
+        note_state("failed" if counts and self.job.attempts >= attempts else "queued")
         self._persist(
             lambda: store.retry_later(
                 self.job, self._slot, reason, attempts=attempts, counts=counts

@@ -30,6 +30,7 @@ from impasto.studio.queue.attempts import AttemptError, FailureKind
 from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.queue.slots import slot_lock
 from impasto.studio.settings import StudioSettings
+from impasto.studio.traces import Traces
 from impasto.studio.worker.claimed_job import ClaimedJob
 from impasto.studio.worker.loop import WorkLoop
 from impasto.studio.worker.painting import paint_job
@@ -216,7 +217,7 @@ class Dispatcher:
         draining: threading.Event,
     ) -> None:
         self._settings, self._store, self._painter, self._room = settings, store, painter, room
-        self._draining = draining
+        self._draining, self._traces = draining, Traces(settings)
         self._threads: dict[str, threading.Thread] = {}  # by their slots
         self._slots: dict[str, tuple[FileLock, WorkLoop]] = {}
         self._size, self._looked = 0, -_LOOK_SECONDS
@@ -240,6 +241,7 @@ class Dispatcher:
         ended.set()
         for lock, _ in self._slots.values():
             lock.release()
+        self._traces.stop()
         return _FAILED if self._failed else 0
 
     def _step(self) -> None:
@@ -292,8 +294,9 @@ class Dispatcher:
     def _paint(self, slot: str, job: StudioJob) -> None:
         claimed = ClaimedJob(job, self._store, self._settings, slot, draining=self._draining)
         try:
-            if not paint_job(claimed, self._store, self._painter.paint):
-                self._looked = -_LOOK_SECONDS  # was it the cluster?
+            with self._traces.painting(job, slot):
+                if not paint_job(claimed, self._store, self._painter.paint):
+                    self._looked = -_LOOK_SECONDS  # was it the cluster?
         except Exception:
             # Its end could not be recorded. The supervisor puts the job back once this process has ended.
             log.exception("job %s…: cannot be recorded", job.id[:6])

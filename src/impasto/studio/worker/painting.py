@@ -15,6 +15,7 @@ from impasto.studio.queue.attempts import FailureKind, failure_kind
 from impasto.studio.queue.jobs import JobStore
 from impasto.studio.queue.storage import link_cached_result
 from impasto.studio.sandbox.images import write_thumbnail
+from impasto.studio.traces import note_error
 from impasto.studio.worker.claimed_job import ClaimedJob, DrainedError
 from impasto.studio.worker.pictures import paint_picture
 
@@ -54,6 +55,7 @@ def paint_job(claimed: ClaimedJob, store: JobStore, paint: Painter) -> bool:
 
 def _record_failure(claimed: ClaimedJob, store: JobStore, error: Exception) -> bool:
     kind = failure_kind(error)
+    note_error(type(error).__qualname__)
     if kind is FailureKind.PERMANENT:
         claimed.finish(store, None, str(error))
         return True
