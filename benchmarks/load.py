@@ -63,6 +63,7 @@ class Processes:
         self.rows: list[dict[str, float]] = []
         self._cpu: dict[int, tuple[str, float]] = {}
         self._own = psutil.Process()
+        self._waited: list[float] = []
 
     def sample(self) -> dict[str, float]:
         """Bytes resident (``rss …``) by kind of process, and ``fds`` of the server."""
@@ -76,6 +77,7 @@ class Processes:
             except psutil.Error:  # it has ended
                 continue
         row["fds"] = self.server.num_fds()
+        self._waited.append(_seconds_ready(self.server.pid))
         return dict(row)
 
     def _kind(self, process: psutil.Process) -> str:
@@ -94,6 +96,20 @@ class Processes:
         for kind, value in self._cpu.values():
             seconds[kind] += value
         return dict(seconds)
+
+
+    @property
+    def seconds_ready(self) -> float:
+        """Seconds for which the server's main thread could have run, but had to wait for a processor."""
+        return self._waited[-1] - self._waited[0]
+
+
+def _seconds_ready(process: int) -> float:
+    """Since its start; 0 where the kernel does not say."""
+    try:
+        return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0
 
 
 async def sample_each_second(load: Load, processes: Processes) -> None:
@@ -146,15 +162,17 @@ def share_out(people: list[Person], clients: int) -> list[Person]:
     return people[:1] * greedy + [others[number % len(others)] for number in range(clients - greedy)]
 
 
-async def put_under_load(options: argparse.Namespace, server: Server, data: Path, people: list[Person],
-                         watchers: list[Person], processes: Processes) -> Load:
-    files = [photograph(*settings) for settings in PHOTOGRAPHS[: options.files]]
-    print("uploads of", ", ".join(readable_size(len(file)) for file in files), flush=True)
+async def put_under_load(
+    options: argparse.Namespace, server: Server, files: list[bytes], data: Path, people: list[Person],
+    watchers: list[Person], processes: Processes,
+) -> Load:  # fmt: skip
+    """Prepare the studio, then have all clients act at once."""
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0), timeout=timeout, read_bufsize=1 << 20
     ) as session:
         load = Load(str(server.http.base_url).rstrip("/"), session, files, options.patience)
+        await load.warm_up(people[0])
         kept, paths = await keep_jobs(load, data, watchers), await load.page_files()
         chances = (random.Random(number) for number in range(1 << 30))
         acts = [load.paint(person, next(chances)) for person in share_out(people, options.clients)]
@@ -162,7 +180,11 @@ async def put_under_load(options: argparse.Namespace, server: Server, data: Path
         acts += [load.be_silent(number) for number in range(options.silent)]
         acts += [load.look(people[-1 - number], paths, 0.2) for number in range(min(4, len(people)))]
         acts.append(sample_each_second(load, processes))
-        await load.run(acts, 60.0 * options.minutes)
+        seconds = 60.0 * options.minutes
+        profiler = start_profiler(options.profile, server.process.pid, seconds) if options.profile else None
+        await load.run(acts, seconds)
+        if profiler is not None:
+            await asyncio.to_thread(profiler.wait, 120)
     return load
 
 
@@ -205,6 +227,8 @@ def figures(load: Load, people: list[Person], processes: Processes, seconds: flo
     table["processor seconds a second"] = ", ".join(
         f"{kind} {value / seconds:.2f}" for kind, value in sorted(cpu.items(), key=lambda item: -item[1])
     )
+    table["the server waited for a processor"] = f"{100 * processes.seconds_ready / seconds:.0f} % of the time"
+    table["load of the machine at the end"] = f"{os.getloadavg()[0]:.0f}"
     table["errors"] = ", ".join(f"{name} × {n}" for name, n in load.errors.most_common() if n) or "none"
     return table
 
@@ -258,7 +282,7 @@ def start_profiler(path: Path, server: int, seconds: float) -> subprocess.Popen[
     program = shutil.which("py-spy") or os.environ.get("PY_SPY", "py-spy")
     return subprocess.Popen(
         [program, "record", "--pid", str(server), "--duration", str(int(seconds)), "--rate", "50",
-         "--format", form, "--output", str(path), "--threads"],
+         "--format", form, "--output", str(path), "--gil"],
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
 
@@ -272,21 +296,24 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, str]:
     parser.add_argument("--silent", type=int, default=200, help="connections that say nothing")
     parser.add_argument("--files", type=int, default=len(PHOTOGRAPHS), help="of how many sizes, smallest first")
     parser.add_argument("--patience", type=float, default=20.0, help="seconds until a job is deleted unpainted")
+    parser.add_argument("--samples", type=Path, help="folder that keeps the studio's built-in pictures")
     parser.add_argument("--flags", default="", help="further flags of the studio")
     parser.add_argument("--profile", type=Path, help="with py-spy: .svg or .txt")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
+    files = [photograph(*settings) for settings in PHOTOGRAPHS[: options.files]]
+    print("uploads of", ", ".join(readable_size(len(file)) for file in files), flush=True)
     with tempfile.TemporaryDirectory() as name:
         data = Path(name) / "data"
+        if options.samples:
+            data.mkdir()
+            options.samples.mkdir(parents=True, exist_ok=True)
+            (data / "samples").symlink_to(options.samples.absolute())
         people, watchers = add_people(data, options.people)
         server = Server(data, "--client-streams", "50", *options.flags.split())
         try:
             processes = Processes(server.process.pid)
-            if options.profile:
-                profiler = start_profiler(options.profile, server.process.pid, 60.0 * options.minutes)
-            load = asyncio.run(put_under_load(options, server, data, people, watchers, processes))
-            if options.profile:
-                profiler.wait(120)
+            load = asyncio.run(put_under_load(options, server, files, data, people, watchers, processes))
         finally:
             server.process.terminate()
             server.process.wait(30)

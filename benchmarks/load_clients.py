@@ -237,6 +237,14 @@ class Load:
 
         await self._again(once)
 
+    async def warm_up(self, person: Person) -> None:
+        """Wait until the built-in pictures are rendered, as the studio does after its first start."""
+        async with self.session.get(f"{self.address}/v1/styles", headers=person.headers) as response:
+            pictures = [style["picture"] for style in await response.json()]
+        for picture in pictures:
+            async with self.session.get(self.address + picture, headers=person.headers) as response:
+                await response.read()
+
     async def page_files(self) -> list[str]:
         """Paths of the page and of its scripts and styles."""
         async with self.session.get(f"{self.address}/") as response:
