@@ -1,6 +1,6 @@
 """`make load`: a studio under many clients at once; what they wait for, who is starved, where the time goes.
 
-    python benchmarks/load.py --minutes 10 --out benchmarks/results [--profile flame.svg]
+    python benchmarks/load.py --minutes 10 --out benchmarks/results [--profile stacks.txt]
 
 Clients upload photographs of 1 to 20 MB as fast as the studio takes them, wait for the painting for a while
 and delete it. One person has a fifth of all clients. Others follow jobs, open the page, or are silent. The
@@ -15,8 +15,6 @@ import csv
 import json
 import os
 import random
-import shutil
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -27,6 +25,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 import psutil
+from cpu_profile import shares
 from load_clients import PHOTOGRAPHS, Load, Person, photograph
 from studio import Server, photograph as small_photograph
 
@@ -34,8 +33,23 @@ from impasto.files import readable_size
 from impasto.studio.queue.database import Database
 from impasto.studio.queue.people import People, Quotas
 
-KEPT_STREAMS = 40  # of one watcher, of the 50 that an address or a person may have
 ROW_SECONDS = 10
+PROFILER = Path(__file__).with_name("cpu_profile.py")
+#: What the server does → its functions.
+GROUPS = {
+    "bodies: finding the parts of a form": ("python_multipart", "starlette.formparsers", "tempfile"),
+    "bodies: limits, put together": ("impasto.studio.http.limited_body",),
+    "HTTP": ("h11", "uvicorn", "impasto.studio.http.protocol"),
+    "events: reading and sending": ("impasto.studio.http.job_feed", "fastapi.sse", "sse_starlette"),
+    "host, origin, who it is, headers, log": ("impasto.studio.http.guard", "impasto.studio.http.auth"),
+    "turns and limits": ("impasto.studio.intake",),
+    "queue (SQLite)": ("impasto.studio.queue", "sqlite3"),
+    "objects and JSON": ("pydantic", "json", "impasto.studio.http.views", "fastapi.encoders"),
+    "routes": ("fastapi", "starlette", "impasto.studio"),
+    "threads": ("anyio", "concurrent", "threading", "queue"),
+    "event loop": ("asyncio", "selectors"),
+    "start": ("importlib", "_frozen", "runpy"),
+}
 
 
 def jain(shares: Iterable[float]) -> float:
@@ -180,11 +194,7 @@ async def put_under_load(
         acts += [load.be_silent(number) for number in range(options.silent)]
         acts += [load.look(people[-1 - number], paths, 0.2) for number in range(min(4, len(people)))]
         acts.append(sample_each_second(load, processes))
-        seconds = 60.0 * options.minutes
-        profiler = start_profiler(options.profile, server.process.pid, seconds) if options.profile else None
-        await load.run(acts, seconds)
-        if profiler is not None:
-            await asyncio.to_thread(profiler.wait, 120)
+        await load.run(acts, 60.0 * options.minutes)
     return load
 
 
@@ -261,7 +271,7 @@ def timeline(load: Load, processes: Processes) -> list[dict[str, float]]:
         accepted = [record.seconds for record in inside if record.kind == "accept"]
         row = {
             "seconds": begin,
-            "page p50 ms": round(1000 * quantile(page, 0.5)),
+            "page p50 ms": round(1000 * quantile(page, 0.5), 1),
             "page longest ms": round(1000 * max(page, default=0.0)),
             "accepted": len(accepted),
             "accept p50 s": round(quantile(accepted, 0.5), 2),
@@ -276,15 +286,23 @@ def timeline(load: Load, processes: Processes) -> list[dict[str, float]]:
     return rows
 
 
-def start_profiler(path: Path, server: int, seconds: float) -> subprocess.Popen[bytes]:
-    """py-spy, which samples the server from outside: a flame graph (.svg), or stacks with counts (.txt)."""
-    form = "flamegraph" if path.suffix == ".svg" else "raw"
-    program = shutil.which("py-spy") or os.environ.get("PY_SPY", "py-spy")
-    return subprocess.Popen(
-        [program, "record", "--pid", str(server), "--duration", str(int(seconds)), "--rate", "50",
-         "--format", form, "--output", str(path), "--gil"],
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+def upload(settings: tuple[int, int, float, int], cache: Path | None) -> bytes:
+    """A photograph, from the cache if it is there."""
+    path = None if cache is None else cache / f"{'-'.join(map(str, settings))}.jpg"
+    if path is None or not path.exists():
+        data = photograph(*settings)
+        if path is None:
+            return data
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return path.read_bytes()
+
+
+def where_time_goes(stacks: str) -> str:
+    """A table of the processor time of the server's main thread, in which all requests are answered."""
+    rows = shares(stacks, GROUPS).items()
+    return "\n".join(["| the server's processor time | share |", "|---|---|",
+                      *(f"| {group} | {100 * share:.0f} % |" for group, share in rows)])  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, str]:
@@ -296,29 +314,32 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, str]:
     parser.add_argument("--silent", type=int, default=200, help="connections that say nothing")
     parser.add_argument("--files", type=int, default=len(PHOTOGRAPHS), help="of how many sizes, smallest first")
     parser.add_argument("--patience", type=float, default=20.0, help="seconds until a job is deleted unpainted")
-    parser.add_argument("--samples", type=Path, help="folder that keeps the studio's built-in pictures")
+    parser.add_argument("--cache", type=Path, help="folder that keeps what is made once: uploads, samples")
     parser.add_argument("--flags", default="", help="further flags of the studio")
-    parser.add_argument("--profile", type=Path, help="with py-spy: .svg or .txt")
+    parser.add_argument("--profile", type=Path, help="file for stacks of the server's main thread")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(arguments)
-    files = [photograph(*settings) for settings in PHOTOGRAPHS[: options.files]]
+    files = [upload(settings, options.cache) for settings in PHOTOGRAPHS[: options.files]]
     print("uploads of", ", ".join(readable_size(len(file)) for file in files), flush=True)
     with tempfile.TemporaryDirectory() as name:
         data = Path(name) / "data"
-        if options.samples:
+        if options.cache:
             data.mkdir()
-            options.samples.mkdir(parents=True, exist_ok=True)
-            (data / "samples").symlink_to(options.samples.absolute())
+            (options.cache / "samples").mkdir(parents=True, exist_ok=True)
+            (data / "samples").symlink_to((options.cache / "samples").absolute())
         people, watchers = add_people(data, options.people)
-        server = Server(data, "--client-streams", "50", *options.flags.split())
+        runner = [str(PROFILER), str(options.profile)] if options.profile else ["-m"]
+        server = Server(data, *options.flags.split(), runner=runner)
         try:
             processes = Processes(server.process.pid)
             load = asyncio.run(put_under_load(options, server, files, data, people, watchers, processes))
         finally:
             server.process.terminate()
-            server.process.wait(30)
+            server.process.wait(60)
     table = figures(load, people, processes, 60.0 * options.minutes)
     text = "\n".join(["| what | figure |", "|---|---|", *(f"| {k} | {v} |" for k, v in table.items())])
+    if options.profile:
+        text += "\n\n" + where_time_goes(options.profile.read_text(encoding="utf-8"))
     print(text)
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,11 @@ def clip(folder: Path, frames: int = 60) -> bytes:
 
 
 class Server:
-    """A studio on a free port, with further ``flags``."""
+    """A studio on a free port, with further ``flags``; ``runner`` runs its module."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    def __init__(self, folder: Path, *flags: str, runner: Sequence[str] = ("-m",)) -> None:
         begin = time.perf_counter()
-        command = [sys.executable, "-m", "impasto.cli", "studio", "--no-open", "--port", "0"]
+        command = [sys.executable, *runner, "impasto.cli", "studio", "--no-open", "--port", "0"]
         self.process = subprocess.Popen(
             [*command, "--data", str(folder), *flags], stdout=subprocess.PIPE, text=True
         )
