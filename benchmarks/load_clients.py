@@ -128,8 +128,7 @@ class Load:
         async def once() -> None:
             job = await self.send(person, chance)
             try:
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self.follow(person, job), self.patience)
+                await self.follow(person, job, self.patience)
             finally:
                 person.live.discard(job)
             async with self.session.delete(f"{self.address}/v1/jobs/{job}", headers=person.headers):
@@ -186,8 +185,8 @@ class Load:
             return response.status, await response.json(), pause
 
     # -- those who watch --------------------------------------------------------------------------------
-    async def follow(self, person: Person, job: str, *, counts: bool = True) -> None:
-        """Read a job's events until it ends.
+    async def follow(self, person: Person, job: str, seconds: float, *, counts: bool = True) -> None:
+        """Read a job's events until it ends, or for some seconds from when the stream is open.
 
         Args:
             counts: count it for the person if it was painted.
@@ -197,12 +196,16 @@ class Load:
             self.errors[f"stream: {response.status}"] += response.status != 200
             self.open_streams += 1
             try:
-                async for line in response.content:
-                    if line.startswith(b"data:"):
-                        self.events += 1
-                        person.painted += counts and b'"state":"done"' in line
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._read_events(response, person, counts), seconds)
             finally:
                 self.open_streams -= 1
+
+    async def _read_events(self, response: aiohttp.ClientResponse, person: Person, counts: bool) -> None:
+        async for line in response.content:
+            if line.startswith(b"data:"):
+                self.events += 1
+                person.painted += counts and b'"state":"done"' in line
 
     async def watch(
         self, people: list[Person], kept: list[tuple[Person, str]], limit: int, chance: random.Random
@@ -218,8 +221,7 @@ class Load:
                 owner, job = person, chance.choice(sorted(person.live))
             else:
                 owner, job = chance.choice(kept)
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.follow(owner, job, counts=False), chance.uniform(10.0, 60.0))
+            await self.follow(owner, job, chance.uniform(10.0, 60.0), counts=False)
 
         await self._again(once)
 
