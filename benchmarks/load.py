@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import csv
-import json
 import os
 import random
 import tempfile
@@ -27,11 +26,12 @@ import numpy as np
 import psutil
 from cpu_profile import shares
 from load_clients import PHOTOGRAPHS, Load, Person, photograph
-from studio import Server, photograph as small_photograph
 
 from impasto.files import readable_size
 from impasto.studio.queue.database import Database
 from impasto.studio.queue.people import People, Quotas
+from studio import Server
+from studio import photograph as small_photograph
 
 ROW_SECONDS = 10
 PROFILER = Path(__file__).with_name("cpu_profile.py")
@@ -110,7 +110,6 @@ class Processes:
         for kind, value in self._cpu.values():
             seconds[kind] += value
         return dict(seconds)
-
 
     @property
     def seconds_ready(self) -> float:
@@ -237,7 +236,9 @@ def figures(load: Load, people: list[Person], processes: Processes, seconds: flo
     table["processor seconds a second"] = ", ".join(
         f"{kind} {value / seconds:.2f}" for kind, value in sorted(cpu.items(), key=lambda item: -item[1])
     )
-    table["the server waited for a processor"] = f"{100 * processes.seconds_ready / seconds:.0f} % of the time"
+    table["the server waited for a processor"] = (
+        f"{100 * processes.seconds_ready / seconds:.0f} % of the time"
+    )
     table["load of the machine at the end"] = f"{os.getloadavg()[0]:.0f}"
     table["errors"] = ", ".join(f"{name} × {n}" for name, n in load.errors.most_common() if n) or "none"
     return table
@@ -312,8 +313,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, str]:
     parser.add_argument("--people", type=int, default=40, help="to whom they belong")
     parser.add_argument("--streams", type=int, default=500)
     parser.add_argument("--silent", type=int, default=200, help="connections that say nothing")
-    parser.add_argument("--files", type=int, default=len(PHOTOGRAPHS), help="of how many sizes, smallest first")
-    parser.add_argument("--patience", type=float, default=20.0, help="seconds until a job is deleted unpainted")
+    parser.add_argument(
+        "--files", type=int, default=len(PHOTOGRAPHS), help="of how many sizes, smallest first"
+    )
+    parser.add_argument(
+        "--patience", type=float, default=20.0, help="seconds until a job is deleted unpainted"
+    )
     parser.add_argument("--cache", type=Path, help="folder that keeps what is made once: uploads, samples")
     parser.add_argument("--flags", default="", help="further flags of the studio")
     parser.add_argument("--profile", type=Path, help="file for stacks of the server's main thread")
@@ -321,6 +326,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, str]:
     options = parser.parse_args(arguments)
     files = [upload(settings, options.cache) for settings in PHOTOGRAPHS[: options.files]]
     print("uploads of", ", ".join(readable_size(len(file)) for file in files), flush=True)
+    for path in (options.out, options.profile and options.profile.parent):
+        if path is not None:
+            path.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         data = Path(name) / "data"
         if options.cache:
@@ -342,7 +350,6 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, str]:
         text += "\n\n" + where_time_goes(options.profile.read_text(encoding="utf-8"))
     print(text)
     if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "load.md").write_text(text + "\n", encoding="utf-8")
         with (options.out / "load.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, list((rows := timeline(load, processes))[0]))

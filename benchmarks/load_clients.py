@@ -1,4 +1,4 @@
-"""The clients of ``load.py``: they upload, follow, look at the page, or are silent, and record what they see."""
+"""The clients of ``load.py``: they upload, follow, look, or are silent, and record what they see."""
 
 from __future__ import annotations
 
@@ -164,7 +164,8 @@ class Load:
     ) -> tuple[int, dict[str, Any], float]:
         """Status, answer and ``Retry-After`` in seconds of an upload."""
         head = (
-            _part("style_id", "wave") + _part("preset", "instant") + _part("recipe", json.dumps(recipe)) + f"--{BOUNDARY}\r\n"
+            _part("style_id", "wave") + _part("preset", "instant") + _part("recipe", json.dumps(recipe)) +
+            f"--{BOUNDARY}\r\n"
             'Content-Disposition: form-data; name="content"; filename="x.jpg"\r\n'
             "Content-Type: image/jpeg\r\n\r\n"
         ).encode()  # fmt: skip

@@ -44,7 +44,7 @@ def test_clients_are_shared_out(load) -> None:  # type: ignore[no-untyped-def]
 
 
 def test_samples_follow_the_processor_time(load, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """Nearly all samples of a program that computes in one function, and sleeps in another, are of the first."""
+    """A program computes in one function and sleeps in another: nearly all samples are of the first."""
     (tmp_path / "busy.py").write_text(
         "import time\n"
         "def compute():\n    end = time.process_time() + 0.5\n    while time.process_time() < end: pass\n"
@@ -54,7 +54,9 @@ def test_samples_follow_the_processor_time(load, tmp_path: Path) -> None:  # typ
     script, stacks = ROOT / "benchmarks" / "cpu_profile.py", tmp_path / "stacks.txt"
     subprocess.run([sys.executable, script, stacks, "busy"], cwd=tmp_path, check=True,
                    env={"PYTHONPATH": str(tmp_path)})  # fmt: skip
-    shares = load.shares(stacks.read_text(), {"computing": ("__main__:compute",), "asleep": ("__main__:sleep",)})
+    shares = load.shares(
+        stacks.read_text(), {"computing": ("__main__:compute",), "asleep": ("__main__:sleep",)}
+    )
     assert shares["computing"] > 0.8
     assert shares.get("asleep", 0.0) < 0.1
 

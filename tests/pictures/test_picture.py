@@ -193,7 +193,9 @@ def test_what_makes_a_content_or_style_usable():
         pictures.require_usable(transparent, "style")
 
 
-@pytest.mark.parametrize(("enough", "long_side"), [(100, 160), (160, 160), (161, 320), (640, 640), (5000, 1280)])
+@pytest.mark.parametrize(
+    ("enough", "long_side"), [(100, 160), (160, 160), (161, 320), (640, 640), (5000, 1280)]
+)
 def test_a_jpeg_is_reduced_while_it_is_decoded(tmp_path, enough, long_side):
     """To an eighth, a quarter or a half, and no further than to what is enough."""
     path = tmp_path / "x.jpg"

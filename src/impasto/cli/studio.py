@@ -113,7 +113,8 @@ def _serve(
     from impasto.studio.http.protocol import ImpatientProtocol
 
     config = uvicorn.Config(
-        application, http=ImpatientProtocol, ws="none", access_log=False, log_level="warning", server_header=False,
+        application, http=ImpatientProtocol, ws="none", access_log=False, log_level="warning",
+        server_header=False,
         forwarded_allow_ips=list(options.forwarded_allow),
         timeout_graceful_shutdown=3, timeout_keep_alive=30, limit_concurrency=_MAX_CONNECTIONS,
         ssl_certfile=certificate.path if certificate else None,
@@ -126,7 +127,7 @@ def _serve(
 
 
 def _allow_open_files() -> None:
-    """Let this process have a file open for each connection; many systems allow 1024 unless asked for more."""
+    """Let this process have a file open for each connection; many systems allow 1024 unless asked."""
     with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
         import resource
 

@@ -141,9 +141,7 @@ def test_small_parts_are_passed_on_as_large_ones() -> None:
 
 
 def test_a_client_that_leaves_in_the_middle_is_reported() -> None:
-    messages = iter(
-        [{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}]
-    )
+    messages = iter([{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}])
 
     async def receive() -> Message:
         return next(messages)

@@ -28,7 +28,9 @@ async def slow(scope: Scope, receive: Receive, send: Send) -> None:
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.4)
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(slow, http=protocol.ImpatientProtocol, ws="none", lifespan="off", log_level="error")
+    config = uvicorn.Config(
+        slow, http=protocol.ImpatientProtocol, ws="none", lifespan="off", log_level="error"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

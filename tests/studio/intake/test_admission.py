@@ -44,7 +44,7 @@ def test_every_upload_is_decoded_once(arrivals: list[str], at_once: int) -> None
 
 
 def rounds_until(waiting: dict[str, int], client: str) -> int:
-    """How many uploads are decoded, one at a time, before another one of ``client``: by playing it through."""
+    """How many uploads are decoded, one at a time, before another one of ``client``: played through."""
     queues = deque([*((name, count) for name, count in waiting.items() if name != client)])
     own, before = waiting.get(client, 0), 0
     while True:
@@ -130,7 +130,6 @@ def test_a_client_that_leaves_while_it_waits_takes_no_turn() -> None:
         await asyncio.sleep(0)
         tasks[1].cancel()  # waits
         tasks[0].cancel()  # is decoded
-        tasks[2].cancel() if tasks[2].done() else None
         await asyncio.gather(*tasks, return_exceptions=True)
         async with admission.turn("e"):
             order.append("e")

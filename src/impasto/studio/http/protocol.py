@@ -15,8 +15,8 @@ HEAD_SECONDS = 20.0
 class ImpatientProtocol(H11Protocol):
     """Ends a connection whose next request's head does not arrive within ``HEAD_SECONDS``.
 
-    uvicorn ends one that is silent between two requests, but waits for ever for the first, and for the rest of
-    a head. Bodies have limits of their own (``LimitedBody``).
+    uvicorn ends one that is silent between two requests, but waits for ever for the first, and for the rest
+    of a head. Bodies have limits of their own (``LimitedBody``).
     """
 
     _deadline: asyncio.TimerHandle | None = None
