@@ -34,6 +34,7 @@ from studio import Server
 from studio import photograph as small_photograph
 
 ROW_SECONDS = 10
+KEPT_STREAMS = 40  # of one watcher, of the 50 that a person may have
 PROFILER = Path(__file__).with_name("cpu_profile.py")
 #: What the server does → its functions.
 GROUPS = {
@@ -133,14 +134,14 @@ async def sample_each_second(load: Load, processes: Processes) -> None:
         await asyncio.sleep(1.0)
 
 
-def add_people(data: Path, count: int) -> tuple[list[Person], list[Person]]:
+def add_people(data: Path, count: int, streams: int) -> tuple[list[Person], list[Person]]:
     """People without quotas who paint, and some who only watch; before the studio is started."""
     data.mkdir(parents=True, exist_ok=True)
     from impasto.studio.queue.data_folder import open_data_folder
     from impasto.studio.settings import StudioSettings
 
     people = People(open_data_folder(StudioSettings(data=data)).database)
-    watchers = [f"watcher-{number}" for number in range(max(1, count // 3))]
+    watchers = [f"watcher-{number}" for number in range(1 + streams // KEPT_STREAMS)]
     made = {name: Person(name, people.add(name, Quotas())) for name in [*_names(count), *watchers]}
     return [made[name] for name in _names(count)], [made[name] for name in watchers]
 
@@ -335,7 +336,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, str]:
             data.mkdir()
             (options.cache / "samples").mkdir(parents=True, exist_ok=True)
             (data / "samples").symlink_to((options.cache / "samples").absolute())
-        people, watchers = add_people(data, options.people)
+        people, watchers = add_people(data, options.people, options.streams)
         runner = [str(PROFILER), str(options.profile)] if options.profile else ["-m"]
         server = Server(data, *options.flags.split(), runner=runner)
         try:
