@@ -5,7 +5,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: demo test soak quick check js web docs dist bench bench-compare studies notebook clean
+.PHONY: demo test soak load quick check js web docs dist bench bench-compare studies notebook clean
 
 demo: $(VENV)/.installed
 	$(BIN)/impasto demo --output demo-out
@@ -20,6 +20,10 @@ soak: $(VENV)/.installed-dev
 	IMPASTO_FAULT_SEEDS=100 IMPASTO_FAULT_TABLE=build/faults.tsv $(BIN)/python -m pytest -q tests/studio/test_faults.py
 	IMPASTO_MUTATED_FILES=10000 IMPASTO_MUTATION_TABLE=build/mutations.tsv $(BIN)/python -m pytest -q \
 	  tests/studio/sandbox/test_mutated_files.py
+
+# A studio under 200 clients, 500 event streams and 200 silent connections for ten minutes; wants an idle machine.
+load: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/load.py --minutes 10 --out build/load --profile build/load-stacks.txt
 
 # What a developer runs at each change.
 quick: $(VENV)/.installed-dev

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -52,22 +52,14 @@ def clip(folder: Path, frames: int = 60) -> bytes:
 
 
 class Server:
-    """A studio on a free port."""
+    """A studio on a free port, with further ``flags``; ``runner`` runs its module."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str, runner: Sequence[str] = ("-m",)) -> None:
         begin = time.perf_counter()
-        command = [
-            sys.executable,
-            "-m",
-            "impasto.cli",
-            "studio",
-            "--no-open",
-            "--port",
-            "0",
-            "--client-jobs",
-            "200",
-        ]
-        self.process = subprocess.Popen([*command, "--data", str(folder)], stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, *runner, "impasto.cli", "studio", "--no-open", "--port", "0"]
+        self.process = subprocess.Popen(
+            [*command, "--data", str(folder), *flags], stdout=subprocess.PIPE, text=True
+        )
         assert self.process.stdout is not None
         address = re.search(r"http://\S+", self.process.stdout.readline())
         assert address is not None
@@ -179,7 +171,7 @@ def main() -> None:
     out = parser.parse_args().out
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        server = Server(folder / "data")
+        server = Server(folder / "data", "--client-jobs", "200")
         try:
             figures: dict[str, Any] = {
                 "machine": {

@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 import tifffile
 import torch
 from PIL import Image, PngImagePlugin
 
+from clips import texture
 from impasto import pictures
 from impasto.errors import PictureError
+from impasto.pictures.geometry import resample
 from picture_files import (
     DEEP,
     HAS_AVIF,
@@ -188,3 +191,35 @@ def test_what_makes_a_content_or_style_usable():
     transparent = pictures.load(np.zeros((9, 9, 4), np.uint8))
     with pytest.raises(PictureError, match="the style picture is transparent all over"):
         pictures.require_usable(transparent, "style")
+
+
+@pytest.mark.parametrize(
+    ("enough", "long_side"), [(100, 160), (160, 160), (161, 320), (640, 640), (5000, 1280)]
+)
+def test_a_jpeg_is_reduced_while_it_is_decoded(tmp_path, enough, long_side):
+    """To an eighth, a quarter or a half, and no further than to what is enough."""
+    path = tmp_path / "x.jpg"
+    Image.fromarray(texture(960, 1280)).save(path)
+    assert pictures.load(path, enough=enough).size == (long_side * 3 // 4, long_side)
+
+
+def test_a_reduced_jpeg_is_the_same_picture(tmp_path):
+    """Scaled to a third of what was enough, it is the whole picture scaled, to a grey level or two."""
+    path = tmp_path / "x.jpg"
+    photograph = Image.fromarray(skimage.data.astronaut()).resize((2048, 1536), Image.Resampling.LANCZOS)
+    photograph.save(path, quality=95)
+    whole = pictures.load(path).pixels
+    for side in (80, 170, 340):
+        reduced = pictures.load(path, enough=3 * side).pixels
+        assert reduced.shape[-1] < 2048
+        size = (side * 3 // 4, side)
+        gap = 255 * (resample(reduced, size) - resample(whole, size)).abs()
+        assert gap.mean() < 0.5
+        assert gap.max() < 5
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_other_formats_are_decoded_whole(tmp_path, kind):
+    path = tmp_path / "x"
+    Image.fromarray(texture(48, 64)).save(path, kind)
+    assert pictures.load(path, enough=8).pixels.equal(pictures.load(path).pixels)

@@ -33,6 +33,9 @@ studio_app.command(jobs_app)
 studio_app.command(backup)
 studio_app.command(restore)
 studio_app.command(users_app)
+#: Connections at once, event streams and silent ones included; what comes beyond is answered with 503.
+_MAX_CONNECTIONS = 4000
+_OTHER_FILES = 1000  # that the server has open
 SERVER = Group("Server", help="Address, limits, and how long results are kept.", sort_key=1)
 
 
@@ -78,6 +81,7 @@ def studio(
         current_certificate(options)  # refused before anything is started
     configure_logs(options.log_format, verbose=verbose)
     listener = _listen(options.host, options.port)
+    _allow_open_files()
 
     from impasto.studio.app import create_app
     from impasto.studio.sandbox.isolation import start_forkserver
@@ -111,10 +115,13 @@ def _serve(
     """Answer requests until Ctrl-C."""
     import uvicorn
 
+    from impasto.studio.http.protocol import ImpatientProtocol
+
     config = uvicorn.Config(
-        application, http="h11", ws="none", access_log=False, log_level="warning", server_header=False,
+        application, http=ImpatientProtocol, ws="none", access_log=False, log_level="warning",
+        server_header=False,
         forwarded_allow_ips=list(options.forwarded_allow),
-        timeout_graceful_shutdown=3, timeout_keep_alive=30, limit_concurrency=1000,
+        timeout_graceful_shutdown=3, timeout_keep_alive=30, limit_concurrency=_MAX_CONNECTIONS,
         ssl_certfile=certificate.path if certificate else None,
         ssl_keyfile=certificate.key if certificate else None,
     )  # fmt: skip
@@ -122,6 +129,18 @@ def _serve(
     if certificate is not None and config.ssl is not None:
         keep_current(config.ssl, certificate, partial(current_certificate, options))
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _allow_open_files() -> None:
+    """Let this process have a file open for each connection; many systems allow 1024 unless asked."""
+    with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _MAX_CONNECTIONS + _OTHER_FILES
+        wanted = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _print_qr_code(text: str) -> None:

@@ -96,10 +96,15 @@ def _eight_bit(image: Image.Image, icc: bytes | None) -> Samples:
             image.info["transparency"] = tuple(value >> 8 for value in key)
         image = image.convert("LA").convert("RGBA") if image.mode == "La" else image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))
-    colour = image.convert(base)
+    colour = _in_mode(image, base)
     converted = _apply_profile(colour, icc)
-    rgb = np.asarray(colour.convert("RGB") if converted is None else converted)
+    rgb = np.asarray(_in_mode(colour, "RGB") if converted is None else converted)
     return rgb if alpha is None else np.dstack([rgb, alpha])
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """The picture in a mode; itself if it has it, where ``convert`` would copy a large photograph."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _apply_profile(colour: Image.Image, icc: bytes | None) -> Image.Image | None:

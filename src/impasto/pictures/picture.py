@@ -64,6 +64,7 @@ def load(
     source: str | os.PathLike[str] | Image.Image | npt.NDArray[Any] | torch.Tensor | Picture,
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    enough: int | None = None,
 ) -> Picture:
     """Load a picture from a file, an array, a tensor or Pillow, as a ``Picture`` on the CPU.
 
@@ -75,6 +76,8 @@ def load(
             (C, H, W) or (1, C, H, W) with C = 1, 3 or 4. Arrays and tensors are uint8, uint16, bool, or
             float in [0, 1]; an overshoot of up to 0.5 is clamped. A ``Picture`` is returned unchanged.
         max_pixels: largest width × height of a file, checked before it is decoded.
+        enough: pixels of the long side to which a JPEG may be reduced while it is decoded, for one that is
+            scaled down afterwards; None: decode it whole.
 
     Raises:
         PictureError: it cannot be read, is incomplete or too large, or has values that are NaN, infinite or
@@ -93,7 +96,7 @@ def load(
             decode.check_size(source.size, max_pixels, "the PIL picture")
             return _picture(decode.decode(source, "the PIL picture"))
     if isinstance(source, (str, os.PathLike)):
-        return from_file(read_samples(source, max_pixels=max_pixels), source)
+        return from_file(read_samples(source, max_pixels=max_pixels, enough=enough), source)
     raise PictureError(
         f"a picture was given as {type(source).__name__}", "expected a path, PIL picture, array or tensor"
     )

@@ -118,6 +118,12 @@ class StudioSettings(Validated):
     clip_seconds: Count = Field(1800, description="Processor time that decoding a whole clip may take.")
     queue: Count = Field(200, description="Most waiting jobs; further ones are answered with 429.")
     client_jobs: Count = Field(20, description="Most waiting or running jobs of one client address.")
+    accept_seconds: float = Field(
+        4.0,
+        gt=0.0,
+        description="Longest expected wait of an upload for its turn to be checked; others are answered with "
+        "429 before they are read.",
+    )
     instant_minute: int = Field(
         240, ge=0, description="Most instant pictures of one client address in a minute; 0 turns them off."
     )

@@ -115,3 +115,38 @@ def test_a_stream_of_500_megabytes_is_cut_off_early(server: Studio) -> None:
     incoming = [path.name for path in (server.folder / "incoming").iterdir()]
     # Python's own folder for the fork server's socket may be there; nothing of the request is.
     assert [name for name in incoming if not name.startswith("pymp")] == []
+
+
+def test_small_parts_are_passed_on_as_large_ones() -> None:
+    """A form's parser changes threads at each part, which made many uploads slow to be accepted."""
+    sent = [bytes([number % 251]) * 65_536 for number in range(100)]
+    messages = iter(sent)
+
+    async def receive() -> Message:
+        part = next(messages)
+        return {"type": "http.request", "body": part, "more_body": part is not sent[-1]}
+
+    async def run() -> list[bytes]:
+        body, received = LimitedBody(receive, 10**8, 60), []
+        while True:
+            message = await body()
+            received.append(message["body"])
+            if not message["more_body"]:
+                return received
+
+    received = in_a_thread(run())
+    assert b"".join(received) == b"".join(sent)
+    assert len(received) <= 8
+    assert all(len(part) >= 1_000_000 for part in received[:-1])
+
+
+def test_a_client_that_leaves_in_the_middle_is_reported() -> None:
+    messages = iter([{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}])
+
+    async def receive() -> Message:
+        return next(messages)
+
+    async def run() -> Message:
+        return await LimitedBody(receive, 100, 60)()
+
+    assert in_a_thread(run()) == {"type": "http.disconnect"}

@@ -86,6 +86,22 @@ def test_pictures_of_every_format_are_accepted(studio: TestClient, kind: str) ->
     assert (view.status_code, view.headers["x-impasto-size"]) == (200, "64x48")
 
 
+@pytest.mark.slow
+def test_the_size_is_that_of_the_whole_photograph_however_it_is_turned(studio: TestClient) -> None:
+    """A JPEG is reduced while it is decoded, and its header does not say which way is up."""
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[274] = orientation
+        data = encoded(size=(1003, 701), exif=exif)
+        upright = (1003, 701) if orientation < 5 else (701, 1003)
+        view = studio.post("/v1/look", files={"content": ("x", data)})
+        assert view.headers["x-impasto-size"] == "{}x{}".format(*upright)
+        job = post(studio, data, recipe={"size": 100, "coarsest": 48, "iterations": [1]}).json()
+        assert job["size"] == ([70, 100] if orientation < 5 else [100, 70])
+        shown = Image.open(io.BytesIO(studio.get(job["content"]).content))
+        assert shown.size == tuple(reversed(job["size"]))
+
+
 def test_a_picture_is_returned_as_it_was_written(tmp_path: Path) -> None:
     """The checks of the sandbox see exactly what the worker will read from the file."""
     source = pictures.load(Image.new("RGBA", (64, 48), (200, 30, 30, 128)))

@@ -120,6 +120,7 @@ class RequestGuard:
             await _send_refusal(scope, send, 413, body.refusal, more_body=True)
             await body.drain(send)
             return
+        scope["state"]["body"] = body
         await body.run(self.app, scope, send)
 
     async def _authenticate(self, scope: Scope, headers: Headers) -> Refusal | None:

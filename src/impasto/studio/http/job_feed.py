@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from impasto.studio.http.views import JobView, job_view
 from impasto.studio.queue.jobs import FINAL_STATES, JobStore, StudioJob
@@ -23,16 +23,29 @@ log = logging.getLogger("impasto.studio")
 Snapshot = dict[str, JobView | None]  # by id; None: there is no such job any more
 
 
+@dataclass(eq=False)
+class _Follower:
+    """One event stream.
+
+    Attributes:
+        credential: what has to be valid for it; None: nothing.
+        seen: the view that it knows.
+        wake: set when there is another.
+    """
+
+    credential: str | None
+    seen: JobView | None = None
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class JobFeed:
     """Views of the jobs that somebody follows, as of the last change of the database."""
 
     def __init__(self, store: JobStore) -> None:
         self._store, self._people = store, People(store.database)
-        self._followers: Counter[str] = Counter()
+        self._followers: dict[str, set[_Follower]] = {}  # by job
         self._snapshot: Snapshot = {}
         self._credentials: set[str] = set()  # that were valid then
-        self._number = 0  # of the snapshot
-        self._changed = asyncio.Condition()
         self._joined = asyncio.Event()
         self._last_version: int | None = None
         self._rows: dict[str, tuple[StudioJob, int | None]] = {}
@@ -48,7 +61,7 @@ class JobFeed:
                 ids = set(self._followers)
                 try:
                     read = asyncio.get_running_loop().run_in_executor(pool, self._read, ids, joined)
-                    await self._publish(await read)
+                    self._publish(await read)
                     pause = _POLL_SECONDS
                 except Exception as error:  # noqa: BLE001 - the streams have to go on afterwards
                     log.error("events: %s: %s", type(error).__name__, error)
@@ -59,12 +72,18 @@ class JobFeed:
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._joined.wait(), pause)
 
-    async def _publish(self, snapshot: Snapshot | None) -> None:
-        if snapshot is not None:
-            async with self._changed:
-                self._snapshot = snapshot
-                self._number += 1
-                self._changed.notify_all()
+    def _publish(self, snapshot: Snapshot | None) -> None:
+        """Wake the followers of jobs that have changed: with hundreds of them, waking all takes long."""
+        if snapshot is None:
+            return
+        self._snapshot = snapshot
+        for job_id, view in snapshot.items():
+            for follower in self._followers.get(job_id, ()):
+                if view is None or view is not follower.seen or not self._may_follow(follower):
+                    follower.wake.set()
+
+    def _may_follow(self, follower: _Follower) -> bool:
+        return follower.credential is None or follower.credential in self._credentials
 
     def _read(self, ids: set[str], joined: bool) -> Snapshot | None:
         """Views of these jobs; None if nothing has changed. Runs in the thread."""
@@ -88,16 +107,16 @@ class JobFeed:
 
         Ends itself if the job is deleted, or ``credential`` is no longer valid.
         """
-        self._followers[job_id] += 1
+        follower = _Follower(credential)
+        self._followers.setdefault(job_id, set()).add(follower)
         self._joined.set()
-        last, seen = None, self._number
+        last = None
         try:
             while True:
-                async with self._changed:
-                    while self._number == seen or job_id not in self._snapshot:
-                        await self._changed.wait()
-                    seen, view = self._number, self._snapshot[job_id]
-                if view is None or (credential is not None and credential not in self._credentials):
+                await follower.wake.wait()
+                follower.wake.clear()
+                follower.seen = view = self._snapshot.get(job_id)
+                if view is None or not self._may_follow(follower):
                     return
                 if view != last:
                     last = view
@@ -105,6 +124,6 @@ class JobFeed:
                 if view.state in FINAL_STATES:
                     return
         finally:
-            self._followers[job_id] -= 1
+            self._followers[job_id].remove(follower)
             if not self._followers[job_id]:
                 del self._followers[job_id]

@@ -74,13 +74,13 @@ async def _accept(request: Request, response: Response, earlier: StudioJob | Non
     check = partial(service.intake.check_place, client, requester.person)
     await run_in_threadpool(check)  # before anything is read
     # The place in the queue is taken only once everything is here, or silent clients would fill the queue.
-    with service.uploads.one(client):
+    with service.uploads.one(client), service.admission.arriving(client, request.state.body.silence):
         job_request = await read_job_request(request, allow_json=earlier is not None)
     try:
         with service.intake.reserve_place(client, requester.person):
             accept = partial(service.intake.accept, job_request, client, earlier, key, requester.person)
             with service.traces.span("accept", SpanKind.PRODUCER) as span:
-                job = await service.run_accepting(accept)
+                job = await service.run_accepting(client, accept)
                 span.set_attributes(job_facts(job))
     finally:
         if hasattr(request.state, "form"):

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["LimitedBody"]
 
+_PART_BYTES = 1_000_000  # passed on at once: each part costs the parser of forms a change of threads
 _LOOK_BYTES = 8_000_000  # between two looks at the disk
 _DRAIN_SECONDS, _DRAIN_BYTES = 2.0, 64_000_000
 
@@ -40,12 +41,28 @@ class LimitedBody:
         self._disk_short, self._next_look = disk_short, _LOOK_BYTES
         self.max_bytes, self._max_silence = max_bytes, max_silence
         self._receive, self._received_bytes = receive, 0
-        self._deadline = time.monotonic() + max_seconds
+        self._last_heard = time.monotonic()
+        self._deadline = self._last_heard + max_seconds
         self._complete = self._exceeded = False
 
     async def __call__(self) -> Message:
-        """The next part of the body; raises ``HTTPException`` 413 or 408 beyond the limits."""
+        """The next megabyte of the body; raises ``HTTPException`` 413, 408 or 507 beyond the limits."""
+        if self._complete:
+            return await self._next_message()
+        parts, size = [], 0
+        while True:
+            message = await self._next_part()
+            if message["type"] != "http.request":
+                return message
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if self._complete or size >= _PART_BYTES:
+                return {**message, "body": b"".join(parts) if len(parts) > 1 else parts[0]}
+
+    async def _next_part(self) -> Message:
+        """What arrives next, counted."""
         message = await self._next_message()
+        self._last_heard = time.monotonic()
         self._complete = self._complete or not message.get("more_body", False)
         self._received_bytes += len(message.get("body", b""))
         if self._received_bytes > self.max_bytes:
@@ -70,6 +87,10 @@ class LimitedBody:
             self._complete = True
             line = "the request took too long to arrive; send smaller files, or try a faster connection"
             raise HTTPException(408, line, headers={"Connection": "close"}) from None
+
+    def silence(self) -> float:
+        """Seconds since anything of the body has arrived."""
+        return time.monotonic() - self._last_heard
 
     @property
     def refusal(self) -> str:

@@ -34,8 +34,8 @@ class _QueueCollector(Collector):
             ("impasto_job_paint_seconds", "Painting of a job that was finished.", PAINT),
         ):
             buckets, total = durations_of(self._store.database.connection(), what)
-            counts = [(floatToGoString(bound), float(count)) for bound, count in buckets]
-            yield HistogramMetricFamily(name, help_text, buckets=counts, sum_value=total)
+            bounds = [(floatToGoString(bound), float(count)) for bound, count in buckets]  # type: ignore[no-untyped-call]
+            yield HistogramMetricFamily(name, help_text, buckets=bounds, sum_value=total)
         for name, help_text, value in (
             ("impasto_workers_ready", "Workers ready to paint.", self._store.ready_worker_count()),
             (

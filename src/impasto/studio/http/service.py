@@ -14,6 +14,7 @@ from fastapi import Request
 from impasto import samples
 from impasto.studio.http.job_feed import JobFeed
 from impasto.studio.http.login import LoginAttempts
+from impasto.studio.intake.admission import Admission
 from impasto.studio.intake.client_limits import ConcurrencyLimit
 from impasto.studio.intake.instant import InstantIntake
 from impasto.studio.intake.intake import JobIntake
@@ -58,18 +59,21 @@ class StudioService:
         self.streams = ConcurrencyLimit(settings.client_streams, "event streams are open")
         self.uploads = ConcurrencyLimit(settings.client_jobs, "uploads are on their way")
         self.views = ConcurrencyLimit(settings.client_views, "views and exports are being made")
+        self.admission = Admission(_MAX_ACCEPTING, settings.accept_seconds)
         self._accepting = CapacityLimiter(_MAX_ACCEPTING)
         self._viewing = CapacityLimiter(_MAX_VIEWING)
 
-    async def run_accepting(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Run in a thread what decodes the files of a new job.
+    async def run_accepting(self, client: str, function: Callable[..., T], *arguments: Any) -> T:
+        """Run in a thread what decodes the files of a client's new job.
 
-        Few run at once. The others wait without taking up threads of the pool, which other routes need.
+        Few run at once, and clients take turns. Those that wait take up no threads of the pool, which other
+        routes need.
         """
-        return await to_thread.run_sync(partial(function, *arguments), limiter=self._accepting)
+        async with self.admission.turn(client):
+            return await to_thread.run_sync(partial(function, *arguments), limiter=self._accepting)
 
     async def run_viewing(self, function: Callable[..., T], *arguments: Any) -> T:
-        """As :meth:`run_accepting`, for views of uploads and exports of results."""
+        """Run in a thread what makes views of uploads and exports of results; few at once."""
         return await to_thread.run_sync(partial(function, *arguments), limiter=self._viewing)
 
     def warm_up(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,15 +50,17 @@ def _store(source: UploadSource, path: Path) -> str:
             return _sha256(file)
     source.seek(0)
     with path.open("xb") as file:
-        shutil.copyfileobj(source, file, 1 << 20)
+        digest = _sha256(source, file)
         file.flush()
         os.fsync(file.fileno())
-    source.seek(0)
-    return _sha256(source)
+    return digest
 
 
-def _sha256(file: IO[bytes]) -> str:
+def _sha256(file: IO[bytes], copy: IO[bytes] | None = None) -> str:
+    """The hash of what is left of a file, which is written to ``copy`` on the way."""
     digest = hashlib.sha256()
     while block := file.read(1 << 20):
         digest.update(block)
+        if copy is not None:
+            copy.write(block)
     return digest.hexdigest()

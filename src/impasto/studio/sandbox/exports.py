@@ -25,10 +25,10 @@ def write_browser_view(folder: Path, limits: StudioSettings) -> tuple[str, Size]
         ``image`` or ``video``, and (height, width) of the upload.
     """
     os.chdir(folder)
-    header, picture = decode_content(limits)
-    size = fit(*picture.size, min(_VIEW_SIZE, max(picture.size)))
+    header, picture, upright = decode_content(limits, lambda _, source: min(_VIEW_SIZE, max(source)))
+    size = fit(*upright, min(_VIEW_SIZE, max(upright)))
     pictures.save("look.jpg", resample(picture.pixels, size), quality=90)
-    return header.kind, picture.size
+    return header.kind, upright
 
 
 def export_result(folder: Path, recipe: str, suffix: str, strength: float) -> str:

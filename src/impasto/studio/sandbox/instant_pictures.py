@@ -30,10 +30,10 @@ def write_instant_picture(folder: Path, inputs: JobInputs, limits: StudioSetting
         RefusedError, ImpastoError: with a one-line message for the client.
     """
     os.chdir(folder)
-    _, content = decode_content(limits)
+    _, content, upright = decode_content(limits, lambda _, source: min(INSTANT_SIDE, max(source)))
     styles = [_style(number, name, limits) for number, name in enumerate(inputs.style_names)]
     masks = [_mask(f"mask-{number}", limits) for number in range(inputs.masks)]
-    recipe = inputs.picture_recipe().replace(size=min(INSTANT_SIDE, max(content.size)))
+    recipe = inputs.picture_recipe().replace(size=min(INSTANT_SIDE, max(upright)))
     result = api.run(api.prepare(content, styles, recipe, mask=masks, device="cpu"))
     pictures.save(INSTANT_FILE, result.pixels, alpha=result.alpha, quality=88)
 

@@ -37,6 +37,7 @@ _PRELOADED_MODULES = [
     "impasto.studio.sandbox.instant_pictures",
     "impasto.studio.sandbox.samples",
 ]
+_NICE = 2  # below the server, which has to answer meanwhile, and above the workers
 _MAX_OPEN_FILES = 256
 _MAX_FILE_BYTES = 2_000_000_000  # of each file that is written
 _MAX_ANSWER = 4_000_000  # bytes of JSON
@@ -169,6 +170,8 @@ def _child_main(
     seconds: int,
     fence: Fence | None,
 ) -> None:
+    with suppress(AttributeError, OSError):  # Windows has no such call
+        os.nice(_NICE)
     if fence is not None:
         confine_files(fence)  # before any other thread is started, which it would not bind
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from filelock import Timeout
@@ -29,6 +30,7 @@ from impasto.studio.traces import Traces
 __all__ = ["main"]
 
 _HEARTBEAT_SECONDS = 2.0
+_NICE = 5  # below the server and the processes that decode uploads: whoever looks or sends waits less
 _DRAIN_SECONDS = 10.0  # after which the process ends even if it cannot save its job
 
 log = logging.getLogger("impasto.studio")
@@ -40,6 +42,8 @@ def main(slot: str, device: str) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):  # systemd and Ctrl-C send them to the whole group
         signal.signal(number, lambda *_: draining.set())
     threading.Thread(target=_end_with_server, args=(draining,), daemon=True).start()
+    with suppress(AttributeError, OSError):  # Windows has no such call
+        os.nice(_NICE)
     settings = StudioSettings.model_validate_json(os.environ["IMPASTO_STUDIO"])
     configure_logs(settings.log_format, verbose=True)
     lock = slot_lock(settings, slot)

@@ -224,14 +224,25 @@ export const startSession = (token) => request('POST', '/v1/session', { token },
 
 export const endSession = () => request('DELETE', '/v1/session', undefined, false);
 
+/** Pauses in seconds that the page waits by itself when the studio is busy, and how often at most. */
+const LONGEST_PAUSE = 20;
+const MOST_PAUSES = 10;
+
+/** Seconds after which to send again; null if the user should decide. @param {XMLHttpRequest} answer */
+function pauseOf(answer) {
+  const seconds = Number(answer.getResponseHeader('Retry-After') ?? Infinity);
+  return answer.status === 429 && seconds <= LONGEST_PAUSE ? seconds : null;
+}
+
 /**
  * POST a form; `onProgress` gets the share that has been sent (0 to 1). Resolves to the JSON of the answer.
+ * While the studio is busy for a moment, the form waits and is sent again.
  * @param {string} path
  * @param {FormData} form
  * @param {(share: number) => void} onProgress
  * @returns {Promise<any>}
  */
-export function postForm(path, form, onProgress, mayAskForToken = true) {
+export function postForm(path, form, onProgress, mayAskForToken = true, pauses = MOST_PAUSES) {
   return new Promise((resolve, reject) => {
     const upload = new XMLHttpRequest(); // fetch does not report how much has been sent
     upload.open('POST', path);
@@ -240,10 +251,13 @@ export function postForm(path, form, onProgress, mayAskForToken = true) {
     const unreachable = () => { waitForServer(); reject(new UnreachableError()); };
     upload.onerror = unreachable;
     upload.onload = () => {
+      const pause = pauses > 0 ? pauseOf(upload) : null;
       if (upload.status < 300) resolve(upload.response);
       else if (isGatewayError(upload.status)) unreachable();
-      else if (upload.status === 401 && mayAskForToken) {
-        connection.requestToken().then(() => postForm(path, form, onProgress, false)).then(resolve, reject);
+      else if (pause !== null) {
+        setTimeout(() => postForm(path, form, onProgress, mayAskForToken, pauses - 1).then(resolve, reject), pause * 1000);
+      } else if (upload.status === 401 && mayAskForToken) {
+        connection.requestToken().then(() => postForm(path, form, onProgress, false, pauses)).then(resolve, reject);
       } else reject(new ApiError(upload.status, upload.response, upload.getResponseHeader('Retry-After')));
     };
     upload.send(form);
