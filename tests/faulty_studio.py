@@ -197,6 +197,20 @@ class FaultyStudio:
             self.watch()
         assert [self.final[job_id] for job_id in self.accepted[known:]] == ["done", "done"]
 
+    def check_nothing_lost(self, allowed: tuple[str, ...] = ("done",)) -> None:
+        """Every accepted job has ended as it should, with its own result, painted once."""
+        store = JobStore(self.settings.data / "studio.db")
+        for job_id in self.accepted:
+            job = store.get(job_id)
+            assert job is not None, "an accepted job is lost"
+            assert job.state in allowed, (job.state, job.error, job.last_error)
+            if job.state == "done":
+                folder = self.settings.job_folder(job_id)
+                assert (folder / "result.png").read_bytes() == (folder / "content").read_bytes()
+        assert not [job_id for job_id, times in self.painted.items() if times > 1]
+        assert {path.name for path in (self.settings.data / "jobs").iterdir()} <= store.all_ids() | {"old"}
+        store.database.close()
+
     def _finish_all(self, turns: int = 3000) -> None:
         for _ in range(turns):
             self.supervise()
@@ -450,7 +464,8 @@ class FaultyStudio:
         return "result.png" if Path("result.png").exists() else None
 
     def _paint(self, claimed: ClaimedJob, _: str) -> str:
-        assert Path("content.png").exists(), "the files of a job that was accepted are gone"
+        for name in ("content.png", "style-0.png"):
+            assert Path(name).read_bytes() == Path("content").read_bytes(), "a file of an accepted job is gone"
         for step in range(3):
             claimed.report_progress(force=True, progress=step / 3)
             self.faults.chance("system", "memory", "kill")

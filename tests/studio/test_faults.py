@@ -13,28 +13,12 @@ import psutil
 import pytest
 
 from faulty_studio import FaultyStudio
-from impasto.studio.queue.jobs import JobStore
 from old_database import OLD_ROWS, make_old_database
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="file descriptors are counted")
 
 #: A few at each change; `make soak` tries a hundred.
 SEEDS = range(int(os.environ.get("IMPASTO_FAULT_SEEDS", "2")))
-
-
-def check_nothing_lost(studio: FaultyStudio, allowed: tuple[str, ...] = ("done",)) -> None:
-    """Every accepted job has ended as it should, with its own result, painted once."""
-    store = JobStore(studio.settings.data / "studio.db")
-    for job_id in studio.accepted:
-        job = store.get(job_id)
-        assert job is not None, "an accepted job is lost"
-        assert job.state in allowed, (job.state, job.error, job.last_error)
-        if job.state == "done":
-            folder = studio.settings.job_folder(job_id)
-            assert (folder / "result.png").read_bytes() == (folder / "content").read_bytes()
-    assert not [job_id for job_id, times in studio.painted.items() if times > 1]
-    assert {path.name for path in (studio.settings.data / "jobs").iterdir()} <= store.all_ids() | {"old"}
-    store.database.close()
 
 
 @pytest.mark.slow
@@ -44,7 +28,7 @@ def test_faults_at_random_moments_lose_nothing_and_paint_nothing_twice(tmp_path:
     studio = FaultyStudio(tmp_path / "data", seed, 0.02, attempts=10**6, keep_days=10**6)
     studio.run(400)
     studio.recover()
-    check_nothing_lost(studio)
+    studio.check_nothing_lost()
     assert set(studio.final) >= set(studio.accepted)
     studio.close()
     assert psutil.Process().num_fds() <= before
@@ -59,7 +43,7 @@ def test_jobs_that_fail_too_often_are_set_aside_and_the_others_go_on(tmp_path: P
     studio = FaultyStudio(tmp_path / "data", seed, 0.05, keep_days=10**6)
     studio.run(300)
     studio.recover()
-    check_nothing_lost(studio, ("done", "failed"))
+    studio.check_nothing_lost(("done", "failed"))
     studio.close()
 
 
@@ -75,7 +59,7 @@ def test_a_database_of_the_last_version_is_upgraded_amid_faults(tmp_path: Path, 
     make_old_database(tmp_path / "data" / "studio.db")
     studio.run(200)
     studio.recover()
-    check_nothing_lost(studio)
+    studio.check_nothing_lost()
     with sqlite3.connect(tmp_path / "data" / "studio.db") as database:
         states = dict(database.execute("SELECT id, state FROM jobs"))
     expected = {

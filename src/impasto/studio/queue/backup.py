@@ -56,7 +56,7 @@ def back_up(data: Path, target: Path) -> int:
             source.backup(copy)
         if (data / MARKER).exists():
             shutil.copy2(data / MARKER, partial / MARKER)
-        store = JobStore(partial / "studio.db", durable=True)
+        store = JobStore(partial / "studio.db")
         for slot in store.busy_slots():
             store.release(slot, take_back=True)
         copied = sum(_copy_job(job_id, data, partial, store) for job_id in sorted(store.all_ids()))
@@ -101,7 +101,7 @@ def restore(backup: Path, data: Path) -> int:
     with replacing(data) as partial:
         shutil.copytree(backup, partial)
         partial.chmod(0o700)
-        store = JobStore(partial / "studio.db", durable=True)
+        store = JobStore(partial / "studio.db")
         jobs = len(store.all_ids())
         store.database.close()
         _sync_disks()
