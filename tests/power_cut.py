@@ -96,7 +96,7 @@ def add_note(recording: Path, text: str) -> None:
 
 @dataclass(eq=False)
 class _File:
-    """A file: what is surely on the disk, and the changes since then (offset and bytes, or None: a length)."""
+    """A file: what is surely on the disk, and the changes since then: (offset, bytes) or (length, None)."""
 
     synced: bytes = b""
     changes: list[tuple[int, bytes | None]] = field(default_factory=list)
@@ -199,7 +199,7 @@ class PowerCut:
     def _rename(self, names: list[tuple[str, _File | _Folder | None]]) -> None:
         change = _Change([])
         for path, target in names:
-            folder = self._find(os.path.dirname(path))
+            folder = self._find(str(Path(path).parent))
             assert isinstance(folder, _Folder)
             change.names.append((folder, Path(path).name, target))
             _set(folder.now, Path(path).name, target)

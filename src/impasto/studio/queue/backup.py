@@ -12,7 +12,7 @@ from impasto.errors import ImpastoError
 from impasto.files import readable_size, replacing
 from impasto.studio.queue.data_folder import MARKER
 from impasto.studio.queue.jobs import JobStore
-from impasto.studio.queue.storage import files_of
+from impasto.studio.queue.storage import files_of, sync_names
 
 __all__ = ["BackupError", "back_up", "restore"]
 
@@ -62,6 +62,7 @@ def back_up(data: Path, target: Path) -> int:
         copied = sum(_copy_job(job_id, data, partial, store) for job_id in sorted(store.all_ids()))
         store.database.close()
         _sync_disks()
+    sync_names(target.absolute().parent)
     return copied
 
 
@@ -105,6 +106,7 @@ def restore(backup: Path, data: Path) -> int:
         jobs = len(store.all_ids())
         store.database.close()
         _sync_disks()
+    sync_names(data.absolute().parent)
     return jobs
 
 
