@@ -7,7 +7,6 @@ part may be there, in any order; of a write some sectors. A rename is there or n
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 import random
@@ -88,6 +87,8 @@ def read_recording(path: Path) -> list[Operation]:
 
 def add_note(recording: Path, text: str) -> None:
     """Write into the recording what somebody outside has learned by now."""
+    import fcntl  # not on Windows
+
     data = text.encode()
     with recording.open("ab", buffering=0) as file:
         fcntl.lockf(file, fcntl.LOCK_EX)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import sqlite3
 import subprocess
@@ -19,6 +18,8 @@ from impasto.studio.queue.attempts import FailureKind, failure_kind
 from impasto.studio.queue.data_folder import disk_short, open_data_folder
 from impasto.studio.settings import StudioSettings
 from job_rows import add_job
+
+resource = pytest.importorskip("resource", reason="this system has no limits of open files")
 
 
 @pytest.fixture
@@ -109,7 +110,7 @@ class WithoutFiles(FaultyStudio):
     def _limited(self, act: Callable[[], None]) -> None:
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         if self.more is not None:
-            highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+            highest = max(int(file.name) for file in Path("/proc/self/fd").iterdir())
             resource.setrlimit(resource.RLIMIT_NOFILE, (highest + self.more, limits[1]))
         try:
             act()

@@ -119,7 +119,7 @@ def install_setting_schemas(app: FastAPI) -> None:
 
 
 def _link_jobs(document: dict[str, Any]) -> None:
-    """Say which routes take the id of a job that was accepted: OpenAPI's links, which clients and tests follow."""
+    """Say which routes take the id of a job that was accepted, as OpenAPI's links."""
     operations = [operation for path in document["paths"].values() for operation in path.values()]
     links = {
         operation["operationId"]: {
