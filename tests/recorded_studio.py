@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from faulty_studio import FaultyStudio
+from impasto.studio.queue.data_folder import open_data_folder
 from old_database import ROWS_2, make_database_2, make_job_files
 from power_cut import add_note
 
@@ -62,6 +63,7 @@ def check_after_cut(data: Path, notes: list[str], seed: int) -> None:
     assert {job_id: states.get(job_id) for job_id in ended} == ended, "what was shown as ended is not"
     assert set(uploads) <= set(states), "an accepted job is lost"
     studio = FaultyStudio(data, seed, 0.0, attempts=10**6, keep_days=10**6)
+    open_data_folder(studio.settings).database.close()  # says why, if it cannot be used
     for job_id, upload in uploads.items():
         assert (studio.settings.job_folder(job_id) / "content").read_text() == upload
     studio.accepted, studio.final = list(uploads), dict(ended)
