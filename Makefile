@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-# The studio amid fifty times as many faults as `make test` tries, after 2,000 power cuts, under 12,000 requests and
+# The studio amid fifty times as many faults as `make test` tries, after 1,000 power cuts, under 12,000 requests and
 # 10,000 damaged files; faster where TMPDIR is in memory; and the built site at 2048 pixels and for a minute of its
 # live view.
 soak: $(VENV)/.installed-dev

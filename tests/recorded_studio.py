@@ -1,13 +1,12 @@
 """A ``FaultyStudio`` that notes in a recording what its clients have learned; what must be true after a cut.
 
 Run as a program, with ``disk_recorder.c`` loaded:
-``recorded_studio.py FOLDER RECORDING SEED TURNS [upgrade]``.
+``recorded_studio.py FOLDER RECORDING SEED TURNS``.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import sys
 from contextlib import closing
@@ -15,7 +14,6 @@ from pathlib import Path
 
 from faulty_studio import FaultyStudio
 from impasto.studio.queue.data_folder import open_data_folder
-from old_database import ROWS_2, make_database_2, make_job_files
 from power_cut import add_note
 
 __all__ = ["check_after_cut"]
@@ -73,17 +71,5 @@ def check_after_cut(data: Path, notes: list[str], seed: int) -> None:
     studio.close()
 
 
-def make_earlier_version(data: Path, recording: Path) -> None:
-    """Begin with the jobs of the version before, two of which are not finished; all of it on the disk."""
-    make_job_files(data, ROWS_2)
-    make_database_2(data / "studio.db")
-    os.sync()
-    for job_id in ("queued", "running"):
-        add_note(recording, json.dumps(["accepted", job_id, job_id]))
-
-
 if __name__ == "__main__":
-    folder, recording = Path(sys.argv[1]), Path(sys.argv[2])
-    if sys.argv[5:] == ["upgrade"]:
-        make_earlier_version(folder, recording)
-    RecordedStudio(folder, int(sys.argv[3]), recording).run(int(sys.argv[4]))
+    RecordedStudio(Path(sys.argv[1]), int(sys.argv[3]), Path(sys.argv[2])).run(int(sys.argv[4]))
