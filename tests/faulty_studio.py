@@ -6,15 +6,12 @@ decoding, painting and starting processes are replaced by something that takes n
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import random
 import shutil
 import sqlite3
-import subprocess
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,6 +22,7 @@ from unittest.mock import patch
 
 from filelock import FileLock
 
+from faults import Clock, FakeEvent, FakeProcess, Faults, Killed
 from impasto.files import write_atomically
 from impasto.studio.errors import RefusedError
 from impasto.studio.http.job_feed import JobFeed
@@ -40,110 +38,7 @@ from impasto.studio.worker.claimed_job import ClaimedJob
 from impasto.studio.worker.loop import WorkLoop
 from impasto.studio.worker.supervisor import Supervisor, WorkerProcess
 
-ERRNOS = (errno.ENOSPC, errno.EIO, errno.EAGAIN, errno.EMFILE)
 SLOT = "cpu-0"
-
-
-class Killed(BaseException):
-    """Raised where a process would have been killed. Nothing of it may happen afterwards."""
-
-
-class Faults:
-    """Decides when something fails.
-
-    Attributes:
-        rate: probability of a fault at each chance.
-        role: who runs now: ``accepter``, ``supervisor``, ``worker`` or ``watcher``; None: no faults.
-        counts: (role, fault) → how often it was raised.
-    """
-
-    def __init__(self, seed: int, rate: float) -> None:
-        self.random, self.rate = random.Random(seed), rate
-        self.role: str | None = None
-        self.dead = False
-        self.counts: Counter[tuple[str, str]] = Counter()
-
-    @contextmanager
-    def of(self, role: str) -> Iterator[None]:
-        """Let things fail for ``role`` during the block."""
-        self.role, self.dead = role, False
-        try:
-            yield
-        finally:
-            self.role, self.dead = None, False
-
-    def chance(self, *kinds: str) -> None:
-        """Raise one of the faults, perhaps: ``database``, ``system``, ``memory``, ``kill``."""
-        if self.role is None:
-            return
-        if self.dead:  # clean-up code of a process that is not there any more
-            raise Killed
-        if self.random.random() > self.rate:
-            return
-        kind = self.random.choice(kinds)
-        error = self._fault(kind)
-        name = os.strerror(error.errno or 0) if isinstance(error, OSError) else type(error).__name__
-        self.counts[self.role, name] += 1
-        self.dead = isinstance(error, Killed)
-        raise error
-
-    def _fault(self, kind: str) -> BaseException:
-        if kind == "database":
-            text = self.random.choice(
-                ["disk I/O error", "database is locked", "database or disk is full", "unable to open"]
-            )
-            return sqlite3.OperationalError(text)
-        if kind == "system":
-            number = self.random.choice(ERRNOS)
-            return OSError(number, os.strerror(number))
-        return MemoryError() if kind == "memory" else Killed()
-
-
-class FakeProcess:
-    """What the supervisor sees of a worker."""
-
-    def __init__(self) -> None:
-        self.returncode: int | None = None
-        self.stdin = io.BytesIO()
-
-    def poll(self) -> int | None:
-        return self.returncode
-
-    def wait(self, timeout: float | None = None) -> int:
-        if self.returncode is None:
-            raise subprocess.TimeoutExpired("worker", timeout or 0.0)
-        return self.returncode
-
-    def kill(self) -> None:
-        self.returncode = -9
-
-
-class FakeEvent:
-    """An event whose waiting takes no time; the clock goes on all the same."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock, self._set = clock, False
-
-    def is_set(self) -> bool:
-        return self._set
-
-    def set(self) -> None:
-        self._set = True
-
-    def wait(self, seconds: float) -> bool:
-        self._clock.sleep(seconds)
-        return self._set
-
-
-class Clock:
-    """The time of day, which can be moved, and the time since the start, which cannot."""
-
-    def __init__(self) -> None:
-        self.now, self.steady = time.time(), time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.steady += seconds
 
 
 class FaultyStudio:
@@ -196,6 +91,20 @@ class FaultyStudio:
             self._stop_server()  # a start moves aside what refused requests may have left behind
             self.watch()
         assert [self.final[job_id] for job_id in self.accepted[known:]] == ["done", "done"]
+
+    def check_nothing_lost(self, allowed: tuple[str, ...] = ("done",)) -> None:
+        """Every accepted job has ended as it should, with its own result, painted once."""
+        store = JobStore(self.settings.data / "studio.db")
+        for job_id in self.accepted:
+            job = store.get(job_id)
+            assert job is not None, "an accepted job is lost"
+            assert job.state in allowed, (job.state, job.error, job.last_error)
+            if job.state == "done":
+                folder = self.settings.job_folder(job_id)
+                assert (folder / "result.png").read_bytes() == (folder / "content").read_bytes()
+        assert not [job_id for job_id, times in self.painted.items() if times > 1]
+        assert {path.name for path in (self.settings.data / "jobs").iterdir()} <= store.all_ids() | {"old"}
+        store.database.close()
 
     def _finish_all(self, turns: int = 3000) -> None:
         for _ in range(turns):
@@ -449,7 +358,10 @@ class FaultyStudio:
         return "result.png" if Path("result.png").exists() else None
 
     def _paint(self, claimed: ClaimedJob) -> str:
-        assert Path("content.png").exists(), "the files of a job that was accepted are gone"
+        for name in ("content.png", "style-0.png"):
+            assert Path(name).read_bytes() == Path("content").read_bytes(), (
+                "a file of an accepted job is gone"
+            )
         for step in range(3):
             claimed.report_progress(force=True, progress=step / 3)
             self.faults.chance("system", "memory", "kill")

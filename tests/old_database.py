@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 from impasto.studio.queue.jobs import FINAL_STATES
@@ -38,6 +39,15 @@ OLD_ROWS = {
 }
 
 
+def make_job_files(data: Path, names: Iterable[str]) -> None:
+    """Write the files that every job has: each holds its name."""
+    for name in names:
+        folder = data / "jobs" / name
+        folder.mkdir(parents=True)
+        for file in ("content", "content.png", "style-0.png"):
+            (folder / file).write_text(name)
+
+
 def make_old_database(path: Path) -> None:
     """Write such a database."""
     with sqlite3.connect(path) as database:
@@ -68,19 +78,21 @@ PRAGMA user_version = 2;
 )
 
 
+ROWS_2 = OLD_ROWS | {
+    "again": "5.0, NULL, NULL, 2, 0, 0",
+    "served": "8.0, 9.0, NULL, 1, 0, 0",
+    "of b": "NULL, NULL, NULL, 0, 0, 0",
+    "of c": "NULL, NULL, NULL, 0, 0, 0",
+}
+
+
 def make_database_2(path: Path) -> None:
     """Write a database of version 2 with ``OLD_ROWS``, a job that failed once, and more clients."""
     with sqlite3.connect(path) as database:
         database.executescript(DATABASE_2)
-        rows = OLD_ROWS | {
-            "again": "5.0, NULL, NULL, 2, 0, 0",
-            "served": "8.0, 9.0, NULL, 1, 0, 0",
-            "of b": "NULL, NULL, NULL, 0, 0, 0",
-            "of c": "NULL, NULL, NULL, 0, 0, 0",
-        }
         clients = {"served": "c", "of b": "b", "of c": "c"}
         states = {"served": "done", "again": "queued", "of b": "queued", "of c": "queued"}
-        for name, values in rows.items():
+        for name, values in ROWS_2.items():
             state = states.get(name, name if name in ("queued", *FINAL_STATES) else "running")
             uploads = '{"styles": [], "masks": 0, "style_masks": 0}'
             database.execute(

@@ -93,6 +93,27 @@ def test_a_database_of_a_newer_version_is_refused_and_untouched(tmp_path: Path) 
         JobStore(path)
 
 
+def test_only_what_may_be_lost_does_not_wait_for_the_disk(tmp_path: Path) -> None:
+    """What a client or the next start relies on is on the disk before anybody sees it."""
+    store = JobStore(tmp_path / "studio.db")
+
+    def level() -> str:
+        value = store.database.connection().execute("PRAGMA synchronous").fetchone()[0]
+        return {1: "NORMAL", 2: "FULL"}[value]
+
+    job = add_job(store)
+    assert level() == "FULL"
+    store.heartbeat("w", 1, ready=True)
+    assert level() == "NORMAL"
+    assert store.claim("w") is not None
+    assert level() == "FULL"  # the attempt counts even if it brings down the machine
+    store.update(job.id, "w", progress=0.5)
+    store.touch(job.id, "w", 1.0)
+    assert level() == "NORMAL"
+    store.finish(job.id, "w", "done")
+    assert level() == "FULL"
+
+
 class FailingCommit(sqlite3.Connection):
     """Raises once, at the next COMMIT, as on a full disk; perhaps at the ROLLBACK as well."""
 

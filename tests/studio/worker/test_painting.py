@@ -116,6 +116,24 @@ def test_a_picture_is_resumed_from_its_last_state(
     assert not list(settings.job_folder("j").glob("state*"))
 
 
+@pytest.mark.slow
+def test_what_another_attempt_needs_stays_until_the_result_is_on_the_disk(
+    store: RecordingStore, settings: StudioSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut in between must not leave neither."""
+    folder, seen = settings.job_folder("j"), []
+    sync = claimed_job.sync_folder
+
+    def recorded_sync(path: Path) -> None:
+        seen.append((path, (folder / "result.png").exists(), (folder / "style-0.png").exists()))
+        sync(path)
+
+    monkeypatch.setattr(claimed_job, "sync_folder", recorded_sync)
+    assert paint_next(store, settings).state == "done"
+    assert seen == [(folder, True, True)]
+    assert not (folder / "style-0.png").exists()
+
+
 def test_a_job_is_stopped_when_its_time_is_over(store: RecordingStore, settings: StudioSettings) -> None:
     """The best picture so far is the result, and the job counts as done."""
     job = paint_next(store, settings.model_copy(update={"job_seconds": 0}))

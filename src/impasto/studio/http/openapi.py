@@ -117,7 +117,24 @@ def install_setting_schemas(app: FastAPI) -> None:
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 components |= schema.pop("$defs", {})
                 components[model.__name__] = schema
+            _link_jobs(document)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _link_jobs(document: dict[str, Any]) -> None:
+    """Say which routes take the id of a job that was accepted, as OpenAPI's links."""
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    links = {
+        operation["operationId"]: {
+            "operationId": operation["operationId"],
+            "parameters": {"job": "$response.body#/id"},
+        }
+        for operation in operations
+        if any(parameter["name"] == "job" for parameter in operation.get("parameters", ()))
+    }
+    for operation in operations:
+        if "202" in operation["responses"]:
+            operation["responses"]["202"]["links"] = links

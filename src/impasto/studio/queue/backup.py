@@ -12,7 +12,7 @@ from impasto.errors import ImpastoError
 from impasto.files import readable_size, replacing
 from impasto.studio.queue.data_folder import MARKER
 from impasto.studio.queue.jobs import JobStore
-from impasto.studio.queue.storage import files_of
+from impasto.studio.queue.storage import files_of, sync_names
 
 __all__ = ["BackupError", "back_up", "restore"]
 
@@ -56,12 +56,13 @@ def back_up(data: Path, target: Path) -> int:
             source.backup(copy)
         if (data / MARKER).exists():
             shutil.copy2(data / MARKER, partial / MARKER)
-        store = JobStore(partial / "studio.db", durable=True)
+        store = JobStore(partial / "studio.db")
         for slot in store.busy_slots():
             store.release(slot, take_back=True)
         copied = sum(_copy_job(job_id, data, partial, store) for job_id in sorted(store.all_ids()))
         store.database.close()
         _sync_disks()
+    sync_names(target.absolute().parent)
     return copied
 
 
@@ -101,10 +102,11 @@ def restore(backup: Path, data: Path) -> int:
     with replacing(data) as partial:
         shutil.copytree(backup, partial)
         partial.chmod(0o700)
-        store = JobStore(partial / "studio.db", durable=True)
+        store = JobStore(partial / "studio.db")
         jobs = len(store.all_ids())
         store.database.close()
         _sync_disks()
+    sync_names(data.absolute().parent)
     return jobs
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from impasto.errors import RecipeError
 from impasto.files import write_atomically
 from impasto.studio.queue.jobs import JobStore
+from impasto.studio.queue.storage import sync_names
 from impasto.studio.settings import StudioSettings
 
 __all__ = ["disk_short", "move_unknown_to_trash", "open_data_folder", "purge_trash", "room_for_jobs"]
@@ -59,10 +60,13 @@ def _open(settings: StudioSettings) -> JobStore:
         (settings.data / name).mkdir(exist_ok=True, mode=0o700)
         with suppress(OSError):  # the folder may be older, or somebody else's
             (settings.data / name).chmod(0o700)
-    store = JobStore(path, durable=True)
+    store = JobStore(path)
     with suppress(OSError):
         path.chmod(0o600)
     _check_marker(store, marker)
+    for folder in (settings.data, *settings.data.absolute().parents):
+        with suppress(PermissionError):  # of a folder above, which then existed before
+            sync_names(folder)  # a power cut must not take the whole folder, if it is new
     return store
 
 

@@ -106,15 +106,14 @@ class Database:
 
     Args:
         path: the file; created if it is missing, and upgraded if an earlier version wrote it.
-        durable: wait for the disk at each change, so that it survives a power cut.
 
     Raises:
         DatabaseVersionError: a newer version wrote it.
         sqlite3.Error: it cannot be read or written.
     """
 
-    def __init__(self, path: Path, *, durable: bool) -> None:
-        self._path, self._durable = path, durable
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._local = threading.local()
         with self.transaction() as db:
             self._upgrade(db)
@@ -132,7 +131,6 @@ class Database:
         try:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         except BaseException:
             connection.close()
             raise
@@ -146,10 +144,16 @@ class Database:
             connection.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that holds the write lock from its start; all of it happens, or nothing."""
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """A transaction that holds the write lock from its start; all of it happens, or nothing.
+
+        Args:
+            durable: wait for the disk, so that nobody sees what a power cut could take back. Without it the
+                change is on the disk by the next durable one.
+        """
         db = self.connection()
         try:
+            db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             db.execute("BEGIN IMMEDIATE")
             yield db
             db.execute("COMMIT")  # on a full disk this raises, and the transaction is still open

@@ -63,12 +63,11 @@ class JobStore:
 
     Args:
         path: the database file; created if it is missing.
-        durable: wait for the disk at each change, so that an accepted job survives a power cut.
     """
 
-    def __init__(self, path: Path, *, durable: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.database = Database(path, durable=durable)
+        self.database = Database(path)
 
     def _select(self, condition: str, *values: Any) -> list[StudioJob]:
         rows = self.database.connection().execute(f"SELECT {COLUMNS} FROM jobs WHERE {condition}", values)
@@ -256,7 +255,7 @@ class JobStore:
 
     def update(self, job_id: str, slot: str, **columns: Any) -> bool:
         """Write a running job's progress. False if it was cancelled or no longer belongs to ``slot``."""
-        return self._write(job_id, slot, columns, " AND cancel = 0")
+        return self._write(job_id, slot, columns, " AND cancel = 0", durable=False)
 
     def finish(self, job_id: str, slot: str, state: str, **columns: Any) -> bool:
         """End a job. False if it no longer belongs to ``slot``."""
@@ -265,7 +264,7 @@ class JobStore:
 
     def touch(self, job_id: str, slot: str, seconds: float) -> bool:
         """Record the painting time of a job that was cancelled and is being ended, as a sign of life."""
-        return self._write(job_id, slot, {"seconds": seconds})
+        return self._write(job_id, slot, {"seconds": seconds}, durable=False)
 
     def retry_later(
         self, job: StudioJob, slot: str, reason: str, *, attempts: int, counts: bool = True
@@ -286,11 +285,19 @@ class JobStore:
             )
             _requeue(db, "id = ? AND owner = ?", (job.id, slot), attempts if counts else None)
 
-    def _write(self, job_id: str, slot: str, columns: Mapping[str, Any], condition: str = "") -> bool:
+    def _write(
+        self,
+        job_id: str,
+        slot: str,
+        columns: Mapping[str, Any],
+        condition: str = "",
+        *,
+        durable: bool = True,
+    ) -> bool:
         """Change a running job of ``slot``; False if there is no such job."""
         assignments = ", ".join(f"{name} = ?" for name in columns)
         condition = f"id = ? AND owner = ? AND state = 'running'{condition}"
-        with self.database.transaction() as db:
+        with self.database.transaction(durable=durable) as db:
             if columns.get("seconds") is not None:
                 count_seconds(db, columns["seconds"], condition, (job_id, slot))
             cursor = db.execute(
@@ -330,7 +337,7 @@ class JobStore:
 
     def heartbeat(self, slot: str, pid: int, *, ready: bool) -> None:
         """Record that a worker is alive, and whether it can paint yet."""
-        with self.database.transaction() as db:
+        with self.database.transaction(durable=False) as db:
             db.execute(
                 "INSERT OR REPLACE INTO workers (slot, pid, ready, beat) VALUES (?, ?, ?, ?)",
                 (slot, pid, ready, time.time()),

@@ -15,10 +15,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from impasto.files import replacing
 from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.settings import StudioSettings
 
-__all__ = ["File", "delete_job", "files_of", "folder_size", "link_cached_result", "sync_folder"]
+__all__ = [
+    "File", "delete_job", "files_of", "folder_size", "link_cached_result", "sync_folder", "sync_names",
+]  # fmt: skip
 
 #: What a finished job shares with a duplicate: everything that the page shows.
 _SHARED_FILES = ("content.png", "content.jpg", "preview.jpg", "thumb.webp", "result.*", "style-*.webp")
@@ -33,9 +36,8 @@ def link_cached_result(duplicate: StudioJob, folder: Path, settings: StudioSetti
     assert duplicate.result is not None
     for pattern in _SHARED_FILES:
         for path in settings.job_folder(duplicate.id).glob(pattern):
-            with suppress(FileNotFoundError):
-                (folder / path.name).unlink(missing_ok=True)
-                os.link(path, folder / path.name)
+            with suppress(FileNotFoundError), replacing(folder / path.name) as partial:
+                os.link(path, partial)  # what it replaces may be needed if the other job is deleted now
     return (folder / duplicate.result).exists()
 
 
@@ -71,9 +73,14 @@ def sync_folder(folder: Path) -> None:
     """
     for path in [path for path in folder.iterdir() if path.is_file()]:
         _sync(path)
-    for directory in (folder, folder.parent):
-        if os.name != "nt":  # Windows cannot open folders, and writes their entries through
-            _sync(directory)
+    sync_names(folder)
+    sync_names(folder.parent)
+
+
+def sync_names(folder: Path) -> None:
+    """Wait until the names of what is in a folder are on the disk; raises ``OSError`` if they are not."""
+    if os.name != "nt":  # Windows cannot open folders, and writes their entries through
+        _sync(folder)
 
 
 def _sync(path: Path) -> None:

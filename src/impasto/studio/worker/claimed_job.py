@@ -192,10 +192,11 @@ class ClaimedJob:
         """
         state = "failed" if error else "done" if self.not_cancelled else "cancelled"
         note_state(state)
+        # First of all: a row that says "done" must find its result, and so must an attempt without inputs.
+        self._persist(lambda: sync_folder(self.folder))
         # Before the row is written, so that its size is right. If it cannot be written, the result is found
         # by the next attempt.
         self._delete((*_TEMPORARY_FILES, *(() if error else INPUTS)))
-        self._persist(lambda: sync_folder(self.folder))  # a row that says "done" must find its result
         self._persist(
             lambda: store.finish(
                 self.job.id, self._slot, state, **self._latest, result=result, error=error,
