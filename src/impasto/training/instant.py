@@ -31,9 +31,9 @@ from impasto.feedforward.style import remember
 from impasto.files import replacing
 from impasto.networks.encoder import Encoder
 from impasto.training.data import Crops
-from impasto.training.pixel_losses import chroma_excess, grid_pattern, lost_forms, variation
+from impasto.training.pixel_losses import LUMA, chroma_excess, grid_pattern, lost_forms, variation
 
-__all__ = ["DecoderPlan", "DecoderTrainer", "export_decoder", "recoloured", "turned"]
+__all__ = ["DecoderPlan", "DecoderTrainer", "export_decoder", "recoloured", "soft_chroma", "turned"]
 
 GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 NEAREST_LAYERS = ("relu2_1", "relu3_1", "relu4_1")
@@ -123,6 +123,11 @@ class DecoderTrainer:
         """
         self.decoder.load_state_dict(load_decoder(path).state_dict())
         self.mean_state = {k: v.detach().clone() for k, v in self.decoder.state_dict().items()}
+
+    def soften_chroma(self) -> None:
+        """Apply :func:`soft_chroma` to the weights and to their running mean."""
+        self.decoder.load_state_dict(soft_chroma(self.decoder.state_dict()))
+        self.mean_state = soft_chroma(self.mean_state)
 
     def run(self, seconds: float, *, final: float = 0.3) -> Iterator[dict[str, float]]:
         """Train for ``seconds`` of wall time; yields the losses of every step.
@@ -283,6 +288,18 @@ def export_decoder(state: Mapping[str, Tensor], path: Path, *, steps: int) -> No
     with replacing(path) as partial:
         tensors = {name: value.half().contiguous() for name, value in state.items()}
         save_file(tensors, partial, metadata={"encoder": "compact", "steps": str(steps)})
+
+
+def soft_chroma(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A decoder's weights with a last convolution that averages chroma over its 3×3 pixels.
+
+    Luma keeps its kernel, and so its sharpness; fringes of colour of a pixel or two are blurred. Before the
+    sigmoid, to which luma and chroma are only nearly independent.
+    """
+    kernel = state["picture.weight"]  # (3, C, 3, 3)
+    luma = (kernel * kernel.new_tensor(LUMA)[:, None, None, None]).sum(0, keepdim=True)
+    even = (kernel - luma).mean((2, 3), keepdim=True)
+    return {**state, "picture.weight": luma + even}
 
 
 def recoloured(pictures: Tensor, share: float, rng: np.random.Generator) -> Tensor:

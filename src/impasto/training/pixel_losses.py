@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["chroma_excess", "grid_pattern", "lost_forms", "variation"]
+__all__ = ["LUMA", "chroma_excess", "grid_pattern", "lost_forms", "variation"]
 
 #: Pixels between two features at relu3_1, the finest layer with noise among the decoder's inputs.
 GRID_PERIOD = 4
