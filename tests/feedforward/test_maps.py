@@ -61,7 +61,7 @@ def test_directions_without_variation_are_not_amplified():
     content = features(7)
     content[:, 0] = 1e-4 * content[:, 0]
     move = transport(feature_moments(content), feature_moments(features(8)))
-    assert float(move(content)[:, 0].std()) < float(features(8)[:, 0].std())
+    assert float(move(content)[:, 0].std()) < CONTRAST * float(features(8)[:, 0].std())
 
 
 def test_noise_takes_on_the_styles_covariance():

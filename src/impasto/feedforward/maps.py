@@ -24,8 +24,7 @@ __all__ = ["Transport", "match_share", "nearest", "transport"]
 CONTENT_FLOOR = 3e-4
 #: The same for the style, to keep its square root well defined.
 STYLE_FLOOR = 1e-7
-#: Factor of the distances from the mean in transport: the decoder draws with .88 of the contrast in its inputs
-#: (mean of 16 pictures).
+#: Factor of the distances from the mean in transport: without it pictures have .88 of the style's contrast.
 CONTRAST = 1.15
 #: Share of the nearest features in their mixture with the transported ones where these are the style's mean.
 MATCH_SHARE = 0.7
