@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
 
-from impasto.feedforward.maps import CONTENT_FLOOR, nearest, transport
+from impasto.feedforward.maps import CONTENT_FLOOR, CONTRAST, MATCH_SHARE, match_share, nearest, transport
 from impasto.feedforward.statistics import feature_moments
 
 
@@ -31,17 +33,18 @@ def test_transport_is_the_textbook_map():
     content, style = features(1), features(2)
     move = transport(feature_moments(content), feature_moments(style))
     expected = oracle(content[0].flatten(1).double().numpy(), style[0].flatten(1).double().numpy())
-    np.testing.assert_allclose(move.matrix[0].numpy(), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(move.matrix[0].numpy(), CONTRAST * expected, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(move.matrix[0], move.matrix[0].T, atol=1e-4)
 
 
 @pytest.mark.slow
-def test_moved_features_have_the_styles_moments():
+def test_moved_features_have_the_styles_mean_and_its_covariance_with_more_contrast():
     content, style = features(3), features(4)
     target = feature_moments(style)
     moved = feature_moments(transport(feature_moments(content), target)(content))
     torch.testing.assert_close(moved.mean, target.mean, rtol=1e-4, atol=1e-4)
-    assert (moved.covariance - target.covariance).norm() < 0.01 * target.covariance.norm()
+    wanted = CONTRAST**2 * target.covariance
+    assert (moved.covariance - wanted).norm() < 0.01 * wanted.norm()
     assert (feature_moments(content).covariance - target.covariance).norm() > 0.3 * target.covariance.norm()
 
 
@@ -58,7 +61,7 @@ def test_directions_without_variation_are_not_amplified():
     content = features(7)
     content[:, 0] = 1e-4 * content[:, 0]
     move = transport(feature_moments(content), feature_moments(features(8)))
-    assert float(move(content)[:, 0].std()) < float(features(8)[:, 0].std())
+    assert float(move(content)[:, 0].std()) < CONTRAST * float(features(8)[:, 0].std())
 
 
 def test_noise_takes_on_the_styles_covariance():
@@ -66,6 +69,22 @@ def test_noise_takes_on_the_styles_covariance():
     noise = torch.randn(1, 6, 128, 128, generator=torch.Generator().manual_seed(0))
     coloured = feature_moments(transport(feature_moments(features(10)), target).colour(noise))
     assert (coloured.covariance - target.covariance).norm() < 0.05 * target.covariance.norm()
+
+
+def test_matches_count_less_far_from_the_styles_mean():
+    style, mean = features(12), torch.tensor([[0.5, -1.0, 0.0, 2.0, 0.0, 0.0]])
+    root = transport(feature_moments(style), feature_moments(style)).style_root
+    variance = float(feature_moments(style).covariance[0].trace())
+    moved = features(13)
+    share = match_share(moved, mean.double(), root)
+    assert share.shape == (1, 1, *moved.shape[2:])
+    for y, x in ((0, 0), (2, 3)):
+        distance = sum((float(moved[0, c, y, x]) - float(mean[0, c])) ** 2 for c in range(6))
+        assert float(share[0, 0, y, x]) == pytest.approx(
+            MATCH_SHARE * math.exp(-distance / variance), rel=1e-3
+        )
+    at_mean = match_share(mean[:, :, None, None], mean, root)
+    assert float(at_mean) == pytest.approx(MATCH_SHARE)
 
 
 def test_nearest_is_what_a_loop_finds():

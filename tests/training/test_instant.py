@@ -19,6 +19,7 @@ from impasto.training.instant import (
     gram_distance,
     nearest_distance,
     recoloured,
+    soft_chroma,
     turned,
 )
 
@@ -104,3 +105,17 @@ def test_augmentation_keeps_the_values():
     torch.testing.assert_close(changed.flatten(2).sort(-1).values, pictures.flatten(2).sort(-1).values)
     assert torch.equal(recoloured(pictures, 0.0, rng), pictures)
     assert not torch.equal(recoloured(pictures, 1.0, rng), pictures)
+
+
+def test_soft_chroma_keeps_luma_and_averages_chroma():
+    state = load_decoder().state_dict() | {
+        "picture.weight": torch.randn(3, 16, 3, 3, generator=torch.Generator().manual_seed(0))
+    }
+    luma = torch.tensor([0.299, 0.587, 0.114])
+    before, after = (s["picture.weight"] for s in (state, soft_chroma(state)))
+    grey = [torch.einsum("c,cijk->ijk", luma, kernel) for kernel in (before, after)]
+    torch.testing.assert_close(grey[1], grey[0])
+    chroma = after - grey[1]
+    torch.testing.assert_close(chroma, chroma.mean((2, 3), keepdim=True).expand_as(chroma))
+    torch.testing.assert_close(after.sum((2, 3)), before.sum((2, 3)), atol=1e-5, rtol=1e-5)
+    assert soft_chroma(state).keys() == state.keys()

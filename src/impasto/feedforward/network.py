@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.feedforward.decoder import RADIUS, Decoder, decoder_of
-from impasto.feedforward.maps import Transport, nearest, transport
+from impasto.feedforward.maps import Transport, match_share, nearest, transport
 from impasto.feedforward.noise import noise_field
 from impasto.feedforward.statistics import (
     BANK_LAYERS,
@@ -77,6 +77,8 @@ def decoder_inputs(
         transported = maps[layer](features)
         if layer in BANK_LAYERS:
             matches = _nearest_features(transported, style, layer, heads[layer])
+            share = match_share(transported, style.moments[layer].mean, maps[layer].style_root)
+            matches = torch.lerp(transported, matches, share.to(features.dtype))
             matches = torch.lerp(features, matches, strength)
             white = noise[layer].to(features.dtype).expand(len(features), -1, -1, -1)
             coloured = strength * maps[layer].colour(white)

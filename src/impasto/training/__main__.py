@@ -115,6 +115,7 @@ def instant(
     final: float = 0.3,
     resume: bool = False,
     start: Path | None = None,
+    soft_chroma: bool = False,
     save_every: int = 300,
     plan: Annotated[DecoderPlan | None, Parameter(name="*")] = None,
 ) -> None:
@@ -134,6 +135,8 @@ def instant(
         Continue from the checkpoint in OUT.
     start
         Begin with the weights in this file, for example those of the package, instead of random ones.
+    soft_chroma
+        At the beginning, let the last convolution average chroma over its 3×3 pixels: less coloured fringes.
     save_every
         Steps between two checkpoints.
     """
@@ -148,6 +151,8 @@ def instant(
         trainer.resume(out)
     elif start:
         trainer.start_from(start)
+    if soft_chroma:
+        trainer.soften_chroma()
     for losses in trainer.run(seconds, final=final) if seconds else ():
         if trainer.steps % 50 == 0:
             values = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())

@@ -31,16 +31,13 @@ from impasto.feedforward.style import remember
 from impasto.files import replacing
 from impasto.networks.encoder import Encoder
 from impasto.training.data import Crops
+from impasto.training.pixel_losses import LUMA, chroma_excess, grid_pattern, lost_forms, variation
 
-__all__ = ["DecoderPlan", "DecoderTrainer", "export_decoder", "recoloured", "turned"]
+__all__ = ["DecoderPlan", "DecoderTrainer", "export_decoder", "recoloured", "soft_chroma", "turned"]
 
 GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 NEAREST_LAYERS = ("relu2_1", "relu3_1", "relu4_1")
 CONTENT_LAYER = "relu3_2"
-#: Pixels between two features at relu3_1, the finest layer with noise among the decoder's inputs.
-GRID_PERIOD = 4
-#: Side in pixels of the windows in which a regular pattern is looked for.
-GRID_WINDOW = 32
 
 
 @dataclass(frozen=True)
@@ -60,6 +57,8 @@ class DecoderPlan:
         identity_share: Share of the steps in which the content is also the style.
         variation: Weight of fine variation where the content is flat.
         grid: Weight of what repeats every four pixels where the content is flat.
+        forms: Weight of the forms of the content that are lost, in lightness, at three scales.
+        chroma: Weight of fine chroma beyond the style's.
         recolour: Share of the styles with permuted or inverted colours.
         rotate: Share of the styles that are rotated by 90°, 180° or 270°.
         seed: Seed of everything random.
@@ -77,6 +76,8 @@ class DecoderPlan:
     identity_share: float = 0.1
     variation: float = 0.3
     grid: float = 2.0
+    forms: float = 0.3
+    chroma: float = 0.3
     recolour: float = 0.2
     rotate: float = 0.5
     seed: int = 0
@@ -123,6 +124,11 @@ class DecoderTrainer:
         self.decoder.load_state_dict(load_decoder(path).state_dict())
         self.mean_state = {k: v.detach().clone() for k, v in self.decoder.state_dict().items()}
 
+    def soften_chroma(self) -> None:
+        """Apply :func:`soft_chroma` to the weights and to their running mean."""
+        self.decoder.load_state_dict(soft_chroma(self.decoder.state_dict()))
+        self.mean_state = soft_chroma(self.mean_state)
+
     def run(self, seconds: float, *, final: float = 0.3) -> Iterator[dict[str, float]]:
         """Train for ``seconds`` of wall time; yields the losses of every step.
 
@@ -148,6 +154,10 @@ class DecoderTrainer:
             losses["variation"] = self.plan.variation * variation(painted, content)
         if self.plan.grid:
             losses["grid"] = self.plan.grid * grid_pattern(painted, content)
+        if self.plan.forms:
+            losses["forms"] = self.plan.forms * lost_forms(painted, content)
+        if self.plan.chroma:
+            losses["chroma"] = self.plan.chroma * chroma_excess(painted, style)
         if same:
             losses["identity"] = self.plan.identity * (painted - content).abs().mean()
         for group in self.optimiser.param_groups:
@@ -280,6 +290,18 @@ def export_decoder(state: Mapping[str, Tensor], path: Path, *, steps: int) -> No
         save_file(tensors, partial, metadata={"encoder": "compact", "steps": str(steps)})
 
 
+def soft_chroma(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A decoder's weights with a last convolution that averages chroma over its 3×3 pixels.
+
+    Luma keeps its kernel, and so its sharpness; fringes of colour of a pixel or two are blurred. Before the
+    sigmoid, to which luma and chroma are only nearly independent.
+    """
+    kernel = state["picture.weight"]  # (3, C, 3, 3)
+    luma = (kernel * kernel.new_tensor(LUMA)[:, None, None, None]).sum(0, keepdim=True)
+    even = (kernel - luma).mean((2, 3), keepdim=True)
+    return {**state, "picture.weight": luma + even}
+
+
 def recoloured(pictures: Tensor, share: float, rng: np.random.Generator) -> Tensor:
     """Some pictures of a batch (N, 3, H, W) with their channels permuted, and some of these inverted."""
     changed = pictures.clone()
@@ -343,57 +365,3 @@ def _sample(features: Tensor, count: int, rng: torch.Generator) -> Tensor:
     if f.shape[1] > count:
         f = f[:, torch.randperm(f.shape[1], generator=rng)[:count]]
     return f.float()
-
-
-def variation(painted: Tensor, content: Tensor) -> Tensor:
-    """RMS of the finest details where the content is flat, such as dots and grids: a scalar.
-
-    Args:
-        painted, content: (N, 3, H, W) in [0, 1].
-    """
-    fine = painted - F.avg_pool2d(F.pad(painted, (1, 1, 1, 1), mode="reflect"), 3, 1)
-    return (flatness(content) * fine.square()).mean().sqrt()
-
-
-def grid_pattern(painted: Tensor, content: Tensor) -> Tensor:
-    """How much a picture depends on the place within a grid of ``GRID_PERIOD`` pixels, where it is flat.
-
-    Features that are the same everywhere lead the decoder to draw the same between any two of their
-    positions, or texture that is stronger at some of these places than at others. Within windows, the mean
-    and the RMS of fine details are taken at each place of the grid; the mean should be zero, the RMS equal.
-
-    Args:
-        painted, content: (N, 3, H, W) in [0, 1], at least ``GRID_WINDOW`` pixels high and wide.
-
-    Returns:
-        A scalar: the RMS of both differences over places and windows.
-    """
-    pad = (GRID_PERIOD,) * 4
-    smooth = F.avg_pool2d(F.pad(painted, pad, mode="reflect"), 2 * GRID_PERIOD + 1, 1)
-    details, weights = _in_windows(painted - smooth), _in_windows(flatness(content))
-    totals = weights.sum((3, 6)).clamp_min(1e-3)
-    mean = (details * weights).sum((3, 6)) / totals
-    strength = ((details.square() * weights).sum((3, 6)) / totals + 1e-8).sqrt()
-    uneven = strength - strength.mean((3, 5), keepdim=True)
-    differences = ((mean.square() + uneven.square()) * totals).sum() / (3 * totals.sum())
-    return differences.clamp_min(1e-12).sqrt()
-
-
-def _in_windows(x: Tensor) -> Tensor:
-    """(N, C, H, W) → (N, C, windows, repeats, period, windows, repeats, period).
-
-    The first three are of the height, the others of the width; what is left at the edges is cut off.
-    """
-    height, width = (side // GRID_WINDOW for side in x.shape[-2:])
-    x = x[..., : height * GRID_WINDOW, : width * GRID_WINDOW]
-    repeats = GRID_WINDOW // GRID_PERIOD
-    x = x.unflatten(3, (width, repeats, GRID_PERIOD))
-    windows: Tensor = x.unflatten(2, (height, repeats, GRID_PERIOD))
-    return windows
-
-
-def flatness(content: Tensor) -> Tensor:
-    """How flat pictures (N, 3, H, W) in [0, 1] are around each pixel: (N, 1, H, W), from 0 to 1."""
-    grey = content.mean(1, keepdim=True)
-    busy = F.avg_pool2d((grey - F.avg_pool2d(grey, 5, 1, 2)).square(), 9, 1, 4).sqrt()
-    return torch.exp(-busy / 0.01)

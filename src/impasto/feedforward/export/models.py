@@ -217,6 +217,8 @@ class ModelBuilder:
             if layer in BANK_LAYERS:
                 bank, count, mean = banks[layer]
                 matches = transfer.nearest(graph, inputs[layer], bank, mean, self.encoder.head(layer), count)
+                share = transfer.match_share(graph, inputs[layer], mean, move.style_root)
+                matches = transfer.mixed(graph, inputs[layer], matches, share)
                 first = graph.op("Div", position, np.int64(geometry(layer).stride))
                 noise = transfer.coloured_noise(
                     graph,

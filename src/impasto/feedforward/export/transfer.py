@@ -15,7 +15,7 @@ from torch import Tensor
 
 from impasto.feedforward.export.graph import Graph, Value
 from impasto.feedforward.export.networks import array
-from impasto.feedforward.maps import CONTENT_FLOOR, STYLE_FLOOR
+from impasto.feedforward.maps import CONTENT_FLOOR, CONTRAST, MATCH_SHARE, STYLE_FLOOR
 from impasto.feedforward.noise import PERIOD, noise_field
 from impasto.feedforward.statistics import BANK_SIZE
 from impasto.pictures.geometry import Size
@@ -26,6 +26,7 @@ __all__ = [
     "bank",
     "bank_coordinates",
     "coloured_noise",
+    "match_share",
     "mixed",
     "moments",
     "moved",
@@ -131,7 +132,7 @@ def transport(graph: Graph, content: LayerMoments, style: LayerMoments, channels
     _, inverse = _square_roots(graph, middle, channels, 0.1 * STYLE_FLOOR * CONTENT_FLOOR)
     matrix = graph.op("MatMul", graph.op("MatMul", root, inverse), root)
     ratio = graph.op("Div", graph.op("Mul", style_trace, np.float64(2.0)), content_trace)
-    matrix = graph.op("Mul", matrix, graph.op("Sqrt", ratio))
+    matrix = graph.op("Mul", matrix, graph.op("Mul", graph.op("Sqrt", ratio), np.float64(CONTRAST)))
     means = [graph.op("Cast", mean, to=TensorProto.DOUBLE) for mean in (content.mean, style.mean)]
     offset = graph.op("Sub", means[1], graph.op("MatMul", matrix, means[0]))
     style_root = graph.op("Mul", root, graph.op("Sqrt", style_trace))
@@ -233,6 +234,15 @@ def nearest(
         best = graph.op("Max", value, best)
     index = graph.op("Squeeze", index, np.array([3], np.int64))
     return graph.op("Transpose", graph.op("Gather", keys_of, index, axis=0), perm=[0, 3, 1, 2])
+
+
+def match_share(graph: Graph, transported: Value, mean: Value, style_root: Value) -> Value:
+    """As :func:`impasto.feedforward.maps.match_share`: (1, 1, h, w) for transported features (1, C, h, w)."""
+    variance = graph.op("ReduceSum", graph.op("Mul", style_root, style_root), keepdims=0)
+    centred = graph.op("Sub", transported, graph.op("Unsqueeze", mean, np.array([1, 2], np.int64)))
+    squares = graph.op("ReduceSum", graph.op("Mul", centred, centred), np.array([1], np.int64), keepdims=1)
+    nearness = graph.op("Exp", graph.op("Neg", graph.op("Div", squares, variance)))
+    return graph.op("Mul", nearness, MATCH_SHARE)
 
 
 def coloured_noise(
