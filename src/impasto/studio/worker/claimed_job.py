@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -135,6 +135,11 @@ class ClaimedJob:
             except sqlite3.Error as error:
                 log.warning("job %s…: no progress report: %s", self.job.id[:6], error)
         return self.not_cancelled and self.seconds < self.settings.job_seconds
+
+    @property
+    def latest(self) -> Mapping[str, Any]:
+        """The latest values of the row's columns, reported or not."""
+        return self._latest
 
     def publish_preview(self, picture: Image.Image | Tensor) -> None:
         """Replace ``preview.jpg``.

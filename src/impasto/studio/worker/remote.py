@@ -111,7 +111,9 @@ class JobPiece:
             except Exception as error:  # noqa: BLE001 - whatever it is, the studio decides what becomes of it
                 return PaintedJob(None, {}, reports.columns, (failure_kind(error).value, _line(error)))
             names = [name for name in (_PREVIEW, result) if name is not None and (folder / name).exists()]
-            return PaintedJob(result, {name: (folder / name).read_bytes() for name in names}, reports.columns)
+            contents = {name: (folder / name).read_bytes() for name in names}
+            # The last evaluations may have come too soon after a report to be reported.
+            return PaintedJob(result, contents, {**reports.columns, **claimed.latest})
 
     def keep(self, result: PaintedJob) -> None:
         """Put result and preview into the job's folder."""
