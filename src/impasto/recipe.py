@@ -526,7 +526,6 @@ PAINTING: dict[str, Any] = {
     "coarse_content": 2.4,
     "finishing": (36,),
     "keep_details": 1.0,
-    "guidance": 1.0,
     "clean_chroma": 1.0,
 }
 

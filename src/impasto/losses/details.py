@@ -20,7 +20,7 @@ __all__ = ["DETAIL_FACTOR", "DetailTerm", "without_details"]
 
 #: The term's weight over that of the content with ``keep_details=1``. Where outlines are at their strongest,
 #: the content counts that many times as much, at every scale.
-DETAIL_FACTOR = 8.0
+DETAIL_FACTOR = 14.0
 
 
 @dataclass(frozen=True)

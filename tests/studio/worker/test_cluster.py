@@ -25,7 +25,7 @@ from impasto.studio.queue.inputs import JobInputs
 from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.sandbox.job_files import prepare_job
 from impasto.studio.settings import StudioSettings
-from impasto.studio.worker import cluster
+from impasto.studio.worker import cluster, remote
 from impasto.studio.worker.claimed_job import ClaimedJob, DrainedError, ReportIntervals
 from impasto.studio.worker.cluster import ClusterPainter, Dispatcher, needs_of
 from impasto.studio.worker.painting import paint_here, paint_job
@@ -117,8 +117,9 @@ def paint_next(store: JobStore, settings: StudioSettings, painter: ClusterPainte
 
 
 def test_a_job_comes_back_with_the_same_bytes_and_everything_it_reported(
-    store: JobStore, settings: StudioSettings
+    store: JobStore, settings: StudioSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(remote, "_INTERVALS", ALWAYS)  # a fast machine would be finished before a preview
     add(store, settings, "j")
     expected = painted_here(store, settings, "j")
     job = paint_next(store, settings, painter())
