@@ -38,7 +38,8 @@ def paint(made: PicturePiece, sent: Mapping[Path, bytes] | None = None) -> bytes
 @pytest.mark.parametrize(
     "settings",
     [{}, {"style_loss": ("gram", "nearest", "sliced")}, {"clean_chroma": 1.0}, {"colours": "match"},
-     {"style_order": "coarse-to-fine", "style_blend": (2.0, 1.0)}, {"strength": 0.4}, {"method": "instant"}],
+     {"guidance": 1.0}, {"style_order": "coarse-to-fine", "style_blend": (2.0, 1.0)}, {"strength": 0.4},
+     {"method": "instant"}],
     ids=str,
 )  # fmt: skip
 def test_the_bytes_are_those_of_stylize(settings: dict[str, object]) -> None:

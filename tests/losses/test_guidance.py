@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import picture, tiny_encoder
+from impasto.errors import RecipeError
 from impasto.losses.build import objective_of
 from impasto.losses.finishing import FinishingTerm
 from impasto.losses.guidance import CAPACITY, PARTS, _clusters, guided
 from impasto.losses.nearest import NearestTerm
 from impasto.losses.neighbours import StyleDirections, unit_rows
 from impasto.losses.tiled import TiledEncoder
+from impasto.painting import engine
 from impasto.recipe import Recipe
 from impasto.scene import Guidance, Scene, Style
 
@@ -161,3 +163,24 @@ def test_nearest_matches_the_parts_that_suit():
 @pytest.mark.parametrize("scene", [Scene(None, (Style(picture(32, 32)),)), Scene(picture(32, 32))])
 def test_without_content_or_style_nothing_is_guided(scene):
     assert guided(scene, tiny_encoder(), 1.0) is scene
+
+
+def test_statistics_that_many_pictures_share_know_no_content():
+    scene = Scene(picture(32, 32), (Style(picture(32, 32, 2)),))
+    with pytest.raises(RecipeError, match="guidance 1 with style statistics that many pictures share"):
+        engine.style_statistics(scene, Recipe(size=32, guidance=1.0), tiny_encoder())
+
+
+def test_the_setting_changes_the_picture_and_nothing_where_it_is_off():
+    scene = Scene(halves(0.9, 0.4), (Style(halves(0.3, 0.8)),))
+
+    def painted(**settings: float) -> torch.Tensor:
+        recipe = Recipe(
+            size=64, coarsest=64, iterations=3, style_loss=("gram", "nearest"), style_layers=("relu1_1",),
+            content_layers=("relu2_1",), **settings,
+        )  # fmt: skip
+        *_, last = engine.steps(scene, recipe, tiny_encoder())
+        return last.picture
+
+    assert torch.equal(painted(), painted(guidance=0.0))
+    assert not torch.equal(painted(), painted(guidance=1.0))

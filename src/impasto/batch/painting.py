@@ -227,6 +227,7 @@ def _statistics_can_be_shared(run: api.PreparedRun) -> bool:
         recipe.method == "optimise"
         and recipe.colours == "style"
         and recipe.wants_style
+        and not recipe.guidance  # weighs the parts of the styles by the content
         and recipe.clean_chroma is None  # reads the style pictures themselves at the last scale
         and not run.scene.regions
         and run.memory.limits.tile is None  # statistics in tiles differ by rounding

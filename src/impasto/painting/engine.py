@@ -211,7 +211,8 @@ def style_statistics(scene: Scene, recipe: Recipe, encoder: Encoder) -> dict[Siz
         Size of a scale → name → statistics, for ``Scene.style_statistics``.
 
     Raises:
-        RecipeError: the colours of the styles would depend on the content; otherwise as :func:`steps`.
+        RecipeError: the styles' colours, or with guidance their parts, would depend on the content; otherwise
+            as :func:`steps`.
     """
     device = next(encoder.buffers()).device
     fixed_colours = recipe.colours != "only" and all(style.palette is not None for style in scene.styles)
@@ -219,6 +220,12 @@ def style_statistics(scene: Scene, recipe: Recipe, encoder: Encoder) -> dict[Siz
         raise RecipeError(
             f"colours {recipe.colours!r} with style statistics that many pictures share",
             "'style', or 'content' and 'match' with a shared palette",
+        )
+    if recipe.guidance:
+        raise RecipeError(
+            f"guidance {recipe.guidance:g} with style statistics that many pictures share, as in a clip",
+            "only 0, because guidance weighs the parts of the styles by the content",
+            "leave guidance out",
         )
     plan = check(scene, recipe, encoder)
     finishing = finishing_steps(recipe, plan)
