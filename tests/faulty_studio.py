@@ -354,19 +354,18 @@ class FaultyStudio:
             (folder / name).write_bytes((folder / "content").read_bytes())
         return asdict(JobFacts("image", "PNG", (48, 64)))
 
-    def _painted_before(self, _: ClaimedJob) -> str | None:
-        return "result.png" if Path("result.png").exists() else None
+    def _painted_before(self, claimed: ClaimedJob) -> str | None:
+        return "result.png" if (claimed.folder / "result.png").exists() else None
 
     def _paint(self, claimed: ClaimedJob) -> str:
         for name in ("content.png", "style-0.png"):
-            assert Path(name).read_bytes() == Path("content").read_bytes(), (
-                "a file of an accepted job is gone"
-            )
+            kept, uploaded = (claimed.folder / name).read_bytes(), (claimed.folder / "content").read_bytes()
+            assert kept == uploaded, "a file of an accepted job is gone"
         for step in range(3):
             claimed.report_progress(force=True, progress=step / 3)
             self.faults.chance("system", "memory", "kill")
             with suppress(OSError, MemoryError):
                 write_atomically(claimed.folder / "preview.jpg", b"preview")
-        write_atomically(claimed.folder / "result.png", Path("content").read_bytes())
+        write_atomically(claimed.folder / "result.png", (claimed.folder / "content").read_bytes())
         self.painted[claimed.job.id] += 1
         return "result.png"
