@@ -152,7 +152,7 @@ def _names(count: int) -> list[str]:
 
 async def keep_jobs(load: Load, data: Path, watchers: list[Person]) -> list[tuple[Person, str]]:
     """A job of each watcher that waits all the time, because its person has painted enough today."""
-    kept, people = [], People(Database(data / "studio.db", durable=False))
+    kept, people = [], People(Database(data / "studio.db"))
     picture = small_photograph(64, 64)
     for watcher in watchers:
         state = ""

@@ -81,7 +81,7 @@ def test_the_recipe_adds_the_term_beside_the_content_and_tells_nearest():
     content, details, nearest = terms[:3]
     assert isinstance(content, ContentTerm)
     assert isinstance(details, DetailTerm)
-    assert details.weight == pytest.approx(0.1 * 0.5 * 8)
+    assert details.weight == pytest.approx(0.1 * 0.5 * 14)
     assert details.layer_weights == content.layer_weights
     assert isinstance(nearest, NearestTerm)
     assert nearest.keep_details == 0.5
