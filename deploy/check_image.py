@@ -1,7 +1,7 @@
 """Builds the image and runs it as ``compose.yaml`` says, without Docker's daemon: with Podman, as root.
 
     python deploy/check_image.py
-    python deploy/check_image.py --base base.tar -- --volume /etc/pip.conf:/etc/pip.conf:ro
+    python deploy/check_image.py --base base.tar -- --volume HERE:THERE:ro
 
 ``--base`` stands in for the base image where no registry can be reached: a root folder as a tar archive, from
 ``mmdebstrap --variant=minbase --include=ca-certificates,python3-venv,python-is-python3 bookworm base.tar``.
