@@ -213,11 +213,7 @@ def _compared(part: Part, finished: Finished) -> Compared:
     features = _features_at(part.features, finished.layer, window)
     if finished.guidance is None:
         return features, weights, None
-    rows, columns = (
-        torch.arange(tile.start, tile.stop, device=features.device)[sampled]
-        for tile, sampled in zip(part.tile.grid(grid.stride), window, strict=True)
-    )
-    return features, weights, finished.guidance.on_grid(rows, columns, grid.stride)
+    return features, weights, finished.guidance.in_tile(part.tile, grid.stride, window)
 
 
 def sampled_window(grid: Grid, tile: Tile, evaluation: int) -> tuple[slice, slice]:

@@ -71,12 +71,9 @@ def guided(scene: Scene, encoder: Encoder, strength: float) -> Scene:
     """
     if scene.content is None or scene.style_statistics or not scene.has_styles:
         return scene
-    whole = Region("", None, scene.styles, 1.0, scene.blend)
     return replace(
         scene,
-        regions=tuple(
-            _guided_region(region, scene, encoder, strength) for region in scene.regions or (whole,)
-        ),
+        regions=tuple(_guided_region(region, scene, encoder, strength) for region in scene.painted_regions),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from impasto.losses.details import without_details
@@ -114,14 +113,6 @@ class NearestTerm(Term):
     ) -> Tensor:
         """The row of the bank that matches each cell of the canvas, (rows, columns) of cells."""
         pictures, guidance = self._matched_pictures(scene), region.guidance
-
-        def suitability(tile: Tile) -> Tensor:
-            assert guidance is not None
-            rows, columns = (
-                torch.arange(span.start, span.stop, device=parts.device) for span in tile.grid(self.cell)
-            )
-            return guidance.on_grid(rows, columns, self.cell)
-
         return assign(
             encoder.tiles(scene.size, self.layers, wrap=encoder.repeats),
             Grid.on(scene.size, self.cell, region.mask),
@@ -129,7 +120,9 @@ class NearestTerm(Term):
             self.layer_weights,
             lambda tile: self._hypercolumns(tile, pictures, encoder),
             self.seed,
-            None if guidance is None else (guidance.membership(parts), suitability),
+            None
+            if guidance is None
+            else (guidance.membership(parts), lambda tile: guidance.in_tile(tile, self.cell)),
         )
 
     def _matched_pictures(self, scene: Scene) -> list[tuple[Tensor, float]]:

@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.pictures.geometry import Size
+from impasto.pictures.geometry import Size, Tile
 
 __all__ = ["Guidance"]
+
+EVERYWHERE = (slice(None), slice(None))
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,14 @@ class Guidance:
     def membership(self, parts: Tensor) -> Tensor:
         """Indices of parts (m, 1) as rows (m, K) that are 1 for the part and else 0."""
         return F.one_hot(parts[:, 0].long(), self.suitability.shape[1])
+
+    def in_tile(self, tile: Tile, stride: int, window: tuple[slice, slice] = EVERYWHERE) -> Tensor:
+        """Suitability (n, K) at a tile's positions of a layer's grid, or at some rows and columns of them."""
+        rows, columns = (
+            torch.arange(span.start, span.stop, device=self.suitability.device)[chosen]
+            for span, chosen in zip(tile.grid(stride), window, strict=True)
+        )
+        return self.on_grid(rows, columns, stride)
 
     def on_grid(self, rows: Tensor, columns: Tensor, stride: int) -> Tensor:
         """Suitability (n, K) at some rows and columns of a layer's grid, n = len(rows) · len(columns).

@@ -162,6 +162,11 @@ class Scene:
         return int(self.content.shape[-2]), int(self.content.shape[-1])
 
     @property
+    def painted_regions(self) -> tuple[Region, ...]:
+        """The regions, or the whole picture as the only one."""
+        return self.regions or (Region("", None, self.styles, 1.0, self.blend),)
+
+    @property
     def has_styles(self) -> bool:
         """Whether there are style pictures, or statistics of them, to compare with."""
         return bool(self.styles or self.style_statistics or any(region.styles for region in self.regions))
@@ -193,7 +198,6 @@ class Scene:
         with_margin = (size[0] + 2 * margin, size[1] + 2 * margin)
         known = self.style_statistics.get(size)
         content_mask = resized(self.content_mask)
-        whole = Region("", None, self.styles, 1.0, self.blend)
         return replace(
             self,
             content=resized(self.content),
@@ -205,7 +209,7 @@ class Scene:
                 self._region_at(
                     region, product(resized(region.mask), content_mask), size, margin, device, fineness
                 )
-                for region in self.regions or (whole,)
+                for region in self.painted_regions
             ),
             style_statistics={} if known is None else {with_margin: known},
         )

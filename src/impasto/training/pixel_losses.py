@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from impasto.pictures.filters import box_mean
+
 __all__ = ["LUMA", "chroma_excess", "grid_pattern", "lost_forms", "variation"]
 
 #: Pixels between two features at relu3_1, the finest layer with noise among the decoder's inputs.
@@ -33,10 +35,10 @@ def lost_forms(painted: Tensor, content: Tensor) -> Tensor:
     losses = []
     for scale in FORM_SCALES:
         x, y = F.avg_pool2d(a, scale), F.avg_pool2d(b, scale)
-        mean_x, mean_y = _mean(x, FORM_WINDOW), _mean(y, FORM_WINDOW)
-        variance_x = (_mean(x.square(), FORM_WINDOW) - mean_x.square()).clamp_min(0.0) + 1e-4
-        variance_y = (_mean(y.square(), FORM_WINDOW) - mean_y.square()).clamp_min(0.0) + 1e-4
-        covariance = _mean(x * y, FORM_WINDOW) - mean_x * mean_y
+        mean_x, mean_y = box_mean(x, FORM_WINDOW // 2), box_mean(y, FORM_WINDOW // 2)
+        variance_x = (box_mean(x.square(), FORM_WINDOW // 2) - mean_x.square()).clamp_min(0.0) + 1e-4
+        variance_y = (box_mean(y.square(), FORM_WINDOW // 2) - mean_y.square()).clamp_min(0.0) + 1e-4
+        covariance = box_mean(x * y, FORM_WINDOW // 2) - mean_x * mean_y
         weights = variance_y.sqrt()
         lost = 1.0 - covariance / (variance_x * variance_y).sqrt()
         losses.append((weights * lost).sum() / weights.sum())
@@ -52,16 +54,11 @@ def chroma_excess(painted: Tensor, style: Tensor) -> Tensor:
 def _fine_chroma(pictures: Tensor) -> Tensor:
     """RMS of details of three pixels in the differences of the channels from luma: (N,)."""
     chroma = pictures - _luma(pictures)
-    return ((chroma - _mean(chroma, 3)).square().mean((1, 2, 3)) + 1e-8).sqrt()
+    return ((chroma - box_mean(chroma, 1)).square().mean((1, 2, 3)) + 1e-8).sqrt()
 
 
 def _luma(pictures: Tensor) -> Tensor:
     return (pictures * pictures.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-
-
-def _mean(x: Tensor, side: int) -> Tensor:
-    """Means over windows of an odd ``side``; edges are repeated."""
-    return F.avg_pool2d(F.pad(x, (side // 2,) * 4, mode="replicate"), side, 1)
 
 
 def variation(painted: Tensor, content: Tensor) -> Tensor:
