@@ -29,6 +29,11 @@ class Shot:
     first: int
     end: int
 
+    @property
+    def length(self) -> int:
+        """Number of frames."""
+        return self.end - self.first
+
 
 def signature(pixels: npt.NDArray[Any]) -> Signature:
     """The small HSV picture of a frame (H, W, 3 or 4), uint8 or uint16, full range RGB."""

@@ -36,8 +36,8 @@ def estimate(job: VideoJob) -> VideoEstimate:
     Call it after :func:`decode` has run to its end.
     """
     shots, parts = shots_of(job), parts_of(job)
-    frames = sum(shot.end - shot.first for shot in shots)
-    painted = sum(part.frames.end - part.frames.first for part in parts)
+    frames = sum(shot.length for shot in shots)
+    painted = sum(part.frames.length for part in parts)
     if job.recipe.picture.method == "instant":
         seconds = painted * _seconds_per_instant_frame(job)
     else:

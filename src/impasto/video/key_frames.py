@@ -92,7 +92,7 @@ def coverage(steps: Sequence[float], key: int, shot: Shot) -> np.ndarray[tuple[i
     Args:
         steps: for each frame of the clip, the share of it that the frame before shows.
     """
-    shares = np.zeros(shot.end - shot.first)
+    shares = np.zeros(shot.length)
     shares[key - shot.first] = 1.0
     for index in range(key + 1, shot.end):
         shares[index - shot.first] = shares[index - 1 - shot.first] * steps[index]
@@ -111,7 +111,7 @@ def suggest(steps: Sequence[float], shots: Sequence[Shot], count: int) -> list[i
         steps: for each frame of the clip, the share of it that the frame before shows.
         count: how many; no more than there are frames.
     """
-    covered = [np.zeros(shot.end - shot.first) for shot in shots]
+    covered = [np.zeros(shot.length) for shot in shots]
     chosen: list[int] = []
     for _ in range(min(count, sum(len(each) for each in covered))):
         candidates = [

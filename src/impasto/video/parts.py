@@ -60,7 +60,7 @@ def cut_shots(shots: Sequence[Shot], length: int, overlap: int = 0) -> list[Part
     """
     parts = []
     for shot in shots:
-        total = shot.end - shot.first
+        total = shot.length
         count = max(1, int(total / length + 0.5)) if length else 1
         edges = [shot.first + round(k * total / count) for k in range(count + 1)]
         for number in range(count):
@@ -99,7 +99,7 @@ def _chosen_length(job: VideoJob, shots: Sequence[Shot]) -> int:
     """Frames of a part, so that no process is idle while others paint long shots; 0: no parts."""
     if job.part_frames is not None or job.keys:
         return job.part_frames or 0
-    longest = max((shot.end - shot.first for shot in shots), default=0)
+    longest = max((shot.length for shot in shots), default=0)
     if longest < 2 * SHORTEST or (job.on == "local" and job.processes == 1):
         return 0
     room = job.processes
@@ -107,7 +107,7 @@ def _chosen_length(job: VideoJob, shots: Sequence[Shot]) -> int:
         room = room_at(job.on, shot_needs(job.recipe.picture, job.encoder, job.size))
     if room <= len(shots):
         return 0
-    return max(SHORTEST, math.ceil(sum(shot.end - shot.first for shot in shots) / room))
+    return max(SHORTEST, math.ceil(sum(shot.length for shot in shots) / room))
 
 
 def joined_frame(store: Store, parts: Sequence[Part], kind: str, index: int) -> Tensor:

@@ -148,7 +148,7 @@ class ShotPiece:
 
     @property
     def _frames(self) -> int:
-        return (self.shot.end - self.shot.first) * self.recipe.passes
+        return self.shot.length * self.recipe.passes
 
     @property
     def _passes(self) -> list[str]:

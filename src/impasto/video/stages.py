@@ -91,7 +91,7 @@ def _paint(job: VideoJob, told: Callable[[VideoProgress], None]) -> float:
 
 def _frames_to_paint(job: VideoJob, parts: Sequence[Part]) -> int:
     """Of all passes, those that two parts share counted twice."""
-    return sum(part.frames.end - part.frames.first for part in parts) * job.recipe.passes
+    return sum(part.frames.length for part in parts) * job.recipe.passes
 
 
 def _paint_here(job: VideoJob, parts: Sequence[Part], told: Callable[[VideoProgress], None]) -> float:
@@ -114,7 +114,7 @@ def _paint_from_keys(job: VideoJob, shots: Sequence[Shot], told: Callable[[Video
     """Carry the key frames through their shots."""
     keep_memory()
     begin, done, fresh = time.perf_counter(), 0, 0
-    total = sum(shot.end - shot.first for shot in shots)
+    total = sum(shot.length for shot in shots)
     if job.keys[-1].index >= total:
         raise VideoError(f"key {job.keys[-1].index} is not in the clip", f"it has {total} frames, from 0")
     if job.has_cover:

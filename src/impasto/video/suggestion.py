@@ -67,7 +67,7 @@ def write_suggested(
     steps, shots = _motion(clip, flow, rate, limit)
     chosen = suggest(steps, shots, count)
     covered = [np.max([coverage(steps, key, shot) for key in chosen if shot.first <= key < shot.end] or [
-        np.zeros(shot.end - shot.first)], axis=0) for shot in shots]  # fmt: skip
+        np.zeros(shot.length)], axis=0) for shot in shots]  # fmt: skip
     with video_errors(f"the folder '{folder}' cannot be written to", "choose another"):
         folder.mkdir(exist_ok=True)
     files = []
