@@ -239,6 +239,15 @@ class Recipe(Validated):
             "first; only: recolour the content with the style's palette, without strokes."
         ),
     )
+    recolour: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description=(
+            "How far the content takes the style's palette before it is painted, from 0 (not) to 1 (in "
+            "full). Only with colours style. A strength below one half lowers it."
+        ),
+    )
     clean_chroma: Annotated[float, Field(gt=0.0, le=100.0)] | None = Field(
         None,
         description=(
@@ -330,6 +339,15 @@ class Recipe(Validated):
         description=(
             "Number of iterations at each scale, from coarse to fine; the last number applies to all "
             "further scales."
+        ),
+    )
+    coarse_finishing: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description=(
+            "Number of finishing steps at the largest coarse scale, after its iterations. Strokes painted "
+            "there are twice as broad as those of the next scale, and cost a quarter. 0: none."
         ),
     )
     finishing: tuple[Annotated[int, Field(ge=0, le=1_000_000)], ...] = Field(
@@ -519,12 +537,14 @@ class Recipe(Validated):
 #: What the presets that paint have in common: the layout is optimised at coarse scales, and strokes are
 #: painted at fine ones.
 PAINTING: dict[str, Any] = {
-    "iterations": (60,),
+    "iterations": (60, 30),
     "style_loss": ("gram", "nearest"),
     "style_loss_weights": (2.0, 1.0),
     "content_until": 256,
     "coarse_content": 2.4,
-    "finishing": (36,),
+    "recolour": 1.0,
+    "coarse_finishing": 36,
+    "finishing": (14,),
     "keep_details": 1.0,
     "clean_chroma": 1.0,
 }

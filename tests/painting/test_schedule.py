@@ -10,7 +10,7 @@ from fakes import checks, picture, tiny_encoder
 from impasto.errors import RecipeError
 from impasto.losses.finishing import FINISHING_LAYERS
 from impasto.painting import engine, schedule
-from impasto.painting.schedule import content_shares, finishing_steps, max_evaluations
+from impasto.painting.schedule import content_shares, finishing_steps, max_evaluations, scale_sizes
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
 
@@ -152,3 +152,27 @@ def test_a_tile_has_sides_that_every_pooling_divides() -> None:
 
 def test_iterations_are_counted_for_the_scale_they_belong_to():
     assert max_evaluations(Recipe(iterations=(7, 3)), PLAN) == [7, 3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("size", "settings", "sides", "steps"),
+    [(1024, {}, [128, 256, 256, 512, 1024], [0, 0, 7, 40, 9]),
+     (512, {}, [128, 256, 256, 512], [0, 0, 7, 40]),
+     # The last coarse scale has at most half the size.
+     (300, {}, [150, 150, 300], [0, 7, 40]),
+     (1024, {"content_until": None}, [128, 256, 512, 512, 1024], [0, 0, 0, 7, 40]),
+     # A single scale is the layout alone; a picture to begin with is a layout already.
+     (128, {}, [128], [0]),
+     (512, {"init": "picture", "coarsest": 512}, [512], [40]),
+     (512, {"style_weight": 0.0}, [128, 256, 512], [0, 0, 0])],
+)  # fmt: skip
+def test_the_largest_coarse_scale_is_finished_too(size, settings, sides, steps):
+    recipe = Recipe(
+        **{"size": size, "content_until": 256, "coarse_finishing": 7, "finishing": (40, 9)} | settings
+    )
+    plan = scale_sizes(recipe, 300, 400)
+    assert [max(scale) for scale in plan] == sides
+    assert finishing_steps(recipe, plan) == steps
+    # Terms of one's own are not finished.
+    own = scale_sizes(recipe, 300, 400, terms=())
+    assert own == list(dict.fromkeys(plan))

@@ -13,7 +13,7 @@ from impasto.errors import RecipeError
 from impasto.painting import engine
 from impasto.pictures import colour
 from impasto.recipe import Recipe
-from impasto.scene import Past, Scene, Style
+from impasto.scene import Past, Region, Scene, Style
 from impasto.scene.preparing import preprocess
 
 #: sRGB → OKLab of primaries, from CSS Color 4 (§ 9.2 and its samples).
@@ -71,7 +71,7 @@ def test_the_monge_map_is_the_formula():
 def test_a_matched_palette_has_the_others_mean_and_covariance():
     # Narrow palettes, so that nothing leaves the gamut and the moments must agree.
     source, target = 0.45 + 0.2 * (picture(32, 40) - 0.5), 0.55 + 0.2 * (picture(24, 30, 7) - 0.5)
-    moved = colour.match_palette(source, *colour.colour_moments(colour.to_oklab(target)))
+    moved = colour.match_palette(source, *colour.palette_moments(target))
     a, b = colour.to_oklab(moved), colour.to_oklab(target)
     np.testing.assert_allclose(a.mean((0, 2, 3)), b.mean((0, 2, 3)), atol=2e-3)
     np.testing.assert_allclose(_covariance(a), _covariance(b), atol=3e-5)
@@ -81,7 +81,7 @@ def test_weights_leave_pixels_out_of_the_palette():
     both = torch.cat([picture(16, 16), checks(16, 16)], 3)
     left = torch.cat([torch.ones(1, 1, 16, 16), torch.zeros(1, 1, 16, 16)], 3)
     for weighted, alone in zip(
-        colour.colour_moments(both, left), colour.colour_moments(picture(16, 16)), strict=True
+        colour.palette_moments(both, left), colour.palette_moments(picture(16, 16)), strict=True
     ):
         torch.testing.assert_close(weighted, alone)
 
@@ -89,10 +89,10 @@ def test_weights_leave_pixels_out_of_the_palette():
 @pytest.mark.parametrize("flat", [0.0, 0.5, 1.0])
 def test_flat_pictures_do_no_harm(flat):
     plain = torch.full((1, 3, 8, 8), flat)
-    other = colour.colour_moments(colour.to_oklab(picture(16, 16)))
+    other = colour.palette_moments(picture(16, 16))
     for change in (colour.match_palette, colour.match_lightness):
         assert bool(torch.isfinite(change(plain, *other)).all())
-        back = change(picture(16, 16), *colour.colour_moments(colour.to_oklab(plain)))
+        back = change(picture(16, 16), *colour.palette_moments(plain))
         assert bool(torch.isfinite(back).all())
         assert float(back.std()) < 0.05
 
@@ -143,7 +143,7 @@ def test_colours_need_both_pictures():
 @pytest.mark.parametrize("kind", ["content", "match"])
 def test_a_style_with_a_palette_of_its_own_is_brought_to_that_one(kind):
     content, other = picture(40, 48), 0.2 + 0.3 * picture(40, 48, 9)
-    palette = colour.colour_moments(colour.to_oklab(other))
+    palette = colour.palette_moments(other)
     given = Scene(content, (Style(checks(48, 48), palette=palette),))
     recipe = Recipe(size=48, colours=kind, style_crop=(0, 0, 40, 40), style_rotation=30)
     (style,) = preprocess(given, recipe).styles
@@ -161,3 +161,51 @@ def test_with_the_contents_colours_the_start_and_the_past_are_grey_too():
         assert float(colour.to_oklab(grey)[:, 1:].abs().max()) < 1e-3
     made = preprocess(given, Recipe(colours="match"))
     assert torch.equal(made.start, given.start)
+
+
+def _narrow(seed: int, around: float) -> Tensor:
+    """A picture of few colours, so that nothing leaves the gamut when its palette changes."""
+    return around + 0.2 * (picture(40, 48, seed) - 0.5)
+
+
+def _means(pixels: Tensor) -> np.ndarray:
+    return colour.to_oklab(pixels).mean((0, 2, 3)).numpy()
+
+
+def test_the_content_takes_the_styles_palette_before_it_is_painted():
+    content, dark, bright = _narrow(0, 0.5), _narrow(5, 0.35), _narrow(7, 0.65)
+    scene = Scene(content, (Style(dark), Style(bright)))
+    full = preprocess(scene, Recipe(recolour=1.0, style_blend=(3.0, 1.0))).content
+    np.testing.assert_allclose(_means(full), 0.75 * _means(dark) + 0.25 * _means(bright), atol=3e-3)
+    # The styles are what they were, and so is the content with any other setting of colours.
+    assert torch.equal(preprocess(scene, Recipe(recolour=1.0)).styles[0].pixels, dark)
+    for settings in ({"recolour": 0.0}, {"strength": 0.0}, {"colours": "only"}, {"style_weight": 0.0}):
+        assert preprocess(scene, Recipe(**{"recolour": 1.0} | settings)).content is content, settings
+    # Half of the way is half of the way in OKLab, whether it is asked for or a weak style asks for it.
+    for settings in ({"recolour": 0.5}, {"recolour": 1.0, "strength": 0.25}):
+        half = preprocess(scene, Recipe(style_blend=(3.0, 1.0), **settings)).content
+        np.testing.assert_allclose(_means(half), (_means(full) + _means(content)) / 2, atol=1e-3)
+
+
+def test_each_region_takes_the_palette_of_its_own_styles():
+    content, dark, bright = _narrow(0, 0.5), _narrow(5, 0.35), _narrow(7, 0.65)
+    left = torch.zeros(1, 1, 40, 48)
+    left[..., :24] = 1.0
+    nowhere = torch.zeros_like(left)
+    regions = (Region("a", left, (Style(dark),)), Region("b", 1 - left, (Style(bright),)),
+               Region("c", nowhere, (Style(dark),)))  # fmt: skip
+    scene = Scene(content, (Style(dark), Style(bright)), regions=regions)
+    made = preprocess(scene, Recipe(recolour=1.0)).content
+    np.testing.assert_allclose(_means(made[..., :24]), _means(dark), atol=3e-3)
+    np.testing.assert_allclose(_means(made[..., 24:]), _means(bright), atol=3e-3)
+    unpainted = preprocess(Scene(content, scene.styles, regions=regions[:1]), Recipe(recolour=1.0)).content
+    assert torch.equal(unpainted[..., 24:], content[..., 24:])
+
+
+def test_large_pictures_are_recoloured_in_strips(monkeypatch):
+    content, style = picture(40, 48), picture(30, 30, 3)
+    weights = picture(40, 48, 4)[:, :1]
+    whole = colour.match_palette(content, *colour.palette_moments(style), weights=weights)
+    monkeypatch.setattr(colour, "STRIP_PIXELS", 7 * 48)
+    strips = colour.match_palette(content, *colour.palette_moments(style), weights=weights)
+    torch.testing.assert_close(strips, whole, atol=1e-6, rtol=0)

@@ -213,7 +213,7 @@ class PicturePiece:
             lambda: list(engine.style_statistics(run.scene, recipe, run.encoder).values()),
             8,
         )
-        return dict(zip(sizes, by_scale, strict=True))
+        return dict(zip(dict.fromkeys(sizes), by_scale, strict=True))
 
 
 def _some(path: Path | None) -> tuple[Path, ...]:

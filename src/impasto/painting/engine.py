@@ -233,7 +233,7 @@ def style_statistics(scene: Scene, recipe: Recipe, encoder: Encoder) -> dict[Siz
     statistics: dict[Size, Mapping[str, Tensor]] = {}
     for index, size in enumerate(plan if recipe.wants_style else ()):
         at_scale = prepared.at(size, 0, device, fineness=_fineness(index, plan))
-        by_name: dict[str, Tensor] = {}
+        by_name = dict(statistics.get(size, {}))  # a size that is painted twice, by different terms
         with torch.no_grad():
             for term in terms_of(recipe, finishing=finishing[index] > 0):
                 by_name |= term.style_statistics(at_scale, TiledEncoder(encoder))
@@ -247,8 +247,9 @@ def _margin(recipe: Recipe, size: Size) -> int:
 
 
 def _fineness(index: int, plan: Sequence[Size]) -> float:
-    """Position of a scale between the coarsest (0) and the finest (1); a single scale is the finest."""
-    return index / (len(plan) - 1) if len(plan) > 1 else 1.0
+    """Position of a scale's size between the coarsest (0) and the finest (1); a single one is the finest."""
+    sizes = list(dict.fromkeys(plan))
+    return sizes.index(plan[index]) / (len(sizes) - 1) if len(sizes) > 1 else 1.0
 
 
 def _chroma_limit(scene: Scene, recipe: Recipe) -> float | None:

@@ -12,6 +12,7 @@ from impasto.pictures.geometry import Size, fit, schedule, to_multiple
 from impasto.recipe import DEFAULT_SIZE, Recipe
 
 __all__ = [
+    "coarse_scales",
     "content_shares",
     "finishing_steps",
     "layers_of",
@@ -39,6 +40,8 @@ def scale_sizes(
 ) -> list[Size]:
     """The scales, coarse to fine, for a content of ``height`` × ``width``.
 
+    With ``coarse_finishing`` the largest coarse scale is there twice, to be optimised and then finished.
+
     Args:
         terms: the terms of the objective; None: those of the recipe.
 
@@ -47,6 +50,10 @@ def scale_sizes(
     """
     deepest = max((geometry(layer).stride for layer in layers_of(recipe, terms)), default=1)
     plan = schedule(*output_size(recipe, height, width), recipe.coarsest, deepest)
+    if recipe.coarse_finishing and recipe.wants_style and terms is None:
+        coarse = sum(coarse_scales(recipe, plan))
+        if 0 < coarse < len(plan):
+            plan.insert(coarse, plan[coarse - 1])
     if recipe.padding != "circular":
         return plan
     # Pooling drops an odd last row or column, so that opposite edges would no longer be neighbours.
@@ -83,7 +90,7 @@ def content_shares(recipe: Recipe, plan: Sequence[Size]) -> list[float]:
     if recipe.content_until is None:
         return [recipe.coarse_content] * len(plan)
     return [
-        recipe.coarse_content if coarse else recipe.fine_content for coarse in _coarse_scales(recipe, plan)
+        recipe.coarse_content if coarse else recipe.fine_content for coarse in coarse_scales(recipe, plan)
     ]
 
 
@@ -95,22 +102,30 @@ def finishing_steps(recipe: Recipe, plan: Sequence[Size], terms: Sequence[Term] 
     """
     steps = [0] * len(plan)
     if recipe.wants_style and terms is None:
-        coarse = _coarse_scales(recipe, plan)
-        for index, scale in enumerate(range(sum(coarse), len(plan))):
+        coarse = coarse_scales(recipe, plan)
+        first = sum(coarse)
+        if 0 < first < len(plan) and plan[first] == plan[first - 1]:
+            steps[first] = recipe.coarse_finishing
+            first += 1
+        for index, scale in enumerate(range(first, len(plan))):
             steps[scale] = recipe.finishing[min(index, len(recipe.finishing) - 1)]
     return steps
 
 
-def _coarse_scales(recipe: Recipe, plan: Sequence[Size]) -> list[bool]:
+def coarse_scales(recipe: Recipe, plan: Sequence[Size]) -> list[bool]:
     """Which scales paint the layout, and not strokes alone.
 
-    The first scale always does, unless it begins with a given picture, whose layout is painted already.
+    The first scale always does, unless it begins with a given picture, whose layout is painted already. A
+    scale as large as the one before is there to be finished.
     """
     # Half the final size at most, so that the finest scale of a small picture leaves the style free too. The
     # 5 % allow for the rounding of sizes.
     half = max(plan[-1]) / 2
     limit = 1.05 * (half if recipe.content_until is None else min(recipe.content_until, half))
-    return [max(size) <= limit or (not scale and recipe.init != "picture") for scale, size in enumerate(plan)]
+    return [
+        (max(size) <= limit and size != before) or (before is None and recipe.init != "picture")
+        for before, size in zip((None, *plan), plan, strict=False)
+    ]
 
 
 def max_evaluations(recipe: Recipe, plan: Sequence[Size], terms: Sequence[Term] | None = None) -> list[int]:

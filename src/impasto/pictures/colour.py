@@ -6,11 +6,12 @@ its hue when its lightness changes. In RGB, shadows would turn purple when the p
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 __all__ = [
-    "colour_moments",
     "from_linear",
     "from_oklab",
     "grey",
@@ -18,6 +19,7 @@ __all__ = [
     "match_palette",
     "mixed",
     "monge_map",
+    "palette_moments",
     "to_oklab",
     "with_chroma",
 ]
@@ -36,6 +38,8 @@ LAB = (
 #: Added to the diagonal of a covariance of colours, so that that of a grey or flat picture can be inverted
 #: too. In squared units of OKLab; its root, about 0.003, is less than one level of 8 bits.
 RIDGE = 1e-5
+#: Pixels of a strip in which a large picture's colours are changed.
+STRIP_PIXELS = 1 << 20
 
 
 def _mix(matrix: Tensor, picture: Tensor) -> Tensor:
@@ -122,18 +126,30 @@ def mixed(picture: Tensor, other: Tensor, share: float) -> Tensor:
     return from_oklab(torch.lerp(to_oklab(other), to_oklab(picture), share))
 
 
-def colour_moments(values: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Mean (3,) and second raw moment (3, 3), float64, of the pixels of (1, 3, H, W) in any colour space.
+def palette_moments(picture: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Mean (3,) and second raw moment (3, 3), float64, of a picture's colours in OKLab.
 
     Unlike a covariance, both of several pictures together are the averages of those of each.
 
     Args:
-        weights: (1, 1, H, W), how much each pixel counts; None: all equally.
+        picture: (1, 3, H, W), sRGB, [0, 1].
+        weights: (1, 1, H, W), how much each pixel counts, not all 0; None: all equally.
     """
-    colours = values[0].flatten(1).double()
-    shares = torch.ones_like(colours[:1]) if weights is None else weights[0].flatten(1).double()
-    shares = shares / shares.sum()
-    return (colours * shares).sum(1), (colours * shares) @ colours.T
+    total, mean, second = 0.0, torch.zeros(3), torch.zeros(3, 3)
+    for rows in _strips(picture):
+        colours = to_oklab(picture[rows])[0].flatten(1).double()
+        shares = torch.ones_like(colours[:1]) if weights is None else weights[rows][0].flatten(1).double()
+        total += float(shares.sum())
+        mean = (colours * shares).sum(1) + mean.to(colours)
+        second = (colours * shares) @ colours.T + second.to(colours)
+    return mean / total, second / total
+
+
+def _strips(picture: Tensor) -> list[tuple[Any, ...]]:
+    """Indices of horizontal strips, so that what is computed of a large picture takes little memory."""
+    height, width = picture.shape[-2:]
+    rows = max(1, STRIP_PIXELS // width)
+    return [(..., slice(top, top + rows), slice(None)) for top in range(0, height, rows)]
 
 
 def monge_map(source: Tensor, target: Tensor) -> Tensor:
@@ -159,14 +175,17 @@ def match_palette(picture: Tensor, mean: Tensor, second: Tensor, *, weights: Ten
     """Give a picture's colours the mean and covariance of another palette, with the least change in OKLab.
 
     Args:
-        mean, second: :func:`colour_moments` of the palette's :func:`to_oklab`.
+        mean, second: :func:`palette_moments` of the other picture.
         weights: (1, 1, H, W), which of the picture's pixels count as its palette; None: all.
     """
-    lab = to_oklab(picture)
-    before, before_second = colour_moments(lab, weights)
+    before, before_second = palette_moments(picture, weights)
     matrix = monge_map(before_second - torch.outer(before, before), second - torch.outer(mean, mean))
-    matched = _mix(matrix, lab - before.to(lab).view(1, 3, 1, 1)) + mean.to(lab).view(1, 3, 1, 1)
-    return from_oklab(matched)
+    matched = torch.empty_like(picture)
+    for rows in _strips(picture):
+        lab = to_oklab(picture[rows])
+        moved = _mix(matrix, lab - before.to(lab).view(1, 3, 1, 1)) + mean.to(lab).view(1, 3, 1, 1)
+        matched[rows] = from_oklab(moved)
+    return matched
 
 
 def match_lightness(
@@ -178,7 +197,7 @@ def match_lightness(
     Arguments as in :func:`match_palette`.
     """
     lab = to_oklab(picture)
-    before, before_second = colour_moments(lab, weights)
+    before, before_second = palette_moments(picture, weights)
     variances = (before_second[0, 0] - before[0] ** 2, second[0, 0] - mean[0] ** 2)
     spread_before, spread = (torch.sqrt(variance.clamp_min(0.0) + RIDGE) for variance in variances)
     lightness = (lab[:, :1] - float(before[0])) * float(spread / spread_before) + float(mean[0])

@@ -13,16 +13,16 @@ from torch import Tensor
 from impasto.errors import RecipeError
 from impasto.pictures.alpha import fill
 from impasto.pictures.colour import (
-    colour_moments,
     grey,
     match_lightness,
     match_palette,
-    to_oklab,
+    mixed,
+    palette_moments,
     with_chroma,
 )
 from impasto.pictures.geometry import Size, resample
 from impasto.recipe import Recipe
-from impasto.scene.scene import Scene, Style
+from impasto.scene.scene import Region, Scene, Style, product
 
 __all__ = ["in_style_colours", "keep_outside_regions", "postprocess", "preprocess"]
 
@@ -84,7 +84,7 @@ def in_style_colours(scene: Scene, recipe: Recipe, size: Size) -> Tensor:
         scene: with content and styles, after :func:`preprocess`.
     """
     assert scene.content is not None, "check_scene requires a content picture for this"
-    mean, second_moment = _palette(scene.styles, recipe)
+    mean, second_moment = _palette(scene.styles, recipe.style_blend)
     content = resample(scene.content, size)
     mask = None if scene.content_mask is None else resample(scene.content_mask, size)
     return match_palette(content, mean, second_moment, weights=mask)
@@ -118,14 +118,17 @@ def _filled(scene: Scene) -> Scene:
 
 
 def _coloured(scene: Scene, recipe: Recipe) -> Scene:
-    """The scene with colours changed for ``recipe.colours``; unchanged for ``style`` and ``only``.
+    """The scene with colours changed for ``recipe.colours``; unchanged for ``only``.
 
-    ``match``: the styles get the content's palette. ``content``: all pictures become grey, and the styles get
-    the content's distribution of lightness.
+    ``style``: the content takes the styles' palette as far as ``recipe.recolour`` says. ``match``: the styles
+    get the content's palette. ``content``: all pictures become grey, and the styles get the content's
+    distribution of lightness.
     """
-    if recipe.colours not in ("match", "content") or scene.content is None:
+    if recipe.colours == "only" or scene.content is None:
         return scene
-    palette = colour_moments(to_oklab(scene.content), scene.content_mask)
+    if recipe.colours == "style":
+        return replace(scene, content=_recoloured(scene.content, scene, recipe))
+    palette = palette_moments(scene.content, scene.content_mask)
     change = match_palette if recipe.colours == "match" else match_lightness
 
     def in_palette(style: Style) -> Style:
@@ -140,6 +143,26 @@ def _coloured(scene: Scene, recipe: Recipe) -> Scene:
         start=None if scene.start is None else grey(scene.start),
         past=tuple(replace(past, pixels=grey(past.pixels)) for past in scene.past),
     )
+
+
+def _recoloured(content: Tensor, scene: Scene, recipe: Recipe) -> Tensor:
+    """The content (1, 3, H, W) with the palette of the styles that it is painted in, region by region.
+
+    A content loss holds some hues of the photograph, which the style's colours then cover in patches only.
+    """
+    share = recipe.recolour * (1.0 if recipe.strength is None else min(1.0, 2.0 * recipe.strength))
+    if not share or not recipe.wants_style:
+        return content
+    whole = Region("", None, scene.styles, blend=recipe.style_blend)
+    result = content
+    for region in scene.regions or (whole,):
+        weights = product(region.mask, scene.content_mask)
+        if not region.styles or not (weights is None or weights.any()):
+            continue
+        palette = _palette(region.styles, region.blend)
+        recoloured = mixed(match_palette(content, *palette, weights=weights), content, share)
+        result = recoloured if region.mask is None else result + region.mask * (recoloured - content)
+    return result
 
 
 def _crop_and_turn(style: Style, recipe: Recipe) -> Style:
@@ -193,10 +216,10 @@ def _turned(style: Style, degrees: float) -> Style:
     return replace(style, pixels=fill(turned[:, :3].clamp(0.0, 1.0), weights), mask=weights)
 
 
-def _palette(styles: tuple[Style, ...], recipe: Recipe) -> tuple[Tensor, Tensor]:
-    """Mean (3,) and second moment (3, 3) of the styles' colours in OKLab, averaged by ``style_blend``."""
-    shares = torch.tensor(recipe.style_blend or (1.0,) * len(styles), dtype=torch.float64)
+def _palette(styles: tuple[Style, ...], blend: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    """Mean (3,) and second moment (3, 3) of the styles' colours in OKLab, averaged by ``blend``."""
+    shares = torch.tensor(blend or (1.0,) * len(styles), dtype=torch.float64)
     shares = shares / shares.sum()
-    moments = [colour_moments(to_oklab(style.pixels.cpu()), style.mask) for style in styles]
+    moments = [palette_moments(style.pixels.cpu(), style.mask) for style in styles]
     means, second_moments = (torch.stack(values) for values in zip(*moments, strict=True))
     return torch.einsum("s,si->i", shares, means), torch.einsum("s,sij->ij", shares, second_moments)

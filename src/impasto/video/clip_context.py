@@ -92,6 +92,10 @@ def build_clip_context(
 # -- recipes of single frames ------------------------------------------------------------------------------
 
 
+#: Settings of the finishing pass, which clips do without.
+FINISHES = ("content_until", "coarse_finishing", "finishing")
+
+
 def frame_recipe(recipe: VideoRecipe) -> Recipe:
     """The recipe of a frame that is painted as a picture of its own.
 
@@ -103,7 +107,7 @@ def frame_recipe(recipe: VideoRecipe) -> Recipe:
     prepares = [
         name for name in PAINTING if any(picture.finishing) and getattr(picture, name) == PAINTING[name]
     ]
-    defaults = {name: fields[name].default for name in (*prepares, "content_until", "finishing")}
+    defaults = {name: fields[name].default for name in (*prepares, *FINISHES)}
     return picture.replace(size="original", **defaults)
 
 

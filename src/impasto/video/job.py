@@ -21,7 +21,7 @@ from impasto.machine import choose_device
 from impasto.networks.encoder import Encoder
 from impasto.painting.schedule import output_size
 from impasto.painting.setup import encoder_for
-from impasto.pictures.colour import colour_moments, to_oklab
+from impasto.pictures.colour import palette_moments
 from impasto.pictures.geometry import Size, resample
 from impasto.pieces.places import resolved
 from impasto.scene import Scene, Style
@@ -220,9 +220,9 @@ def _palette(
         return None
     if first_frame is not None:
         picture = pictures.load(first_frame)
-        return colour_moments(to_oklab(resample(picture.pixels, size)), picture.alpha)
+        return palette_moments(resample(picture.pixels, size), picture.alpha)
     first = resample(from_pixels(next(read(clip, recipe.on_corrupt)).pixels), size)
-    return colour_moments(to_oklab(first[:, :3]), first[:, 3:] if first.shape[1] == 4 else None)
+    return palette_moments(first[:, :3], first[:, 3:] if first.shape[1] == 4 else None)
 
 
 def _check_output(

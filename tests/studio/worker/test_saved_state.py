@@ -30,13 +30,21 @@ def test_the_rest_has_the_sizes_and_iterations_that_were_left(
 
 
 @pytest.mark.parametrize(
-    ("scale", "iteration", "first_size", "counts", "finished"),
-    [(0, 30, (96, 128), [30, 60, 40, 9], [0, 0, 40, 9]),
-     (2, 15, (384, 512), [25, 9], [25, 9]),
-     (3, 9, (768, 1024), [1], [1])],
+    ("coarse_finishing", "scale", "iteration", "first_size", "counts", "finished"),
+    [(0, 0, 30, (96, 128), [30, 60, 40, 9], [0, 0, 40, 9]),
+     (0, 2, 15, (384, 512), [25, 9], [25, 9]),
+     (0, 3, 9, (768, 1024), [1], [1]),
+     # The second scale is there twice.
+     (7, 1, 20, (192, 256), [40, 7, 40, 9], [0, 7, 40, 9]),
+     (7, 2, 3, (192, 256), [4, 40, 9], [4, 40, 9]),
+     (7, 3, 15, (384, 512), [25, 9], [25, 9])],
 )  # fmt: skip
-def test_finishing_goes_on_where_it_stopped(scale, iteration, first_size, counts, finished) -> None:
-    recipe = Recipe(size=1024, iterations=60, content_until=256, finishing=(40, 9))
+def test_finishing_goes_on_where_it_stopped(
+    coarse_finishing, scale, iteration, first_size, counts, finished
+) -> None:
+    recipe = Recipe(
+        size=1024, iterations=60, content_until=256, coarse_finishing=coarse_finishing, finishing=(40, 9)
+    )
     sizes = schedule.scale_sizes(recipe, 768, 1024)
     first, remaining = remaining_recipe(
         recipe, sizes, SavedState(scale, iteration, 0, torch.zeros(1, 3, 2, 2))

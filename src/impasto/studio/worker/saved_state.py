@@ -71,7 +71,9 @@ def remaining_recipe(recipe: Recipe, sizes: list[Size], state: SavedState | None
     counts = schedule.max_evaluations(recipe, sizes)[first:]
     finishing = schedule.finishing_steps(recipe, sizes)[first:]
     counts[0] = max(1, counts[0] - (state.iteration if first == state.scale else 0))
-    finished = tuple(count for count, steps in zip(counts, finishing, strict=True) if steps)
-    return first, recipe.replace(
-        coarsest=max(sizes[first]), iterations=tuple(counts), finishing=finished or (0,), init="picture"
-    )
+    rest = recipe.replace(coarsest=max(sizes[first]), iterations=tuple(counts), init="picture")
+    if not any(finishing) or schedule.coarse_scales(recipe, sizes)[first]:
+        return first, rest
+    # Nothing coarse is left. A scale that was there twice is only to be finished.
+    left = tuple(count if steps else 0 for count, steps in zip(counts, finishing, strict=True))
+    return first, rest.replace(content_until=1, coarse_finishing=0, finishing=left)
