@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from torch import Tensor
 
-from impasto.pictures.colour import colour_moments, monge_map, to_oklab
+from impasto.pictures.colour import monge_map, palette_moments, to_oklab
 from impasto.pictures.geometry import fit, resample
 
 __all__ = ["MEASURES", "measure"]
@@ -125,7 +125,7 @@ def key_features(painting: Tensor, content: Tensor, style: Tensor) -> float:
 
 def palette_distance(painting: Tensor, content: Tensor, style: Tensor) -> float:
     """Wasserstein-2 distance between the colours of painting and style in OKLab, taken as Gaussians."""
-    (mean, second), (style_mean, style_second) = (colour_moments(to_oklab(p)) for p in (painting, style))
+    (mean, second), (style_mean, style_second) = (palette_moments(p) for p in (painting, style))
     covariance, target = second - mean.outer(mean), style_second - style_mean.outer(style_mean)
     moved = monge_map(covariance, target) @ covariance
     spread = covariance.trace() + target.trace() - 2.0 * moved.trace()
