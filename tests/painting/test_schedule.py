@@ -164,7 +164,8 @@ def test_iterations_are_counted_for_the_scale_they_belong_to():
      # A single scale is the layout alone; a picture to begin with is a layout already.
      (128, {}, [128], [0]),
      (512, {"init": "picture", "coarsest": 512}, [512], [40]),
-     (512, {"style_weight": 0.0}, [128, 256, 512], [0, 0, 0])],
+     (512, {"style_weight": 0.0}, [128, 256, 512], [0, 0, 0]),
+     (512, {"finishing": 0}, [128, 256, 512], [0, 0, 0])],
 )  # fmt: skip
 def test_the_largest_coarse_scale_is_finished_too(size, settings, sides, steps):
     recipe = Recipe(

@@ -50,7 +50,7 @@ def scale_sizes(
     """
     deepest = max((geometry(layer).stride for layer in layers_of(recipe, terms)), default=1)
     plan = schedule(*output_size(recipe, height, width), recipe.coarsest, deepest)
-    if recipe.coarse_finishing and recipe.wants_style and terms is None:
+    if recipe.coarse_finishing and any(recipe.finishing) and recipe.wants_style and terms is None:
         coarse = sum(coarse_scales(recipe, plan))
         if 0 < coarse < len(plan):
             plan.insert(coarse, plan[coarse - 1])
