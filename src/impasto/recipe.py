@@ -554,16 +554,16 @@ PAINTING: dict[str, Any] = {
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "draft": (
         "a quick preview, in a quarter of the time of fast",
-        PAINTING | {"iterations": (13, 8), "coarse_finishing": 10, "finishing": (3,)},
+        PAINTING | {"iterations": (13,), "coarse_finishing": 10, "finishing": (3,)},
     ),
     "fast": ("a painting: strokes of the style along the forms of the content", PAINTING),
     "fine": (
         "strokes that have grown together, in three times the time of fast",
-        PAINTING | {"iterations": (100, 60), "coarse_finishing": 120, "finishing": (80,)},
+        PAINTING | {"iterations": (100,), "coarse_finishing": 120, "finishing": (80,)},
     ),
     "finest": (
         "for a picture to keep, in seven times the time of fast",
-        PAINTING | {"iterations": (200, 120), "coarse_finishing": 300, "finishing": (240,)},
+        PAINTING | {"iterations": (200,), "coarse_finishing": 300, "finishing": (240,)},
     ),
     "classic": ("by Gram matrices, with the content at every scale", {}),
     "instant": ("in one pass of a trained network; the photograph shows through", {"method": "instant"}),
