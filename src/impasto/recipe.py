@@ -543,7 +543,6 @@ PAINTING: dict[str, Any] = {
     "style_loss_weights": (2.0, 1.0),
     "content_until": 256,
     "coarse_content": 2.4,
-    "recolour": 1.0,
     "coarse_finishing": 36,
     "finishing": (14,),
     "keep_details": 1.0,
