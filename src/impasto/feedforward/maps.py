@@ -1,7 +1,8 @@
 """Maps content features to style features in closed form, without training.
 
 There are two maps, and the decoder gets the results of both. *Transport* is one affine map for each layer: it
-gives the features the mean and covariance of the style's, and changes them as little as possible.
+gives the features the mean and covariance of the style's, and changes them as little as possible, light and
+colour least.
 *Matching* replaces each feature by the nearest one of the style, which keeps whole strokes and edges, but is
 not continuous: similar features may get very different matches. It would break faces and thin towers, and so
 counts less along outlines.
@@ -22,7 +23,7 @@ __all__ = ["Transport", "match_share", "nearest", "transport"]
 #: Added to the content's covariance, as a share of its trace: directions in which the content hardly varies,
 #: such as compression noise in a sky, are not amplified to the style's full variation.
 CONTENT_FLOOR = 3e-4
-#: The same for the style, to keep its square root well defined.
+#: The same for the style, to keep its square root well defined, also by the exported iteration.
 STYLE_FLOOR = 1e-6
 #: Factor of the distances from the mean in transport: without it pictures have .88 of the style's contrast.
 CONTRAST = 1.15
