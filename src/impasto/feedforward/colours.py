@@ -18,7 +18,7 @@ from impasto.errors import WeightsError
 __all__ = ["COLOUR_COST", "colour_cost", "cost_matrix"]
 
 #: How many times more the strongest direction of light and colour costs than one without either.
-COLOUR_COST = 100.0
+COLOUR_COST = 30.0
 
 
 @functools.cache
