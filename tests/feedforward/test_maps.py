@@ -57,6 +57,36 @@ def test_strength_goes_from_nothing_to_everything():
     torch.testing.assert_close(half.matrix, (full.matrix + still.matrix) / 2)
 
 
+def test_a_cost_is_that_of_features_stretched_by_its_root():
+    content, style = features(1), features(2)
+    root = torch.randn(6, 6, generator=torch.Generator().manual_seed(3)).double()
+    root = root @ root.T + torch.eye(6)
+    move = transport(feature_moments(content), feature_moments(style), cost=root @ root)
+    c, s = (feature_moments(f).covariance[0] for f in (content, style))
+    c = c + CONTENT_FLOOR * c.trace() * torch.eye(6)
+    c, s = (scipy.linalg.sqrtm((root @ m @ root).numpy()).real for m in (c, s))
+    inverse = np.linalg.inv(c)
+    stretched = inverse @ scipy.linalg.sqrtm(c @ s @ s @ c).real @ inverse
+    expected = np.linalg.inv(root.numpy()) @ stretched @ root.numpy()
+    np.testing.assert_allclose(move.matrix[0].numpy(), CONTRAST * expected, rtol=1e-3, atol=1e-3)
+    moved = feature_moments(move(content)).covariance
+    wanted = CONTRAST**2 * feature_moments(style).covariance
+    assert (moved - wanted).norm() < 0.01 * wanted.norm()
+
+
+def test_a_costly_direction_keeps_its_order():
+    """What is bright and even in the content, and bright and rough in the style, stays bright."""
+    light, rough = torch.randn(2, 4096, generator=torch.Generator().manual_seed(4)).double()
+    content = torch.stack([light, -2.0 * light + 0.3 * rough]).view(1, 2, 64, 64)
+    style = torch.stack([light, 2.0 * light + 0.3 * rough]).view(1, 2, 64, 64)
+    moments = feature_moments(content), feature_moments(style)
+    plain = transport(*moments)(content.float())[:, 0]
+    costly = transport(*moments, cost=torch.diag(torch.tensor([100.0, 1.0])).double())(content.float())[:, 0]
+    order = [float(torch.corrcoef(torch.stack([x.flatten(), light.float()]))[0, 1]) for x in (plain, costly)]
+    assert order[0] < 0
+    assert order[1] > 0.9
+
+
 def test_directions_without_variation_are_not_amplified():
     content = features(7)
     content[:, 0] = 1e-4 * content[:, 0]

@@ -1,7 +1,8 @@
 """Maps content features to style features in closed form, without training.
 
 There are two maps, and the decoder gets the results of both. *Transport* is one affine map for each layer: it
-gives the features the mean and covariance of the style's, and changes them as little as possible.
+gives the features the mean and covariance of the style's, and changes them as little as possible, light and
+colour least.
 *Matching* replaces each feature by the nearest one of the style, which keeps whole strokes and edges, but is
 not continuous: similar features may get very different matches. It would break faces and thin towers, and so
 counts less along outlines.
@@ -22,8 +23,8 @@ __all__ = ["Transport", "match_share", "nearest", "transport"]
 #: Added to the content's covariance, as a share of its trace: directions in which the content hardly varies,
 #: such as compression noise in a sky, are not amplified to the style's full variation.
 CONTENT_FLOOR = 3e-4
-#: The same for the style, to keep its square root well defined.
-STYLE_FLOOR = 1e-7
+#: The same for the style, to keep its square root well defined, also by the exported iteration.
+STYLE_FLOOR = 1e-6
 #: Factor of the distances from the mean in transport: without it pictures have .88 of the style's contrast.
 CONTRAST = 1.15
 #: Share of the nearest features in their mixture with the transported ones where these are the style's mean.
@@ -70,19 +71,25 @@ def _product(matrix: Tensor, features: Tensor) -> Tensor:
     return (matrix @ features.flatten(2)).view(features.shape)
 
 
-def transport(content: Moments, style: Moments, strength: float = 1.0) -> Transport:
+def transport(
+    content: Moments, style: Moments, strength: float = 1.0, *, cost: Tensor | None = None
+) -> Transport:
     """Optimal transport between two Gaussians (Olkin & Pukelsheim 1982), for each picture of a batch.
 
-    T = S^½ (S^½ C S^½)^-½ S^½ for the covariances C of the content and S of the style, times ``CONTRAST``.
+    T = S^½ (S^½ A C A S^½)^-½ S^½ A for the covariances C of the content and S of the style and the cost A,
+    times ``CONTRAST``. It is A^-½ (the transport of A^½ C A^½ to A^½ S A^½) A^½, with fewer roots.
 
     Args:
         content: of N pictures.
         style: of N pictures, or of one for all.
         strength: 1: the full transport; 0: the identity; between them: the geodesic of the two Gaussians.
+        cost: (C, C), symmetric, no eigenvalue below 1: of a change d it is dᵀ cost d; None: the identity.
     """
+    weight = torch.eye(content.mean.shape[-1], dtype=torch.float64) if cost is None else cost
     root = _power(_floored(style.covariance, STYLE_FLOOR), 0.5)
-    middle = root @ _floored(content.covariance, CONTENT_FLOOR) @ root
-    matrix = CONTRAST * root @ _power(middle, -0.5) @ root
+    right = root @ weight
+    middle = right @ _floored(content.covariance, CONTENT_FLOOR) @ right.mT
+    matrix = CONTRAST * root @ _power(middle, -0.5) @ right
     identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype)
     matrix = torch.lerp(identity.expand_as(matrix), matrix, strength)
     mean = torch.lerp(content.mean, style.mean.expand_as(content.mean), strength)

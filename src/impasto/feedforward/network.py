@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from impasto.feedforward.colours import colour_cost
 from impasto.feedforward.decoder import RADIUS, Decoder, decoder_of
 from impasto.feedforward.maps import Transport, match_share, nearest, transport
 from impasto.feedforward.noise import noise_field
@@ -294,7 +295,9 @@ class _MomentSums:
 
     def maps(self, style: InstantStyle, strength: float) -> dict[str, Transport]:
         """Transport from these moments to the style's."""
-        return {k: transport(self.moments[k], style.moments[k], strength) for k in LEVELS}
+        return {
+            k: transport(self.moments[k], style.moments[k], strength, cost=colour_cost(k)) for k in LEVELS
+        }
 
 
 def _noise_for(tile: Tile, features: Tensor, layer: str, seed: int) -> Tensor:

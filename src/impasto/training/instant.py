@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.errors import WeightsError
+from impasto.feedforward.colours import colour_cost
 from impasto.feedforward.decoder import Decoder, load_decoder
 from impasto.feedforward.maps import transport
 from impasto.feedforward.network import decoder_inputs
@@ -196,7 +197,10 @@ class DecoderTrainer:
         of_content = self.encoder(content, layers).raw
         of_style = of_content if style is content else self.encoder(style, layers).raw
         styles = remember(of_style, self.generator)
-        maps = {k: transport(feature_moments(of_content[k]), styles.moments[k]) for k in LEVELS}
+        maps = {
+            k: transport(feature_moments(of_content[k]), styles.moments[k], cost=colour_cost(k))
+            for k in LEVELS
+        }
         noise = {layer: self._noise(of_content[layer]) for layer in BANK_LAYERS}
         return decoder_inputs(of_content, styles, maps, self.heads, noise), of_content, of_style
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from impasto.feedforward import maps
+from impasto.feedforward.colours import colour_cost
 from impasto.feedforward.export import transfer
 from impasto.feedforward.export.graph import Graph
 from impasto.feedforward.export.transfer import LayerMoments
@@ -31,11 +32,13 @@ PICTURES = {
 }
 
 
-def transported(run, content: Moments, style: Moments) -> dict[str, torch.Tensor]:
+def transported(
+    run, content: Moments, style: Moments, cost: torch.Tensor | None = None
+) -> dict[str, torch.Tensor]:
     """The map by the graph."""
     graph, c = Graph(), content.mean.shape[1]
     of = [LayerMoments(graph.input(f"mean{k}", [c]), graph.input(f"covariance{k}", [c, c])) for k in "01"]
-    move = transfer.transport(graph, *of, c)
+    move = transfer.transport(graph, *of, c, cost=None if cost is None else cost.numpy())
     for name, value in move._asdict().items():
         graph.output(name, value, [c] if name == "offset" else [c, c])
     values = {f"mean{k}": m.mean[0].float() for k, m in zip("01", (content, style), strict=True)}
@@ -51,7 +54,8 @@ def test_the_map_is_that_of_the_eigenvalues(builder, run, content, style):
     of_content, of_style = (network.remember(PICTURES[name]).moments for name in (content, style))
     for layer in LEVELS[1:]:
         c, s = of_content[layer], of_style[layer]
-        expected, found = maps.transport(c, s), transported(run, c, s)
+        cost = colour_cost(layer)
+        expected, found = maps.transport(c, s, cost=cost), transported(run, c, s, cost)
         deviation = s.covariance[0].trace().sqrt()
         torch.testing.assert_close(
             found["style_root"] / deviation, expected.style_root[0] / deviation, atol=1e-5, rtol=0,

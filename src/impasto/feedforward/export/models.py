@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from impasto.feedforward.colours import colour_cost
 from impasto.feedforward.decoder import RADIUS, Decoder
 from impasto.feedforward.export import transfer
 from impasto.feedforward.export.graph import Graph, Value
@@ -82,7 +83,9 @@ class ModelBuilder:
         for layer in LEVELS:
             channels = self.encoder.channels(layer)
             here = transfer.moments(graph, raw[layer], channels, grid=_grid(size, layer))
-            maps[layer] = transfer.transport(graph, here, known.moments[layer], channels)
+            maps[layer] = transfer.transport(
+                graph, here, known.moments[layer], channels, cost=colour_cost(layer).numpy()
+            )
             if layer in BANK_LAYERS:
                 banks[layer] = (*known.banks[layer], known.moments[layer].mean)
         painted = self._painted(graph, raw, maps, banks, strength, size, np.zeros(2, np.int64))
@@ -130,7 +133,7 @@ class ModelBuilder:
                 )
                 for of in ("content", "style")
             )
-            move = transfer.transport(graph, content, style, c)
+            move = transfer.transport(graph, content, style, c, cost=colour_cost(layer).numpy())
             for kind, value in move._asdict().items():
                 if kind != "style_root" or layer in BANK_LAYERS:
                     graph.output(f"{kind}_{layer}", value, [c] if kind == "offset" else [c, c])

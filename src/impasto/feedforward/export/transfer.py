@@ -118,7 +118,14 @@ def bank(graph: Graph, features: Value, channels: int, positions: Value | NDArra
     return graph.op("Transpose", chosen, perm=[1, 0])
 
 
-def transport(graph: Graph, content: LayerMoments, style: LayerMoments, channels: int) -> LayerMap:
+def transport(
+    graph: Graph,
+    content: LayerMoments,
+    style: LayerMoments,
+    channels: int,
+    *,
+    cost: NDArray[np.float64] | None = None,
+) -> LayerMap:
     """Optimal transport between two Gaussians, as :func:`impasto.feedforward.maps.transport`.
 
     The matrices are float64. Float32 is not enough: the matrix of which the inverse root is taken may have a
@@ -127,10 +134,14 @@ def transport(graph: Graph, content: LayerMoments, style: LayerMoments, channels
     of_content, content_trace = _floored(graph, content.covariance, channels, CONTENT_FLOOR)
     of_style, style_trace = _floored(graph, style.covariance, channels, STYLE_FLOOR)
     root, _ = _square_roots(graph, of_style, channels, STYLE_FLOOR / (1.0 + channels * STYLE_FLOOR))
-    middle = graph.op("MatMul", graph.op("MatMul", root, of_content), root)
+    right = root if cost is None else graph.op("MatMul", root, cost)
+    left = graph.op("Transpose", right, perm=[1, 0])
+    middle = graph.op("MatMul", graph.op("MatMul", right, of_content), left)
     middle = graph.op("Add", middle, graph.op("Transpose", middle, perm=[1, 0]))
-    _, inverse = _square_roots(graph, middle, channels, 0.1 * STYLE_FLOOR * CONTENT_FLOOR)
-    matrix = graph.op("MatMul", graph.op("MatMul", root, inverse), root)
+    # A cost leaves the smallest eigenvalue and may enlarge the norm by the square of its largest one.
+    most = 1.0 if cost is None else float(np.linalg.norm(cost, 2)) ** 2
+    _, inverse = _square_roots(graph, middle, channels, 0.1 * STYLE_FLOOR * CONTENT_FLOOR / most)
+    matrix = graph.op("MatMul", graph.op("MatMul", root, inverse), right)
     ratio = graph.op("Div", graph.op("Mul", style_trace, np.float64(2.0)), content_trace)
     matrix = graph.op("Mul", matrix, graph.op("Mul", graph.op("Sqrt", ratio), np.float64(CONTRAST)))
     means = [graph.op("Cast", mean, to=TensorProto.DOUBLE) for mean in (content.mean, style.mean)]
