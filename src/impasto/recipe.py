@@ -538,13 +538,13 @@ class Recipe(Validated):
 #: What the presets that paint have in common: the layout is optimised at coarse scales, and strokes are
 #: painted at fine ones.
 PAINTING: dict[str, Any] = {
-    "iterations": (60, 30),
+    "iterations": (40, 20),
     "style_loss": ("gram", "nearest"),
     "style_loss_weights": (2.0, 1.0),
     "content_until": 256,
-    "coarse_content": 2.4,
-    "coarse_finishing": 36,
-    "finishing": (14,),
+    "coarse_content": 4.0,
+    "coarse_finishing": 24,
+    "finishing": (10,),
     "keep_details": 1.0,
     "clean_chroma": 1.0,
 }
