@@ -557,11 +557,11 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "fast": ("a painting: strokes of the style along the forms of the content", PAINTING),
     "fine": (
-        "strokes that have grown together, in three times the time of fast",
+        "strokes that have grown together, in four times the time of fast",
         PAINTING | {"iterations": (100,), "coarse_finishing": 120, "finishing": (80,)},
     ),
     "finest": (
-        "for a picture to keep, in seven times the time of fast",
+        "for a picture to keep, in eight times the time of fast",
         PAINTING | {"iterations": (200,), "coarse_finishing": 300, "finishing": (240,)},
     ),
     "classic": ("by Gram matrices, with the content at every scale", {}),
