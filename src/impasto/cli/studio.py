@@ -128,7 +128,8 @@ def _serve(
     config.load()
     if certificate is not None and config.ssl is not None:
         keep_current(config.ssl, certificate, partial(current_certificate, options))
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # raised once everything has ended: uvicorn passes the signal on
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _allow_open_files() -> None:
