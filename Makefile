@@ -5,7 +5,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: demo test soak load quick check js web docs dist bench bench-compare studies notebook clean
+.PHONY: demo test soak load quick check js web web-install docs dist bench bench-compare studies notebook clean
 
 demo: $(VENV)/.installed
 	$(BIN)/impasto demo --output demo-out
@@ -46,6 +46,11 @@ js:
 web: $(VENV)/.installed-export
 	npm ci --silent --no-audit --no-fund
 	$(BIN)/python web/build.py build/web
+
+# The same where `impasto studio` finds it by itself.
+web-install: $(VENV)/.installed-export
+	npm ci --silent --no-audit --no-fund
+	$(BIN)/python web/build.py --install
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --site-dir site

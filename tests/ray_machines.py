@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 MB = 2**20
@@ -17,10 +18,18 @@ MB = 2**20
 class Machines:
     """A cluster of a head, which works on nothing, and machines of one core each."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int | None = None) -> None:
+        """
+        Args:
+            port: of ``ray://127.0.0.1:port``; None: only this process joins.
+        """
         from ray.cluster_utils import Cluster
 
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 * MB, "memory": 100 * MB}
+        head: dict[str, Any] = {
+            "num_cpus": 0, "include_dashboard": False, "object_store_memory": 80 * MB, "memory": 100 * MB,
+        }  # fmt: skip
+        if port is not None:
+            head["ray_client_server_port"] = port
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.machines = [self.add() for _ in range(3)]
 
@@ -30,17 +39,41 @@ class Machines:
     def lose(self) -> None:
         self.cluster.remove_node(self.machines.pop(), allow_graceful=False)
 
+    def lose_where(self, folder: str) -> None:
+        """Lose the machine that has a process in a folder of this name."""
+        started = {machine.all_processes["raylet"][0].process.pid: machine for machine in self.machines}
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if Path(process.cwd()).name == folder and (machine := started.get(process.ppid())):
+                    self.machines.remove(machine)
+                    self.cluster.remove_node(machine, allow_graceful=False)
+                    return
+        raise AssertionError(f"no machine works in {folder}")
+
 
 @contextmanager
-def connected_machines() -> Iterator[Machines]:
-    """The machines, with this process connected to them; skips the test where Ray is not installed."""
-    ray = pytest.importorskip("ray", reason="Ray is not installed")
+def started_machines(port: int | None = None) -> Iterator[Machines]:
+    """The machines; skips the test where Ray is not installed."""
+    pytest.importorskip("ray", reason="Ray is not installed")
     with pytest.MonkeyPatch.context() as patch:
         # The processes of the cluster import the pieces of these tests.
         patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
         patch.setenv("RAY_worker_niceness", "0")  # as nice as the tests, so that a busy machine serves them
-        machines = Machines()
+        machines = Machines(port)
+        try:
+            yield machines
+        finally:
+            machines.cluster.shutdown()
+
+
+@contextmanager
+def connected_machines() -> Iterator[Machines]:
+    """The machines, with this process connected to them."""
+    with started_machines() as machines:
+        import ray
+
         ray.init(address=machines.cluster.address, log_to_driver=False, logging_level="ERROR")
-        yield machines
-        ray.shutdown()
-        machines.cluster.shutdown()
+        try:
+            yield machines
+        finally:
+            ray.shutdown()

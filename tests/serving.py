@@ -69,8 +69,12 @@ class Studio:
         self.process: subprocess.Popen[str] | None = None
         self.output: list[str] = []
 
-    def start(self, *, ready: bool = True) -> Studio:
-        """Start, and wait until it can paint; without ``ready``, until it answers."""
+    def start(self, *, ready: bool = True, own_group: bool = False) -> Studio:
+        """Start, and wait until it can paint; without ``ready``, until it answers.
+
+        Args:
+            own_group: so that Ctrl-C can be sent to all of its processes, as a terminal does.
+        """
         self.folder.mkdir(exist_ok=True)
         if not (self.folder / "samples").exists():
             (self.folder / "samples").symlink_to(_samples())
@@ -78,7 +82,7 @@ class Studio:
         self.process = subprocess.Popen(
             [*command, "--data", str(self.folder), *self.flags],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=own_group,
         )  # fmt: skip
         self.output = []
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()

@@ -1,5 +1,7 @@
 """Builds the static site: ``python web/build.py FOLDER``. ``make web`` does that after ``npm ci``.
 
+With ``--install`` instead of a folder it is built where `impasto studio` finds it by itself.
+
 The folder gets the pages and scripts of ``web/``, what they share with the studio's page, the models that
 ``impasto export --parts`` writes, style pictures and photographs from ``impasto.samples``, and the runtime
 from npm. Nothing in it is loaded from another host.
@@ -20,7 +22,7 @@ WEB = ROOT / "web"
 PAGE = ROOT / "src" / "impasto" / "studio" / "page"
 PACKAGES = ROOT / "node_modules"
 
-SHARED_SCRIPTS = ("compare", "dom", "gallery", "sources")
+SHARED_SCRIPTS = ("compare", "dom", "gallery", "sources", "texts")
 #: What the site takes from the studio's page as it is.
 SHARED = ("style.css", "parts.css", "icons", "styles", *(f"js/{n}.js" for n in SHARED_SCRIPTS))
 #: Files that a visit without a network needs only if this browser has once chosen them.
@@ -57,10 +59,15 @@ def copy_pages(folder: Path) -> None:
             for path in inside:
                 if path.is_file():
                     _put(folder / path.relative_to(source), path.read_bytes())
-    from impasto import samples
+    from impasto import __version__, samples
 
     facts = json.loads((folder / "models" / "facts.json").read_text(encoding="utf-8"))
-    site = {"facts": facts, "styles": list(samples.PAINTINGS), "photographs": PHOTOGRAPHS}
+    site = {
+        "version": __version__,
+        "facts": facts,
+        "styles": list(samples.PAINTINGS),
+        "photographs": PHOTOGRAPHS,
+    }
     _put(folder / "site.json", json.dumps(site, indent=1).encode())
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "files.js")
     digest = hashlib.sha256()
@@ -154,5 +161,10 @@ def _put(path: Path, content: bytes) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        raise SystemExit("usage: python web/build.py FOLDER")
-    build(Path(sys.argv[1]))
+        raise SystemExit("usage: python web/build.py FOLDER | --install")
+    if sys.argv[1] == "--install":
+        from impasto.studio.settings import site_folder
+
+        build(site_folder())
+    else:
+        build(Path(sys.argv[1]))

@@ -66,3 +66,15 @@ def test_a_data_folder_that_cannot_be_used_is_reported_in_one_line(
     error = capsys.readouterr().err
     assert "cannot be used" in error
     assert error.count("\n") == 1
+
+
+def test_an_installed_site_is_served_unless_another_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from impasto.cli import studio
+    from impasto.studio.settings import StudioSettings
+
+    monkeypatch.setattr(studio, "installed_site", lambda: tmp_path)
+    other = StudioSettings(web=tmp_path / "other")
+    assert studio._with_installed_site(StudioSettings()).web == tmp_path
+    assert studio._with_installed_site(other).web == tmp_path / "other"

@@ -5,12 +5,14 @@ What needs no cluster is tested with a stand-in for the package.
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -18,7 +20,7 @@ from fakes import checks, picture
 from impasto import __version__, pictures
 from impasto.batch import run_batch
 from impasto.errors import ImpastoError
-from impasto.pieces import cluster, parcels
+from impasto.pieces import cluster, connection, parcels
 from impasto.pieces.cluster import RayExecutor
 from impasto.pieces.connection import connect, is_reachable
 from impasto.pieces.piece import Needs
@@ -160,6 +162,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             raise ConnectionError("nobody there")
 
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init, is_initialized=lambda: False))
+    monkeypatch.setattr(connection, "_listens", lambda address: True)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     return calls
 
@@ -174,6 +177,21 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_a_cluster_that_cannot_be_joined_is_one_line(address: str, message: str) -> None:
     with pytest.raises(ImpastoError, match=message):
         connect(address)
+
+
+@pytest.mark.parametrize("address", ["ray://127.0.0.1:{port}", "ray://127.0.0.1", "ray://", None])
+def test_where_nothing_listens_ray_is_not_asked(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
+    """Ray itself tries for minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert connection._listens(f"ray://127.0.0.1:{port}")
+        assert connection._listens(f"127.0.0.1:{port}")
+    init = Mock()
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init, is_initialized=lambda: False))
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+    with pytest.raises(ImpastoError, match="no Ray cluster answers at"):
+        connect(address and address.format(port=port))
+    assert not init.called
 
 
 def test_without_an_address_a_running_ray_is_joined_or_one_started_for_this_machine_only(

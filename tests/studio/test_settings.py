@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from impasto import __version__
 from impasto.errors import RecipeError
-from impasto.studio.settings import StudioSettings
+from impasto.studio.settings import StudioSettings, installed_site, site_folder
 
 
 @pytest.mark.parametrize(
@@ -61,3 +64,23 @@ def test_a_relative_data_folder_is_relative_to_the_working_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert StudioSettings(data=Path("data")).job_folder("j") == tmp_path / "data" / "jobs" / "j"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the folder for data is elsewhere")
+def test_the_site_in_the_folder_for_data_is_found_if_its_version_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert installed_site() is None
+    assert site_folder() == tmp_path / "impasto" / "web"
+    site_folder().mkdir(parents=True)
+    for facts, found in (
+        ({"version": __version__}, site_folder()),
+        ({"version": "0.0"}, None),
+        ({}, None),
+        ([], None),
+    ):
+        (site_folder() / "site.json").write_text(json.dumps(facts))
+        assert installed_site() == found
+    (site_folder() / "site.json").write_text("no JSON")
+    assert installed_site() is None

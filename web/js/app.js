@@ -3,11 +3,12 @@
 import { choosePicture, nameSamples, startContent } from './content.js';
 import { $, radioGroup } from './dom.js';
 import { showRecording, startLive } from './live.js';
+import { messageOf } from './messages.js';
 import { startOffline } from './offline.js';
 import { onEngineChange, startPainter } from './painter.js';
 import { show, startResult } from './result.js';
 import { addStyleFiles, nameStyles, startStyles } from './styles.js';
-import { messageOf, startTexts, switchLanguage, text } from './texts.js';
+import { startTexts, switchLanguage, text } from './texts.js';
 import { onWish, wish, wishChanged } from './wish.js';
 
 /** Long sides of a painting in pixels; 'original' is the photograph's own. */

@@ -2,10 +2,11 @@
 
 import { isClip, readClip } from './clips.js';
 import { $, announce, showMessage } from './dom.js';
+import { messageOf } from './messages.js';
 import { readPicture } from './pictures.js';
 import { siteFacts } from './site.js';
 import { addSample, startSources } from './sources.js';
-import { messageOf, text } from './texts.js';
+import { text } from './texts.js';
 import { wish, wishChanged } from './wish.js';
 
 let latestChoice = 0; // a slow file must not replace one that was chosen after it

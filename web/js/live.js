@@ -1,10 +1,11 @@
 /** The live view: what the camera sees, painted frame by frame. */
 
 import { $, context2d, h, showMessage } from './dom.js';
+import { messageOf } from './messages.js';
 import { paintPicture, Superseded } from './painter.js';
 import { blobOf, fitted, longSideOf } from './pictures.js';
 import { download, show } from './result.js';
-import { decimal, messageOf, text, UserError } from './texts.js';
+import { decimal, text, UserError } from './texts.js';
 import { onWish, stylesAndSettings, wish } from './wish.js';
 
 /** Long sides of a painted frame. The size is lowered before the frame rate. */

@@ -3,9 +3,10 @@
 import { clipSize, paintClip } from './clips.js';
 import { startComparison, stopComparison } from './compare.js';
 import { $, announce, debounce, h, showMessage } from './dom.js';
+import { messageOf } from './messages.js';
 import { paintPicture, stopPainting, Superseded } from './painter.js';
 import { blobOf, canvasOf, fitted, longSideOf, pixelsOf } from './pictures.js';
-import { decimal, messageOf, text, UserError } from './texts.js';
+import { decimal, text, UserError } from './texts.js';
 import { onWish, stylesAndSettings, wish, wishedSide } from './wish.js';
 
 /** @typedef {import('./pictures.js').Picture} Picture */
@@ -131,7 +132,7 @@ function showPainting(content) {
   const before = h('img', { src: content.url, alt: text('beforeAlt') });
   const slider = $('compare', HTMLInputElement);
   const share = slider.value;
-  startComparison($('result-frame'), slider, before, canvas, (value) => text('photographShare', { share: value }));
+  startComparison($('result-frame'), slider, before, canvas);
   slider.value = share;
   slider.dispatchEvent(new Event('input'));
   announce(about());

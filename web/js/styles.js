@@ -2,9 +2,10 @@
 
 import { $, announce, h, showMessage } from './dom.js';
 import { Gallery } from './gallery.js';
+import { messageOf } from './messages.js';
 import { readPicture } from './pictures.js';
 import { siteFacts } from './site.js';
-import { messageOf, text, UserError } from './texts.js';
+import { text, UserError } from './texts.js';
 import { wish, wishChanged } from './wish.js';
 
 /** @typedef {import('./pictures.js').Picture} Picture */

@@ -18,7 +18,7 @@ from impasto.cli.studio_jobs import backup, jobs_app, restore
 from impasto.cli.studio_users import users_app
 from impasto.errors import RecipeError, require_extra
 from impasto.studio.certificates import Certificate, current_certificate, keep_current, lan_host
-from impasto.studio.settings import StudioSettings
+from impasto.studio.settings import StudioSettings, installed_site
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -69,7 +69,7 @@ def studio(
     from impasto.studio.logs import configure_logs
     from impasto.studio.queue.people import has_people
 
-    options = _with_token_from_environment(settings)
+    options = _with_installed_site(_with_token_from_environment(settings))
     options.require_safe(people=has_people(options.data / "studio.db"))
     options.require_site()
     options.require_cluster()
@@ -128,7 +128,8 @@ def _serve(
     config.load()
     if certificate is not None and config.ssl is not None:
         keep_current(config.ssl, certificate, partial(current_certificate, options))
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # raised once everything has ended: uvicorn passes the signal on
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _allow_open_files() -> None:
@@ -165,6 +166,11 @@ def _with_token_from_environment(settings: StudioSettings | None) -> StudioSetti
         if secret and not flags.get(name):
             flags[name] = secret
     return StudioSettings(**flags)
+
+
+def _with_installed_site(settings: StudioSettings) -> StudioSettings:
+    """The settings, with the site that is installed unless there is a flag for another."""
+    return settings.model_copy(update={"web": settings.web or installed_site()})
 
 
 def _has_desktop() -> bool:

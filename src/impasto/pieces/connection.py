@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from impasto.errors import ImpastoError, require_extra
 from impasto.pieces.piece import PlaceError
 
 __all__ = ["connect", "connected", "is_reachable", "ray", "require_ray"]
+
+_PROBE_SECONDS = 10.0  # in which a machine has to take a connection
 
 
 def require_ray() -> None:
@@ -81,9 +85,30 @@ def connect(address: str | None) -> bool:
 
 def _join(address: str) -> bool:
     """Connect to a running cluster; False if there is none at the address."""
+    if not _listens(os.environ.get("RAY_ADDRESS", "") if address == "auto" else address):
+        return False
     try:
         _init(address=address)
     except ConnectionError:
+        return False
+    return True
+
+
+def _listens(address: str) -> bool:
+    """Whether something takes connections at ``ray://host:port`` or ``host:port``; True for other addresses.
+
+    Ray itself tries for one to four minutes, and reports each failure on the screen.
+    """
+    try:
+        place = urlsplit(address if "://" in address else f"//{address}")
+        host, port = place.hostname, place.port
+    except ValueError:  # of a port that is no number: Ray says what is wrong
+        return True
+    if not host or not port:
+        return place.scheme != "ray"
+    try:
+        socket.create_connection((host, port), timeout=_PROBE_SECONDS).close()
+    except OSError:
         return False
     return True
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+from platformdirs import user_data_path
 from pydantic import Field, field_validator, model_validator
 
+from impasto import __version__
 from impasto.errors import RecipeError
 from impasto.validation import Validated, add_ranges_to_descriptions
 
@@ -83,7 +87,7 @@ class StudioSettings(Validated):
     web: Path | None = Field(
         None,
         description="Folder that `make web` has built: the site is then at /web/, and browsers faster "
-        "than the studio paint first looks themselves.",
+        "than the studio paint first looks themselves. Unset: what `make web-install` has installed.",
     )
     device: tuple[str, ...] = Field(
         ("auto",), min_length=1, description="One worker process per device: auto, cpu, cuda:0, cuda:1, mps."
@@ -262,6 +266,20 @@ class StudioSettings(Validated):
     def without_token(self) -> StudioSettings:
         """A copy for child processes, which have no use for the secrets."""
         return self.model_copy(update=dict.fromkeys(self.secret))
+
+
+def site_folder() -> Path:
+    """Where `make web-install` puts the static site: ``~/.local/share/impasto/web`` on Linux."""
+    return user_data_path("impasto", appauthor=False) / "web"
+
+
+def installed_site() -> Path | None:
+    """The site in :func:`site_folder`; None if there is none, or one of another version of Impasto."""
+    with suppress(OSError, ValueError, AttributeError):
+        facts = json.loads((site_folder() / "site.json").read_text(encoding="utf-8"))
+        if facts.get("version") == __version__:
+            return site_folder()
+    return None
 
 
 add_ranges_to_descriptions(StudioSettings)

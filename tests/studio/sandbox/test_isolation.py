@@ -7,6 +7,7 @@ import inspect
 import os
 import pickle
 import platform
+import signal
 import socket
 import sys
 import time
@@ -52,6 +53,12 @@ def test_a_call_that_takes_too_much_or_crashes_is_one_line(function: Callable[..
 def test_an_error_in_the_child_is_raised_here(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="there is no file"):
         run_sandboxed(pictures.load, str(tmp_path / "none.png"), memory=1_000_000_000, seconds=10)
+
+
+def test_a_call_ignores_ctrl_c_because_its_caller_ends_it(capfd: pytest.CaptureFixture[str]) -> None:
+    """A terminal sends the signal to the whole group."""
+    run_sandboxed(signal.raise_signal, signal.SIGINT, memory=1_000_000_000, seconds=10)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_call_can_be_stopped(tmp_path: Path) -> None:

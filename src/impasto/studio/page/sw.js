@@ -4,8 +4,9 @@ const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (
 
 const PAGE_FILES = [
   './', 'style.css', 'parts.css', 'manifest.webmanifest', 'icons/favicon.png', 'icons/icon-192.png',
+  'texts/en.json', 'texts/de.json',
   ...['api', 'app', 'compare', 'compose', 'content', 'dom', 'draft', 'engine', 'gallery', 'history', 'instant', 'keys', 'mask', 'mask-dialog',
-    'painting', 'result', 'saved-draft', 'schema', 'session', 'settings', 'sources', 'stored-draft', 'styles']
+    'painting', 'result', 'saved-draft', 'schema', 'session', 'settings', 'sources', 'stored-draft', 'styles', 'texts', 'titles']
     .map((name) => `js/${name}.js`),
 ];
 const CACHE = 'impasto-shell';

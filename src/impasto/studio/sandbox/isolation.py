@@ -12,6 +12,7 @@ import errno
 import json
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -170,6 +171,8 @@ def _child_main(
     seconds: int,
     fence: Fence | None,
 ) -> None:
+    # Ctrl-C in a terminal reaches every process; the caller ends this one when it ends itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(AttributeError, OSError):  # Windows has no such call
         os.nice(_NICE)
     if fence is not None:

@@ -1,5 +1,7 @@
 /** The page's requests to the server: errors, the token, and waiting for a server that is down. */
 
+import { text } from './texts.js';
+
 /**
  * A style: one of the studio's (`id`), or an uploaded one (`id` is null), which may be a file of `impasto learn`.
  * @typedef {object} Style
@@ -95,8 +97,8 @@ export class ApiError extends Error {
    * @param {string | null} [retryAfter] seconds
    */
   constructor(status, body, retryAfter = null) {
-    const line = body?.detail && typeof body.detail === 'string' ? body.detail : `The studio answered ${status}.`;
-    super(status === 429 && retryAfter ? `${line} Try again in ${retryAfter} s.` : line);
+    const line = body?.detail && typeof body.detail === 'string' ? body.detail : text('errorStatus', { status });
+    super(status === 429 && retryAfter ? `${line} ${text('tryAgain', { seconds: retryAfter })}` : line);
     this.status = status;
     this.field = body?.field ?? null;
   }
@@ -105,7 +107,7 @@ export class ApiError extends Error {
 /** The server did not answer. */
 export class UnreachableError extends Error {
   constructor() {
-    super('The studio does not answer. Nothing you entered is lost.');
+    super(text('errorUnreachable'));
   }
 }
 

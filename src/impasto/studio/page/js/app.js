@@ -11,6 +11,7 @@ import { leavePainting, showPainting } from './painting.js';
 import { showResult, startResult } from './result.js';
 import { startSavingDraft } from './saved-draft.js';
 import { startSigningIn } from './session.js';
+import { startTexts, switchLanguage, text } from './texts.js';
 
 /** @typedef {import('./api.js').Job} Job */
 /** @typedef {'compose' | 'painting' | 'result'} View */
@@ -50,8 +51,8 @@ function showJobGone(id, error) {
   if (isNotFound(error)) forgetJob(id);
   history.replaceState(null, '', location.pathname);
   showView('compose');
-  const reason = error instanceof Error ? error.message : 'That picture cannot be shown.';
-  showMessage('form-error', isNotFound(error) ? 'That picture is no longer here.' : reason);
+  const reason = error instanceof Error ? error.message : text('errorShow');
+  showMessage('form-error', isNotFound(error) ? text('errorGone') : reason);
   showHistory();
 }
 
@@ -61,7 +62,7 @@ async function showJob(job) {
   if (hasEnded(job)) {
     showView('result');
     $('result-title').focus({ preventScroll: true });
-    document.title = `${job.state === 'done' ? 'Finished' : 'Stopped'} – Impasto`;
+    document.title = `${text(job.state === 'done' ? 'finished' : 'stopped')} – Impasto`;
     await showResult(job, clipUrls.get(job.id));
     showHistory();
     return;
@@ -109,15 +110,15 @@ async function onChangeSettings(job) {
 async function onDelete(job) {
   if (!(await deleteJob(job.id, 'result-error'))) return;
   clipUrls.delete(job.id);
-  announce('Deleted');
+  announce(text('deleted'));
   goTo('#');
 }
 
 function startConnectionMessages() {
   connection.onUnreachable = (seconds) => {
-    showMessage('connection-message', `The studio does not answer. Nothing is lost; trying again in ${seconds} s.`);
+    showMessage('connection-message', text('unreachable', { seconds }));
   };
-  connection.onReachable = () => { showMessage('connection-message', ''); announce('The studio is back'); };
+  connection.onReachable = () => { showMessage('connection-message', ''); announce(text('reachable')); };
 }
 
 function startNavigation() {
@@ -142,6 +143,8 @@ function showEmptyForm() {
 }
 
 async function start() {
+  await startTexts();
+  $('language').addEventListener('click', async () => { await switchLanguage(); location.reload(); });
   startConnectionMessages();
   startSigningIn().catch((error) => showMessage('connection-message', messageOf(error)));
   startHistory();

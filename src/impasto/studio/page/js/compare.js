@@ -1,6 +1,7 @@
 /** Before and after: the photograph lies over the painting and is clipped at a line that can be moved. */
 
 import { h } from './dom.js';
+import { text } from './texts.js';
 
 /**
  * Show both pictures in `frame`.
@@ -8,9 +9,8 @@ import { h } from './dom.js';
  * @param {HTMLInputElement} slider from 0 to 100: how much of the photograph is seen
  * @param {HTMLElement} before
  * @param {HTMLElement} after
- * @param {(share: number) => string} [describe] what a screen reader says of the slider's value
  */
-export function startComparison(frame, slider, before, after, describe = (share) => `${share} % of the photograph`) {
+export function startComparison(frame, slider, before, after) {
   const line = h('div', { className: 'line', 'aria-hidden': 'true' });
   before.classList.add('before');
   frame.replaceChildren(after, before, line);
@@ -18,7 +18,7 @@ export function startComparison(frame, slider, before, after, describe = (share)
     const share = Number(slider.value);
     before.style.clipPath = `inset(0 ${100 - share}% 0 0)`;
     line.style.left = `${share}%`;
-    slider.setAttribute('aria-valuetext', describe(share));
+    slider.setAttribute('aria-valuetext', text('photographShare', { share }));
   };
   slider.oninput = update;
   const moveTo = (/** @type {PointerEvent} */ event) => {

@@ -9,6 +9,7 @@ import { startKeys } from './keys.js';
 import { startMaskDialog } from './mask-dialog.js';
 import { chosenSettings, clearSettingErrors, setSettings, showSettingError, startSettings } from './settings.js';
 import { addStyleFiles, chooseStylesOfJob, startStyles } from './styles.js';
+import { text } from './texts.js';
 
 /** @typedef {import('./api.js').Job} Job */
 
@@ -31,14 +32,14 @@ export async function startCompose(onSubmitted) {
 
 /** What the user still has to choose; '' if nothing. */
 function missingChoice() {
-  if (!draft.content) return 'Choose a photo first';
-  return draft.styles.length || draft.keys.length || draft.keptKeys.length ? '' : 'Tap a style';
+  if (!draft.content) return text('chooseFirst');
+  return draft.styles.length || draft.keys.length || draft.keptKeys.length ? '' : text('tapStyle');
 }
 
 function showButton() {
   if (isSubmitting) return;
   const missing = missingChoice();
-  $('paint').textContent = missing || (draft.content?.kind === 'video' ? 'Paint the clip' : 'Paint');
+  $('paint').textContent = missing || (text(draft.content?.kind === 'video' ? 'paintClip' : 'paint'));
   $('paint').classList.toggle('idle', Boolean(missing));
 }
 
@@ -54,11 +55,11 @@ async function submit(onSubmitted) {
   }
   isSubmitting = true;
   $('paint').setAttribute('aria-busy', 'true');
-  $('paint').textContent = 'Sending …';
+  $('paint').textContent = text('sending');
   try {
     const path = content.job ? `/v1/jobs/${content.job.id}/again` : '/v1/jobs';
     const job = await postForm(path, createForm(content), (share) => {
-      $('paint').textContent = share < 1 ? `Sending ${Math.round(share * 100)} %` : 'Checking …';
+      $('paint').textContent = share < 1 ? text('sendingShare', { share: Math.round(share * 100) }) : text('checking');
     });
     onSubmitted(job);
   } catch (error) {
@@ -104,7 +105,7 @@ function createForm(content) {
 function appendStyles(form, styles, job) {
   const uploadedBefore = styles.filter((style) => style.indexInJob !== undefined).length;
   if (uploadedBefore && !(job && uploadedBefore === styles.length)) {
-    throw new ApiError(422, { detail: 'The style picture of the earlier painting is not available here: add it again.', field: 'style' });
+    throw new ApiError(422, { detail: text('errorStyleGone'), field: 'style' });
   }
   if (uploadedBefore) return;
   for (const { file, id } of styles) {
@@ -124,7 +125,7 @@ const ERROR_PLACES = { key: 'key-error', content: 'source-error', style: 'style-
 /** Show an error beside the field that it is about, or else beside the button. @param {unknown} error */
 function showError(error) {
   const isKnown = error instanceof ApiError || error instanceof UnreachableError;
-  const message = isKnown ? error.message : `This page has a bug: ${messageOf(error)}`;
+  const message = isKnown ? error.message : text('errorBug', { message: messageOf(error) });
   const field = (error instanceof ApiError ? error.field : null) ?? /setting (\w+) =/.exec(message)?.[1] ?? '';
   if (ERROR_PLACES[field]) showMessage(ERROR_PLACES[field], message);
   else if (!showSettingError(field, message)) showMessage('form-error', message);
@@ -133,10 +134,10 @@ function showError(error) {
 /** Fill the view from an earlier job, whose uploads the server still has. @param {Job} job */
 export async function composeFromJob(job) {
   if (draft.content?.submittedAs !== job.id) {
-    const alt = job.kind === 'video' ? 'First frame of your clip' : 'Your photograph';
+    const alt = text(job.kind === 'video' ? 'firstFrame' : 'yourPhotograph');
     const element = await loadImage(job.content, alt);
     setContent({
-      kind: job.kind, url: job.content, element, job, title: 'From an earlier painting',
+      kind: job.kind, url: job.content, element, job, title: text('earlierPainting'),
       width: element.naturalWidth, height: element.naturalHeight,
     });
     chooseStylesOfJob(job.styles, job.recipe.style_blend);

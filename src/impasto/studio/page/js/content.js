@@ -4,6 +4,8 @@ import { ApiError, getBlob, getJson, messageOf, previewUpload } from './api.js';
 import { $, announce, formatBytes, h, showMessage } from './dom.js';
 import { draft, draftChanged } from './draft.js';
 import { addSample, startSources } from './sources.js';
+import { text, UserError } from './texts.js';
+import { titleOf } from './titles.js';
 
 /** @typedef {import('./draft.js').Content} Content */
 /** A file as it is shown. @typedef {Omit<Content, 'title'> & {isDecoded: boolean}} Preview */
@@ -24,12 +26,12 @@ function showSamples(samples) {
     const button = addSample(sample.thumbnail, async () => {
       try {
         const blob = await getBlob(sample.picture);
-        await chooseFile(new File([blob], `${sample.id}.jpg`, { type: blob.type }), sample.title);
+        await chooseFile(new File([blob], `${sample.id}.jpg`, { type: blob.type }), titleOf(sample));
       } catch (error) {
         showMessage('source-error', messageOf(error));
       }
     });
-    button.setAttribute('aria-label', `Try ${sample.title}`);
+    button.setAttribute('aria-label', text('try', { name: titleOf(sample) }));
   }
   $('samples-box').hidden = !samples.length;
 }
@@ -45,12 +47,12 @@ export async function chooseFile(file, title = file.name) {
     const upload = shown.kind === 'image' && isDecoded ? await scaledDown(file, shown) : file;
     const limit = draft.settings?.limits?.upload_bytes;
     if (limit && upload.size > limit) {
-      throw new Error(`${title} has ${formatBytes(upload.size)}; this studio takes ${formatBytes(limit)} at most. Choose a smaller one.`);
+      throw new UserError('errorBytes', { name: title, size: formatBytes(upload.size), limit: formatBytes(limit) });
     }
     if (choice !== latestChoice) return;
     if (location.hash) history.pushState(null, '', location.pathname);
     setContent({ ...shown, file: upload, title, size: upload.size });
-    announce(`${title} chosen`);
+    announce(text('chosen', { name: title }));
   } catch (error) {
     if (choice === latestChoice) showMessage('source-error', messageOf(error));
   } finally {
@@ -69,7 +71,7 @@ export function setContent(content) {
   draft.keptKeys = content.job?.keys ?? [];
   $('frame').replaceChildren(content.element);
   const size = content.width ? `${content.width} × ${content.height}` : '';
-  const scaled = content.scaledFrom ? `scaled from ${content.scaledFrom}` : '';
+  const scaled = content.scaledFrom ? text('scaledFrom', { size: content.scaledFrom }) : '';
   $('about').textContent = [content.title, size, scaled, content.size ? formatBytes(content.size) : ''].filter(Boolean).join(' · ');
   $('start').hidden = true;
   $('chosen').hidden = false;
@@ -108,7 +110,7 @@ async function preview(file) {
   try {
     response = await previewUpload(form);
   } catch (error) {
-    if (error instanceof ApiError && error.status === 404) throw new Error('This browser cannot show that file.');
+    if (error instanceof ApiError && error.status === 404) throw new UserError('errorShowFile');
     throw error;
   }
   const kind = response.headers.get('X-Impasto-Kind') === 'video' ? 'video' : 'image';
@@ -124,7 +126,7 @@ async function preview(file) {
  * @returns {Promise<Preview>}
  */
 async function loadPhoto(url, kind, isDecoded) {
-  const element = h('img', { src: url, alt: kind === 'video' ? 'First frame of your clip' : 'Your photograph' });
+  const element = h('img', { src: url, alt: text(kind === 'video' ? 'firstFrame' : 'yourPhotograph') });
   await element.decode();
   return { kind, isDecoded, url, element, width: element.naturalWidth, height: element.naturalHeight };
 }
@@ -132,10 +134,10 @@ async function loadPhoto(url, kind, isDecoded) {
 /** @param {string} url @returns {Promise<Preview>} */
 function loadVideo(url) {
   const element = h('video', {
-    src: url, muted: true, loop: true, controls: true, playsInline: true, preload: 'auto', 'aria-label': 'Your clip',
+    src: url, muted: true, loop: true, controls: true, playsInline: true, preload: 'auto', 'aria-label': text('yourClip'),
   });
   return new Promise((resolve, reject) => {
-    const fail = () => reject(new Error('This browser cannot play that clip.'));
+    const fail = () => reject(new UserError('errorPlay'));
     element.onerror = fail;
     element.onloadeddata = () => (element.videoWidth
       ? resolve({ kind: 'video', isDecoded: true, url, element, width: element.videoWidth, height: element.videoHeight })

@@ -1,5 +1,7 @@
 /** Helpers for elements, messages and the formatting of numbers. */
 
+import { decimal, text } from './texts.js';
+
 /**
  * The element with this id, which index.html must have; with `type` it must also be of that class.
  * @template {HTMLElement} [Type=HTMLElement]
@@ -72,9 +74,9 @@ export function formatDuration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.round((whole % 3600) / 60)} min`;
 }
 
-/** 3400000 → "3.4 MB". @param {number} count */
+/** 3400000 → "3.4 MB", or "3,4 MB" where the language writes it so. @param {number} count */
 export function formatBytes(count) {
-  return count < 1e6 ? `${Math.max(1, Math.round(count / 1e3))} kB` : `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} MB`;
+  return count < 1e6 ? `${Math.max(1, Math.round(count / 1e3))} kB` : `${count < 1e7 ? decimal(count / 1e6) : Math.round(count / 1e6)} MB`;
 }
 
 /**
@@ -120,6 +122,6 @@ export async function loadImage(address, alt) {
 /** The drawing context of a canvas. @param {HTMLCanvasElement} canvas @param {CanvasRenderingContext2DSettings} [options] */
 export function context2d(canvas, options = {}) {
   const context = canvas.getContext('2d', options);
-  if (!context) throw new Error('This browser has no memory left for a canvas.');
+  if (!context) throw new Error(text('errorMemory'));
   return context;
 }

@@ -6,6 +6,8 @@
 import { getJson, hasEnded, isNotFound, messageOf, remove } from './api.js';
 import { $, h, showMessage } from './dom.js';
 import { signedInPerson } from './session.js';
+import { listed, locale, text } from './texts.js';
+import { titleOf } from './titles.js';
 
 /** @typedef {import('./api.js').Job} Job */
 
@@ -54,7 +56,7 @@ export function startHistory() {
   $('tidy').addEventListener('click', () => {
     const isTidying = $('tidy').getAttribute('aria-pressed') !== 'true';
     $('tidy').setAttribute('aria-pressed', String(isTidying));
-    $('tidy').textContent = isTidying ? 'Done' : 'Tidy up';
+    $('tidy').textContent = text(isTidying ? 'done' : 'tidy');
     $('history').classList.toggle('tidying', isTidying);
   });
 }
@@ -67,19 +69,20 @@ export async function showHistory() {
   $('to-history').hidden = !jobs.length;
 }
 
-const STATE_LABELS = { queued: 'waiting', running: 'being painted', done: '', failed: 'failed', cancelled: 'stopped' };
+/** Keys of texts. */
+const STATE_LABELS = { queued: 'stateQueued', running: 'stateRunning', done: '', failed: 'stateFailed', cancelled: 'stateCancelled' };
 
 /** @param {Job} job */
 function jobTile(job) {
-  const created = job.created ? new Date(job.created).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' }) : '';
-  const kind = job.kind === 'video' ? 'Clip' : 'Picture';
-  const styles = job.styles.map((style) => style.title).join(' and ');
-  const label = STATE_LABELS[job.state];
+  const created = job.created ? new Date(job.created).toLocaleString(locale(), { dateStyle: 'medium', timeStyle: 'short' }) : '';
+  const kind = text(job.kind === 'video' ? 'clip' : 'picture');
+  const styles = listed(job.styles.map(titleOf));
+  const label = STATE_LABELS[job.state] && text(STATE_LABELS[job.state]);
   const name = [kind, styles, label, created].filter(Boolean).join(', ');
   const image = job.thumbnail ? h('img', { src: job.thumbnail, alt: '', width: 256, height: 256, loading: 'lazy' }) : null;
   const state = label ? h('span', { className: 'state' }, label) : null;
   const item = h('li', {}, h('a', { href: `#job/${job.id}`, 'aria-label': name }, image, state));
-  const button = h('button', { type: 'button', className: 'delete', 'aria-label': `Delete: ${name}` }, '×');
+  const button = h('button', { type: 'button', className: 'delete', 'aria-label': text('deleteNamed', { name }) }, '×');
   button.addEventListener('click', async () => {
     if (await deleteJob(job.id)) item.remove();
     $('pictures').hidden = !$('history').children.length;

@@ -8,6 +8,7 @@ import { $, debounce, h, context2d } from './dom.js';
 import { draft, onDraftChange, orderedStyles } from './draft.js';
 import { isEngineReady, loadEngine, loadEngineSoon, paintHere } from './engine.js';
 import { chosenSettings } from './settings.js';
+import { listed, text } from './texts.js';
 
 /** @typedef {import('./draft.js').Content} Content */
 /** What a first look is painted from. @typedef {{content: Content, styles: import('./draft.js').DraftStyle[], recipe: Record<string, any>, regions: import('./draft.js').Region[] | null, key: string}} Look */
@@ -96,7 +97,7 @@ async function paint() {
 /** @param {Look} look */
 async function paintOne(look) {
   const image = h('img', { src: URL.createObjectURL(await painted(look)), className: 'instant' });
-  image.alt = `First look at your photograph in the style ${look.styles.map(({ title }) => title).join(' and ')}`;
+  image.alt = text('firstLookAlt', { styles: listed(look.styles.map(({ title }) => title)) });
   await image.decode();
   if (look.content !== draft.content || wanted === null) return;
   remove();
@@ -210,5 +211,5 @@ function remove() {
 /** Show the picture or the photograph under it, and what the button does. */
 function showChoice() {
   if (shown) shown.image.style.visibility = isHidden ? 'hidden' : 'visible';
-  toggle.textContent = isHidden ? 'Show the first look' : 'First look: show the photograph';
+  toggle.textContent = text(isHidden ? 'firstLookShow' : 'firstLookHide');
 }

@@ -2,6 +2,7 @@
 
 import { $, announce, h, showMessage } from './dom.js';
 import { draft, draftChanged, onDraftChange } from './draft.js';
+import { text } from './texts.js';
 
 /** Connect the list of painted frames; it is there for clips only. */
 export function startKeys() {
@@ -23,27 +24,27 @@ function addKeys(files) {
   showMessage('key-error', '');
   draft.keys = [...draft.keys, ...files.map((file) => ({ file, frame: numberIn(file) }))];
   draftChanged();
-  announce(files.length === 1 ? `${files[0].name} added` : `${files.length} painted frames added`);
+  announce(files.length === 1 ? text('keyAdded', { name: files[0].name }) : text('keysAdded', { count: files.length }));
 }
 
 function showKeys() {
   $('keys').hidden = draft.content?.kind !== 'video';
   const { keptKeys } = draft;
-  $('keys-kept').textContent = keptKeys.length && !draft.keys.length ? `Painted already: frame ${keptKeys.join(', ')}` : '';
+  $('keys-kept').textContent = keptKeys.length && !draft.keys.length ? text('keysKept', { frames: keptKeys.join(', ') }) : '';
   $('key-list').replaceChildren(...draft.keys.map(keyRow));
 }
 
 /** @param {import('./draft.js').Key} key */
 function keyRow(key) {
   const number = h('input', {
-    type: 'number', min: '0', step: '1', inputMode: 'numeric', value: String(key.frame), 'aria-label': `Frame of ${key.file.name}`,
+    type: 'number', min: '0', step: '1', inputMode: 'numeric', value: String(key.frame), 'aria-label': text('keyFrame', { name: key.file.name }),
   });
   number.addEventListener('change', () => { key.frame = Math.max(0, Math.trunc(number.valueAsNumber || 0)); });
-  const remove = h('button', { type: 'button', className: 'plain slim', 'aria-label': `Remove ${key.file.name}` }, 'Remove');
+  const remove = h('button', { type: 'button', className: 'plain slim', 'aria-label': text('removeNamed', { name: key.file.name }) }, text('remove'));
   remove.addEventListener('click', () => {
     draft.keys = draft.keys.filter((other) => other !== key);
     draftChanged();
     $('key-add').focus();
   });
-  return h('li', { className: 'row' }, h('label', { className: 'inline' }, 'Frame ', number), h('span', {}, key.file.name), remove);
+  return h('li', { className: 'row' }, h('label', { className: 'inline' }, `${text('frame')} `, number), h('span', {}, key.file.name), remove);
 }

@@ -3,6 +3,7 @@
 import { $, announce, context2d, h, radioGroup, showMessage } from './dom.js';
 import { draft, draftChanged, onDraftChange } from './draft.js';
 import { Mask, maskFromFile, remainder } from './mask.js';
+import { text } from './texts.js';
 
 const CANVAS_SIDE = 1024; // for small pictures too: the canvas fills the dialog
 const MAX_REGIONS = 4;
@@ -20,7 +21,7 @@ const maskCanvas = () => $('mask-canvas', HTMLCanvasElement);
 const currentMask = () => regions[current].mask;
 
 export function startMaskDialog() {
-  radioGroup($('mask-tools'), 'mask-tool', [['brush', 'Brush'], ['eraser', 'Eraser']], tool, (value) => { tool = value; });
+  radioGroup($('mask-tools'), 'mask-tool', [['brush', text('brush')], ['eraser', text('eraser')]], tool, (value) => { tool = value; });
   $('mask-open').addEventListener('click', open);
   $('mask-undo').addEventListener('click', () => { currentMask().undo(); redraw(); });
   $('mask-invert').addEventListener('click', () => add({ invert: true }));
@@ -37,7 +38,7 @@ export function startMaskDialog() {
   $('mask-done').addEventListener('click', finish);
   onDraftChange(() => {
     const count = draft.regions?.length ?? draft.keptMasks;
-    $('mask-open').textContent = count ? `${count} ${count > 1 ? 'parts' : 'part'} painted` : 'Paint only a part';
+    $('mask-open').textContent = count ? text(count > 1 ? 'partsPainted' : 'partPainted', { count }) : text('maskOpen');
   });
   startPointer(maskCanvas());
 }
@@ -95,11 +96,11 @@ function startPointer(canvas) {
 function addRectangle() {
   const [x, y, width, height] = ['x', 'y', 'w', 'h'].map((name) => $(`rect-${name}`, HTMLInputElement).valueAsNumber / 100);
   if (![x, y, width, height].every((share) => share >= 0 && share <= 1) || !width || !height) {
-    showMessage('mask-error', 'A rectangle needs four numbers from 0 to 100, width and height above 0.');
+    showMessage('mask-error', text('errorRectangle'));
     return;
   }
   add({ rect: { x, y, w: width, h: height } });
-  announce('Rectangle added');
+  announce(text('rectangleAdded'));
 }
 
 async function upload() {
@@ -111,7 +112,7 @@ async function upload() {
     const { width, height } = maskCanvas();
     add({ image: await maskFromFile(file, width, height) });
   } catch {
-    showMessage('mask-error', `${file.name} is not a picture that this browser can read; use a PNG that is white where the picture is painted.`);
+    showMessage('mask-error', text('errorMask', { name: file.name }));
   }
 }
 
@@ -143,15 +144,15 @@ function showRegions() {
     const radio = h('input', { type: 'radio', name: 'region', checked: index === current });
     radio.addEventListener('change', () => { current = index; redraw(); });
     const swatch = h('i', { className: `tint tint-${index}`, 'aria-hidden': 'true' });
-    const label = h('label', { className: 'inline' }, radio, swatch, h('span', {}, `Part ${index + 1}`));
-    const select = isClip ? null : styleSelect(`Style of part ${index + 1}`, region.style, (key) => { region.style = key; });
+    const label = h('label', { className: 'inline' }, radio, swatch, h('span', {}, text('part', { number: index + 1 })));
+    const select = isClip ? null : styleSelect(text('partStyle', { number: index + 1 }), region.style, (key) => { region.style = key; });
     return h('div', { className: 'row' }, label, select);
   });
   if (!isClip) {
-    const select = styleSelect('Style of everything else', restStyle, (key) => { restStyle = key; }, 'stays a photograph');
-    rows.push(h('div', { className: 'row' }, h('span', { className: 'inline' }, 'Everything else'), select));
+    const select = styleSelect(text('restStyle'), restStyle, (key) => { restStyle = key; }, text('restStays'));
+    rows.push(h('div', { className: 'row' }, h('span', { className: 'inline' }, text('rest')), select));
     if (regions.length < MAX_REGIONS) {
-      const button = h('button', { type: 'button', className: 'plain slim' }, 'Another part');
+      const button = h('button', { type: 'button', className: 'plain slim' }, text('anotherPart'));
       button.addEventListener('click', () => { addRegion(); showRegions(); redraw(); });
       rows.push(button);
     }
@@ -166,7 +167,7 @@ function showRegions() {
  * @param {(key: string) => void} onSelect
  * @param {string} [emptyLabel] what '' stands for
  */
-function styleSelect(label, selected, onSelect, emptyLabel = 'the chosen style') {
+function styleSelect(label, selected, onSelect, emptyLabel = text('chosenStyle')) {
   const tiles = /** @type {HTMLElement[]} */ ([...document.querySelectorAll('#gallery [data-style]')]);
   const options = tiles.map(({ dataset, textContent }) => (
     h('option', { value: dataset.style, selected: dataset.style === selected }, textContent)
@@ -180,7 +181,7 @@ function styleSelect(label, selected, onSelect, emptyLabel = 'the chosen style')
 async function finish() {
   const marked = regions.filter(({ mask }) => mask.marksAnything());
   if (!marked.length) {
-    showMessage('mask-error', 'Nothing is marked yet: paint over what the style is for, or add a rectangle.');
+    showMessage('mask-error', text('errorNoMask'));
     return;
   }
   const parts = marked.map(({ mask, style }) => ({ mask, style }));

@@ -1,6 +1,7 @@
 /** A mask as a list of operations, so that the last one can be undone. */
 
 import { context2d, h } from './dom.js';
+import { UserError } from './texts.js';
 
 /**
  * Lengths are shares of the picture's sides, so that a mask can be drawn at any size.
@@ -97,7 +98,7 @@ export class Mask {
     context.fillRect(0, 0, width, height);
     context.drawImage(this.canvas, 0, 0);
     return new Promise((resolve, reject) => {
-      opaque.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('This browser cannot write a PNG.'))), 'image/png');
+      opaque.toBlob((blob) => (blob ? resolve(blob) : reject(new UserError('errorPng'))), 'image/png');
     });
   }
 }

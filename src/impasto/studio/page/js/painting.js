@@ -2,6 +2,7 @@
 
 import { hasEnded, messageOf, postJson, watchJob } from './api.js';
 import { $, announce, formatDuration, h, loadImage, showMessage } from './dom.js';
+import { text } from './texts.js';
 
 /** @typedef {import('./api.js').Job} Job */
 
@@ -39,7 +40,7 @@ async function cancel(id) {
   $('stop', HTMLButtonElement).disabled = true;
   try {
     await postJson(`/v1/jobs/${id}/cancel`);
-    announce('Stopping');
+    announce(text('stopping'));
   } catch (error) {
     $('stop', HTMLButtonElement).disabled = false;
     showMessage('live-error', messageOf(error));
@@ -48,46 +49,46 @@ async function cancel(id) {
 
 /** What the server is doing, for the user. @param {Job} job */
 function activity(job) {
-  if (job.waits_for === 'quota') return 'Waiting: all your painting time of today is used. It goes on tomorrow (UTC).';
+  if (job.waits_for === 'quota') return text('waitQuota');
   if (job.state === 'queued') {
-    return job.position ? `Waiting: ${job.position} ${job.position > 1 ? 'jobs' : 'job'} before this one.` : 'About to begin.';
+    return job.position ? text(job.position > 1 ? 'waitMany' : 'waitOne', { count: job.position }) : text('beginning');
   }
-  if (job.frames && job.frame) return 'Frame by frame, each based on the ones before.';
-  if (job.frames) return job.preview ? 'A preview, while the clip is being read.' : 'Reading the clip and looking for cuts.';
-  if (!job.evaluation) return 'Analysing both pictures.';
+  if (job.frames && job.frame) return text('frameByFrame');
+  if (job.frames) return text(job.preview ? 'clipPreview' : 'clipReading');
+  if (!job.evaluation) return text('analysing');
   const { scale, scales } = job;
-  if (!scale || !scales || scales < 2) return 'Painting.';
-  if (scale >= scales) return 'The finest strokes.';
-  return scale <= 1 ? 'Large shapes and colours first.' : 'Forms and brushwork.';
+  if (!scale || !scales || scales < 2) return text('paintingSentence');
+  if (scale >= scales) return text('finest');
+  return text(scale <= 1 ? 'largeShapes' : 'brushwork');
 }
 
 /** Which frame or scale is being painted. @param {Job} job */
 function position(job) {
-  if (job.frames) return `frame ${job.frame ?? 0} of ${job.frames}`;
-  return job.scales && job.scale ? `size ${job.scale} of ${job.scales}` : '';
+  if (job.frames) return text('frameOf', { done: job.frame ?? 0, count: job.frames });
+  return job.scales && job.scale ? text('scaleOf', { done: job.scale, count: job.scales }) : '';
 }
 
 /** @param {Job} job */
 function showProgress(job) {
-  $('live-title').textContent = job.state === 'queued' ? 'In the queue' : 'Painting';
+  $('live-title').textContent = text(job.state === 'queued' ? 'inQueue' : 'painting');
   const message = activity(job);
   if ($('live-words').textContent !== message) announce(message);
   $('live-words').textContent = message;
   const percent = `${Math.round((job.progress ?? 0) * 100)} %`;
   $('live-bar', HTMLProgressElement).value = job.progress ?? 0;
   $('live-part').textContent = [percent, position(job)].filter(Boolean).join(' · ');
-  $('live-eta').textContent = job.eta === null || job.eta === undefined ? '' : `about ${formatDuration(job.eta)} left`;
+  $('live-eta').textContent = job.eta === null || job.eta === undefined ? '' : text('left', { time: formatDuration(job.eta) });
   document.title = `${percent} – Impasto`;
   showPreview(job);
 }
 
 /** Show the newest preview; previews that arrive while one is loading are skipped. @param {Job} job */
 async function showPreview(job) {
-  if (!$('live').children.length && job.content && !job.preview) $('live').append(h('img', { src: job.content, alt: 'Your photograph' }));
+  if (!$('live').children.length && job.content && !job.preview) $('live').append(h('img', { src: job.content, alt: text('yourPhotograph') }));
   if (!job.preview || job.preview === shownPreview || isLoadingPreview) return;
   isLoadingPreview = true;
   try {
-    const image = await loadImage(job.preview, job.frames ? 'The newest frame' : 'The picture so far');
+    const image = await loadImage(job.preview, text(job.frames ? 'newestFrame' : 'soFar'));
     image.dataset.preview = job.preview;
     shownPreview = job.preview;
     $('live').replaceChildren(image);

@@ -3,6 +3,8 @@
 import { messageOf, postJson } from './api.js';
 import { startComparison, stopComparison } from './compare.js';
 import { $, announce, debounce, formatDuration, h, loadImage, radioGroup, showMessage, withQuery } from './dom.js';
+import { listed, text } from './texts.js';
+import { titleOf } from './titles.js';
 
 /** @typedef {import('./api.js').Job} Job */
 /** A job that has a picture or clip. @typedef {Job & {result: string}} PaintedJob */
@@ -62,7 +64,7 @@ export async function showResult(endedJob, clipUrl) {
   $('after-out').textContent = '100 %';
   $('result-title').textContent = title(job);
   $('result-about').textContent = summary(job);
-  showMessage('result-error', job.error ?? (painted ? '' : 'It was stopped before there was a picture.'));
+  showMessage('result-error', job.error ?? (painted ? '' : text('errorStopped')));
   for (const id of ['after-field', 'compare-field', 'format', 'zoom-open']) $(id).hidden = isClip || !painted;
   $('save').hidden = !painted;
   $('share').hidden = !painted || !navigator.canShare;
@@ -78,34 +80,34 @@ export async function showResult(endedJob, clipUrl) {
 
 /** @param {Job} ended */
 function title({ state, result }) {
-  if (state === 'done') return 'Finished';
-  if (state === 'cancelled') return result ? 'Stopped: the best so far' : 'Stopped';
-  return 'It did not work';
+  if (state === 'done') return text('finished');
+  if (state === 'cancelled') return text(result ? 'stoppedBest' : 'stopped');
+  return text('failed');
 }
 
 /** @param {Job} ended */
 function summary({ size, styles, frames, seconds, preset, recipe }) {
   return [
-    styles.map((style) => style.title).join(' and '),
+    listed(styles.map(titleOf)),
     size ? `${size[1]} × ${size[0]}` : '',
-    frames ? `${frames} frames` : '',
-    seconds ? `painted in ${formatDuration(seconds)}` : '',
+    frames ? text('frames', { count: frames }) : '',
+    seconds ? text('paintedIn', { time: formatDuration(seconds) }) : '',
     preset,
-    `seed ${recipe.seed ?? 0}`,
+    text('seed', { number: Number(recipe.seed ?? 0) }),
   ].filter(Boolean).join(' · ');
 }
 
 /** @param {Job} ended */
 function showContent({ preview, content }) {
   const address = preview ?? content;
-  $('result-frame').replaceChildren(...(address ? [h('img', { src: address, alt: 'Your photograph' })] : []));
+  $('result-frame').replaceChildren(...(address ? [h('img', { src: address, alt: text('yourPhotograph') })] : []));
 }
 
 /** @param {PaintedJob} painted */
 async function showPicture(painted) {
   const [before, after] = await Promise.all([
-    loadImage(painted.content, 'Before: your photograph'),
-    loadImage(jpegAddress(painted, 1), 'After: the painting'),
+    loadImage(painted.content, text('beforeAlt')),
+    loadImage(jpegAddress(painted, 1), text('afterAlt')),
   ]);
   if (painted !== job) return;
   const backdrop = /** @type {HTMLImageElement} */ (before.cloneNode()); // seen through the picture while the strength slider moves
@@ -126,14 +128,14 @@ async function showExactStrength() {
   if (!painted) return;
   const wantedStrength = strength;
   try {
-    const image = await loadImage(jpegAddress(painted, wantedStrength), 'After: the painting');
+    const image = await loadImage(jpegAddress(painted, wantedStrength), text('afterAlt'));
     const previous = resultPicture();
     if (painted !== job || wantedStrength !== strength || !previous) return;
     image.className = 'after';
     image.dataset.exact = String(wantedStrength);
     previous.replaceWith(image);
   } catch {
-    showMessage('result-error', 'This strength could not be loaded; move the slider to try again.');
+    showMessage('result-error', text('errorStrength'));
   }
 }
 
@@ -143,15 +145,15 @@ async function showExactStrength() {
  * @param {string} [original]
  */
 function showPlayers(painted, original) {
-  const after = h('video', { src: painted.result, controls: true, loop: true, playsInline: true, preload: 'metadata', 'aria-label': 'After: the painted clip' });
-  const figures = [h('figure', {}, after, h('figcaption', {}, 'painted'))];
+  const after = h('video', { src: painted.result, controls: true, loop: true, playsInline: true, preload: 'metadata', 'aria-label': text('clipAfter') });
+  const figures = [h('figure', {}, after, h('figcaption', {}, text('painted')))];
   if (original) {
-    const before = h('video', { src: original, muted: true, loop: true, playsInline: true, preload: 'metadata', 'aria-label': 'Before: your clip' });
+    const before = h('video', { src: original, muted: true, loop: true, playsInline: true, preload: 'metadata', 'aria-label': text('clipBefore') });
     const synchronise = () => { if (Math.abs(before.currentTime - after.currentTime) > 0.1) before.currentTime = after.currentTime; };
     after.addEventListener('play', () => before.play().catch(() => {}));
     after.addEventListener('pause', () => before.pause());
     for (const type of ['seeked', 'timeupdate', 'pause']) after.addEventListener(type, synchronise);
-    figures.push(h('figure', {}, before, h('figcaption', {}, 'as filmed')));
+    figures.push(h('figure', {}, before, h('figcaption', {}, text('asFilmed'))));
   }
   $('result-frame').replaceChildren(...figures);
 }
@@ -170,7 +172,7 @@ function showLinks() {
   const link = $('save', HTMLAnchorElement);
   link.href = downloadAddress(painted);
   link.download = fileName(painted);
-  link.textContent = painted.kind === 'video' ? 'Save the clip' : 'Save the picture';
+  link.textContent = text(painted.kind === 'video' ? 'saveClip' : 'save');
 }
 
 /** Open the phone's share sheet, which also saves to the photo library. */
@@ -181,10 +183,10 @@ async function share() {
     const blob = await (await fetch(downloadAddress(painted))).blob();
     const files = [new File([blob], fileName(painted), { type: blob.type })];
     if (navigator.canShare({ files })) await navigator.share({ files, title: 'Impasto' });
-    else showMessage('result-error', 'This browser cannot share that file; save it instead.');
+    else showMessage('result-error', text('errorShareFile'));
   } catch (error) {
     const isCancelled = error instanceof DOMException && error.name === 'AbortError';
-    if (!isCancelled) showMessage('result-error', 'It could not be shared; save it instead.');
+    if (!isCancelled) showMessage('result-error', text('errorShare'));
   }
 }
 
@@ -207,7 +209,7 @@ async function repeatWithNewSeed(onSubmitted) {
 /** The dialog that magnifies the picture; changing the magnification keeps its centre in place. */
 function startZoom() {
   const viewport = $('zoom-viewport');
-  const select = radioGroup($('zoom-levels'), 'zoom', [['fit', 'Whole'], ['1', '100 %'], ['2', '200 %'], ['4', '400 %']], '1', magnify);
+  const select = radioGroup($('zoom-levels'), 'zoom', [['fit', text('whole')], ['1', '100 %'], ['2', '200 %'], ['4', '400 %']], '1', magnify);
   /** @param {string} level */
   function magnify(level) {
     const image = viewport.querySelector('img');
@@ -222,9 +224,9 @@ function startZoom() {
     const painted = paintedJob();
     if (!painted) return;
     try {
-      viewport.replaceChildren(await loadImage(withQuery(painted.result, { format: 'png', strength }), 'The painting, enlarged'));
+      viewport.replaceChildren(await loadImage(withQuery(painted.result, { format: 'png', strength }), text('enlarged')));
     } catch {
-      showMessage('result-error', 'The picture could not be loaded; try again.');
+      showMessage('result-error', text('errorLoad'));
       return;
     }
     $('zoom', HTMLDialogElement).showModal();

@@ -1,6 +1,7 @@
 /** Form controls made from a JSON schema: numbers, choices, switches, lists; no setting is known by name. */
 
 import { h } from './dom.js';
+import { text } from './texts.js';
 
 /** @typedef {import('./api.js').Schema} Schema */
 
@@ -59,9 +60,9 @@ export const isSameValue = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 /** @param {unknown} value */
 const asText = (value) => (value === null || value === undefined ? '' : [value].flat().join(', '));
 
-/** "0.5" → 0.5, "original" → itself: the server checks what is not a number. @param {string} text */
-function parse(text) {
-  const trimmed = text.trim();
+/** "0.5" → 0.5, "original" → itself: the server checks what is not a number. @param {string} typed */
+function parse(typed) {
+  const trimmed = typed.trim();
   return trimmed !== '' && Number.isFinite(Number(trimmed)) ? Number(trimmed) : trimmed;
 }
 
@@ -78,12 +79,12 @@ export function createField(prefix, name, property, onChange) {
   const shape = shapeOf(property);
   const control = controlFor(shape)({ id, shape, onChange });
   const error = h('p', { className: 'error', role: 'alert', id: `${id}-error`, hidden: true });
-  const help = h('p', { className: 'hint', id: `${id}-help` }, property.description ?? '');
+  const help = h('p', { className: 'hint', id: `${id}-help`, lang: 'en' }, property.description ?? '');
   for (const input of control.inputs) input.setAttribute('aria-describedby', `${help.id} ${error.id}`);
   const element = control.isGroup
-    ? h('fieldset', { className: 'field' }, h('legend', {}, labelOf(name)), control.element, help, error)
+    ? h('fieldset', { className: 'field' }, h('legend', { lang: 'en' }, labelOf(name)), control.element, help, error)
     : h('div', { className: `field ${control.isInline ? 'line' : ''}` },
-      h('div', { className: 'head' }, h('label', { for: id }, labelOf(name)), control.output), control.element, help, error);
+      h('div', { className: 'head' }, h('label', { for: id, lang: 'en' }, labelOf(name)), control.output), control.element, help, error);
   element.dataset.name = name;
   element.dataset.search = `${labelOf(name)} ${property.description ?? ''}`.toLowerCase();
   return { element, error, input: control.inputs[0], read: control.read, write: control.write };
@@ -109,7 +110,7 @@ function toggle({ id, onChange }) {
 /** @param {ControlOptions} options @returns {Control} */
 function select({ id, shape, onChange }) {
   const values = shape.isNullable ? [null, ...shape.choices] : shape.choices;
-  const input = h('select', { id }, ...values.map((value) => h('option', { value: asText(value) }, value === null ? 'default' : String(value))));
+  const input = h('select', { id }, ...values.map((value) => h('option', { value: asText(value) }, value === null ? text('default') : String(value))));
   input.addEventListener('change', onChange);
   return {
     element: input,
@@ -125,7 +126,7 @@ function slider({ id, shape, onChange }) {
   const input = h('input', { type: 'range', id, min: 0, max: 1, step: 0.01 });
   /** @type {number | null} */
   let current = null;
-  const show = () => { output.textContent = current === null ? 'default' : String(current); };
+  const show = () => { output.textContent = current === null ? text('default') : String(current); };
   input.addEventListener('input', () => { current = input.valueAsNumber; show(); onChange(); });
   return {
     element: input,
@@ -146,7 +147,7 @@ function numberInput({ id, shape, onChange }) {
   const isWhole = type === 'integer';
   const input = h('input', {
     type: 'number', id, step: isWhole ? 1 : 'any', min: minimum ?? exclusiveMinimum, max: maximum ?? exclusiveMaximum,
-    inputMode: isWhole ? 'numeric' : 'decimal', placeholder: shape.isNullable ? 'default' : '',
+    inputMode: isWhole ? 'numeric' : 'decimal', placeholder: shape.isNullable ? text('default') : '',
   });
   input.addEventListener('input', onChange);
   return {
@@ -176,7 +177,7 @@ function checkboxGroup({ id, shape, onChange }) {
 function textInput({ id, shape, onChange }) {
   const datalist = shape.choices.length ? h('datalist', { id: `${id}-words` }, ...shape.choices.map((value) => h('option', { value }))) : null;
   const input = h('input', {
-    type: 'text', id, autocomplete: 'off', autocapitalize: 'off', spellcheck: false, placeholder: 'default',
+    type: 'text', id, autocomplete: 'off', autocapitalize: 'off', spellcheck: false, placeholder: text('default'),
     list: datalist?.id,
   });
   input.addEventListener('input', onChange);

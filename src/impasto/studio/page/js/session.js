@@ -3,6 +3,7 @@
 import { ApiError, connection, endSession, getJson, messageOf, startSession } from './api.js';
 import { $, showMessage } from './dom.js';
 import { deleteSavedDraft } from './stored-draft.js';
+import { text } from './texts.js';
 
 /** @type {string | null} */
 let person = null;
@@ -19,7 +20,7 @@ async function loadSession() {
   person = (await getJson('/v1/session')).person;
   $('person').hidden = $('sign-out').hidden = person === null;
   $('person').textContent = person;
-  $('sign-out').setAttribute('aria-label', `Sign out ${person}`);
+  $('sign-out').setAttribute('aria-label', text('signOutNamed', { name: person ?? '' }));
 }
 
 /** Connect the dialog and the button; use the token of a sign-in link. */
@@ -29,7 +30,7 @@ export async function startSigningIn() {
   $('sign-out').addEventListener('click', signOut);
   const name = await signedInPerson();
   if (token && name !== null && !usedLink) {
-    showMessage('connection-message', `You are signed in as ${name}. To use the link, sign out first.`);
+    showMessage('connection-message', text('signedIn', { name }));
   }
 }
 
@@ -69,7 +70,7 @@ function startTokenDialog(offered) {
           await reloadForAnother();
         } catch (error) {
           const isWrong = error instanceof ApiError && (error.status === 401 || error.status === 403);
-          showMessage('token-error', isWrong ? 'That is not the token.' : messageOf(error));
+          showMessage('token-error', isWrong ? text('errorToken') : messageOf(error));
           input.select();
         }
       };

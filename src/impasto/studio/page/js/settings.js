@@ -3,6 +3,8 @@
 import { $, announce, radioGroup, showMessage } from './dom.js';
 import { draft, draftChanged, onDraftChange } from './draft.js';
 import { createField, isSameValue } from './schema.js';
+import { text } from './texts.js';
+import { presetPurpose, presetTitle } from './titles.js';
 
 /** @typedef {import('./schema.js').Field & {schemaDefault: unknown}} SettingField */
 /** @typedef {Map<string, SettingField>} Fields */
@@ -22,14 +24,13 @@ let selectPreset = (/** @type {string} */ _name) => {};
 
 const strengthSlider = () => $('strength', HTMLInputElement);
 const presetNamed = (/** @type {string} */ name) => draft.settings?.presets.find((candidate) => candidate.name === name);
-const capitalised = (/** @type {string} */ text) => text[0].toUpperCase() + text.slice(1);
 
 /** @param {import('./api.js').Settings} settings */
 export function startSettings(settings) {
   draft.settings = settings;
   const names = settings.presets.map(({ name }) => name);
   preset = names.includes('fast') ? 'fast' : names[0];
-  selectPreset = radioGroup($('presets'), 'preset', names.map((name) => [name, capitalised(name)]), preset, (name) => setPreset(name));
+  selectPreset = radioGroup($('presets'), 'preset', names.map((name) => [name, presetTitle(name)]), preset, (name) => setPreset(name));
   addFields(recipeFields, 'recipe', settings.recipe);
   addFields(videoFields, 'video', settings.video);
   strengthSlider().addEventListener('input', () => { strength = strengthSlider().valueAsNumber / 100; showChanges(); });
@@ -40,7 +41,7 @@ export function startSettings(settings) {
     const needed = /** @type {CustomEvent<string>} */ (event).detail;
     if (preset === needed || !names.includes(needed)) return;
     setPreset(needed);
-    announce(`Preset ${needed}, which this style needs`);
+    announce(text('presetNeeded', { name: presetTitle(needed) }));
   });
   onDraftChange(() => { $('video-settings').hidden = draft.content?.kind !== 'video'; });
   setPreset(preset, {});
@@ -79,7 +80,7 @@ function setPreset(name, changed = changesOf(recipeFields)) {
   preset = name;
   selectPreset(name);
   const purpose = presetNamed(name)?.purpose ?? '';
-  $('preset-purpose').textContent = purpose && `${capitalised(purpose)}.`;
+  $('preset-purpose').textContent = presetPurpose(name, purpose);
   for (const [key, { write }] of recipeFields) write(key in changed ? changed[key] : presetValue(key));
   // A preset with weights of its own already sets the balance, and the server refuses both together.
   const presetSetsWeights = ['content_weight', 'style_weight'].some((key) => presetValue(key) !== recipeDefault(key));
@@ -112,10 +113,10 @@ function showChanges() {
   for (const fields of [recipeFields, videoFields]) {
     for (const [name, { element }] of fields) element.classList.toggle('differs', changed.includes(name));
   }
-  $('more-count').textContent = changed.length ? `${changed.length} changed` : 'every setting';
+  $('more-count').textContent = changed.length ? text('changed', { count: changed.length }) : text('everySetting');
   if (strength !== null) $('strength-out').textContent = `${Math.round(strength * 100)} %`;
   else {
-    $('strength-out').textContent = strengthSlider().disabled ? 'set by the preset' : 'as usual';
+    $('strength-out').textContent = text(strengthSlider().disabled ? 'setByPreset' : 'asUsual');
     strengthSlider().value = '50';
   }
 }

@@ -4,6 +4,8 @@ import { getBlob, getJson, isNotFound, messageOf, postImage, previewUpload } fro
 import { announce, h, showMessage } from './dom.js';
 import { draft, draftChanged, onDraftChange } from './draft.js';
 import { Gallery } from './gallery.js';
+import { text } from './texts.js';
+import { titleOf } from './titles.js';
 
 /** @typedef {import('./draft.js').DraftStyle} DraftStyle */
 
@@ -13,7 +15,7 @@ let uploads = 0;
 const LEARNED_NAME = /\.safetensors$/i;
 
 export async function startStyles() {
-  gallery = new Gallery(h('span', {}, 'Your own'), addStyleFiles, () => {
+  gallery = new Gallery(h('span', {}, text('ownStyle')), addStyleFiles, () => {
     showMessage('style-error', '');
     const isLearned = gallery.chosen.some((style) => style.learned && !draft.styles.includes(style));
     draft.styles = gallery.chosen;
@@ -24,7 +26,7 @@ export async function startStyles() {
   onDraftChange(() => gallery.show(!draft.regions));
   /** @type {import('./api.js').Sample[]} */
   const styles = await getJson('/v1/styles');
-  for (const style of styles) gallery.add({ ...style, key: `id:${style.id}`, weight: 1 });
+  for (const style of styles) gallery.add({ ...style, title: titleOf(style), key: `id:${style.id}`, weight: 1 });
 }
 
 /** Add the user's pictures and learned styles to the gallery and choose them. @param {File[]} files */
@@ -33,7 +35,7 @@ export async function addStyleFiles(files) {
   for (const file of files) {
     try {
       gallery.toggle(await addStyleFile(file, file.name.replace(/\.[^.]*$/, '')));
-      announce(`${file.name} added to the styles`);
+      announce(text('styleAdded', { name: file.name }));
     } catch (error) {
       showMessage('style-error', messageOf(error));
     }
@@ -96,6 +98,6 @@ async function sampleOfStyle(file) {
 export function chooseStylesOfJob(styles, weights) {
   gallery.choose(styles.map((style, index) => {
     const key = style.id ? `id:${style.id}` : `job:${style.thumbnail}`;
-    return gallery.has(key) ? key : gallery.add({ ...style, key, indexInJob: index, weight: 1 }, true);
+    return gallery.has(key) ? key : gallery.add({ ...style, title: titleOf(style), key, indexInJob: index, weight: 1 }, true);
   }), weights);
 }

@@ -1,6 +1,7 @@
-/** The page's texts, one file for each language; the browser's language is taken first, or the one last chosen. */
-
-import { EngineError } from './painter.js';
+/**
+ * The page's texts, one file for each language; the browser's language is taken first, or the one last chosen.
+ * The static site uses this script too, with texts of its own.
+ */
 
 const LANGUAGES = ['en', 'de'];
 const STORED = 'impasto-language';
@@ -14,21 +15,22 @@ export function text(key, values = {}) {
   return (texts[key] ?? key).replaceAll(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
 }
 
+/** A text, or what the server says where there is none for it. @param {string} key @param {string} otherwise */
+export const textOr = (key, otherwise) => texts[key] ?? otherwise;
+
+/** How the page's language is written where the user is, such as "en-GB". */
+export const locale = () => navigator.languages.find((name) => name.slice(0, 2) === language) ?? language;
+
 /** A number with one decimal, as the page's language writes it. @param {number} value */
-export const decimal = (value) => value.toLocaleString(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+export const decimal = (value) => value.toLocaleString(locale(), { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+
+/** "a, b and c", in the page's language. @param {string[]} names */
+export const listed = (names) => new Intl.ListFormat(locale()).format(names);
 
 /** An error whose message is a text for the user. */
 export class UserError extends Error {
   /** @param {string} key @param {Record<string, string | number>} [values] */
   constructor(key, values) { super(text(key, values)); }
-}
-
-const ENGINE_ERRORS = { load: 'errorLoad', memory: 'errorMemory', engine: 'errorEngine' };
-
-/** What the user is told of an error. @param {unknown} error */
-export function messageOf(error) {
-  if (error instanceof UserError) return error.message;
-  return text(error instanceof EngineError ? ENGINE_ERRORS[error.reason] : 'errorEngine');
 }
 
 /** Load the texts and write them onto the page. */
@@ -62,7 +64,9 @@ async function useLanguage(name) {
   for (const element of document.querySelectorAll('[data-text]')) {
     element.textContent = text(element.getAttribute('data-text') ?? '');
   }
-  for (const element of document.querySelectorAll('[data-label]')) {
-    element.setAttribute('aria-label', text(element.getAttribute('data-label') ?? ''));
+  for (const attribute of ['label', 'placeholder']) {
+    for (const element of document.querySelectorAll(`[data-${attribute}]`)) {
+      element.setAttribute(attribute === 'label' ? 'aria-label' : attribute, text(element.getAttribute(`data-${attribute}`) ?? ''));
+    }
   }
 }
