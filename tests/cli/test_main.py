@@ -329,6 +329,26 @@ def test_a_closed_pipe_is_no_error(folder):
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_process_ends_at_once_but_in_order(closed):
+    reader, writer = os.pipe()
+    code = (
+        "import atexit, sys; from impasto.cli.entry import leave;"
+        "atexit.register(print, 'registered', file=sys.stderr); print('painted'); leave(3)"
+    )
+    if closed:
+        os.close(reader)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, check=False, env=buffered
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (3, b"registered\n")
+    if not closed:
+        with os.fdopen(reader, "rb") as stream:
+            assert stream.read() == b"painted\n"
+
+
 def test_the_version(impasto):
     from importlib.metadata import version
 

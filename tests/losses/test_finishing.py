@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracles
-from fakes import array, checks, picture, tiny_encoder, values
+from fakes import array, checks, picture, tiny_encoder, tiny_state, values
 from impasto.losses.build import objective_of
 from impasto.losses.finishing import BOUNDED_STRIDE, FINISHING_LAYERS, FinishingTerm, sampled_window
 from impasto.losses.functions import finishing_distance
 from impasto.losses.grids import Grid
 from impasto.losses.neighbours import CAPACITY, StyleDirections
 from impasto.losses.tiled import TiledEncoder
+from impasto.networks.encoder import CENTRED, Encoder
 from impasto.networks.layers import geometry
 from impasto.pictures.geometry import tiles
 from impasto.recipe import Recipe
@@ -105,6 +106,20 @@ def test_the_gradient_reaches_the_pixels_as_differences_say():
     ahead, behind = (float(judge(image + sign * 1e-6 * direction)[0]) for sign in (1, -1))
     _, gradient, _ = judge.evaluate(image)  # after it, other positions are compared
     assert (ahead - behind) / 2e-6 == pytest.approx(float((gradient * direction).sum()), rel=1e-4)
+
+
+def test_the_features_of_a_bank_are_those_after_the_head():
+    head = values(7, tiny_state()["conv2_1.weight"].shape[0], seed=8).double()
+    state = {**tiny_state(), "head.relu2_1.weight": head}
+    encoder = Encoder(state, CENTRED, pooling="average").eval().double().compute_in(torch.float64)
+    term, style = FinishingTerm(layers=("relu2_1",)), checks(24, 20, 3).double()
+    at_scale = Scene(None, (Style(style),)).at((24, 20), 0, CPU)
+    bank = term.style_statistics(at_scale, TiledEncoder(encoder))["relu2_1/finishing"]
+    turned = [torch.rot90(style, quarter, (-2, -1)) for quarter in range(4)]
+    every = torch.cat([encoder(x, ["relu2_1"])["relu2_1"][0].flatten(1).T for x in turned])
+    assert len(bank) == len(every) == 4 * 12 * 10  # as few positions as these are all taken
+    nearest = torch.cdist(bank, every, compute_mode="donot_use_mm_for_euclid_dist").amin(1)
+    assert float(nearest.max()) < 1e-9 * float(every.abs().max())
 
 
 def test_a_turned_picture_is_as_near_to_the_style_as_the_style():

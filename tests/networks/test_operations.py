@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -17,7 +19,7 @@ from fakes import array, picture, tiny_encoder, values
 from impasto.networks import operations
 from impasto.networks.encoder import PADDINGS, Encoder
 from impasto.networks.layers import activation_of, block_of
-from impasto.networks.operations import BORDERS, continued, convolve, folded, pool
+from impasto.networks.operations import BORDERS, continued, convolve, folded, packed, pool
 
 DTYPES = [(torch.float64, 1e-10), (torch.float32, 1e-4)]
 BORDER_NAMES = [*BORDERS, "zeros"]
@@ -64,12 +66,44 @@ def test_reflection_of_a_single_row_repeats_it():
 
 def test_the_fused_relu_is_the_relu(monkeypatch):
     x, weight, bias = (x.bfloat16() for x in (values(1, 3, 9, 8), *convolution()))
-    if not operations._has_fused_relu(x):
+    if not operations._in_short_form(x):
         pytest.skip("this processor does not convolve in bfloat16")
     fused = convolve(x, weight, bias, "reflect", relu=True)
-    monkeypatch.setattr(operations, "_has_fused_relu", lambda x: False)
+    monkeypatch.setattr(operations, "_in_short_form", lambda x: False)
     torch.testing.assert_close(convolve(x, weight, bias, "reflect", relu=True), fused)
     assert 0.1 < float((fused == 0).float().mean()) < 0.9
+
+
+@pytest.mark.parametrize("border", BORDER_NAMES)
+def test_packed_weights_give_the_same_numbers(border):
+    weight, bias = (x.bfloat16() for x in convolution())
+    arranged = packed(weight)
+    if arranged is None:
+        pytest.skip("this processor does not convolve in bfloat16")
+    for size in [(9, 8), (130, 70)]:
+        x = values(1, 3, *size).bfloat16().requires_grad_()
+        for relu in (False, True):
+            plain = convolve(x, weight, bias, border, relu=relu)
+            fast = convolve(x, weight, bias, border, relu=relu, arranged=arranged)
+            assert fast.equal(plain)
+            slope = values(*plain.shape, seed=2).bfloat16()
+            (expected,), (found,) = (torch.autograd.grad(y, x, slope) for y in (plain, fast))
+            torch.testing.assert_close(found, expected)
+        exact = convolve(x.float(), weight.float(), bias.float(), border, relu=True, arranged=arranged)
+        assert exact.dtype is torch.float32
+
+
+def test_an_encoder_with_packed_weights_can_be_copied():
+    encoder, image = tiny_encoder().compute_in(torch.bfloat16), picture(20, 24)
+    if packed(encoder.conv1_1__weight) is None:
+        pytest.skip("this processor does not convolve in bfloat16")
+    for other in (copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):
+        assert other(image, ["relu3_1"])["relu3_1"].equal(encoder(image, ["relu3_1"])["relu3_1"])
+
+
+def test_large_weights_are_not_packed():
+    assert packed(torch.zeros(512, 512, 3, 3, dtype=torch.bfloat16)) is None
+    assert packed(torch.zeros(8, 8, 3, 3)) is None
 
 
 def test_a_convolution_keeps_nothing_but_its_result():

@@ -122,8 +122,11 @@ class FinishingTerm(Term):
         sampled = add_up(
             encoder.style_parts(style.pixels, self.layers),
             lambda part: {
-                layer: gather_positions(
-                    part.features[layer], places[layer], part.tile.grid(grid.stride), grid.width
+                layer: _projected(
+                    gather_positions(
+                        part.features.raw[layer], places[layer], part.tile.grid(grid.stride), grid.width
+                    ),
+                    part.features.head(layer),
                 )
                 for layer, grid in grids.items()
             },
@@ -236,9 +239,16 @@ def _features_at(features: Features, layer: str, window: tuple[slice, slice]) ->
     sampled: Tensor = _Window.apply(  # type: ignore[no-untyped-call]
         features[layer] if projected else features.raw[layer], window
     )
-    rows = sampled[0].flatten(1).T
+    return _projected(sampled[0].flatten(1).T, None if projected else head)
+
+
+def _projected(rows: Tensor, head: Tensor | None) -> Tensor:
+    """Features (n, c) in full precision and after a layer's head (C, c), (n, C).
+
+    Of a whole layer they would take several times the memory of the features themselves.
+    """
     rows = rows if rows.dtype is torch.float64 else rows.float()
-    return rows if projected or head is None else rows @ head.to(rows).T
+    return rows if head is None else rows @ head.to(rows).T
 
 
 class _Window(torch.autograd.Function):

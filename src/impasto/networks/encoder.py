@@ -30,7 +30,7 @@ from impasto.networks.layers import (
     convolution_of,
     geometry,
 )
-from impasto.networks.operations import convolve, pool
+from impasto.networks.operations import Packed, convolve, packed, pool
 
 __all__ = [
     "CENTRED",
@@ -167,6 +167,7 @@ class Encoder(nn.Module):
         self.register_buffer("scale", normalisation.scale / std, persistent=False)
         self.register_buffer("shift", -mean / std, persistent=False)
         self.compute_dtype = torch.float32
+        self._packed: dict[str, Packed | None] = {}
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -203,6 +204,7 @@ class Encoder(nn.Module):
             if name.startswith("conv"):
                 layout = torch.channels_last if value.dim() == 4 else torch.preserve_format
                 setattr(self, name, value.to(dtype=dtype, memory_format=layout))
+        self._packed = {conv: packed(self._parameter(conv, "weight")) for conv in self.convs}
         return self
 
     def _parameter(self, name: str, kind: str) -> Tensor:
@@ -249,7 +251,8 @@ class Encoder(nn.Module):
             weight, bias = self._parameter(conv, "weight"), self._parameter(conv, "bias")
             border = PADDINGS[padding or self.padding][0 if index == 0 else 1]
             activation = activation_of(conv)
-            x = convolve(x, weight, bias, border, relu=conv not in remaining)
+            arranged = self._packed.get(conv)
+            x = convolve(x, weight, bias, border, relu=conv not in remaining, arranged=arranged)
             if conv in remaining:
                 raw[conv] = x
                 x = F.relu(x)
