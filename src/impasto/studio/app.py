@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import mimetypes
 import os
+import stat
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,16 @@ def create_app(settings: StudioSettings) -> FastAPI:
 class _PageFiles(StaticFiles):
     """The page's files; browsers ask each time whether their copy is current, so updates show at once."""
 
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        names = [path, f"{path}/index.html"] if scope["path"].endswith("/") else [path]
+        for name in names if scope["method"] in ("GET", "HEAD") else ():
+            # Not in a thread: each change of threads waits anew for a processor while the server is busy.
+            with suppress(OSError, ValueError):  # names that cannot be: the answer is Starlette's
+                full_path, stat_result = self.lookup_path(name)
+                if stat_result is not None and stat.S_ISREG(stat_result.st_mode):
+                    return self.file_response(full_path, stat_result, scope)
+        return await super().get_response(path, scope)
+
     def file_response(
         self, full_path: Any, stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
@@ -100,6 +111,5 @@ class _PageFiles(StaticFiles):
             and stat_result.st_size <= _READ_AT_ONCE
             and "range" not in Headers(scope=scope)
         ):
-            # Opening, reading and closing it in threads takes much longer while the server is busy.
             return Response(Path(full_path).read_bytes(), status_code, response.headers)
         return response

@@ -21,8 +21,9 @@ from impasto.studio.errors import RefusedError
 __all__ = ["Admission", "AdmittedUpload"]
 
 _FIRST_ESTIMATE = 0.3  # seconds that an upload takes to be decoded, until some have been
-_WEIGHT = 0.1  # of the latest upload in that estimate
+_WEIGHT = 0.1  # of the latest interval in that estimate
 _SILENT_SECONDS = 2.0  # after which a body that does not arrive counts no more among those that will wait
+_SLOW_SECONDS = 10.0  # after which it is its client's line that it waits for, and not for the server
 _LEAST_RETURN, _RETURN_FACTOR = (
     10.0,
     3.0,
@@ -37,6 +38,7 @@ class AdmittedUpload:
     Attributes:
         round: in which it is decoded.
         number: order within the round.
+        admitted: when, by the clock of ``Admission``.
         silence: seconds since anything of it has arrived.
         turn: set when it may be decoded; None while it arrives.
         served: whether its turn has come.
@@ -45,14 +47,15 @@ class AdmittedUpload:
     client: str
     round: int
     number: int
+    admitted: float
     silence: Callable[[], float]
     turn: asyncio.Future[None] | None = None
     served: bool = False
 
-    @property
-    def counts(self) -> bool:
-        """Whether others wait for it: not if its body has ceased to arrive."""
-        return self.turn is not None or self.served or self.silence() < _SILENT_SECONDS
+    def counts(self, now: float) -> bool:
+        """Whether others wait for it: not if its body has ceased to arrive, or arrives slowly."""
+        arrives = self.silence() < _SILENT_SECONDS and now - self.admitted < _SLOW_SECONDS
+        return self.turn is not None or arrives
 
 
 class Admission:
@@ -68,7 +71,8 @@ class Admission:
         self, at_once: int, longest_wait: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._free, self._at_once, self._longest_wait, self._clock = at_once, at_once, longest_wait, clock
-        self._seconds = _FIRST_ESTIMATE
+        self._interval = _FIRST_ESTIMATE / at_once  # between two that are decoded, while enough are there
+        self._last_end: float | None = None  # of the latest, if enough others were there already
         self._uploads: set[AdmittedUpload] = set()
         self._round = self._number = 0  # of the latest upload that was decoded; of the latest that came
         self._next_rounds: dict[str, int] = {}  # of clients that had a turn in this round already
@@ -79,21 +83,18 @@ class Admission:
 
         Before it go those of earlier rounds, and what others who were refused may still bring into these.
         """
-        ahead, present = self._ahead(client), self._present()
-        if present >= _SPARE * self._at_once:
-            now, next_round = self._clock(), self._next_round(client)
+        now, next_round = self._clock(), self._next_round(client)
+        here = [upload for upload in self._uploads if upload.counts(now)]
+        ahead = sum(self._is_late(upload, now) or upload.round <= next_round for upload in here)
+        if len(here) >= _SPARE * self._at_once:
             self._refused = {name: until for name, until in self._refused.items() if until > now}
             others = (self._next_round(name) for name in self._refused if name != client)
             ahead += sum(max(0, next_round - theirs) for theirs in others)
-        return max(0, ahead - self._at_once + 1) * self._seconds / self._at_once
+        return max(0, ahead - self._at_once + 1) * self._interval
 
-    def _present(self) -> int:
-        return sum(upload.counts for upload in self._uploads)
-
-    def _ahead(self, client: str) -> int:
-        """How many uploads that are here go before another one of a client."""
-        last = self._next_round(client)
-        return sum(upload.counts for upload in self._uploads if upload.served or upload.round <= last)
+    def _is_late(self, upload: AdmittedUpload, now: float) -> bool:
+        """Whether it goes first whatever its round: it has its turn, or waits for longer than was said."""
+        return upload.served or now - upload.admitted > self._longest_wait
 
     def _next_round(self, client: str) -> int:
         return max(self._round, self._next_rounds.get(client, 0))
@@ -123,7 +124,7 @@ class Admission:
         """
         self.check(client)
         self._refused.pop(client, None)
-        upload = AdmittedUpload(client, self._next_round(client), self._number, silence)
+        upload = AdmittedUpload(client, self._next_round(client), self._number, self._clock(), silence)
         self._number += 1
         self._next_rounds[client] = upload.round + 1
         self._uploads.add(upload)
@@ -145,17 +146,35 @@ class Admission:
             try:
                 yield
             finally:
-                self._seconds += _WEIGHT * (self._clock() - begin - self._seconds)
+                self._learn(upload, begin)
         finally:
             upload.turn.cancel()  # its client may have left while it waited
             if upload.served:
                 self._free += 1
                 self._begin_next()
 
+    def _learn(self, ended: AdmittedUpload, begin: float) -> None:
+        """Correct the interval at the end of an upload.
+
+        While enough are there it is that between two ends, whatever holds them up: decoders, the disk, or the
+        reading of bodies; but no longer than this one took, because clients may have sent nothing meanwhile.
+        """
+        now = self._clock()
+        seconds = now - begin
+        measured = seconds / self._at_once if self._last_end is None else min(seconds, now - self._last_end)
+        self._interval += _WEIGHT * (measured - self._interval)
+        here = sum(upload.counts(now) for upload in self._uploads if upload is not ended)
+        self._last_end = now if here >= self._at_once else None
+
     def _begin_next(self) -> None:
         """Give places that are free to the uploads that are whole, in the order of turns."""
+        now = self._clock()
         waiting = [one for one in self._uploads if one.turn is not None and not one.turn.done()]
-        for upload in sorted(waiting, key=lambda one: (one.round, one.number))[: self._free]:
+
+        def place(upload: AdmittedUpload) -> tuple[int, int]:
+            return (-1 if self._is_late(upload, now) else upload.round, upload.number)
+
+        for upload in sorted(waiting, key=place)[: self._free]:
             assert upload.turn is not None
             self._free -= 1
             upload.served = True
