@@ -53,12 +53,17 @@ _ACCEPTED: ResponseTable = {
 }
 
 
-def _own_job(request: Request, job: str) -> StudioJob:
+def _find_own(request: Request, job: str) -> StudioJob:
     """The job of that id. Somebody else's is answered as one that does not exist."""
     found = get_service(request).store.get(job)
     if found is None or not get_requester(request).owns(found):
         raise HTTPException(404, "there is no such job; it may have been deleted")
     return found
+
+
+async def _own_job(request: Request, job: str) -> StudioJob:
+    """The job of a path, read without a thread, as in ``Authenticator``."""
+    return _find_own(request, job)
 
 
 OwnJob = Annotated[StudioJob, Depends(_own_job)]
@@ -150,7 +155,7 @@ async def job_events(request: Request, followed: Annotated[StudioJob, Depends(_s
 @router.post("/v1/jobs/{job}/cancel")
 def cancel_job(request: Request, job: OwnJob) -> JobView:
     """Stop a job; the best picture so far is kept."""
-    return _view(request, get_service(request).store.cancel(job.id) or _own_job(request, job.id))
+    return _view(request, get_service(request).store.cancel(job.id) or _find_own(request, job.id))
 
 
 @router.delete("/v1/jobs/{job}", status_code=204)

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 
 from impasto.studio.errors import RefusedError
 
-__all__ = ["Admission", "AdmittedUpload"]
+__all__ = ["UPLOADS_POLICY", "Admission", "AdmittedUpload"]
+
+UPLOADS_POLICY = "uploads"  # that refuses those for whom there is no time
 
 _FIRST_ESTIMATE = 0.3  # seconds that an upload takes to be decoded, until some have been
 _WEIGHT = 0.1  # of the latest interval in that estimate
@@ -110,7 +112,7 @@ class Admission:
             got, seconds = "too many uploads are being checked at the moment", math.ceil(wait)
             self._refused[client] = self._clock() + max(_LEAST_RETURN, _RETURN_FACTOR * seconds)
             remedy = f"come back in {seconds} s"
-            raise RefusedError(got, remedy=remedy, status=429, retry_after=seconds, policy="uploads")
+            raise RefusedError(got, remedy=remedy, status=429, retry_after=seconds, policy=UPLOADS_POLICY)
 
     @contextmanager
     def enter(self, client: str, silence: Callable[[], float]) -> Iterator[AdmittedUpload]:
@@ -171,8 +173,8 @@ class Admission:
         now = self._clock()
         waiting = [one for one in self._uploads if one.turn is not None and not one.turn.done()]
 
-        def place(upload: AdmittedUpload) -> tuple[int, int]:
-            return (-1 if self._is_late(upload, now) else upload.round, upload.number)
+        def place(upload: AdmittedUpload) -> tuple[bool, int, int]:
+            return not self._is_late(upload, now), upload.round, upload.number
 
         for upload in sorted(waiting, key=place)[: self._free]:
             assert upload.turn is not None
