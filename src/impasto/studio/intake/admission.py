@@ -22,7 +22,9 @@ __all__ = ["UPLOADS_POLICY", "Admission", "AdmittedUpload"]
 
 UPLOADS_POLICY = "uploads"  # that refuses those for whom there is no time
 
-_FIRST_ESTIMATE = 0.3  # seconds that an upload takes to be decoded, until some have been
+_FIRST_ESTIMATE = (
+    0.8  # seconds that an upload takes until some have been decoded: as measured on two busy cores
+)
 _WEIGHT = 0.1  # of the latest interval in that estimate
 _SILENT_SECONDS = 2.0  # after which a body that does not arrive counts no more among those that will wait
 _SLOW_SECONDS = 10.0  # after which it is its client's line that it waits for, and not for the server
