@@ -170,6 +170,15 @@ def test_a_client_that_leaves_at_its_turn_passes_it_on() -> None:
     assert in_a_thread(run()) == "c"
 
 
+def test_nothing_is_kept_of_clients_that_left_before_their_turn() -> None:
+    admission = Admission(1, 1e9)
+    for number in range(100):
+        with admission.enter(f"client {number % 50}", just_now):
+            pass
+    assert not admission._next_rounds
+    assert not admission._uploads
+
+
 def test_an_upload_that_arrives_slowly_keeps_its_turn() -> None:
     """Others that were admitted later go first only while it is not there."""
 

@@ -103,6 +103,12 @@ class Admission:
     def _next_round(self, client: str) -> int:
         return max(self._round, self._next_rounds.get(client, 0))
 
+    def _set_next_round(self, client: str, number: int) -> None:
+        """Remember a client's next round, if it is later than that of a client who is not known."""
+        self._next_rounds[client] = number
+        if number <= self._round:
+            del self._next_rounds[client]
+
     def check(self, client: str) -> None:
         """Refuse another upload of a client if it would have to wait for too long.
 
@@ -130,14 +136,14 @@ class Admission:
         self._refused.pop(client, None)
         upload = AdmittedUpload(client, self._next_round(client), self._number, self._clock(), silence)
         self._number += 1
-        self._next_rounds[client] = upload.round + 1
+        self._set_next_round(client, upload.round + 1)
         self._uploads.add(upload)
         try:
             yield upload
         finally:
             self._uploads.remove(upload)
-            if not upload.served and client in self._next_rounds:
-                self._next_rounds[client] -= 1  # it took no turn
+            if not upload.served:  # it took no turn
+                self._set_next_round(client, self._next_round(client) - 1)
 
     @asynccontextmanager
     async def turn(self, upload: AdmittedUpload) -> AsyncIterator[None]:
