@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
 
-from impasto.feedforward.noise import PERIOD, noise_field
+from impasto.feedforward.noise import PERIOD, _periodic_noise, noise_field
 
 
 def test_noise_belongs_to_its_place():
@@ -30,3 +33,11 @@ def test_there_is_no_seam_where_it_repeats():
     field = noise_field(16, 2 * PERIOD, 2 * PERIOD)
     steps = (field[..., 1:] - field[..., :-1]).square().mean((0, 1, 2))
     assert float(steps[PERIOD - 1]) == pytest.approx(float(steps.mean()), rel=0.25)
+
+
+def test_a_process_that_paints_many_seeds_does_not_keep_them_all():
+    first = weakref.ref(_periodic_noise(8, 0))
+    for seed in range(40):
+        noise_field(8, 4, 4, seed=seed)
+    gc.collect()
+    assert first() is None

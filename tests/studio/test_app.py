@@ -23,6 +23,21 @@ def test_the_page_is_served_and_fastapis_pages_are_not(tmp_path: Path) -> None:
         assert studio.get(path).status_code == 404
 
 
+@pytest.mark.slow
+def test_the_pages_files_are_sent_whole_in_part_and_only_if_they_have_changed(tmp_path: Path) -> None:
+    studio = without_workers(tmp_path)
+    path = max(PAGE_FOLDER.rglob("*.js"), key=lambda path: path.stat().st_size)
+    address, data = f"/{path.relative_to(PAGE_FOLDER).as_posix()}", path.read_bytes()
+    whole = studio.get(address)
+    assert whole.content == data
+    assert whole.headers["content-type"].startswith("text/javascript")
+    assert studio.get(address, headers={"If-None-Match": whole.headers["etag"]}).status_code == 304
+    part = studio.get(address, headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, data[10:20])
+    head = studio.head(address)
+    assert (head.status_code, head.headers["content-length"]) == (200, str(len(data)))
+
+
 def test_the_pages_files_are_short_and_load_nothing_from_elsewhere() -> None:
     """No file is long, none has an inline script or style, none names another host."""
     suffixes = (".html", ".js", ".css", ".webmanifest")

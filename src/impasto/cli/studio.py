@@ -36,6 +36,9 @@ studio_app.command(users_app)
 #: Connections at once, event streams and silent ones included; what comes beyond is answered with 503.
 _MAX_CONNECTIONS = 4000
 _OTHER_FILES = 1000  # that the server has open
+#: After so many seconds a thread that computes has to let the event loop go on. Python's 0.005 add up,
+#: because the loop has to wait anew after each reading and writing.
+_SWITCH_SECONDS = 0.0005
 SERVER = Group("Server", help="Address, limits, and how long results are kept.", sort_key=1)
 
 
@@ -125,6 +128,7 @@ def _serve(
         ssl_certfile=certificate.path if certificate else None,
         ssl_keyfile=certificate.key if certificate else None,
     )  # fmt: skip
+    sys.setswitchinterval(_SWITCH_SECONDS)
     config.load()
     if certificate is not None and config.ssl is not None:
         keep_current(config.ssl, certificate, partial(current_certificate, options))

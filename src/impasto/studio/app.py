@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+import os
+import stat
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Response
+from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from impasto import __version__
 from impasto.studio.http import (
@@ -32,6 +38,8 @@ from impasto.studio.queue.people import has_people
 from impasto.studio.settings import StudioSettings
 
 __all__ = ["create_app"]
+
+_READ_AT_ONCE = 500_000  # bytes; all files of the page, and of the site all but its network and runtime
 
 
 def create_app(settings: StudioSettings) -> FastAPI:
@@ -83,7 +91,25 @@ def create_app(settings: StudioSettings) -> FastAPI:
 class _PageFiles(StaticFiles):
     """The page's files; browsers ask each time whether their copy is current, so updates show at once."""
 
-    def file_response(self, *arguments: Any, **options: Any) -> Response:
-        response = super().file_response(*arguments, **options)
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        names = [path, f"{path}/index.html"] if scope["path"].endswith("/") else [path]
+        for name in names if scope["method"] in ("GET", "HEAD") else ():
+            # Not in a thread: each change of threads waits anew for a processor while the server is busy.
+            with suppress(OSError, ValueError):  # names that cannot be: the answer is Starlette's
+                full_path, stat_result = self.lookup_path(name)
+                if stat_result is not None and stat.S_ISREG(stat_result.st_mode):
+                    return self.file_response(full_path, stat_result, scope)
+        return await super().get_response(path, scope)
+
+    def file_response(
+        self, full_path: Any, stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["Cache-Control"] = "no-cache"
+        if (
+            isinstance(response, FileResponse)
+            and stat_result.st_size <= _READ_AT_ONCE
+            and "range" not in Headers(scope=scope)
+        ):
+            return Response(Path(full_path).read_bytes(), status_code, response.headers)
         return response

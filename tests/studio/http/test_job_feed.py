@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import Message
 
+from impasto.studio.http import job_feed
+from impasto.studio.http.job_events import JobEvents
 from impasto.studio.http.job_feed import JobFeed
 from impasto.studio.http.views import JobView
 from impasto.studio.queue.jobs import JobStore
@@ -36,8 +39,10 @@ def with_feed(feed: JobFeed, test: Callable[[], Coroutine[Any, Any, None]]) -> N
     in_a_thread(run())
 
 
-async def next_view(stream: AsyncIterator[JobView]) -> JobView:
-    return await asyncio.wait_for(anext(stream), 10)
+async def next_view(stream: AsyncIterator[JobView | None]) -> JobView:
+    view = await asyncio.wait_for(anext(stream), 10)
+    assert view is not None
+    return view
 
 
 def test_streams_read_nothing_themselves_and_share_one_reading(
@@ -97,6 +102,56 @@ def test_events_go_on_after_errors_of_the_database(store: JobStore, monkeypatch:
 
     with_feed(feed, test)
     assert not errors
+
+
+def test_a_stream_without_changes_shows_that_it_lives(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Proxies end connections that are silent."""
+    monkeypatch.setattr(job_feed, "_SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(job_feed, "_LOOK_SECONDS", 0.1)
+    job, feed = add_job(store), JobFeed(store)
+
+    async def test() -> None:
+        stream = feed.follow(job.id)
+        assert (await next_view(stream)).state == "queued"
+        assert await anext(stream) is None
+        assert await anext(stream) is None
+        JobStore(store.path).cancel(job.id)
+        assert (await next_view(stream)).state == "cancelled"
+
+    with_feed(feed, test)
+
+
+def test_events_are_sent_until_the_client_leaves(store: JobStore) -> None:
+    job, feed = add_job(store), JobFeed(store)
+    messages: list[Message] = []
+    sent, left = asyncio.Event(), asyncio.Event()
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+        if message.get("body"):
+            sent.set()
+
+    async def receive() -> Message:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def test() -> None:
+        scope = {"type": "http", "method": "GET", "asgi": {"spec_version": "2.3"}}
+        answering = asyncio.create_task(JobEvents(feed.follow(job.id))(scope, receive, send))
+        await asyncio.wait_for(sent.wait(), 10)
+        assert feed._followers
+        left.set()
+        await asyncio.wait_for(answering, 10)
+        assert not feed._followers
+
+    with_feed(feed, test)
+    start, event = messages[:2]
+    assert (b"content-type", b"text/event-stream; charset=utf-8") in start["headers"]
+    name, data = event["body"].removesuffix(b"\n\n").split(b"\n")
+    assert name == b"event: job"
+    assert JobView.model_validate_json(data.removeprefix(b"data: ")).id == job.id
 
 
 def test_one_client_has_so_many_streams(tmp_path: Path) -> None:

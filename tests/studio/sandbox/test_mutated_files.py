@@ -29,6 +29,7 @@ from mutated_files import mutated, sound_files
 from serving import encoded
 
 FILES = int(os.environ.get("IMPASTO_MUTATED_FILES", "40"))
+FIRST = int(os.environ.get("IMPASTO_FIRST_MUTATION", "0"))  # so that a long run can be divided
 TABLE = os.environ.get("IMPASTO_MUTATION_TABLE")
 SECONDS = 10
 INPUTS = JobInputs('{"size": 48, "coarsest": 48}', "{}", (None,), 0, 0)
@@ -122,7 +123,7 @@ def test_mutated_files_harm_nobody(sound: dict[str, bytes], tmp_path: Path) -> N
     process = psutil.Process()
     counts: Counter[tuple[str, str]] = Counter()
     names, handles = list(sound), process.num_fds()
-    for seed in range(FILES):
+    for seed in range(FIRST, FIRST + FILES):
         name = names[seed % len(names)]
         others = [data for other, data in sound.items() if other != name]
         try:
@@ -130,7 +131,7 @@ def test_mutated_files_harm_nobody(sound: dict[str, bytes], tmp_path: Path) -> N
         except AssertionError as error:
             raise AssertionError(f"{name}, seed {seed}: {error}") from error
         counts.update((name, result) for result in results)
-        if seed % 100 == 99 or seed == FILES - 1:
+        if seed % 100 == 99 or seed == FIRST + FILES - 1:
             record(counts)
     assert process.num_fds() <= handles + 2
     assert sum(count for (_, result), count in counts.items() if "whole" not in result) == FILES

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from anyio import CapacityLimiter, to_thread
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
@@ -25,7 +24,6 @@ __all__ = ["Authenticator", "Refusal"]
 #: Paths outside /v1 that are not for everybody.
 _PRIVATE_PATHS = {"/metrics", "/openapi.json"}
 _SIGN_IN = "/v1/session"
-_AT_ONCE = 4  # look-ups; they have threads of their own, so that busy routes do not delay them
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,8 @@ class Authenticator:
 
     def __init__(self, settings: StudioSettings, people: People, attempts: LoginAttempts) -> None:
         self._settings, self._people, self._attempts = settings, people, attempts
-        self._limiter: CapacityLimiter | None = None
 
-    async def identify(self, scope: Scope, headers: Headers) -> Requester | Refusal:
+    def identify(self, scope: Scope, headers: Headers) -> Requester | Refusal:
         """Who sent a request; a refusal if it has no right to the path.
 
         Raises:
@@ -67,7 +64,7 @@ class Authenticator:
         if not (path.startswith("/v1/") or path in _PRIVATE_PATHS):
             return Requester(address)
         cookie, token = cookie_value(headers.get("cookie", ""), SESSION_COOKIE), bearer_token(headers)
-        known = await self._look_up(cookie, token)
+        known = self._look_up(cookie, token)
         scope["state"]["people"] = known.people
         if path == "/metrics":
             return self._for_metrics(address, token, cookie, known)
@@ -80,17 +77,15 @@ class Authenticator:
             return Requester(address, known.by_session, self._people.credential(cookie))
         return self._by_token(path, scope["method"], address, token, known.by_token)
 
-    async def _look_up(self, cookie: str, token: str) -> _Known:
-        if self._limiter is None:  # has to be made within the event loop
-            self._limiter = CapacityLimiter(_AT_ONCE)
-        people = self._people
+    def _look_up(self, cookie: str, token: str) -> _Known:
+        """Two rows by their keys, which no writer delays (WAL), read within the event loop.
 
-        def look_up() -> _Known:
-            if not people.exist():
-                return _Known(False, None, None)
-            return _Known(True, people.by_session(cookie), people.by_token(token))
-
-        return await to_thread.run_sync(look_up, limiter=self._limiter)
+        Handing that to a thread holds the loop up for longer: a thread that has Python's lock may have to
+        wait for a processor.
+        """
+        if not self._people.exist():
+            return _Known(False, None, None)
+        return _Known(True, self._people.by_session(cookie), self._people.by_token(token))
 
     def _by_token(
         self, path: str, method: str, address: str, token: str, person: Person | None

@@ -16,6 +16,7 @@ from impasto.studio.errors import RefusedError
 from impasto.studio.http.problems import error_body
 from impasto.studio.http.requester import get_requester
 from impasto.studio.http.service import get_service
+from impasto.studio.intake.admission import UPLOADS_POLICY
 from impasto.studio.queue.attempts import FailureKind, failure_kind
 
 __all__ = ["install_error_handlers"]
@@ -51,7 +52,10 @@ def _response(
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    if error.policy is not None:
+    if error.policy not in (
+        None,
+        UPLOADS_POLICY,
+    ):  # nor what has to be said quickly, because many are waiting
         requester, intake = get_requester(request), get_service(request).intake
         with suppress(sqlite3.Error):
             headers |= await run_in_threadpool(intake.rate_limits, requester.client, requester.person)

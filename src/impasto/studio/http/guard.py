@@ -107,7 +107,7 @@ class RequestGuard:
 
     async def _check_and_run(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        refusal = self._refusal(scope, headers) or await self._authenticate(scope, headers)
+        refusal = self._refusal(scope, headers) or self._authenticate(scope, headers)
         if refusal is not None:
             await _send_refusal(scope, send, refusal.status, refusal.line)
             return
@@ -123,10 +123,10 @@ class RequestGuard:
         scope["state"]["body"] = body
         await body.run(self.app, scope, send)
 
-    async def _authenticate(self, scope: Scope, headers: Headers) -> Refusal | None:
+    def _authenticate(self, scope: Scope, headers: Headers) -> Refusal | None:
         """Note who sent a request; returns why it may not pass, or None."""
         try:
-            outcome = await self._authenticator.identify(scope, headers)
+            outcome = self._authenticator.identify(scope, headers)
         except sqlite3.Error as error:
             log.error("signing in: %s: %s", type(error).__name__, error)
             return Refusal(503, "the studio's database does not answer; try again in a moment")

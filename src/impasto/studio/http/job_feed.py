@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ __all__ = ["JobFeed"]
 
 _POLL_SECONDS = 0.2  # also limits each stream to five events a second
 _LONGEST_PAUSE = 5.0  # seconds after errors of the database
+_SILENCE_SECONDS = 15.0  # after which a stream has to say that it is still there, for proxies
+_LOOK_SECONDS = 1.0  # between two looks for streams that are silent
 
 log = logging.getLogger("impasto.studio")
 
@@ -30,11 +33,13 @@ class _Follower:
     Attributes:
         credential: what has to be valid for it; None: nothing.
         seen: the view that it knows.
-        wake: set when there is another.
+        spoke: when it last gave out something.
+        wake: set when there is another view, or after a silence.
     """
 
     credential: str | None
     seen: JobView | None = None
+    spoke: float = field(default_factory=time.monotonic)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -48,6 +53,7 @@ class JobFeed:
         self._credentials: set[str] = set()  # that were valid then
         self._joined = asyncio.Event()
         self._last_version: int | None = None
+        self._last_look = 0.0
         self._rows: dict[str, tuple[StudioJob, int | None]] = {}
 
     async def run(self) -> None:
@@ -69,8 +75,20 @@ class JobFeed:
                     if joined:
                         self._joined.set()
                         await asyncio.sleep(pause)
+                self._wake_silent()
                 with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._joined.wait(), pause)
+
+    def _wake_silent(self) -> None:
+        """Wake those that have said nothing for long: one look at all costs less than a timer for each."""
+        now = time.monotonic()
+        if now - self._last_look < _LOOK_SECONDS:
+            return
+        self._last_look = now
+        for followers in self._followers.values():
+            for follower in followers:
+                if follower.seen is not None and now - follower.spoke > _SILENCE_SECONDS:
+                    follower.wake.set()
 
     def _publish(self, snapshot: Snapshot | None) -> None:
         """Wake the followers of jobs that have changed: with hundreds of them, waking all takes long."""
@@ -102,25 +120,28 @@ class JobFeed:
         self._last_version = version  # last, so that an error has everything read again
         return snapshot
 
-    async def follow(self, job_id: str, credential: str | None = None) -> AsyncIterator[JobView]:
-        """The job now, at each change, and when it ends.
+    async def follow(
+        self, job_id: str, credential: str | None = None
+    ) -> AsyncGenerator[JobView | None, None]:
+        """The job now, at each change, and when it ends; None after some seconds without any.
 
         Ends itself if the job is deleted, or ``credential`` is no longer valid.
         """
         follower = _Follower(credential)
         self._followers.setdefault(job_id, set()).add(follower)
         self._joined.set()
-        last = None
         try:
             while True:
                 await follower.wake.wait()
                 follower.wake.clear()
-                follower.seen = view = self._snapshot.get(job_id)
+                last, follower.seen = follower.seen, self._snapshot.get(job_id)
+                view, now = follower.seen, time.monotonic()
                 if view is None or not self._may_follow(follower):
                     return
-                if view != last:
-                    last = view
-                    yield view
+                changed = view is not last and view != last
+                if changed or now - follower.spoke > _SILENCE_SECONDS:
+                    follower.spoke = now
+                    yield view if changed else None
                 if view.state in FINAL_STATES:
                     return
         finally:

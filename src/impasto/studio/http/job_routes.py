@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import FileResponse
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import FileResponse, StreamingResponse
 from opentelemetry.trace import SpanKind
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
@@ -23,6 +22,7 @@ from impasto.pictures.geometry import Size
 from impasto.studio.errors import RefusedError
 from impasto.studio.http import openapi
 from impasto.studio.http.bodies import read_job_request
+from impasto.studio.http.job_events import JobEvents
 from impasto.studio.http.requester import get_requester
 from impasto.studio.http.responses import (
     ERROR_RESPONSES,
@@ -53,12 +53,17 @@ _ACCEPTED: ResponseTable = {
 }
 
 
-def _own_job(request: Request, job: str) -> StudioJob:
+def _find_own(request: Request, job: str) -> StudioJob:
     """The job of that id. Somebody else's is answered as one that does not exist."""
     found = get_service(request).store.get(job)
     if found is None or not get_requester(request).owns(found):
         raise HTTPException(404, "there is no such job; it may have been deleted")
     return found
+
+
+async def _own_job(request: Request, job: str) -> StudioJob:
+    """The job of a path, read without a thread, as in ``Authenticator``."""
+    return _find_own(request, job)
 
 
 OwnJob = Annotated[StudioJob, Depends(_own_job)]
@@ -71,20 +76,22 @@ def _view(request: Request, job: StudioJob) -> JobView:
 async def _accept(request: Request, response: Response, earlier: StudioJob | None) -> JobView:
     service, requester = get_service(request), get_requester(request)
     client, key = requester.client, _request_key(request)
+    service.admission.check(client)  # first of all, because it asks neither disk nor database
     check = partial(service.intake.check_place, client, requester.person)
     await run_in_threadpool(check)  # before anything is read
-    # The place in the queue is taken only once everything is here, or silent clients would fill the queue.
-    with service.uploads.one(client), service.admission.arriving(client, request.state.body.silence):
-        job_request = await read_job_request(request, allow_json=earlier is not None)
-    try:
-        with service.intake.reserve_place(client, requester.person):
-            accept = partial(service.intake.accept, job_request, client, earlier, key, requester.person)
-            with service.traces.span("accept", SpanKind.PRODUCER) as span:
-                job = await service.run_accepting(client, accept)
-                span.set_attributes(job_facts(job))
-    finally:
-        if hasattr(request.state, "form"):
-            await request.state.form.close()
+    with service.admission.enter(client, request.state.body.silence) as upload:
+        with service.uploads.one(client):
+            job_request = await read_job_request(request, allow_json=earlier is not None)
+        # A place in the queue is taken only once everything is here, or silent clients would fill it.
+        try:
+            with service.intake.reserve_place(client, requester.person):
+                accept = partial(service.intake.accept, job_request, client, earlier, key, requester.person)
+                with service.traces.span("accept", SpanKind.PRODUCER) as span:
+                    job = await service.run_accepting(upload, accept)
+                    span.set_attributes(job_facts(job))
+        finally:
+            if hasattr(request.state, "form"):
+                await request.state.form.close()
     response.status_code = 200 if job.state == "done" else 202
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     response.headers.update(await run_in_threadpool(service.intake.rate_limits, client, requester.person))
@@ -136,22 +143,19 @@ async def _stream_place(request: Request, job: OwnJob) -> AsyncIterator[StudioJo
 
 @router.get(
     "/v1/jobs/{job}/events",
-    response_class=EventSourceResponse,
-    responses=error_responses(429),
+    response_class=StreamingResponse,
+    responses=openapi.EVENTS | error_responses(429),
 )
-async def job_events(
-    request: Request, followed: Annotated[StudioJob, Depends(_stream_place)]
-) -> AsyncIterator[ServerSentEvent]:
+async def job_events(request: Request, followed: Annotated[StudioJob, Depends(_stream_place)]) -> JobEvents:
     """The job as server-sent events named ``job``: now, at each change, and when it ends."""
     credential = get_requester(request).credential
-    async for view in get_service(request).feed.follow(followed.id, credential):
-        yield ServerSentEvent(event="job", data=view)
+    return JobEvents(get_service(request).feed.follow(followed.id, credential))
 
 
 @router.post("/v1/jobs/{job}/cancel")
 def cancel_job(request: Request, job: OwnJob) -> JobView:
     """Stop a job; the best picture so far is kept."""
-    return _view(request, get_service(request).store.cancel(job.id) or _own_job(request, job.id))
+    return _view(request, get_service(request).store.cancel(job.id) or _find_own(request, job.id))
 
 
 @router.delete("/v1/jobs/{job}", status_code=204)

@@ -12,8 +12,8 @@ from impasto.studio.intake.chosen_settings import DEFAULT_PRESET
 from impasto.video.settings import VideoSettings
 
 __all__ = [
-    "CONTENT_BODY", "INSTANT_BODY", "JOB_BODY", "REPAINT_BODY", "SESSION_BODY", "install_setting_schemas",
-    "recipe_schema", "video_schema",
+    "CONTENT_BODY", "EVENTS", "INSTANT_BODY", "JOB_BODY", "REPAINT_BODY", "SESSION_BODY",
+    "install_setting_schemas", "recipe_schema", "video_schema",
 ]  # fmt: skip
 
 _FILE = {"type": "string", "contentMediaType": "application/octet-stream"}
@@ -76,6 +76,26 @@ INSTANT_BODY = _body(
         ["content"],
     )
 )
+#: The response that is a stream of events.
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "text/event-stream": {
+                "itemSchema": {
+                    "type": "object",
+                    "properties": {
+                        "event": {"type": "string", "const": "job"},
+                        "data": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "contentSchema": {"$ref": "#/components/schemas/JobView"},
+                        },
+                    },
+                }
+            }
+        }
+    }
+}
 CONTENT_BODY = _body(_form(_CONTENT_PART, ["content"]))
 SESSION_BODY = _body(_json(_SESSION_JSON))
 

@@ -14,7 +14,7 @@ from fastapi import Request
 from impasto import samples
 from impasto.studio.http.job_feed import JobFeed
 from impasto.studio.http.login import LoginAttempts
-from impasto.studio.intake.admission import Admission
+from impasto.studio.intake.admission import Admission, AdmittedUpload
 from impasto.studio.intake.client_limits import ConcurrencyLimit
 from impasto.studio.intake.instant import InstantIntake
 from impasto.studio.intake.intake import JobIntake
@@ -63,13 +63,13 @@ class StudioService:
         self._accepting = CapacityLimiter(_MAX_ACCEPTING)
         self._viewing = CapacityLimiter(_MAX_VIEWING)
 
-    async def run_accepting(self, client: str, function: Callable[..., T], *arguments: Any) -> T:
+    async def run_accepting(self, upload: AdmittedUpload, function: Callable[..., T], *arguments: Any) -> T:
         """Run in a thread what decodes the files of a client's new job.
 
         Few run at once, and clients take turns. Those that wait take up no threads of the pool, which other
         routes need.
         """
-        async with self.admission.turn(client):
+        async with self.admission.turn(upload):
             return await to_thread.run_sync(partial(function, *arguments), limiter=self._accepting)
 
     async def run_viewing(self, function: Callable[..., T], *arguments: Any) -> T:

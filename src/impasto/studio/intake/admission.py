@@ -1,7 +1,10 @@
 """Whose upload is decoded next, and whether another one can be taken at all.
 
-Few uploads are decoded at once. Those that wait for it take turns by client, and an upload that would have to
-wait for too long is refused before its body is read: its client comes back, and what waits stays short.
+Few uploads are decoded at once. Clients take turns: each upload belongs to a round, the next of its client's,
+and earlier rounds go first (start-time fair queueing: Goyal, Vin and Cheng 1996, with each upload of size 1).
+An upload that would have to wait for too long is refused before its body is read: its client comes back, and
+what waits stays short. Rounds are remembered of whoever was served or refused, so that coming back more often
+does not get more than one's turns.
 """
 
 from __future__ import annotations
@@ -9,17 +12,54 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 from impasto.studio.errors import RefusedError
 
-__all__ = ["Admission"]
+__all__ = ["UPLOADS_POLICY", "Admission", "AdmittedUpload"]
 
-_FIRST_ESTIMATE = 0.3  # seconds that an upload takes to be decoded, until some have been
-_WEIGHT = 0.1  # of the latest upload in that estimate
+UPLOADS_POLICY = "uploads"  # that refuses those for whom there is no time
+
+_FIRST_ESTIMATE = (
+    0.8  # seconds that an upload takes until some have been decoded: as measured on two busy cores
+)
+_WEIGHT = 0.1  # of the latest interval in that estimate
 _SILENT_SECONDS = 2.0  # after which a body that does not arrive counts no more among those that will wait
+_SLOW_SECONDS = 10.0  # after which it is its client's line that it waits for, and not for the server
+_LEAST_RETURN, _RETURN_FACTOR = (
+    10.0,
+    3.0,
+)  # a refused client is expected within so many times its `Retry-After`
+_SPARE = 2  # while fewer uploads than this for each place are there, nobody is kept out for those to come
+
+
+@dataclass(eq=False)
+class AdmittedUpload:
+    """An upload from its admission until it is decoded.
+
+    Attributes:
+        round: in which it is decoded.
+        number: order within the round.
+        admitted: when, by the clock of ``Admission``.
+        silence: seconds since anything of it has arrived.
+        turn: set when it may be decoded; None while it arrives.
+        served: whether its turn has come.
+    """
+
+    client: str
+    round: int
+    number: int
+    admitted: float
+    silence: Callable[[], float]
+    turn: asyncio.Future[None] | None = None
+    served: bool = False
+
+    def counts(self, now: float) -> bool:
+        """Whether others wait for it: not if its body has ceased to arrive, or arrives slowly."""
+        arrives = self.silence() < _SILENT_SECONDS and now - self.admitted < _SLOW_SECONDS
+        return self.turn is not None or arrives
 
 
 class Admission:
@@ -35,81 +75,121 @@ class Admission:
         self, at_once: int, longest_wait: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._free, self._at_once, self._longest_wait, self._clock = at_once, at_once, longest_wait, clock
-        self._seconds = _FIRST_ESTIMATE
-        self._arriving: dict[object, tuple[str, Callable[[], float]]] = {}
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # in the order of turns
-        self._decoding: Counter[str] = Counter()
+        self._interval = _FIRST_ESTIMATE / at_once  # between two that are decoded, while enough are there
+        self._last_end: float | None = None  # of the latest, if enough others were there already
+        self._uploads: set[AdmittedUpload] = set()
+        self._round = self._number = 0  # of the latest upload that was decoded; of the latest that came
+        self._next_rounds: dict[str, int] = {}  # of clients that had a turn in this round already
+        self._refused: dict[str, float] = {}  # clients that are to come back, and until when
 
     def expected_wait(self, client: str) -> float:
-        """Seconds until another upload of a client would have its turn: others' go first, one each a turn."""
-        counts = Counter({name: len(futures) for name, futures in self._waiting.items()}) + self._decoding
-        counts.update(name for name, silence in self._arriving.values() if silence() < _SILENT_SECONDS)
-        own = counts.pop(client, 0)
-        ahead = own + sum(min(count, own + 1) for count in counts.values())
-        return max(0, ahead - self._at_once + 1) * self._seconds / self._at_once
+        """Seconds until another upload of a client would have its turn.
+
+        Before it go those of earlier rounds, and what others who were refused may still bring into these.
+        """
+        now, next_round = self._clock(), self._next_round(client)
+        here = [upload for upload in self._uploads if upload.counts(now)]
+        ahead = sum(self._is_late(upload, now) or upload.round <= next_round for upload in here)
+        if len(here) >= _SPARE * self._at_once:
+            self._refused = {name: until for name, until in self._refused.items() if until > now}
+            others = (self._next_round(name) for name in self._refused if name != client)
+            ahead += sum(max(0, next_round - theirs) for theirs in others)
+        return max(0, ahead - self._at_once + 1) * self._interval
+
+    def _is_late(self, upload: AdmittedUpload, now: float) -> bool:
+        """Whether it goes first whatever its round: it has its turn, or waits for longer than was said."""
+        return upload.served or now - upload.admitted > self._longest_wait
+
+    def _next_round(self, client: str) -> int:
+        return max(self._round, self._next_rounds.get(client, 0))
+
+    def _set_next_round(self, client: str, number: int) -> None:
+        """Remember a client's next round, if it is later than that of a client who is not known."""
+        self._next_rounds[client] = number
+        if number <= self._round:
+            del self._next_rounds[client]
+
+    def check(self, client: str) -> None:
+        """Refuse another upload of a client if it would have to wait for too long.
+
+        Raises:
+            RefusedError: status 429.
+        """
+        wait = self.expected_wait(client)
+        if wait > self._longest_wait:
+            got, seconds = "too many uploads are being checked at the moment", math.ceil(wait)
+            self._refused[client] = self._clock() + max(_LEAST_RETURN, _RETURN_FACTOR * seconds)
+            remedy = f"come back in {seconds} s"
+            raise RefusedError(got, remedy=remedy, status=429, retry_after=seconds, policy=UPLOADS_POLICY)
 
     @contextmanager
-    def arriving(self, client: str, silence: Callable[[], float]) -> Iterator[None]:
-        """Count an upload whose body is read within the block among those that will wait.
+    def enter(self, client: str, silence: Callable[[], float]) -> Iterator[AdmittedUpload]:
+        """An upload whose body is read, and which then waits for its turn, within the block.
 
         Args:
             silence: seconds since anything of it has arrived.
 
         Raises:
-            RefusedError: status 429 if it would have to wait for too long.
+            RefusedError: as :meth:`check`.
         """
-        wait = self.expected_wait(client)
-        if wait > self._longest_wait:
-            got, seconds = "too many uploads are being checked at the moment", math.ceil(wait)
-            remedy = f"come back in {seconds} s"
-            raise RefusedError(got, remedy=remedy, status=429, retry_after=seconds, policy="uploads")
-        entry = object()
-        self._arriving[entry] = (client, silence)
+        self.check(client)
+        self._refused.pop(client, None)
+        upload = AdmittedUpload(client, self._next_round(client), self._number, self._clock(), silence)
+        self._number += 1
+        self._set_next_round(client, upload.round + 1)
+        self._uploads.add(upload)
         try:
-            yield
+            yield upload
         finally:
-            del self._arriving[entry]
+            self._uploads.remove(upload)
+            if not upload.served:  # it took no turn
+                self._set_next_round(client, self._next_round(client) - 1)
 
     @asynccontextmanager
-    async def turn(self, client: str) -> AsyncIterator[None]:
-        """Wait for the client's turn; within the block its upload is decoded."""
-        if not self._free or self._waiting:
-            await self._wait(client)
-        else:
-            self._free -= 1
-        self._decoding[client] += 1
-        begin = self._clock()
+    async def turn(self, upload: AdmittedUpload) -> AsyncIterator[None]:
+        """Wait for the upload's turn; within the block it is decoded."""
+        upload.turn = asyncio.get_running_loop().create_future()
+        self._begin_next()
         try:
-            yield
+            await upload.turn
+            begin = self._clock()
+            try:
+                yield
+            finally:
+                self._learn(upload, begin)
         finally:
-            self._seconds += _WEIGHT * (self._clock() - begin - self._seconds)
-            self._decoding[client] -= 1
-            self._pass_on()
+            upload.turn.cancel()  # its client may have left while it waited
+            if upload.served:
+                self._free += 1
+                self._begin_next()
 
-    async def _wait(self, client: str) -> None:
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(client, deque()).append(future)
-        try:
-            await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled():  # its turn came at the same moment
-                self._pass_on()
-            elif client in self._waiting:
-                self._waiting[client].remove(future)
-                self._forget_idle(client)
-            raise
+    def _learn(self, ended: AdmittedUpload, begin: float) -> None:
+        """Correct the interval at the end of an upload.
 
-    def _pass_on(self) -> None:
-        """Give a place that became free to the next client; it goes behind all others that wait."""
-        if not self._waiting:
-            self._free += 1
-            return
-        client = next(iter(self._waiting))
-        futures = self._waiting.pop(client)
-        futures.popleft().set_result(None)
-        if futures:
-            self._waiting[client] = futures
+        While enough are there it is that between two ends, whatever holds them up: decoders, the disk, or the
+        reading of bodies; but no longer than this one took, because clients may have sent nothing meanwhile.
+        """
+        now = self._clock()
+        seconds = now - begin
+        measured = seconds / self._at_once if self._last_end is None else min(seconds, now - self._last_end)
+        self._interval += _WEIGHT * (measured - self._interval)
+        here = sum(upload.counts(now) for upload in self._uploads if upload is not ended)
+        self._last_end = now if here >= self._at_once else None
 
-    def _forget_idle(self, client: str) -> None:
-        if not self._waiting[client]:
-            del self._waiting[client]
+    def _begin_next(self) -> None:
+        """Give places that are free to the uploads that are whole, in the order of turns."""
+        now = self._clock()
+        waiting = [one for one in self._uploads if one.turn is not None and not one.turn.done()]
+
+        def place(upload: AdmittedUpload) -> tuple[bool, int, int]:
+            return not self._is_late(upload, now), upload.round, upload.number
+
+        for upload in sorted(waiting, key=place)[: self._free]:
+            assert upload.turn is not None
+            self._free -= 1
+            upload.served = True
+            upload.turn.set_result(None)
+            if upload.round > self._round:
+                self._round = upload.round
+                later = {name: at for name, at in self._next_rounds.items() if at > self._round}
+                self._next_rounds = later

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from impasto.recipe import DEFAULT_SIZE, Recipe
 from impasto.video.settings import VideoRecipe
 
 __all__ = ["JobInputs"]
+
+_KEPT_RECIPES = 512  # more than a full queue has
 
 
 @dataclass(frozen=True)
@@ -68,5 +71,14 @@ class JobInputs:
 
     def complete_recipe(self) -> Recipe:
         """The picture settings with the default size filled in: what results and the API state."""
-        recipe = self.picture_recipe()
-        return recipe if recipe.size is not None else recipe.replace(size=DEFAULT_SIZE)
+        return _complete(self.recipe)
+
+
+@lru_cache(_KEPT_RECIPES)
+def _complete(settings: str) -> Recipe:
+    """The recipe of that JSON with a size.
+
+    It is kept: event streams show each job that waits whenever another one moves.
+    """
+    recipe = Recipe.from_json(settings)
+    return recipe if recipe.size is not None else recipe.replace(size=DEFAULT_SIZE)
