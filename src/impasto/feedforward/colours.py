@@ -44,4 +44,5 @@ def cost_matrix(colours: Tensor) -> Tensor:
     """1 + COLOUR_COST · PᵀP / (its largest eigenvalue), (C, C), for the P (3, C) that reads colours."""
     squares = colours.T @ colours
     largest = torch.linalg.matrix_norm(colours, 2) ** 2
-    return torch.eye(len(squares), dtype=squares.dtype) + COLOUR_COST * squares / largest
+    identity = torch.eye(len(squares), dtype=squares.dtype)
+    return identity.add(squares / largest, alpha=COLOUR_COST)

@@ -14,9 +14,8 @@ __all__ = ["PERIOD", "noise_field"]
 PERIOD = 64
 
 
-@functools.lru_cache(
-    maxsize=8
-)  # a megabyte or two each, and the studio paints each picture with its own seed
+# A megabyte or two each, and the studio paints each picture with its own seed.
+@functools.lru_cache(maxsize=8)
 def _periodic_noise(channels: int, seed: int) -> Tensor:
     """(1, C, 64, 64) of unit variance without seams at its edges, blurred by a Gaussian of σ = 1 position.
 

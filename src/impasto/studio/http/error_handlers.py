@@ -52,10 +52,8 @@ def _response(
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusedError)
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    if error.policy not in (
-        None,
-        UPLOADS_POLICY,
-    ):  # nor what has to be said quickly, because many are waiting
+    # A refused upload has to be answered quickly, because many are waiting.
+    if error.policy not in (None, UPLOADS_POLICY):
         requester, intake = get_requester(request), get_service(request).intake
         with suppress(sqlite3.Error):
             headers |= await run_in_threadpool(intake.rate_limits, requester.client, requester.person)

@@ -22,16 +22,13 @@ __all__ = ["UPLOADS_POLICY", "Admission", "AdmittedUpload"]
 
 UPLOADS_POLICY = "uploads"  # that refuses those for whom there is no time
 
-_FIRST_ESTIMATE = (
-    0.8  # seconds that an upload takes until some have been decoded: as measured on two busy cores
-)
+# Seconds that an upload takes until some have been decoded: as measured on two busy cores.
+_FIRST_ESTIMATE = 0.8
 _WEIGHT = 0.1  # of the latest interval in that estimate
 _SILENT_SECONDS = 2.0  # after which a body that does not arrive counts no more among those that will wait
 _SLOW_SECONDS = 10.0  # after which it is its client's line that it waits for, and not for the server
-_LEAST_RETURN, _RETURN_FACTOR = (
-    10.0,
-    3.0,
-)  # a refused client is expected within so many times its `Retry-After`
+# A refused client is expected within so many times its `Retry-After`, and at least within so many seconds.
+_RETURN_FACTOR, _LEAST_RETURN = 3.0, 10.0
 _SPARE = 2  # while fewer uploads than this for each place are there, nobody is kept out for those to come
 
 
