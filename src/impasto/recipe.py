@@ -552,16 +552,16 @@ PAINTING: dict[str, Any] = {
 #: Name → (what the preset is for, settings that differ from the defaults).
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "draft": (
-        "a quick preview, in a quarter of the time of fast",
+        "a quick preview, in half the time of fast",
         PAINTING | {"iterations": (13,), "coarse_finishing": 10, "finishing": (3,)},
     ),
     "fast": ("a painting: strokes of the style along the forms of the content", PAINTING),
     "fine": (
-        "strokes that have grown together, in four times the time of fast",
+        "strokes that have grown together, in five times the time of fast",
         PAINTING | {"iterations": (100,), "coarse_finishing": 120, "finishing": (80,)},
     ),
     "finest": (
-        "for a picture to keep, in eight times the time of fast",
+        "for a picture to keep, in twelve times the time of fast",
         PAINTING | {"iterations": (200,), "coarse_finishing": 300, "finishing": (240,)},
     ),
     "classic": ("by Gram matrices, with the content at every scale", {}),
