@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +34,8 @@ class Machines:
             head["ray_client_server_port"] = port
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.machines = [self.add() for _ in range(3)]
+        if port is not None:
+            _wait_for(port)
 
     def add(self) -> Any:
         return self.cluster.add_node(num_cpus=1, object_store_memory=80 * MB, memory=2000 * MB)
@@ -49,6 +53,19 @@ class Machines:
                     self.cluster.remove_node(machine, allow_graceful=False)
                     return
         raise AssertionError(f"no machine works in {folder}")
+
+
+def _wait_for(port: int) -> None:
+    """Until the head takes connections there, which it does some seconds after it has started."""
+    end = time.monotonic() + 60.0
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=10.0).close()
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        else:
+            return
 
 
 @contextmanager

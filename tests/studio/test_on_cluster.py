@@ -28,6 +28,7 @@ MARK = "IMPASTO_TEST_PROCESS"
 PATIENCE = 400.0  # seconds; ten where nothing else runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+takes_minutes = pytest.mark.skipif("IMPASTO_SOAK" not in os.environ, reason="takes minutes: make soak")
 
 
 @pytest.fixture
@@ -90,6 +91,7 @@ def press_ctrl_c(studio: Studio) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are counted in /proc")
+@takes_minutes
 def test_the_command_from_its_start_to_ctrl_c_with_nothing_left_behind(tmp_path: Path, mark: str) -> None:
     before = set(Path("/dev/shm").iterdir())
     studio = Studio(tmp_path / "data", "--workers", "ray")
@@ -109,6 +111,7 @@ def test_the_command_from_its_start_to_ctrl_c_with_nothing_left_behind(tmp_path:
     assert set(Path("/dev/shm").iterdir()) <= before
 
 
+@takes_minutes
 def test_a_machine_that_is_lost_under_a_clip_is_replaced_by_another(tmp_path: Path, mark: str) -> None:
     """The studio has joined by `ray://`; the machine is killed when the clip is half painted."""
     with socket.create_server(("127.0.0.1", 0)) as server:
