@@ -20,6 +20,7 @@ from impasto.networks.layers import geometry
 from impasto.networks.registry import load_encoder
 from impasto.pictures import load
 from impasto.pictures.geometry import fit, resample
+from impasto.training.student import solve
 
 #: Positions of each picture and layer.
 COUNT = 600
@@ -44,9 +45,7 @@ def samples(
 def read_out(features: Tensor, colours: Tensor) -> tuple[Tensor, Tensor]:
     """Ridge regression: the matrix (3, C), and the share of each colour's variance that it gives."""
     f, c = features - features.mean(0), colours - colours.mean(0)
-    covariance = f.T @ f / len(f)
-    floor = RIDGE * covariance.diagonal().mean() * torch.eye(len(covariance), dtype=f.dtype)
-    matrix = torch.linalg.solve(covariance + floor, f.T @ c / len(f)).T
+    matrix = solve(f.T @ f / len(f), c.T @ f / len(f), RIDGE)
     return matrix, 1 - (c - f @ matrix.T).square().sum(0) / c.square().sum(0)
 
 

@@ -6,6 +6,7 @@ its hue when its lightness changes. In RGB, shadows would turn purple when the p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -135,13 +136,12 @@ def palette_moments(picture: Tensor, weights: Tensor | None = None) -> tuple[Ten
         picture: (1, 3, H, W), sRGB, [0, 1].
         weights: (1, 1, H, W), how much each pixel counts, not all 0; None: all equally.
     """
-    total, mean, second = 0.0, torch.zeros(3), torch.zeros(3, 3)
+    sums = []
     for rows in _strips(picture):
         colours = to_oklab(picture[rows])[0].flatten(1).double()
         shares = torch.ones_like(colours[:1]) if weights is None else weights[rows][0].flatten(1).double()
-        total += float(shares.sum())
-        mean = (colours * shares).sum(1) + mean.to(colours)
-        second = (colours * shares) @ colours.T + second.to(colours)
+        sums.append((shares.sum(), (colours * shares).sum(1), (colours * shares) @ colours.T))
+    total, mean, second = (torch.stack(parts).sum(0) for parts in zip(*sums, strict=True))
     return mean / total, second / total
 
 
@@ -150,6 +150,14 @@ def _strips(picture: Tensor) -> list[tuple[Any, ...]]:
     height, width = picture.shape[-2:]
     rows = max(1, STRIP_PIXELS // width)
     return [(..., slice(top, top + rows), slice(None)) for top in range(0, height, rows)]
+
+
+def _changed(picture: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """The picture with ``change`` applied to its colours in OKLab, strip by strip."""
+    result = torch.empty_like(picture)
+    for rows in _strips(picture):
+        result[rows] = from_oklab(change(to_oklab(picture[rows])))
+    return result
 
 
 def monge_map(source: Tensor, target: Tensor) -> Tensor:
@@ -180,12 +188,11 @@ def match_palette(picture: Tensor, mean: Tensor, second: Tensor, *, weights: Ten
     """
     before, before_second = palette_moments(picture, weights)
     matrix = monge_map(before_second - torch.outer(before, before), second - torch.outer(mean, mean))
-    matched = torch.empty_like(picture)
-    for rows in _strips(picture):
-        lab = to_oklab(picture[rows])
-        moved = _mix(matrix, lab - before.to(lab).view(1, 3, 1, 1)) + mean.to(lab).view(1, 3, 1, 1)
-        matched[rows] = from_oklab(moved)
-    return matched
+
+    def matched(lab: Tensor) -> Tensor:
+        return _mix(matrix, lab - before.to(lab).view(1, 3, 1, 1)) + mean.to(lab).view(1, 3, 1, 1)
+
+    return _changed(picture, matched)
 
 
 def match_lightness(
@@ -196,9 +203,12 @@ def match_lightness(
     For a style picture of which only the brushwork is wanted: otherwise a dark one would darken the content.
     Arguments as in :func:`match_palette`.
     """
-    lab = to_oklab(picture)
     before, before_second = palette_moments(picture, weights)
     variances = (before_second[0, 0] - before[0] ** 2, second[0, 0] - mean[0] ** 2)
     spread_before, spread = (torch.sqrt(variance.clamp_min(0.0) + RIDGE) for variance in variances)
-    lightness = (lab[:, :1] - float(before[0])) * float(spread / spread_before) + float(mean[0])
-    return from_oklab(torch.cat([lightness.clamp(0.0, 1.0), torch.zeros_like(lab[:, 1:])], 1))
+
+    def matched(lab: Tensor) -> Tensor:
+        lightness = (lab[:, :1] - float(before[0])) * float(spread / spread_before) + float(mean[0])
+        return torch.cat([lightness.clamp(0.0, 1.0), torch.zeros_like(lab[:, 1:])], 1)
+
+    return _changed(picture, matched)

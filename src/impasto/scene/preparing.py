@@ -22,7 +22,7 @@ from impasto.pictures.colour import (
 )
 from impasto.pictures.geometry import Size, resample
 from impasto.recipe import Recipe
-from impasto.scene.scene import Region, Scene, Style, product
+from impasto.scene.scene import Scene, Style, product
 
 __all__ = ["in_style_colours", "keep_outside_regions", "postprocess", "preprocess"]
 
@@ -40,13 +40,14 @@ def preprocess(scene: Scene, recipe: Recipe, *, min_style_side: int = 1) -> Scen
         RecipeError: a crop that is not a part of its style picture.
     """
     scene = _each_style(scene, lambda style: _crop_and_turn(style, recipe))
-    return replace(
-        _coloured(_filled(scene), recipe),
+    scene = replace(
+        _filled(scene),
         blend=recipe.style_blend,
         style_scale=recipe.style_scale,
         style_order=recipe.style_order,
         min_style_side=min_style_side,
     )
+    return _coloured(scene, recipe)
 
 
 def postprocess(picture: Tensor, scene: Scene, recipe: Recipe) -> Tensor:
@@ -84,10 +85,9 @@ def in_style_colours(scene: Scene, recipe: Recipe, size: Size) -> Tensor:
         scene: with content and styles, after :func:`preprocess`.
     """
     assert scene.content is not None, "check_scene requires a content picture for this"
-    mean, second_moment = _palette(scene.styles, recipe.style_blend)
     content = resample(scene.content, size)
     mask = None if scene.content_mask is None else resample(scene.content_mask, size)
-    return match_palette(content, mean, second_moment, weights=mask)
+    return match_palette(content, *_palette(scene.styles, recipe.style_blend), weights=mask)
 
 
 def _size(picture: Tensor) -> Size:
@@ -153,9 +153,8 @@ def _recoloured(content: Tensor, scene: Scene, recipe: Recipe) -> Tensor:
     share = recipe.recolour * (1.0 if recipe.strength is None else min(1.0, 2.0 * recipe.strength))
     if not share or not recipe.wants_style:
         return content
-    whole = Region("", None, scene.styles, blend=recipe.style_blend)
     result = content
-    for region in scene.regions or (whole,):
+    for region in scene.painted_regions:
         weights = product(region.mask, scene.content_mask)
         if not region.styles or not (weights is None or weights.any()):
             continue
