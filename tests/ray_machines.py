@@ -55,6 +55,13 @@ class Machines:
         raise AssertionError(f"no machine works in {folder}")
 
 
+def free_port() -> int:
+    """A port of this machine at which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
 def _wait_for(port: int) -> None:
     """Until the head takes connections there, which it does some seconds after it has started."""
     end = time.monotonic() + 60.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ import psutil
 import pytest
 
 from clips import moving_square, write_clip
-from ray_machines import started_machines
+from ray_machines import free_port, started_machines
 from serving import Studio, encoded
 
 PICTURE = {"size": 128, "coarsest": 64, "iterations": [6, 4], "tolerance": 0}
@@ -114,8 +113,7 @@ def test_the_command_from_its_start_to_ctrl_c_with_nothing_left_behind(tmp_path:
 @takes_minutes
 def test_a_machine_that_is_lost_under_a_clip_is_replaced_by_another(tmp_path: Path, mark: str) -> None:
     """The studio has joined by `ray://`; the machine is killed when the clip is half painted."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     with started_machines(port) as machines:
         studio = Studio(tmp_path / "data", "--workers", f"ray://127.0.0.1:{port}")
         try:
@@ -131,8 +129,7 @@ def test_a_machine_that_is_lost_under_a_clip_is_replaced_by_another(tmp_path: Pa
 
 
 def test_where_no_cluster_answers_the_command_ends_with_one_line(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "impasto.cli", "studio", "--no-open", "--port", "0"]
     ended = subprocess.run(
         [*command, "--data", str(tmp_path / "data"), "--workers", f"ray://127.0.0.1:{port}"],
