@@ -37,8 +37,8 @@ ROOMS: dict[str, set[str]] = {
     "scene": {"pictures", "recipe"},
     "losses": {"networks", "pictures", "recipe", "scene"},
     "masks": {"networks", "pictures", "progress", "recipe", "scene"},
-    "painting": {"files", "losses", "machine", "networks", "pictures", "recipe", "scene"},
-    "feedforward": {"files", "losses", "networks", "painting", "pictures", "recipe", "scene"},
+    "feedforward": {"files", "losses", "networks", "pictures", "scene"},
+    "painting": {"feedforward", "files", "losses", "machine", "networks", "pictures", "recipe", "scene"},
     "api": {
         "feedforward",
         "losses",

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from impasto import pictures
 from impasto.errors import RecipeError
-from impasto.feedforward import painting as feedforward_painting
 from impasto.feedforward.network import TILE
 from impasto.feedforward.style import SUFFIX as SAVED_STYLE_SUFFIX
 from impasto.feedforward.style import InstantStyle, saved_styles
@@ -26,6 +25,7 @@ from impasto.machine import available_memory, choose_device, describe, keep_memo
 from impasto.masks.regions import regions_from_masks
 from impasto.networks.encoder import Encoder
 from impasto.painting import engine
+from impasto.painting import instant as instant_painting
 from impasto.painting.engine import Step
 from impasto.painting.planning import MemoryPlan, plan_memory, seconds_per_pixel, time_shares
 from impasto.painting.result import Result, record, trace_entry
@@ -164,7 +164,7 @@ def prepare(
         scene = replace(scene, regions=regions_from_masks(scene, recipe, masks, style_masks))
     # Before memory is planned, because a wrong layer or a picture too small for it should be reported first.
     if recipe.method == "instant":
-        feedforward_painting.check(scene, recipe, saved, terms)
+        instant_painting.check(scene, recipe, saved, terms)
     else:
         engine.check(scene, recipe, encoder, terms)
     size = output_size(recipe, *scene.size)
@@ -301,7 +301,7 @@ def layers(prepared: PreparedRun, result: Result) -> list[Layer]:
 def _step_function(prepared: PreparedRun) -> Callable[..., Iterator[Step]]:
     """The function that yields the steps of the recipe's method."""
     if prepared.recipe.method == "instant":
-        return partial(feedforward_painting.steps, styles=prepared.saved_styles)
+        return partial(instant_painting.steps, styles=prepared.saved_styles)
     return engine.steps
 
 

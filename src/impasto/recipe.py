@@ -184,6 +184,15 @@ class Recipe(Validated):
             "everything else) to 1."
         ),
     )
+    keep_colours: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description=(
+            "How firmly broad areas keep the content's colours in the style's palette, from 0 (not) to 1, so "
+            "that no colour of the style spreads in blots."
+        ),
+    )
     style_weight: Weight = Field(1.0, description="Weight of the style loss; 0 disables it.")
     style_loss: tuple[Annotated[str, _one_of(STYLE_LOSSES)], ...] = Field(
         ("gram",),
@@ -546,6 +555,7 @@ PAINTING: dict[str, Any] = {
     "coarse_finishing": 24,
     "finishing": (10,),
     "keep_details": 1.0,
+    "keep_colours": 0.3,
     "clean_chroma": 1.0,
 }
 

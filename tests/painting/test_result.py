@@ -104,7 +104,14 @@ def test_a_result_tells_everything_about_itself(tmp_path):
     assert painted.recipe == preset("fast").replace(**chosen)
     assert len(painted.trace) == 5
     layers = [f"style/relu{k}_1" for k in range(1, 6)]
-    terms = {"content/relu3_2", "details/relu3_2", "tv", *layers, *(f"{layer}/nearest" for layer in layers)}
+    terms = {
+        "content/relu3_2",
+        "colours",
+        "details/relu3_2",
+        "tv",
+        *layers,
+        *(f"{layer}/nearest" for layer in layers),
+    }
     assert set(painted.losses) == terms | {"total"}
     assert painted.losses["total"] == min(entry["loss"] for entry in painted.trace)
     assert 0 < painted.seconds < 60

@@ -31,8 +31,9 @@ from impasto.losses.statistics import gather_positions, sample_positions
 from impasto.networks.encoder import Encoder
 from impasto.networks.layers import geometry
 from impasto.pictures.geometry import Size, Tile, tiles
+from impasto.scene import Scene
 
-__all__ = ["TILE", "InstantNetwork", "StyledRegion", "decoder_inputs"]
+__all__ = ["TILE", "InstantNetwork", "StyledRegion", "decoder_inputs", "styled_regions"]
 
 #: Side in pixels of the tiles that larger pictures are painted in.
 TILE = 512
@@ -247,6 +248,21 @@ class InstantNetwork:
         if self.encoder.compute_dtype is torch.bfloat16:
             return torch.autocast(device.type, torch.bfloat16)
         return nullcontext()
+
+
+def styled_regions(network: InstantNetwork, scene: Scene, *, tile: int | None = TILE) -> list[StyledRegion]:
+    """The regions of a prepared scene at its size, with the statistics of their styles."""
+    return [
+        StyledRegion(
+            InstantStyle.blend(
+                [network.remember(style.pixels, style.mask, tile=tile) for style in region.styles],
+                region.style_shares,
+            ),
+            region.mask,
+        )
+        for region in scene.regions
+        if region.styles
+    ]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from impasto.losses.colours import COLOUR_FACTOR, ColourTerm
 from impasto.losses.details import DETAIL_FACTOR, DetailTerm
 from impasto.losses.finishing import FINISHING_LAYERS, FinishingTerm
 from impasto.losses.objective import Objective
@@ -57,6 +58,8 @@ def terms_of(recipe: Recipe, *, finishing: bool = False) -> tuple[Term, ...]:
                     normalisation=recipe.normalisation,
                 )
             )
+        if recipe.keep_colours and recipe.wants_style:
+            terms.append(ColourTerm(weight=recipe.keep_colours * COLOUR_FACTOR))
     if recipe.wants_style:
         weight = 1.0 if has_strength else recipe.style_weight
         if finishing:

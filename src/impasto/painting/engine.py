@@ -23,6 +23,7 @@ from impasto.losses.objective import Objective
 from impasto.losses.terms import Term
 from impasto.losses.tiled import TiledEncoder
 from impasto.networks.encoder import Encoder
+from impasto.painting.colour_plan import colour_plan
 from impasto.painting.optimisers import OPTIMISERS, Adam, Guarded, Optimiser, PyramidAdam, finite
 from impasto.painting.schedule import (
     content_shares,
@@ -136,6 +137,8 @@ def steps(
     prepared = preprocess(scene, recipe, min_style_side=min_style_side(recipe, terms))
     if recipe.guidance:
         prepared = guided(prepared, encoder, recipe.guidance)
+    if terms is None:
+        prepared = replace(prepared, colour_plan=colour_plan(prepared, recipe, encoder))
     budgets, finishing = max_evaluations(recipe, plan, terms), finishing_steps(recipe, plan, terms)
     shares = content_shares(recipe, plan)
     limits, count = limits or MemoryLimits(), itertools.count(1)

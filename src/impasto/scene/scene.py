@@ -13,6 +13,7 @@ from torch import Tensor
 from impasto.errors import RecipeError
 from impasto.pictures.geometry import Size, add_margin, fit, resample
 from impasto.pictures.outlines import outline_strength
+from impasto.scene.colour_plan import ColourPlan
 from impasto.scene.guidance import Guidance
 
 __all__ = ["Past", "Region", "Scene", "Style", "overlay_past", "product"]
@@ -134,6 +135,7 @@ class Scene:
             a feature.
         style_statistics: size of a scale → :func:`impasto.painting.engine.style_statistics` at it. Where it
             is set, the style pictures are not used; for the frames of a video it is computed once.
+        colour_plan: the colours that broad areas keep; None: they are left to the style.
     """
 
     content: Tensor | None
@@ -148,6 +150,7 @@ class Scene:
     style_order: str = "together"
     min_style_side: int = 1
     style_statistics: Mapping[Size, Mapping[str, Tensor]] = field(default_factory=dict)
+    colour_plan: ColourPlan | None = None
 
     @cached_property
     def outlines(self) -> Tensor | None:
@@ -212,6 +215,7 @@ class Scene:
                 for region in self.painted_regions
             ),
             style_statistics={} if known is None else {with_margin: known},
+            colour_plan=None if self.colour_plan is None else self.colour_plan.at(size, margin, device),
         )
 
     def _region_at(

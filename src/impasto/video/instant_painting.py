@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from impasto.feedforward.decoder import load_decoder
-from impasto.feedforward.network import InstantNetwork, StyledRegion
-from impasto.feedforward.painting import styled_regions
+from impasto.feedforward.network import InstantNetwork, StyledRegion, styled_regions
 from impasto.feedforward.statistics import Moments
 from impasto.feedforward.style import InstantStyle
 from impasto.machine import torch_threads

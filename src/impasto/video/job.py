@@ -15,10 +15,10 @@ from torch import Tensor
 
 from impasto import pictures
 from impasto.errors import VideoError
-from impasto.feedforward import painting as feedforward_painting
 from impasto.feedforward.style import InstantStyle, is_saved_style, saved_styles
 from impasto.machine import choose_device
 from impasto.networks.encoder import Encoder
+from impasto.painting import instant as instant_painting
 from impasto.painting.schedule import output_size
 from impasto.painting.setup import encoder_for
 from impasto.pictures.colour import palette_moments
@@ -159,7 +159,7 @@ def prepare_video(
     size = output_size(recipe.picture, source.height, source.width, enlarge=False)
     recipe = recipe.replace(picture=recipe.picture.replace(size=max(size)))
     if saved:
-        feedforward_painting.check(Scene(torch.zeros(1, 3, *size)), recipe.picture, saved)
+        instant_painting.check(Scene(torch.zeros(1, 3, *size)), recipe.picture, saved)
     store = Store(path.with_name(path.name + ".work"), 65535 if encoding and encoding.deep else 255)
     palette = _palette(source, recipe, size, first_frame)
     styles = tuple(Style(picture.pixels, picture.alpha, palette) for picture in loaded)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from impasto.errors import RecipeError
 from impasto.feedforward.decoder import load_decoder
-from impasto.feedforward.network import TILE, InstantNetwork, StyledRegion
+from impasto.feedforward.network import TILE, InstantNetwork, StyledRegion, styled_regions
 from impasto.feedforward.style import InstantStyle
 from impasto.losses.terms import Term
 from impasto.networks.encoder import Encoder
@@ -21,7 +21,7 @@ from impasto.scene import Scene
 from impasto.scene.checks import check_scene
 from impasto.scene.preparing import in_style_colours, postprocess, preprocess
 
-__all__ = ["check", "paint", "steps", "styled_regions"]
+__all__ = ["check", "paint", "steps"]
 
 
 def steps(
@@ -99,18 +99,3 @@ def paint(
     strength = 1.0 if recipe.strength is None else recipe.strength
     picture = network.paint(content, regions, strength=strength, seed=recipe.seed, tile=tile)
     return postprocess(picture, scene, recipe)
-
-
-def styled_regions(network: InstantNetwork, scene: Scene, *, tile: int | None = TILE) -> list[StyledRegion]:
-    """The regions of a prepared scene at its size, with the statistics of their styles."""
-    return [
-        StyledRegion(
-            InstantStyle.blend(
-                [network.remember(style.pixels, style.mask, tile=tile) for style in region.styles],
-                region.style_shares,
-            ),
-            region.mask,
-        )
-        for region in scene.regions
-        if region.styles
-    ]
