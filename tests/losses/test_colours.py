@@ -15,6 +15,10 @@ from impasto.scene import ColourPlan, Scene
 CONTENT, CANVAS = picture(40, 48, 1).double(), picture(40, 48, 3).double()
 
 
+#: A difference of colour without one of lightness.
+GREEN = torch.tensor([-1.0, 2.0, -1.0]).view(1, 3, 1, 1)
+
+
 def objective(tile: int | None = None) -> Objective:
     scene = Scene(CONTENT, colour_plan=ColourPlan.of(CONTENT))
     return Objective(tiny_encoder(dtype=torch.float64), scene, [ColourTerm(weight=3.0)], tile=tile)
@@ -24,6 +28,7 @@ def objective(tile: int | None = None) -> Objective:
 def test_it_is_the_mean_squared_distance_of_the_areas_colours(tile):
     total, gradient, losses = objective(tile).evaluate(CANVAS)
     gap = array(ColourPlan.of(CANVAS).means - ColourPlan.of(CONTENT).means)
+    gap = gap - gap.mean(0)
     assert total == losses["colours"] == pytest.approx(3.0 * (gap**2).sum(0).mean(), rel=1e-12)
     # The loss is quadratic, so a central difference is exact.
     step = 0.1 * picture(40, 48, 5).double()
@@ -34,12 +39,18 @@ def test_it_is_the_mean_squared_distance_of_the_areas_colours(tile):
 def test_strokes_finer_than_an_area_are_free_and_blots_are_not():
     grid = torch.arange(256)
     content = torch.full((1, 3, 256, 256), 0.5)
-    stripes = 0.5 + 0.3 * (2.0 * (grid // 2 % 2) - 1.0).expand(1, 3, 256, 256)
-    blots = 0.5 + 0.3 * (2.0 * (grid // 64 % 2) - 1.0).expand(1, 3, 256, 256)
+    stripes, blots = (
+        0.5 + 0.3 * GREEN * (2.0 * (grid // width % 2) - 1.0).expand(1, 3, 256, 256) for width in (2, 64)
+    )
     scene = Scene(content, colour_plan=ColourPlan.of(content))
     at_once = Objective(tiny_encoder(), scene, [ColourTerm()])
     assert at_once.evaluate(stripes)[0] < 1e-3
-    assert at_once.evaluate(blots)[0] == pytest.approx(3 * 0.3**2, rel=0.15)
+    assert at_once.evaluate(blots)[0] == pytest.approx(6 * 0.3**2, rel=0.15)
+
+
+def test_lightness_is_left_to_the_style():
+    lighter = CONTENT + 0.2 * picture(40, 48, 6).double().mean(1, keepdim=True)
+    assert objective().evaluate(lighter)[0] == pytest.approx(0.0, abs=1e-12)
 
 
 def test_the_recipe_asks_for_it():

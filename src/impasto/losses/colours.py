@@ -20,6 +20,8 @@ COLOUR_FACTOR = 10.0
 class ColourTerm(Term):
     """Squared difference of the areas' mean colours from the scene's :class:`~impasto.scene.ColourPlan`.
 
+    Of the difference only what is not grey counts: lightness is left to the style, which judges preferred.
+
     A Gram loss asks that a colour of the style be somewhere, and even areas of the content, where hardly
     anything speaks against it, get it in blots: a green sky over a canal, red on a cheek. An area's mean does
     not say what strokes it is made of.
@@ -37,4 +39,5 @@ class ColourTerm(Term):
         return memory.colours(part.without_halo(part.image), part.tile)
 
     def judge(self, gathered: Tensor, memory: ColourPlan) -> Tensor:
-        return (gathered - memory.means.to(gathered)).square().sum(0).mean()
+        difference = gathered - memory.means.to(gathered)
+        return (difference - difference.mean(0)).square().sum(0).mean()
