@@ -59,7 +59,9 @@ def test_a_clip_is_painted_frame_by_frame(user: Visit, clip: Path, tmp_path: Pat
     assert page.inner_text("#paint") == f"Paint {FRAMES} frames at 96 × 64"
     page.click("#paint")
     page.wait_for_selector("#result-frame video")
-    assert page.inner_text("#about").startswith(f"Painted: {FRAMES} frames of 96 × 64 in ")
+    done = page.inner_text("#about")
+    assert done.startswith(f"Painted: {FRAMES} frames of 96 × 64 in ")
+    assert page.text_content("#announcement") == done
     assert page.inner_text("#save") == "Save the clip"
     assert violations(page) == []
     with page.expect_download() as download:

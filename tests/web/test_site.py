@@ -131,6 +131,27 @@ def test_styles_are_sampled_where_pytorch_samples_them(user: Visit, size: int) -
     assert mine == np.resize(sample_positions(1024, 1, size).numpy(), 1024).tolist()
 
 
+def test_says_that_it_paints_while_the_picture_before_can_be_compared(user: Visit, tmp_path: Path) -> None:
+    """So that a tap is seen to do something, and the gallery does not move under the finger."""
+    page = user.page
+    choose(user, picture(tmp_path / "content.png", 64, 48))
+    page.click("[data-style=wave]")
+    page.wait_for_selector("#compare-field:not([hidden])")
+    seen = page.evaluate(
+        """() => new Promise((resolve) => {
+          const [about, compare] = ['about', 'compare-field'].map((id) => document.getElementById(id));
+          const seen = [];
+          new MutationObserver(() => {
+            seen.push([about.textContent, compare.checkVisibility()]);
+            if (about.textContent.startsWith('First look')) resolve(seen);
+          }).observe(about, { childList: true });
+          document.querySelector('[data-style=glass]').click();
+        })"""
+    )
+    assert seen[0] == ["Painting …", True]
+    assert seen[-1] == ["First look: 64 × 48", True]
+
+
 def test_several_styles_are_blended(user: Visit, tmp_path: Path) -> None:
     content = picture(tmp_path / "content.png", 96, 80)
     choose(user, content)

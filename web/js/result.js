@@ -46,8 +46,10 @@ export function startResult() {
     painting = null;
     setPainting(false);
     showMessage('paint-error', '');
-    if (!wish.content || !wish.styles.length) stopComparison($('result-frame'));
-    else lookSoon();
+    const isWanted = Boolean(wish.content && wish.styles.length);
+    setBusy(isWanted);
+    if (isWanted) lookSoon();
+    else stopComparison($('result-frame'));
     show();
   });
   show();
@@ -59,25 +61,27 @@ async function paint(longSide, isFull) {
   const { content } = wish;
   const mine = version;
   const start = performance.now();
+  setBusy(true);
   if (isFull) {
     fullVersion = version;
     setPainting(true);
   }
-  $('result-frame').setAttribute('aria-busy', 'true');
   showMessage('paint-error', '');
+  let painted = null;
   try {
     const { clip: clipFile } = content;
-    const painted = isFull && clipFile ? await clipPainting({ ...content, clip: clipFile }, longSide) : await picturePainting(content, longSide, isFull);
-    if (mine !== version) return;
-    painting = { ...painted, isFull, seconds: (performance.now() - start) / 1000 };
-    showPainting(content);
+    painted = isFull && clipFile ? await clipPainting({ ...content, clip: clipFile }, longSide) : await picturePainting(content, longSide, isFull);
   } catch (error) {
     if (!(error instanceof Superseded) && mine === version) showMessage('paint-error', messageOf(error));
-  } finally {
-    if (isFull && mine === version) setPainting(false);
-    if (mine === version) $('result-frame').removeAttribute('aria-busy');
-    show();
   }
+  if (mine !== version) return;
+  if (isFull) setPainting(false);
+  if (!isPainting) setBusy(false); // else a first look has given way to the painting
+  if (painted) {
+    painting = { ...painted, isFull, seconds: (performance.now() - start) / 1000 };
+    showPainting(content);
+  }
+  show();
 }
 
 /** @param {Picture} content @param {number} longSide @param {boolean} isFull */
@@ -100,6 +104,12 @@ async function clipPainting(content, longSide) {
   };
   const clip = await paintClip(content, longSide, { onFrame, signal: ending.signal });
   return { canvas: h('canvas', clipSize(content, longSide)), clip };
+}
+
+/** Whether a picture is being painted for the frame. @param {boolean} value */
+function setBusy(value) {
+  if (value) $('result-frame').setAttribute('aria-busy', 'true');
+  else $('result-frame').removeAttribute('aria-busy');
 }
 
 function stop() {
@@ -151,6 +161,7 @@ const prefersStill = () => matchMedia('(prefers-reduced-motion: reduce)').matche
 
 function about() {
   if (progressText) return progressText;
+  if ($('result-frame').hasAttribute('aria-busy')) return text('painting');
   if (!painting || !wish.content) return wish.content ? `${wish.content.name} · ${wish.content.width} × ${wish.content.height}` : '';
   const { canvas: { width, height }, isFull, seconds, clip } = painting;
   if (clip) {
@@ -170,7 +181,7 @@ export function show() {
   $('strength-out').textContent = `${Math.round(wish.strength * 100)} %`;
   if (content && content.key !== shownContent) $('result-frame').replaceChildren(h('img', { src: content.url, alt: text('chosenAlt') }));
   shownContent = content?.key ?? '';
-  $('compare-field').hidden = !painting || Boolean(painting.clip);
+  $('compare-field').hidden = !$('result-frame').querySelector('.before');
   $('about').textContent = about();
   const isDone = Boolean(painting?.isFull);
   $('save-bar').hidden = !isDone;
