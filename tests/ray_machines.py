@@ -15,6 +15,8 @@ import psutil
 import pytest
 
 MB = 2**20
+#: Seconds that a machine has for its start, for which Ray allows 30: others may take all of the processor.
+PATIENCE = 300
 
 
 class Machines:
@@ -62,6 +64,24 @@ def free_port() -> int:
         return port
 
 
+def _wait_longer(patch: pytest.MonkeyPatch) -> None:
+    """Have Ray wait longer for a machine that starts; its own limit cannot be set."""
+    from ray._private import services
+
+    find = services.get_node
+
+    def patient(*arguments: Any) -> Any:
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return find(*arguments)
+            except RuntimeError:  # it is not there yet
+                if time.monotonic() > end:
+                    raise
+
+    patch.setattr(services, "get_node", patient)
+
+
 def _wait_for(port: int) -> None:
     """Until the head takes connections there, which it does some seconds after it has started."""
     end = time.monotonic() + 60.0
@@ -83,6 +103,8 @@ def started_machines(port: int | None = None) -> Iterator[Machines]:
         # The processes of the cluster import the pieces of these tests.
         patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
         patch.setenv("RAY_worker_niceness", "0")  # as nice as the tests, so that a busy machine serves them
+        patch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", str(PATIENCE))  # for a client's process
+        _wait_longer(patch)
         machines = Machines(port)
         try:
             yield machines

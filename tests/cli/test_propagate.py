@@ -50,6 +50,21 @@ def test_keys_as_they_are_typed() -> None:
             parse_keys(words)
 
 
+def test_keys_by_the_numbers_in_their_names(tmp_path: Path) -> None:
+    for name in ("000012.png", "night-7.PNG", "notes.txt"):
+        (tmp_path / name).touch()
+    twelve, seven = tmp_path / "000012.png", tmp_path / "night-7.PNG"
+    assert parse_keys([str(tmp_path)]) == {12: twelve, 7: seven}
+    assert parse_keys([str(seven), f"3={twelve}"]) == {7: seven, 3: twelve}
+    with pytest.raises(VideoError, match="two paintings of frame 7"):
+        parse_keys([f"7={twelve}", str(tmp_path)])
+    (tmp_path / "sketch.png").touch()
+    with pytest.raises(
+        VideoError, match=f"the key '{tmp_path}'; NUMBER=FILE, .* whose names end in the number"
+    ):
+        parse_keys([str(tmp_path)])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [(["--key", "3=key.png"], "key 3 ('key.png') is not in the clip; frames are counted from 0 to 2"),

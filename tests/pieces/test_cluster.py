@@ -101,7 +101,7 @@ def test_a_cluster_that_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pyt
     assert "which needs CPU 1, memory 9.0 GB; the largest has CPU 1, memory 2.1 GB" in refusal(Needs(1, 9e9))
     assert "which needs CPU 1, GPU 0.5" in refusal(Needs(gpus=0.5))
     monkeypatch.setattr(cluster, "__version__", "9.9")
-    assert f"the cluster has impasto {__version__}, this machine 9.9" in refusal(Needs())
+    assert f" of the cluster has impasto {__version__}, this machine 9.9; install" in refusal(Needs())
 
 
 @pytest.mark.slow
@@ -156,6 +156,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             raise RuntimeError(
                 "Version mismatch: The cluster was started with:\n    Ray: 2.1\n    Python: 3.8"
             )
+        if options["address"] == "ray://slow:10001":
+            raise Exception("The current node timed out during startup.")
         if options["address"] == "ray://bad":
             raise ValueError("Malformed address:\n 'bad'")
         if options["address"] != "local":
@@ -169,7 +171,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("address", "message"),
-    [("ray://head:10001", r"no Ray cluster answers at ray://head:10001; .*port 10001; start one"),
+    [("ray://head:10001", r"something takes connections at ray://head:10001, but no Ray .* `ray status`"),
+     ("ray://slow:10001", "Ray cannot be used: The current node timed out during startup"),
      ("ray://old:10001", r"Version mismatch: .* Ray: 2\.1 Python: 3\.8; use the same versions"),
      ("ray://bad", "Ray cannot be used: Malformed address: 'bad'")],
 )  # fmt: skip

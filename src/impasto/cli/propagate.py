@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -58,6 +59,7 @@ def propagate(
         With --suggest, a folder for the frames to paint.
     key
         A painted frame, as NUMBER=FILE; frames are counted from 0. Repeat the flag, or give several after it.
+        Also pictures whose names end in the number of the frame, or a folder of them, as --suggest writes it.
     suggest
         Instead of painting, write the N frames from which most of the clip can be carried.
     recipe
@@ -93,6 +95,7 @@ def propagate(
     Examples
     --------
     impasto propagate clip.mp4 --suggest 3 -o to-paint
+    impasto propagate clip.mp4 --key to-paint -o painted.mp4
     impasto propagate clip.mp4 --key 0=first.png --key 24=second.png -o painted.mp4
     """
     require_extra("video", VIDEO_MODULES, "video", VideoError)
@@ -126,24 +129,42 @@ def propagate(
 
 
 def parse_keys(words: list[str]) -> dict[int, Path]:
-    """``["0=a.png", "24=b.png"]`` as numbers of frames with their files.
+    """``["0=a.png", "painted/000024.png"]`` as numbers of frames with their files.
+
+    Args:
+        words: NUMBER=FILE; a picture with the number at the end of its name; or a folder of such pictures.
 
     Raises:
         VideoError: no key, a word of another form, or two paintings of one frame.
     """
     keys: dict[int, Path] = {}
-    for word in words:
-        number, equals, file = word.partition("=")
-        if not equals or not number.strip().isdigit() or not file:
-            raise VideoError(f"the key {word!r}", "NUMBER=FILE, as in --key 24=second.png")
-        if int(number) in keys:
-            raise VideoError(f"two paintings of frame {int(number)}", "one for each frame")
-        keys[int(number)] = Path(file)
+    for number, file in (key for word in words for key in _numbered(word)):
+        if number in keys:
+            raise VideoError(f"two paintings of frame {number}", "one for each frame")
+        keys[number] = file
     if not keys:
         raise VideoError(
             "no key frame", "--key NUMBER=FILE", "let --suggest 3 choose the frames that are worth painting"
         )
     return keys
+
+
+def _numbered(word: str) -> list[tuple[int, Path]]:
+    """The key frames that a word names."""
+    if explicit := re.fullmatch(r"\s*(\d+)\s*=(.+)", word):
+        return [(int(explicit[1]), Path(explicit[2]))]
+    from impasto.pictures import READABLE_SUFFIXES
+
+    path = Path(word)
+    files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
+    pictures = [file for file in files if file.suffix.lower() in READABLE_SUFFIXES]
+    numbers = [re.search(r"\d+$", file.stem) for file in pictures]
+    if not pictures or None in numbers:
+        raise VideoError(
+            f"the key {word!r}",
+            "NUMBER=FILE, as in --key 24=second.png, or pictures whose names end in the number of the frame",
+        )
+    return [(int(number[0]), file) for number, file in zip(numbers, pictures, strict=True) if number]
 
 
 def _suggest(
