@@ -257,7 +257,7 @@ class _Run:
         )  # fmt: skip
         self._slots, self._looked = 1, -LOOK_AGAIN
         self._here, self._store_bytes = _this_machine(), STORE_SHARE * _store_bytes()
-        self._pieces = 0  # in all parcels that run
+        self._pieces, self._piece_bytes = 0, 0.0  # in all parcels that run; of the files of one
 
     def outcomes(self) -> Generator[Outcome]:
         """What became of each piece, in the order in which they end."""
@@ -297,10 +297,9 @@ class _Run:
 
     def _largest_parcel(self) -> int:
         """How many pieces may go together so that the files of all that are worked on fit into the store."""
-        if not self.files.used_bytes:
+        if not self._piece_bytes:
             return LARGEST_PARCEL
-        each = self.files.used_bytes / self._pieces
-        return max(1, int(self._store_bytes / (each * self._capacity())))
+        return max(1, int(min(self._store_bytes / (self._piece_bytes * self._capacity()), LARGEST_PARCEL)))
 
     def _report_nothing_new(self) -> None:
         """Give the caller a chance to end the run."""
@@ -343,6 +342,7 @@ class _Run:
             )
             self.running[reference] = readable
             self._pieces += len(readable)
+            self._piece_bytes = self.files.used_bytes / self._pieces
 
     def _finished(self, reference: Any) -> Generator[Outcome]:
         """The outcomes of a parcel. If Ray gives up on one of several pieces, each is sent again alone."""

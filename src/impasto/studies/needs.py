@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import groupby
+from contextlib import suppress
 
 from impasto import api
 from impasto.errors import ImpastoError
@@ -24,20 +24,12 @@ def cell_needs(cells: Iterable[StudyCell], gpus: float = 0.0) -> Needs:
     Args:
         gpus: that a cell takes on a cluster.
     """
-    memory = 0.0
-    for _, same in groupby(sorted(cells, key=_network), key=_network):
-        group = list(same)
-        try:
-            encoder = encoder_for(group[0].recipe, choose_device("cpu"))
-            memory = max(
-                memory,
-                *(
-                    api.expected_memory(cell.recipe, encoder, _size(cell), float("inf")).bytes
-                    for cell in group
-                ),
-            )
-        except ImpastoError:
-            continue  # the cell itself will say so
+    memory, network, encoder = 0.0, "", None
+    for cell in sorted(cells, key=_network):
+        with suppress(ImpastoError):  # the cell itself will say so
+            if encoder is None or _network(cell) != network:
+                encoder, network = encoder_for(cell.recipe, choose_device("cpu")), _network(cell)
+            memory = max(memory, api.expected_memory(cell.recipe, encoder, _size(cell), float("inf")).bytes)
     return Needs(1, memory, gpus)
 
 
