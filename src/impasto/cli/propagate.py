@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -59,7 +60,8 @@ def propagate(
         With --suggest, a folder for the frames to paint.
     key
         A painted frame, as NUMBER=FILE; frames are counted from 0. Repeat the flag, or give several after it.
-        Also pictures whose names end in the number of the frame, or a folder of them, as --suggest writes it.
+        Also pictures whose names end in that number, or are those of the frames of a folder, and folders of
+        such pictures, as --suggest writes them.
     suggest
         Instead of painting, write the N frames from which most of the clip can be carried.
     recipe
@@ -102,7 +104,7 @@ def propagate(
     check_inputs([clip])
     if suggest:
         return _suggest(clip, suggest, output, flow=flow, fps=fps, limit=limit, quiet=quiet)
-    files = parse_keys(key or [])
+    files = parse_keys(key or [], _frames_by_name(clip, fps) if clip.is_dir() else {})
     check_inputs(files.values())
     with working("loading", quiet):
         from impasto.video.job import prepare_video
@@ -128,17 +130,26 @@ def propagate(
     return 0
 
 
-def parse_keys(words: list[str]) -> dict[int, Path]:
+def _frames_by_name(folder: Path, rate: float) -> dict[str, int]:
+    """Name of a frame → its number, of a clip that is a folder of pictures."""
+    from impasto.video.frames import open_clip
+
+    return {file.stem: index for index, file in enumerate(open_clip(folder, rate).files)}
+
+
+def parse_keys(words: list[str], names: Mapping[str, int]) -> dict[int, Path]:
     """``["0=a.png", "painted/000024.png"]`` as numbers of frames with their files.
 
     Args:
-        words: NUMBER=FILE; a picture with the number at the end of its name; or a folder of such pictures.
+        words: NUMBER=FILE; a picture named as its frame is, or with the number of it at the end of its name;
+            or a folder of such pictures.
+        names: of the frames, with their numbers; none where the clip is no folder of pictures.
 
     Raises:
         VideoError: no key, a word of another form, or two paintings of one frame.
     """
     keys: dict[int, Path] = {}
-    for number, file in (key for word in words for key in _numbered(word)):
+    for number, file in (key for word in words for key in _keys_of(word, names)):
         if number in keys:
             raise VideoError(f"two paintings of frame {number}", "one for each frame")
         keys[number] = file
@@ -149,22 +160,29 @@ def parse_keys(words: list[str]) -> dict[int, Path]:
     return keys
 
 
-def _numbered(word: str) -> list[tuple[int, Path]]:
+def _keys_of(word: str, names: Mapping[str, int]) -> list[tuple[int, Path]]:
     """The key frames that a word names."""
-    if explicit := re.fullmatch(r"\s*(\d+)\s*=(.+)", word):
-        return [(int(explicit[1]), Path(explicit[2]))]
     from impasto.pictures import READABLE_SUFFIXES
 
+    if explicit := re.fullmatch(r"\s*(\d+)\s*=(.+)", word):
+        return [(int(explicit[1]), Path(explicit[2]))]
     path = Path(word)
     files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
     pictures = [file for file in files if file.suffix.lower() in READABLE_SUFFIXES]
-    numbers = [re.search(r"\d+$", file.stem) for file in pictures]
-    if not pictures or None in numbers:
-        raise VideoError(
-            f"the key {word!r}",
-            "NUMBER=FILE, as in --key 24=second.png, or pictures whose names end in the number of the frame",
-        )
-    return [(int(number[0]), file) for number, file in zip(numbers, pictures, strict=True) if number]
+    numbers = [_number_of(file.stem, names) for file in pictures]
+    found = [(number, file) for number, file in zip(numbers, pictures, strict=True) if number is not None]
+    if not found or len(found) < len(pictures):
+        wanted = "named as the frames are" if names else "whose names end in the number of the frame"
+        raise VideoError(f"the key {word!r}", f"NUMBER=FILE, as in --key 24=second.png, or pictures {wanted}")
+    return found
+
+
+def _number_of(name: str, names: Mapping[str, int]) -> int | None:
+    """The number of the frame that a picture of this name paints."""
+    if names:
+        return names.get(name)
+    digits = re.search(r"\d+$", name)
+    return None if digits is None else int(digits[0])
 
 
 def _suggest(
