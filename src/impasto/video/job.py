@@ -162,7 +162,8 @@ def prepare_video(
     encoding = choose_codec(path, codec) if path.suffix else None
     _check_output(path, source, inputs, encoding, copy, quality)
     key_files = {index: Path(file) for index, file in (keys or {}).items()}
-    key_frames = load_keys(key_files, (source.height, source.width), len(source.times))
+    frames = min(filter(None, (len(source.times), limit)), default=0)
+    key_frames = load_keys(key_files, (source.height, source.width), frames)
     if key_frames and recipe.picture.method == "instant":
         raise VideoError("key frames with method 'instant'", "the optimiser", "choose another preset")
     if key_frames and recipe.picture.size is None:
