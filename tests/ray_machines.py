@@ -17,6 +17,8 @@ import pytest
 MB = 2**20
 #: Seconds that a machine has for its start, for which Ray allows 30: others may take all of the processor.
 PATIENCE = 300
+#: A machine ends itself if its agents, which are Python processes, have not chosen these within 15 seconds.
+PORTS = ("dashboard_agent_listen_port", "metrics_agent_port", "metrics_export_port", "runtime_env_agent_port")
 
 
 class Machines:
@@ -34,13 +36,14 @@ class Machines:
         }  # fmt: skip
         if port is not None:
             head["ray_client_server_port"] = port
-        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.cluster = Cluster(initialize_head=True, head_node_args=head | _free_ports())
         self.machines = [self.add() for _ in range(3)]
         if port is not None:
             _wait_for(port)
 
     def add(self) -> Any:
-        return self.cluster.add_node(num_cpus=1, object_store_memory=80 * MB, memory=2000 * MB)
+        size = {"num_cpus": 1, "object_store_memory": 80 * MB, "memory": 2000 * MB}
+        return self.cluster.add_node(**size, **_free_ports())
 
     def lose(self) -> None:
         self.cluster.remove_node(self.machines.pop(), allow_graceful=False)
@@ -64,6 +67,10 @@ def free_port() -> int:
         return port
 
 
+def _free_ports() -> dict[str, int]:
+    return {name: free_port() for name in PORTS}
+
+
 def _wait_longer(patch: pytest.MonkeyPatch) -> None:
     """Have Ray wait longer for a machine that starts; its own limit cannot be set."""
     from ray._private import services
@@ -78,6 +85,7 @@ def _wait_longer(patch: pytest.MonkeyPatch) -> None:
             except RuntimeError:  # it is not there yet
                 if time.monotonic() > end:
                     raise
+                time.sleep(0.2)
 
     patch.setattr(services, "get_node", patient)
 
