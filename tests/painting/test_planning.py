@@ -100,7 +100,7 @@ def test_the_message_gives_memory_in_a_unit_that_fits(max_bytes, said):
 
 
 def test_layers_that_the_encoder_lacks_are_refused():
-    with pytest.raises(RecipeError, match="this encoder's weights end at .*, and 'relu5_4' was asked for"):
+    with pytest.raises(RecipeError, match=r"this encoder's weights end at .*, and 'relu5_4' was asked for"):
         plan_memory(SHALLOW.replace(style_layers=("relu5_4",)), tiny_encoder(), (64, 64), 8 * GB)
 
 
