@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import socket
 import sys
@@ -72,10 +73,11 @@ def _free_ports() -> dict[str, int]:
 
 
 def _wait_longer(patch: pytest.MonkeyPatch) -> None:
-    """Have Ray wait longer for a machine that starts; its own limit cannot be set."""
+    """Have Ray wait longer for a machine that starts; its own limits cannot be set."""
+    from ray import _raylet
     from ray._private import services
 
-    find = services.get_node
+    find, start = services.get_node, services.start_raylet
 
     def patient(*arguments: Any) -> Any:
         end = time.monotonic() + PATIENCE
@@ -87,7 +89,14 @@ def _wait_longer(patch: pytest.MonkeyPatch) -> None:
                     raise
                 time.sleep(0.2)
 
+    def told(*arguments: Any, **named: Any) -> Any:
+        """The machine is told the ports that it was given but one, for which it waits for a file."""
+        given = inspect.signature(start).bind(*arguments, **named).arguments
+        _raylet.persist_port(given["session_dir"], given["node_id"], PORTS[0], given[PORTS[0]])
+        return start(*arguments, **named)
+
     patch.setattr(services, "get_node", patient)
+    patch.setattr(services, "start_raylet", told)
 
 
 def _wait_for(port: int) -> None:
