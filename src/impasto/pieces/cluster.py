@@ -36,7 +36,7 @@ LOOK_AGAIN, PATIENCE = 10.0, 120.0
 IDLE_FILES = 32
 #: Share of an object store that the files of pieces may take: Ray moves to the disk what does not fit.
 STORE_SHARE = 0.5
-#: Parcels that may wait even if there are as many pieces in them as are worked on at a time.
+#: Parcels that may wait on the cluster, however many pieces are in them.
 FEW = 4
 
 #: Pieces that are sent together, with their indices.
