@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import socket
 import sys
@@ -15,6 +16,10 @@ import psutil
 import pytest
 
 MB = 2**20
+#: Seconds that a machine has for its start, for which Ray allows 30: others may take all of the processor.
+PATIENCE = 300
+#: A machine ends itself if its agents, which are Python processes, have not chosen these within 15 seconds.
+PORTS = ("dashboard_agent_listen_port", "metrics_agent_port", "metrics_export_port", "runtime_env_agent_port")
 
 
 class Machines:
@@ -32,13 +37,14 @@ class Machines:
         }  # fmt: skip
         if port is not None:
             head["ray_client_server_port"] = port
-        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.cluster = Cluster(initialize_head=True, head_node_args=head | _free_ports())
         self.machines = [self.add() for _ in range(3)]
         if port is not None:
             _wait_for(port)
 
     def add(self) -> Any:
-        return self.cluster.add_node(num_cpus=1, object_store_memory=80 * MB, memory=2000 * MB)
+        size = {"num_cpus": 1, "object_store_memory": 80 * MB, "memory": 2000 * MB}
+        return self.cluster.add_node(**size, **_free_ports())
 
     def lose(self) -> None:
         self.cluster.remove_node(self.machines.pop(), allow_graceful=False)
@@ -62,6 +68,37 @@ def free_port() -> int:
         return port
 
 
+def _free_ports() -> dict[str, int]:
+    return {name: free_port() for name in PORTS}
+
+
+def _wait_longer(patch: pytest.MonkeyPatch) -> None:
+    """Have Ray wait longer for a machine that starts; its own limits cannot be set."""
+    from ray import _raylet
+    from ray._private import services
+
+    find, start = services.get_node, services.start_raylet
+
+    def patient(*arguments: Any) -> Any:
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return find(*arguments)
+            except RuntimeError:  # it is not there yet
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.2)
+
+    def told(*arguments: Any, **named: Any) -> Any:
+        """The machine is told the ports that it was given but one, for which it waits for a file."""
+        given = inspect.signature(start).bind(*arguments, **named).arguments
+        _raylet.persist_port(given["session_dir"], given["node_id"], PORTS[0], given[PORTS[0]])
+        return start(*arguments, **named)
+
+    patch.setattr(services, "get_node", patient)
+    patch.setattr(services, "start_raylet", told)
+
+
 def _wait_for(port: int) -> None:
     """Until the head takes connections there, which it does some seconds after it has started."""
     end = time.monotonic() + 60.0
@@ -83,6 +120,8 @@ def started_machines(port: int | None = None) -> Iterator[Machines]:
         # The processes of the cluster import the pieces of these tests.
         patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
         patch.setenv("RAY_worker_niceness", "0")  # as nice as the tests, so that a busy machine serves them
+        patch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", str(PATIENCE))  # for a client's process
+        _wait_longer(patch)
         machines = Machines(port)
         try:
             yield machines

@@ -69,11 +69,12 @@ class Studio:
         self.process: subprocess.Popen[str] | None = None
         self.output: list[str] = []
 
-    def start(self, *, ready: bool = True, own_group: bool = False) -> Studio:
+    def start(self, *, ready: bool = True, own_group: bool = False, seconds: float = 120) -> Studio:
         """Start, and wait until it can paint; without ``ready``, until it answers.
 
         Args:
             own_group: so that Ctrl-C can be sent to all of its processes, as a terminal does.
+            seconds: that it has for either.
         """
         self.folder.mkdir(exist_ok=True)
         if not (self.folder / "samples").exists():
@@ -86,9 +87,9 @@ class Studio:
         )  # fmt: skip
         self.output = []
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
-        self.url = self.wait(self._address)
+        self.url = self.wait(self._address, seconds)
         self.http = httpx.Client(base_url=self.url, timeout=300, verify=self.trust())
-        self.wait(lambda: self.answers("/readyz" if ready else "/healthz"))
+        self.wait(lambda: self.answers("/readyz" if ready else "/healthz"), seconds)
         return self
 
     def _read(self, process: subprocess.Popen[str]) -> None:

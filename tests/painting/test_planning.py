@@ -99,6 +99,11 @@ def test_the_message_gives_memory_in_a_unit_that_fits(max_bytes, said):
     assert 81 < least < 120
 
 
+def test_layers_that_the_encoder_lacks_are_refused():
+    with pytest.raises(RecipeError, match=r"this encoder's weights end at .*, and 'relu5_4' was asked for"):
+        plan_memory(SHALLOW.replace(style_layers=("relu5_4",)), tiny_encoder(), (64, 64), 8 * GB)
+
+
 def test_a_tile_that_the_caller_insists_on_is_kept():
     plan = plan_memory(SHALLOW, tiny_encoder(), (1000, 1000), 4 * GB, tile=320)
     assert plan.limits.tile == 320

@@ -28,6 +28,12 @@ def test_long_pieces_are_taken_one_by_one() -> None:
     assert len(taken) == 20
 
 
+def test_no_more_go_together_than_is_allowed() -> None:
+    parcels = Parcels(nothing(1000, []))
+    parcels.ended(1000, 1e-3)
+    assert [len(parcels.take(1, largest)) for largest in (1, 3, 100)] == [1, 3, LARGEST_PARCEL]
+
+
 def test_short_pieces_go_together_and_the_last_ones_alone() -> None:
     taken: list[int] = []
     parcels = Parcels(nothing(1000, taken))

@@ -76,7 +76,7 @@ def results(studio: Studio, *jobs: str) -> list[bytes]:
 
 def ready(studio: Studio) -> Studio:
     """The studio, once it paints."""
-    studio.start(ready=False, own_group=True)
+    studio.start(ready=False, own_group=True, seconds=PATIENCE)
     studio.wait(lambda: studio.answers("/readyz"), PATIENCE)
     return studio
 

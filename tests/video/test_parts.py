@@ -172,6 +172,19 @@ def test_a_shot_is_cut_where_there_are_more_processes_than_shots(
 
 
 @pytest.mark.usefixtures("tiny_jobs")
+@pytest.mark.parametrize(
+    ("options", "gpus", "device"),
+    [({"on": "ray"}, 0.0, "cpu"), ({"on": "ray", "gpus_per_piece": 0.5}, 0.5, "auto"), ({}, 0.0, "auto")],
+)
+def test_what_a_shot_takes_is_declared(
+    film: Path, style: Path, options: dict[str, Any], gpus: float, device: str
+) -> None:
+    job = prepare(film, style, "out.mkv", **options)
+    assert (job.shot_needs.threads, job.shot_needs.gpus, job.shot_device) == (1, gpus, device)
+    assert job.shot_needs.memory > 1e8
+
+
+@pytest.mark.usefixtures("tiny_jobs")
 def test_a_run_that_was_begun_unbroken_goes_on_unbroken(film: Path, style: Path) -> None:
     job = prepare(film, style, "out.mkv", processes=2)
     for _ in stages.decode(job):

@@ -113,7 +113,7 @@ def test_what_a_key_leaves_transparent_is_transparent_or_as_filmed(tmp_path: Pat
     keys = {1: tmp_path / "1.png"}
     job = prepare(tmp_path, keys=keys, output=tmp_path / "frames", codec=None)
     files = sorted(run_video(job).path.iterdir())
-    assert [file.name for file in files] == ["000001.png", "000002.png", "000003.png"]
+    assert [file.name for file in files] == ["000000.png", "000001.png", "000002.png"]
     job = prepare(tmp_path, keys=keys, output=tmp_path / "out.mov", codec="prores")
     prores = [from_pixels(frame.pixels) for frame in read(open_clip(run_video(job).path))]
     job = prepare(tmp_path, keys=keys, output=tmp_path / "out.mp4", codec="h264", quality=0)

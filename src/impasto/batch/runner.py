@@ -27,7 +27,7 @@ from impasto.pictures import READABLE_SUFFIXES
 from impasto.pictures.geometry import Size
 from impasto.pieces.addresses import Address, Location, location
 from impasto.pieces.piece import Files, Needs
-from impasto.pieces.places import executor_for
+from impasto.pieces.places import device_at, executor_for, resolved
 from impasto.pieces.running import PieceProgress, run_pieces
 from impasto.recipe import Recipe
 
@@ -104,7 +104,8 @@ def run_batch(
         ImpastoError: the cluster is not reachable or is lost; what is finished is kept.
     """
     begin = time.perf_counter()
-    painting = PaintingOptions(recipe or Recipe(), **options)
+    painting, on = PaintingOptions(recipe or Recipe(), **options), resolved(on)
+    painting = replace(painting, device=device_at(on, painting.device, gpus_per_piece))
     target = location(os.fspath(output))
     # A folder that all machines share is one of this machine too, but each writes its pictures by itself.
     folder: Location = (target.local or target) if isinstance(target, Address) else target

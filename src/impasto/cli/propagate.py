@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -58,6 +60,8 @@ def propagate(
         With --suggest, a folder for the frames to paint.
     key
         A painted frame, as NUMBER=FILE; frames are counted from 0. Repeat the flag, or give several after it.
+        Also pictures whose names end in that number, or are those of the frames of a folder, and folders of
+        such pictures, as --suggest writes them.
     suggest
         Instead of painting, write the N frames from which most of the clip can be carried.
     recipe
@@ -93,13 +97,14 @@ def propagate(
     Examples
     --------
     impasto propagate clip.mp4 --suggest 3 -o to-paint
+    impasto propagate clip.mp4 --key to-paint -o painted.mp4
     impasto propagate clip.mp4 --key 0=first.png --key 24=second.png -o painted.mp4
     """
     require_extra("video", VIDEO_MODULES, "video", VideoError)
     check_inputs([clip])
     if suggest:
         return _suggest(clip, suggest, output, flow=flow, fps=fps, limit=limit, quiet=quiet)
-    files = parse_keys(key or [])
+    files = parse_keys(key or [], _frames_by_name(clip, fps) if clip.is_dir() else {})
     check_inputs(files.values())
     with working("loading", quiet):
         from impasto.video.job import prepare_video
@@ -125,25 +130,59 @@ def propagate(
     return 0
 
 
-def parse_keys(words: list[str]) -> dict[int, Path]:
-    """``["0=a.png", "24=b.png"]`` as numbers of frames with their files.
+def _frames_by_name(folder: Path, rate: float) -> dict[str, int]:
+    """Name of a frame → its number, of a clip that is a folder of pictures."""
+    from impasto.video.frames import open_clip
+
+    return {file.stem: index for index, file in enumerate(open_clip(folder, rate).files)}
+
+
+def parse_keys(words: list[str], names: Mapping[str, int]) -> dict[int, Path]:
+    """``["0=a.png", "painted/000024.png"]`` as numbers of frames with their files.
+
+    Args:
+        words: NUMBER=FILE; a picture named as its frame is, or with the number of it at the end of its name;
+            or a folder of such pictures.
+        names: of the frames, with their numbers; none where the clip is no folder of pictures.
 
     Raises:
         VideoError: no key, a word of another form, or two paintings of one frame.
     """
     keys: dict[int, Path] = {}
-    for word in words:
-        number, equals, file = word.partition("=")
-        if not equals or not number.strip().isdigit() or not file:
-            raise VideoError(f"the key {word!r}", "NUMBER=FILE, as in --key 24=second.png")
-        if int(number) in keys:
-            raise VideoError(f"two paintings of frame {int(number)}", "one for each frame")
-        keys[int(number)] = Path(file)
+    for number, file in (key for word in words for key in _keys_of(word, names)):
+        if number in keys:
+            raise VideoError(f"two paintings of frame {number}", "one for each frame")
+        keys[number] = file
     if not keys:
         raise VideoError(
             "no key frame", "--key NUMBER=FILE", "let --suggest 3 choose the frames that are worth painting"
         )
     return keys
+
+
+def _keys_of(word: str, names: Mapping[str, int]) -> list[tuple[int, Path]]:
+    """The key frames that a word names."""
+    from impasto.pictures import READABLE_SUFFIXES
+
+    if explicit := re.fullmatch(r"\s*(\d+)\s*=(.+)", word):
+        return [(int(explicit[1]), Path(explicit[2]))]
+    path = Path(word)
+    files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
+    pictures = [file for file in files if file.suffix.lower() in READABLE_SUFFIXES]
+    numbers = [_number_of(file.stem, names) for file in pictures]
+    found = [(number, file) for number, file in zip(numbers, pictures, strict=True) if number is not None]
+    if not found or len(found) < len(pictures):
+        wanted = "named as the frames are" if names else "whose names end in the number of the frame"
+        raise VideoError(f"the key {word!r}", f"NUMBER=FILE, as in --key 24=second.png, or pictures {wanted}")
+    return found
+
+
+def _number_of(name: str, names: Mapping[str, int]) -> int | None:
+    """The number of the frame that a picture of this name paints."""
+    if names:
+        return names.get(name)
+    digits = re.search(r"\d+$", name)
+    return None if digits is None else int(digits[0])
 
 
 def _suggest(

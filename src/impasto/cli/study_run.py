@@ -46,6 +46,8 @@ class StudyOptions:
     on
         Where to paint. local: on this machine; ray: the Ray cluster of this machine, or one that is started;
         ray://HOST:PORT: a cluster; auto: a Ray that runs already, or else local.
+    gpus_per_piece
+        GPUs that a picture takes on a Ray cluster; 0.5 shares one between two.
     device
         auto, cpu, cuda, cuda:1 or mps.
     quiet
@@ -57,6 +59,7 @@ class StudyOptions:
     judge_weights: Annotated[Path | None, Parameter(group=STUDY)] = None
     workers: Annotated[int, Parameter(group=STUDY)] = 0
     on: Annotated[str, Parameter(group=STUDY, metavar="PLACE")] = "local"
+    gpus_per_piece: Annotated[float, Parameter(group=STUDY)] = 0.0
     device: Annotated[str, Parameter(group=STUDY)] = "auto"
     quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], group=STUDY)] = False
 
@@ -89,6 +92,7 @@ def run(plan: StudyPlan, options: StudyOptions | None, folder: Path | None = Non
                 judge_weights=options.judge_weights,
                 workers=options.workers,
                 on=options.on,
+                gpus_per_piece=options.gpus_per_piece,
                 device=options.device,
                 on_progress=show,
             )

@@ -58,6 +58,7 @@ def video(
     limit: Annotated[int | None, Parameter(group=OUTPUT)] = None,
     processes: Annotated[int, Parameter(group=OUTPUT)] = 1,
     on: Annotated[str, Parameter(group=OUTPUT, metavar="PLACE")] = "local",
+    gpus_per_piece: Annotated[float, Parameter(group=OUTPUT)] = 0.0,
     part_frames: Annotated[int | None, Parameter(group=OUTPUT)] = None,
     preview: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     restart: Annotated[bool, Parameter(group=OUTPUT)] = False,
@@ -107,6 +108,8 @@ def video(
     on
         Where to paint the shots. local: on this machine; ray: the Ray cluster of this machine, or one that is
         started; ray://HOST:PORT: a cluster; auto: a Ray that runs already, or else local.
+    gpus_per_piece
+        GPUs that a shot takes on a Ray cluster; 0.5 shares one between two.
     part_frames
         Cut longer shots into parts of about N frames, which are painted at the same time and joined over 12
         frames; 0: never. Default: only where more can be painted at the same time than there are shots.
@@ -152,7 +155,7 @@ def video(
         job = prepare_video(
             clip, style, output, video_recipe, rate=fps, codec=codec, quality=crf, copy=streams, mask=mask,
             limit=limit, processes=processes, on=on, preview=preview, device=device, restart=restart,
-            part_frames=part_frames,
+            part_frames=part_frames, gpus_per_piece=gpus_per_piece,
         )  # fmt: skip
     with StageBars(quiet) as bars:
         try:

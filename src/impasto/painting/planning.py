@@ -94,9 +94,10 @@ def plan_memory(
         terms: the terms of the objective; None: those of the recipe.
 
     Raises:
-        RecipeError: not even the smallest tiles fit.
+        RecipeError: not even the smallest tiles fit, or the encoder does not have the layers.
     """
     pixels, layers = size[0] * size[1], layers_of(recipe, terms)
+    encoder.require(layers, *size)
     per_pixel = bytes_per_pixel(encoder, layers)
     history = 2.0 * PICTURE_BYTES * pixels * recipe.history
     fixed = RUNTIME_BYTES + (PICTURES_ALIVE * PICTURE_BYTES + _content_cache(recipe, encoder)) * pixels

@@ -21,8 +21,10 @@ _SOFTWARE = "impasto"  # marks a description or comment as written by Impasto
 _TAG_DESCRIPTION, _TAG_SOFTWARE, _TAG_EXIF, _TAG_COMMENT = 270, 305, 0x8769, 0x9286
 
 # Chroma is stored at full resolution where the format allows it, because brush strokes have edges of colour.
-# WebP does not; its option `exact` keeps the colours of transparent pixels.
+# WebP does not; its option `exact` keeps the colours of transparent pixels. PNG's level 4 takes half the time
+# of the usual 6, for less than one per cent more bytes.
 _OPTIONS: dict[str, dict[str, Any]] = {
+    "PNG": {"compress_level": 4},
     "JPEG": {"subsampling": 0},
     "AVIF": {"subsampling": "4:4:4"},
     "WEBP": {"exact": True},
@@ -47,13 +49,13 @@ def encode(format_name: str, samples: Samples, metadata: str | None, bit_depth: 
     if format_name == "JPEG" and samples.shape[2] == 4:
         alpha = samples[..., 3:].clip(0, 1)
         samples = samples[..., :3].clip(0, 1) * alpha + (1 - alpha)
-    options: dict[str, Any] = {"icc_profile": srgb_profile()}
+    options: dict[str, Any] = {"icc_profile": srgb_profile()} | _OPTIONS[format_name]
     if format_name == "PNG":
         options["pnginfo"] = PngImagePlugin.PngInfo()
         if metadata is not None:
             options["pnginfo"].add_itxt(_SOFTWARE, metadata)
     else:
-        options |= _OPTIONS[format_name] | {"quality": quality}
+        options["quality"] = quality
         if metadata is not None:
             options["exif"] = _exif(metadata)
     buffer = io.BytesIO()

@@ -6,11 +6,13 @@ Impasto installed. Needs the extra ``ray``.
 
 from __future__ import annotations
 
+import math
+import platform
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,7 +23,7 @@ from impasto.errors import ImpastoError
 from impasto.files import readable_size
 from impasto.machine import keep_memory
 from impasto.pieces.connection import connected, ray
-from impasto.pieces.parcels import Parcels
+from impasto.pieces.parcels import LARGEST_PARCEL, Parcels
 from impasto.pieces.piece import Files, Needs, Outcome, Piece, PlaceError, attempt
 
 __all__ = ["RayExecutor", "fitting", "room_for"]
@@ -32,6 +34,10 @@ RETRIES = 3
 LOOK_AGAIN, PATIENCE = 10.0, 120.0
 #: Files that stay in the object store at most while no piece on the cluster needs them.
 IDLE_FILES = 32
+#: Share of an object store that the files of pieces may take: Ray moves to the disk what does not fit.
+STORE_SHARE = 0.5
+#: Parcels that may wait on the cluster, however many pieces are in them.
+FEW = 4
 
 #: Pieces that are sent together, with their indices.
 Parcel: TypeAlias = list[tuple[int, Piece]]
@@ -64,19 +70,51 @@ class RayExecutor:
             _check_cluster(self.needs)
 
 
+@dataclass(frozen=True)
+class _Machine:
+    """A machine by its name and by what must be the same on all.
+
+    Attributes:
+        torch: PyTorch's version without what it was built for, such as ``+cpu``.
+    """
+
+    name: str = field(compare=False)
+    impasto: str
+    torch: str
+
+    def require_same(self, there: _Machine) -> None:
+        """Raise ``PlaceError`` if another machine has other versions."""
+        for package, ours, theirs in (
+            ("impasto", self.impasto, there.impasto),
+            ("PyTorch", self.torch, there.torch),
+        ):
+            if ours != theirs:
+                raise PlaceError(
+                    f"{there.name} of the cluster has {package} {theirs}, this machine {ours}",
+                    remedy="install the same version on all machines",
+                )
+
+
+def _this_machine() -> _Machine:
+    return _Machine(platform.node(), __version__, torch.__version__.partition("+")[0])
+
+
 def _work(
-    pieces: Sequence[Piece], paths: Sequence[Path], threads: int, *contents: bytes
-) -> tuple[list[Outcome], float]:
-    """Work on pieces on a machine of the cluster; returns their outcomes in order, and the seconds taken."""
+    wanted: _Machine, pieces: Sequence[Piece], paths: Sequence[Path], threads: int, *contents: bytes
+) -> tuple[_Machine, list[Outcome], float]:
+    """Work on pieces on a machine of the cluster, unless it has other versions than are wanted.
+
+    Returns:
+        The machine, the outcomes in order, and the seconds taken.
+    """
+    begin, here = time.monotonic(), _this_machine()
+    if here != wanted:
+        return here, [], 0.0
     torch.set_num_threads(threads)
     keep_memory()
-    begin, files = time.monotonic(), Files(dict(zip(paths, contents, strict=True)))
+    files = Files(dict(zip(paths, contents, strict=True)))
     outcomes = [attempt(index, piece, files, lambda share: None) for index, piece in enumerate(pieces)]
-    return outcomes, time.monotonic() - begin
-
-
-def _versions() -> tuple[str, str]:
-    return __version__, torch.__version__
+    return here, outcomes, time.monotonic() - begin
 
 
 def _check_cluster(needs: Needs) -> None:
@@ -94,22 +132,22 @@ def _check_cluster(needs: Needs) -> None:
             "paint smaller, or add a larger machine",
         )
     try:
-        there = ray().get(ray().remote(_versions).options(num_cpus=0).remote(), timeout=PATIENCE)
+        there = ray().get(ray().remote(_this_machine).options(num_cpus=0).remote(), timeout=PATIENCE)
     except ray().exceptions.GetTimeoutError:
         raise PlaceError(
             f"the cluster has begun nothing within {PATIENCE:.0f} seconds",
             remedy="see whether its machines are busy or gone, with `ray status`",
         ) from None
     except Exception as error:  # noqa: BLE001 - whatever it is, the cluster cannot run Impasto
-        raise PlaceError(
-            f"Impasto does not run on the cluster: {' '.join(str(error).split())[-200:]}",
-            remedy=f"install impasto {__version__} on each of its machines",
-        ) from None
-    if there[0] != __version__:
-        raise PlaceError(
-            f"the cluster has impasto {there[0]}, this machine {__version__}",
-            remedy="install the same version on all machines",
-        )
+        raise _not_running(error) from None
+    _this_machine().require_same(there)
+
+
+def _not_running(error: Exception) -> PlaceError:
+    return PlaceError(
+        f"Impasto does not run on the cluster: {' '.join(str(error).split())[-200:]}",
+        remedy=f"install impasto {__version__} on each of its machines",
+    )
 
 
 def _resources(needs: Needs) -> dict[str, float]:
@@ -145,6 +183,19 @@ def fitting(needs: Needs) -> Needs:
     return replace(needs, memory=min(needs.memory, max(offered, default=needs.memory)))
 
 
+def _store_bytes() -> float:
+    """Size of the object store that holds what this process puts into it; infinite where it is not known."""
+    mine = ray().get_runtime_context().get_node_id()
+    sizes = {node["NodeID"]: node["Resources"].get("object_store_memory") for node in ray().nodes()}
+    return float(sizes.get(mine) or math.inf)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    reference: Any
+    size: int  # bytes
+
+
 class _FileStore:
     """The contents of files in Ray's object store: of those that pieces on the cluster need, and a few more.
 
@@ -152,8 +203,9 @@ class _FileStore:
     """
 
     def __init__(self) -> None:
-        self._used: dict[Path, tuple[Any, int]] = {}  # path → reference, and number of pieces
-        self._idle: OrderedDict[Path, Any] = OrderedDict()
+        self._used: dict[Path, tuple[_Stored, int]] = {}  # path → what is stored, and number of pieces
+        self._idle: OrderedDict[Path, _Stored] = OrderedDict()
+        self.used_bytes = 0  # of what pieces on the cluster need
 
     def references(self, paths: Sequence[Path]) -> dict[Path, Any]:
         """References to the contents of files, which are stored if they are not.
@@ -163,20 +215,23 @@ class _FileStore:
         """
         for path in paths:
             if path not in self._used and path not in self._idle:
-                self._idle[path] = ray().put(Files().read(path))
+                data = Files().read(path)
+                self._idle[path] = _Stored(ray().put(data), len(data))
         for path in paths:
-            reference, uses = self._used.get(path) or (self._idle.pop(path), 0)
-            self._used[path] = (reference, uses + 1)
-        return {path: self._used[path][0] for path in paths}
+            stored, uses = self._used.get(path) or (self._idle.pop(path), 0)
+            self._used[path] = (stored, uses + 1)
+            self.used_bytes += 0 if uses else stored.size
+        return {path: self._used[path][0].reference for path in paths}
 
     def release(self, paths: Sequence[Path]) -> None:
         """Record that a piece has ended, and let the store drop what nobody has needed for a while."""
         for path in paths:
-            reference, uses = self._used.pop(path)
+            stored, uses = self._used.pop(path)
             if uses > 1:
-                self._used[path] = (reference, uses - 1)
+                self._used[path] = (stored, uses - 1)
             else:
-                self._idle[path] = reference
+                self._idle[path] = stored
+                self.used_bytes -= stored.size
         while len(self._idle) > IDLE_FILES:
             self._idle.popitem(last=False)
 
@@ -184,6 +239,7 @@ class _FileStore:
         """Let the store drop everything."""
         self._used.clear()
         self._idle.clear()
+        self.used_bytes = 0
 
 
 class _Run:
@@ -200,14 +256,15 @@ class _Run:
             max_retries=RETRIES,
         )  # fmt: skip
         self._slots, self._looked = 1, -LOOK_AGAIN
+        self._here, self._store_bytes = _this_machine(), STORE_SHARE * _store_bytes()
+        self._pieces, self._piece_bytes = 0, 0.0  # in all parcels that run; of the files of one
 
     def outcomes(self) -> Generator[Outcome]:
         """What became of each piece, in the order in which they end."""
         try:
             while True:
-                # No more than twice what fits, so that the store does not fill with pictures that wait.
-                while len(self.running) < 2 * self._capacity():
-                    if not (parcel := self.parcels.take(self._capacity())):
+                while self._has_room():
+                    if not (parcel := self.parcels.take(self._capacity(), self._largest_parcel())):
                         break
                     yield from self._submit(parcel)
                 if not self.running:
@@ -225,6 +282,24 @@ class _Run:
             ) from None
         finally:
             self._cancel()
+
+    def _has_room(self) -> bool:
+        """Whether another parcel may be sent: to be worked on, or to wait without filling the store.
+
+        About as many pieces wait as can be worked on, however many go together.
+        """
+        running, capacity = len(self.running), self._capacity()
+        if running < capacity:
+            return True
+        size = self.parcels.size(capacity, self._largest_parcel())
+        waiting = max(min(capacity, FEW), capacity // size)
+        return running < capacity + waiting and self.files.used_bytes < self._store_bytes
+
+    def _largest_parcel(self) -> int:
+        """How many pieces may go together so that the files of all that are worked on fit into the store."""
+        if not self._piece_bytes:
+            return LARGEST_PARCEL
+        return max(1, int(min(self._store_bytes / (self._piece_bytes * self._capacity()), LARGEST_PARCEL)))
 
     def _report_nothing_new(self) -> None:
         """Give the caller a chance to end the run."""
@@ -262,18 +337,26 @@ class _Run:
                 yield Outcome(index, error=str(error))
         if readable:
             pieces = [piece for _, piece in readable]
-            reference = self.task.remote(pieces, list(references), self.needs.threads, *references.values())
+            reference = self.task.remote(
+                self._here, pieces, list(references), self.needs.threads, *references.values()
+            )
             self.running[reference] = readable
+            self._pieces += len(readable)
+            self._piece_bytes = self.files.used_bytes / self._pieces
 
     def _finished(self, reference: Any) -> Generator[Outcome]:
         """The outcomes of a parcel. If Ray gives up on one of several pieces, each is sent again alone."""
         parcel = self.running.pop(reference)
+        self._pieces -= len(parcel)
         for _, piece in parcel:
             self.files.release(piece.inputs())
         try:
-            outcomes, seconds = ray().get(reference)
+            there, outcomes, seconds = ray().get(reference)
+            self._here.require_same(there)
         except ray().exceptions.RaySystemError:
             raise
+        except ray().exceptions.RayTaskError as error:  # not of a piece: they raise nothing
+            raise _not_running(error) from None
         except ray().exceptions.RayError as error:
             if len(parcel) > 1:
                 for each in parcel:

@@ -67,11 +67,7 @@ def connect(address: str | None) -> bool:
         return False
     if address is not None:
         if not _join(address):
-            raise PlaceError(
-                f"no Ray cluster answers at {address}",
-                "ray://HOST:PORT, usually with port 10001",
-                "start one there with `ray start --head --ray-client-server-port 10001`",
-            )
+            raise _no_answer(address)
     elif not _join("auto"):
         if place := os.environ.get("RAY_ADDRESS"):
             raise PlaceError(
@@ -81,6 +77,20 @@ def connect(address: str | None) -> bool:
         # Bound to this machine only, and without the dashboard, which is a web server.
         _init(address="local", include_dashboard=False, _node_ip_address="127.0.0.1")
     return True
+
+
+def _no_answer(address: str) -> PlaceError:
+    if _listens(address):
+        return PlaceError(
+            f"something takes connections at {address}, but no Ray cluster answers in time",
+            "the port of `--ray-client-server-port`, usually 10001",
+            "see whether its head is too busy, with `ray status`",
+        )
+    return PlaceError(
+        f"no Ray cluster answers at {address}",
+        "ray://HOST:PORT, usually with port 10001",
+        "start one there with `ray start --head --ray-client-server-port 10001`",
+    )
 
 
 def _join(address: str) -> bool:
@@ -120,7 +130,7 @@ def _init(**options: Any) -> None:
             ray().init(log_to_driver=False, logging_level="ERROR", **options)
     except ConnectionError:
         raise
-    except (RuntimeError, ValueError, ImportError) as error:
+    except Exception as error:  # noqa: BLE001 - Ray raises plain ones too, such as for a start that is too slow
         message = " ".join(str(error).split())
         if "ersion mismatch" in message:
             raise ImpastoError(

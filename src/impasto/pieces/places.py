@@ -11,7 +11,7 @@ from impasto.pieces.connection import connected, is_reachable, require_ray
 from impasto.pieces.local import local_executor
 from impasto.pieces.piece import Executor, Needs
 
-__all__ = ["check_cluster", "executor_for", "resolved", "room_at"]
+__all__ = ["check_cluster", "device_at", "executor_for", "resolved", "room_at"]
 
 
 def resolved(on: str) -> str:
@@ -47,6 +47,30 @@ def executor_for(
     raise RecipeError(
         f"a place called {on!r}", "possible are local, ray, ray://HOST:PORT and auto", "leave --on out"
     )
+
+
+def device_at(on: str, device: str, gpus: float) -> str:
+    """The device that a piece works on: on a cluster a GPU only where pieces ask for one.
+
+    Otherwise Ray would have as many of them share a GPU as its machine has cores.
+
+    Args:
+        on: see :func:`executor_for`.
+        device: as the caller wants it: ``auto``, ``cpu``, ``cuda`` …
+        gpus: that a piece asks for.
+
+    Raises:
+        RecipeError: a GPU that no piece asks for, or less of one than nothing.
+    """
+    if gpus < 0:
+        raise RecipeError(f"{gpus:g} GPUs for each piece", "0 or more; 0.5 shares one between two")
+    if on == "local" or gpus or device == "cpu":
+        return device
+    if device != "auto":
+        raise RecipeError(
+            f"device {device!r} on a cluster", "auto or cpu", "ask for GPUs with --gpus-per-piece"
+        )
+    return "cpu"
 
 
 def room_at(on: str, needs: Needs) -> int:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from impasto.errors import PictureError, RecipeError, require_extra
 from impasto.files import write_atomically
-from impasto.pieces.places import executor_for
+from impasto.pieces.piece import Needs
+from impasto.pieces.places import device_at, executor_for, resolved
 from impasto.pieces.running import PieceProgress, run_pieces
 from impasto.studies import cells, sources
 from impasto.studies.cells import CellTask
 from impasto.studies.judges import choose
+from impasto.studies.needs import cell_needs
 from impasto.studies.plan import StudyPlan
 from impasto.studies.results import StudyOutcome
 
@@ -47,6 +49,7 @@ def run_study(
     judge_weights: Path | None = None,
     workers: int = 0,
     on: str = "local",
+    gpus_per_piece: float = 0.0,
     device: str = "auto",
     on_progress: Callable[[StudyProgress], None] | None = None,
 ) -> StudyOutcome:
@@ -57,6 +60,7 @@ def run_study(
         judge, judge_weights: the encoder that measures, see :mod:`impasto.studies.judges`.
         workers: number of processes; 0: as many as there are cores, but no more than cells, and one on a GPU.
         on: where the cells are painted, see :func:`impasto.pieces.places.executor_for`.
+        gpus_per_piece: GPUs that a picture takes on a cluster.
         device: ``auto``, ``cpu``, ``cuda`` …
         on_progress: called often; must be quick.
 
@@ -67,8 +71,8 @@ def run_study(
     require_extra("studies", MODULES, "a study", RecipeError)
     from impasto.studies import report
 
-    begin = time.perf_counter()
-    tasks = tasks_of(plan, folder, judge, judge_weights, device)
+    begin, on = time.perf_counter(), resolved(on)
+    tasks = tasks_of(plan, folder, judge, judge_weights, device_at(on, device, gpus_per_piece))
     missing = [task for task in tasks if not task.is_done()]
     to_paint = sum(not cells.is_painted(task) for task in missing)
 
@@ -76,7 +80,13 @@ def run_study(
         if on_progress is not None:
             on_progress(StudyProgress(progress.done, progress.pieces, progress.share, progress.label))
 
-    executor = executor_for(on, len(missing), processes=workers, device=device)
+    # One process here has the memory to itself, and no cluster to tell.
+    needs = (
+        Needs()
+        if on == "local" and workers == 1
+        else cell_needs((task.cell for task in missing), gpus_per_piece)
+    )
+    executor = executor_for(on, len(missing), processes=workers, device=device, needs=needs)
     finished = run_pieces(missing, executor, earlier=len(tasks) - len(missing), on_progress=show)
     failures = {missing[end.index].folder.name: end.error for end in finished if end.error is not None}
     seconds = time.perf_counter() - begin

@@ -84,12 +84,11 @@ def encode(job: VideoJob, told: Callable[[int], None]) -> None:
 
 
 def _write_folder(job: VideoJob, told: Callable[[int], None]) -> None:
-    """Write pictures, named as those of the source, or numbered from 000001."""
+    """Write pictures, named as the frames are."""
     with video_errors(f"'{job.output}' cannot be written"):
         job.output.mkdir(exist_ok=True)
     for index, (_, pixels) in enumerate(finished_frames(job)):
-        name = job.clip.files[index].stem if job.clip.files else f"{index + 1:06d}"
         picture = from_pixels(pixels)
         alpha = picture[:, 3:] if picture.shape[1] == 4 else None
-        pictures.save(job.output / f"{name}.png", picture[:, :3], alpha=alpha)
+        pictures.save(job.output / f"{job.clip.frame_name(index)}.png", picture[:, :3], alpha=alpha)
         told(index + 1)

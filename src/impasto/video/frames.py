@@ -77,6 +77,10 @@ class Clip:
     copy_source: Path | None = None
     format: str | None = None
 
+    def frame_name(self, index: int) -> str:
+        """The name of a frame's file, without ending: its own in a folder, otherwise its number from 0."""
+        return self.files[index].stem if self.files else f"{index:06d}"
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:

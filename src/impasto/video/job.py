@@ -23,11 +23,13 @@ from impasto.painting.schedule import output_size
 from impasto.painting.setup import encoder_for
 from impasto.pictures.colour import palette_moments
 from impasto.pictures.geometry import Size, resample
-from impasto.pieces.places import resolved
+from impasto.pieces.piece import Needs
+from impasto.pieces.places import device_at, resolved
 from impasto.scene import Scene, Style
 from impasto.video.frames import Clip, open_clip, read
 from impasto.video.identity import claim_work_folder, run_identity
 from impasto.video.key_frames import KeyFrame, load_keys
+from impasto.video.needs import shot_needs
 from impasto.video.settings import VideoRecipe
 from impasto.video.store import Store, from_pixels
 from impasto.video.writing import Codec, choose_codec, require_container
@@ -48,6 +50,7 @@ class VideoJob:
         size: (height, width) of the result.
         codec: None where a folder of pictures is written.
         store: the work folder.
+        shot_device: what a shot is painted on where it is a piece of work.
     """
 
     clip: Clip
@@ -69,6 +72,13 @@ class VideoJob:
     keys: tuple[KeyFrame, ...] = ()
     saved_styles: tuple[InstantStyle, ...] = ()
     part_frames: int | None = None
+    gpus_per_piece: float = 0.0
+    shot_device: str = "cpu"
+
+    @property
+    def shot_needs(self) -> Needs:
+        """What painting a shot takes."""
+        return shot_needs(self.recipe.picture, self.encoder, self.size, self.gpus_per_piece)
 
     @property
     def has_cover(self) -> bool:
@@ -113,6 +123,7 @@ def prepare_video(
     keys: Mapping[int, PathLike] | None = None,
     first_frame: PathLike | None = None,
     part_frames: int | None = None,
+    gpus_per_piece: float = 0.0,
 ) -> VideoJob:
     """Load and check everything; raises the project's errors before any work is done.
 
@@ -137,6 +148,7 @@ def prepare_video(
         part_frames: longer shots are cut into parts of about so many frames, which are painted at the same
             time, see :mod:`impasto.video.parts`; 0: never; None: where more can be painted at the same time
             than there are shots.
+        gpus_per_piece: GPUs that a shot takes on a cluster.
     """
     recipe, path = recipe or VideoRecipe(), Path(output)
     source = clip if isinstance(clip, Clip) else open_clip(clip, rate)
@@ -150,7 +162,8 @@ def prepare_video(
     encoding = choose_codec(path, codec) if path.suffix else None
     _check_output(path, source, inputs, encoding, copy, quality)
     key_files = {index: Path(file) for index, file in (keys or {}).items()}
-    key_frames = load_keys(key_files, (source.height, source.width), len(source.times))
+    frames = min(filter(None, (len(source.times), limit)), default=0)
+    key_frames = load_keys(key_files, (source.height, source.width), frames)
     if key_frames and recipe.picture.method == "instant":
         raise VideoError("key frames with method 'instant'", "the optimiser", "choose another preset")
     if key_frames and recipe.picture.size is None:
@@ -163,9 +176,10 @@ def prepare_video(
     store = Store(path.with_name(path.name + ".work"), 65535 if encoding and encoding.deep else 255)
     palette = _palette(source, recipe, size, first_frame)
     styles = tuple(Style(picture.pixels, picture.alpha, palette) for picture in loaded)
-    chosen_device = choose_device(device)
-    encoder = encoder_for(recipe.picture, chosen_device)
     on = resolved(on)
+    shot_device = device_at(on, device, gpus_per_piece)
+    chosen_device = choose_device(device if on == "local" else "cpu")
+    encoder = encoder_for(recipe.picture, chosen_device)
     # Shots that are painted with another number of threads differ by rounding.
     shared_by = processes if on == "local" else "a cluster"
     mask_path = None if mask is None else Path(mask)
@@ -195,6 +209,8 @@ def prepare_video(
         keys=key_frames,
         saved_styles=saved,
         part_frames=part_frames,
+        gpus_per_piece=gpus_per_piece,
+        shot_device=shot_device,
     )
 
 

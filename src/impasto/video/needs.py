@@ -15,13 +15,14 @@ __all__ = ["shot_needs"]
 FRAMES_IN_MEMORY = 40
 
 
-def shot_needs(recipe: Recipe, encoder: Encoder, size: Size) -> Needs:
+def shot_needs(recipe: Recipe, encoder: Encoder, size: Size, gpus: float = 0.0) -> Needs:
     """What painting one shot takes: one core, and memory for a frame and for the frames around it.
 
     Args:
         recipe: of each frame.
         size: (height, width) of the frames.
+        gpus: that a shot takes on a cluster.
     """
     limits = limits_for(size)
     plan = plan_memory(recipe, encoder, size, float("inf"), tile=None if limits is None else limits.tile)
-    return Needs(1, plan.bytes + FRAMES_IN_MEMORY * PICTURE_BYTES * size[0] * size[1])
+    return Needs(1, plan.bytes + FRAMES_IN_MEMORY * PICTURE_BYTES * size[0] * size[1], gpus)

@@ -22,7 +22,6 @@ from impasto.video.cuts import Shot
 from impasto.video.decoding import shots_of
 from impasto.video.identity import OtherRunError
 from impasto.video.job import VideoJob
-from impasto.video.needs import shot_needs
 from impasto.video.store import Store
 
 __all__ = ["OVERLAP", "SHORTEST", "Part", "cut_shots", "joined_frame", "parts_of"]
@@ -104,7 +103,7 @@ def _chosen_length(job: VideoJob, shots: Sequence[Shot]) -> int:
         return 0
     room = job.processes
     if job.on != "local":
-        room = room_at(job.on, shot_needs(job.recipe.picture, job.encoder, job.size))
+        room = room_at(job.on, job.shot_needs)
     if room <= len(shots):
         return 0
     return max(SHORTEST, math.ceil(sum(shot.length for shot in shots) / room))

@@ -20,7 +20,6 @@ from impasto.video.decoding import VideoProgress, decode, shots_of
 from impasto.video.encoding import encode
 from impasto.video.estimating import VideoEstimate, estimate
 from impasto.video.job import VideoJob, clip_facts, pass_names
-from impasto.video.needs import shot_needs
 from impasto.video.parts import Part, parts_of
 from impasto.video.propagation import propagate_shot
 from impasto.video.shot_painting import ShotPiece, shot_painter
@@ -134,7 +133,7 @@ def _paint_elsewhere(job: VideoJob, parts: Sequence[Part], told: Callable[[Video
     # The longest first, so that no process has to paint one alone at the end.
     pieces = [
         ShotPiece(
-            part.store(job.store), part.frames, job.styles, job.recipe, job.size, str(job.device),
+            part.store(job.store), part.frames, job.styles, job.recipe, job.size, job.shot_device,
             job.saved_styles,
         )
         for part in sorted(parts, key=lambda part: part.frames.first - part.frames.end)
@@ -151,7 +150,7 @@ def _paint_elsewhere(job: VideoJob, parts: Sequence[Part], told: Callable[[Video
         len(pieces),
         processes=job.processes,
         device=str(job.device),
-        needs=shot_needs(job.recipe.picture, job.encoder, job.size),
+        needs=job.shot_needs,
     )
     for outcome in run_pieces(missing, executor, on_progress=show):
         if outcome.error is not None:

@@ -34,7 +34,7 @@ class Suggestion:
 
     Attributes:
         indices: of the frames, from 0.
-        frames: the files that they were written to: ``000024.png``.
+        frames: the files that they were written to: ``000024.png``, or as in a folder of pictures.
         covered: share of the clip that can be carried from them, in [0, 1].
     """
 
@@ -71,9 +71,10 @@ def write_suggested(
     with video_errors(f"the folder '{folder}' cannot be written to", "choose another"):
         folder.mkdir(exist_ok=True)
     files = []
-    for frame in islice(read(open_clip(clip, rate)), chosen[-1] + 1):
+    source = open_clip(clip, rate)
+    for frame in islice(read(source), chosen[-1] + 1):
         if frame.index in chosen:
-            file = folder / f"{frame.index:06d}.png"
+            file = folder / f"{source.frame_name(frame.index)}.png"
             pictures.save(file, from_pixels(frame.pixels)[:, :3])
             files.append(file)
     return Suggestion(tuple(chosen), tuple(files), float(np.concatenate(covered).mean()))
