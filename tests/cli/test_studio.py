@@ -1,7 +1,9 @@
-"""``impasto studio``: what stops it from starting."""
+"""``impasto studio``: what stops it from starting, and what it has done when it answers."""
 
 from __future__ import annotations
 
+import gc
+import socket
 import sys
 from pathlib import Path
 
@@ -78,3 +80,22 @@ def test_an_installed_site_is_served_unless_another_is_named(
     other = StudioSettings(web=tmp_path / "other")
     assert studio._with_installed_site(StudioSettings()).web == tmp_path
     assert studio._with_installed_site(other).web == tmp_path / "other"
+
+
+def test_collections_pass_over_what_stays_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import uvicorn
+    from fastapi import FastAPI
+
+    from impasto.cli import studio
+    from impasto.studio.settings import StudioSettings
+
+    frozen: list[int] = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: frozen.append(gc.get_freeze_count()))
+    interval = sys.getswitchinterval()
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            studio._serve(FastAPI(), StudioSettings(data=tmp_path), listener, None)
+    finally:
+        gc.unfreeze()
+        sys.setswitchinterval(interval)
+    assert frozen[0] > 50_000

@@ -123,7 +123,7 @@ class StudioSettings(Validated):
     queue: Count = Field(200, description="Most waiting jobs; further ones are answered with 429.")
     client_jobs: Count = Field(20, description="Most waiting or running jobs of one client address.")
     accept_seconds: float = Field(
-        3.0,
+        2.5,
         gt=0.0,
         description="Longest expected wait of an upload for its turn to be checked; others are answered with "
         "429 before they are read.",

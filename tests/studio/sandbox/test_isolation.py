@@ -22,8 +22,10 @@ import pytest
 from attempts import attempt
 from impasto import pictures
 from impasto.studio.errors import RefusedError
+from impasto.studio.sandbox.exports import write_browser_view
 from impasto.studio.sandbox.isolation import SandboxedCall, run_sandboxed
-from serving import encoded, post, without_workers
+from impasto.studio.settings import StudioSettings
+from serving import clip_bytes, encoded, post, without_workers
 
 
 def _take_memory() -> int:
@@ -53,6 +55,23 @@ def test_a_call_that_takes_too_much_or_crashes_is_one_line(function: Callable[..
 def test_an_error_in_the_child_is_raised_here(tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="there is no file"):
         run_sandboxed(pictures.load, str(tmp_path / "none.png"), memory=1_000_000_000, seconds=10)
+
+
+def _modules_loaded_for_views(folder: Path) -> list[str]:
+    before = set(sys.modules)
+    for name in sorted(path.name for path in folder.iterdir()):
+        (folder / name).rename(folder / "content")
+        write_browser_view(folder, StudioSettings(data=folder))
+    return sorted(set(sys.modules) - before)
+
+
+def test_a_decoder_has_nothing_to_load(tmp_path: Path) -> None:
+    """Loading takes longer than decoding a small picture, and would have to be done for each."""
+    pytest.importorskip("av", reason="no PyAV: pip install '.[video]'")
+    (tmp_path / "picture").write_bytes(encoded())
+    (tmp_path / "tiff").write_bytes(encoded("TIFF"))
+    clip_bytes(tmp_path, name="clip.mp4")
+    assert run_sandboxed(_modules_loaded_for_views, tmp_path, memory=10**9, seconds=10) == []
 
 
 def test_a_call_ignores_ctrl_c_because_its_caller_ends_it(capfd: pytest.CaptureFixture[str]) -> None:
