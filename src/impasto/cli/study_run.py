@@ -47,7 +47,7 @@ class StudyOptions:
         Where to paint. local: on this machine; ray: the Ray cluster of this machine, or one that is started;
         ray://HOST:PORT: a cluster; auto: a Ray that runs already, or else local.
     device
-        auto, cpu, cuda, cuda:1 or mps.
+        auto, cpu, cuda, cuda:1, xpu or mps.
     quiet
         Print nothing unless something goes wrong.
     """
