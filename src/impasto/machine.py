@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 import torch
+from torch import Tensor
 
 from impasto.errors import RecipeError
 
@@ -25,6 +26,7 @@ __all__ = [
     "fast_bfloat16",
     "keep_memory",
     "torch_threads",
+    "upload",
     "visible_gpus",
 ]
 
@@ -62,6 +64,13 @@ def beside(device: torch.device) -> tuple[torch.device, ...]:
         return ()
     # The first one is the device that is meant without a number.
     return tuple(torch.device(name) for name in _available() if name.startswith(f"{device.type}:"))[1:]
+
+
+def upload(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the processor on ``device``; NVIDIA's GPUs fetch it by themselves, from pinned memory."""
+    if device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def visible_gpus() -> tuple[str, ...]:
