@@ -73,10 +73,12 @@ class Pairs:
 
     def clear(self) -> None:
         """Forget all pairs."""
-        self.added = 0
+        self.added, self._unread = 0, None
 
     def add(self, s: Tensor, y: Tensor) -> None:
         """Add a step ``s`` and the change ``y`` of the gradient over it, of the same shape."""
+        if self._unread is not None:
+            self._store(self._unread.flatten().tolist())
         pair = torch.stack([s.flatten(), y.flatten()])
         if self.rows is None or self.rows.shape[1] != pair.shape[1]:
             self.rows = pair.new_empty(2 * self.capacity, pair.shape[1])
@@ -88,19 +90,20 @@ class Pairs:
     def _products_with(self, q: Tensor) -> list[float]:
         """The inner products of all rows with ``q`` (n,); those of the last pair are read along with them."""
         assert self.rows is not None
-        rows = 2 * len(self)
-        with_q = self.rows[:rows] @ q
+        with_q = self.rows[: 2 * len(self)] @ q
         if self._unread is None:
             return [float(value) for value in with_q.tolist()]
         values = torch.cat([with_q, self._unread.flatten()]).tolist()
-        slot, products = (
-            2 * ((self.added - 1) % self.capacity),
-            torch.tensor(values[rows:], dtype=torch.float64),
-        )
-        self.products[:rows, slot : slot + 2] = products.view(rows, 2)
-        self.products[slot : slot + 2, :rows] = products.view(rows, 2).T
+        self._store(values[len(with_q) :])
+        return [float(value) for value in values[: len(with_q)]]
+
+    def _store(self, values: list[float]) -> None:
+        """Store the inner products of all rows with the two of the last pair."""
+        slot, products = 2 * ((self.added - 1) % self.capacity), torch.tensor(values, dtype=torch.float64)
+        products = products.view(-1, 2)
+        self.products[: len(products), slot : slot + 2] = products
+        self.products[slot : slot + 2, : len(products)] = products.T
         self._unread = None
-        return [float(value) for value in values[:rows]]
 
     def apply(self, q: Tensor) -> Tensor:
         """H q, the estimate of the inverse Hessian times ``q``; ``q`` itself if there are no pairs."""
