@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from impasto.errors import RecipeError
-from impasto.machine import choose_device, choose_dtype, control_group_headroom, describe, fast_bfloat16
+from impasto.machine import (
+    beside,
+    choose_device,
+    choose_dtype,
+    control_group_headroom,
+    describe,
+    fast_bfloat16,
+    upload,
+)
 
 CPU = torch.device("cpu")
 
@@ -23,6 +31,22 @@ def test_the_best_device_is_one_that_can_be_used():
 def test_a_device_that_is_not_there_is_refused(name):
     with pytest.raises(RecipeError, match=r"available are cpu.*leave --device out"):
         choose_device(name)
+
+
+def test_devices_of_a_kind_help_unless_one_is_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == torch.device("xpu")
+    assert choose_device("xpu:2") == torch.device("xpu", 2)
+    assert beside(torch.device("xpu")) == (torch.device("xpu", 1), torch.device("xpu", 2))
+    assert beside(torch.device("xpu", 1)) == beside(CPU) == ()
+
+
+def test_what_is_brought_to_a_device_is_the_same_there():
+    values = torch.rand(3, 4)
+    assert torch.equal(upload(values, CPU), values)
+    assert upload(values, torch.device("meta")).device.type == "meta"
 
 
 def test_precision():

@@ -21,7 +21,7 @@ from impasto.feedforward.network import TILE
 from impasto.feedforward.style import SUFFIX as SAVED_STYLE_SUFFIX
 from impasto.feedforward.style import InstantStyle, saved_styles
 from impasto.losses.terms import Term
-from impasto.machine import available_memory, choose_device, describe, keep_memory
+from impasto.machine import available_memory, beside, choose_device, describe, keep_memory
 from impasto.masks.regions import regions_from_masks
 from impasto.networks.encoder import Encoder
 from impasto.painting import engine
@@ -125,7 +125,7 @@ def prepare(
         mask, style_mask: regions of the content and of the styles, see :mod:`impasto.masks.regions`.
         terms: the terms of the loss; None: those of the recipe.
         encoder: that of the recipe on ``device``, if it is loaded already; None: load it.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        device: ``auto``, ``cpu``, ``cuda`` (tiles are shared by all GPUs), ``cuda:1``, ``xpu`` or ``mps``.
         max_pixels: files with more are refused before they are decoded.
         max_memory: bytes that the process may use; None: four fifths of the free memory.
         tile: side in pixels of the tiles that a large picture is processed in; None: chosen
@@ -177,10 +177,17 @@ def prepare(
         device=torch_device,
         alpha=None if scene.content_mask is None else resample(scene.content_mask, size),
         inputs=tuple(picture.source for picture in loaded if picture.source is not None),
-        memory=expected_memory(recipe, encoder, size, budget, tile=tile, terms=terms),
+        memory=_shared_out(
+            expected_memory(recipe, encoder, size, budget, tile=tile, terms=terms), torch_device
+        ),
         terms=None if terms is None else tuple(terms),
         saved_styles=saved,
     )
+
+
+def _shared_out(plan: MemoryPlan, device: torch.device) -> MemoryPlan:
+    """The plan with all devices like ``device`` at work on the tiles, unless it is one in particular."""
+    return replace(plan, limits=replace(plan.limits, beside=beside(device)))
 
 
 def expected_memory(
@@ -350,7 +357,7 @@ def stylize(
         mask, style_mask: regions: one picture of coloured labels each, or grey masks; see docs/control.md.
         terms: the terms of the loss, instead of those of the settings; see :class:`impasto.Term`, and
             :func:`impasto.terms_of` for the terms of a recipe.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+        device: ``auto``, ``cpu``, ``cuda`` (tiles are shared by all GPUs), ``cuda:1``, ``xpu`` or ``mps``.
         max_pixels, max_memory, tile: see :func:`prepare`.
         on_step, stop, budget: see :func:`run`.
         settings: any field of :class:`Recipe`; overrides ``recipe``.

@@ -13,33 +13,33 @@ from typing import Any
 
 import psutil
 import torch
+from torch import Tensor
 
 from impasto.errors import RecipeError
 
 __all__ = [
     "available_memory",
+    "beside",
     "choose_device",
     "choose_dtype",
     "describe",
     "fast_bfloat16",
     "keep_memory",
     "torch_threads",
+    "upload",
+    "visible_gpus",
 ]
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """A device by name: ``auto`` (CUDA, else Apple's MPS, else CPU), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+    """A device by name: ``cpu``, ``cuda``, ``cuda:1`` …; ``auto``: CUDA, else Intel's XPU, Apple's MPS, CPU.
 
     Raises:
         RecipeError: the device does not exist on this machine; there is no silent fallback to the CPU.
     """
-    available = ["cpu"]
-    if torch.cuda.is_available():
-        available += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        available.append("mps")
+    available = _available()
     if name == "auto":
-        return torch.device("cuda" if "cuda" in available else available[-1])
+        return torch.device(next(kind for kind in ("cuda", "xpu", "mps", "cpu") if kind in available))
     if name not in available:
         raise RecipeError(
             f"device {name!r} is not on this machine",
@@ -49,11 +49,42 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def _available() -> list[str]:
+    """Names of this machine's devices; one of several of a kind also by its number."""
+    names = ["cpu"]
+    for kind, module in (("cuda", torch.cuda), ("xpu", torch.xpu)):
+        if module.is_available():
+            names += [kind, *(f"{kind}:{i}" for i in range(module.device_count()))]
+    return [*names, "mps"] if torch.backends.mps.is_available() else names
+
+
+def beside(device: torch.device) -> tuple[torch.device, ...]:
+    """Other devices of the kind, which may help; none if ``device`` is one in particular, as ``cuda:0``."""
+    if device.index is not None:
+        return ()
+    # The first one is the device that is meant without a number.
+    return tuple(torch.device(name) for name in _available() if name.startswith(f"{device.type}:"))[1:]
+
+
+def upload(values: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the processor on ``device``; NVIDIA's GPUs fetch it by themselves, from pinned memory."""
+    if device.type == "cuda":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """NVIDIA's GPUs that this process may use, as named in ``CUDA_VISIBLE_DEVICES``."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    return tuple(named.split(",")[:count]) if named else tuple(map(str, range(count)))
+
+
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether convolutions on ``device`` are faster in bfloat16 than in float32.
 
     On a CPU with AVX-512 BF16 they take a third to a half of the time; on others bfloat16 is emulated, and
-    slower.
+    slower. Of GPUs only NVIDIA's are asked; on the others it is not known to be faster.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -63,6 +63,17 @@ def test_how_threads_wait_is_the_users_choice(monkeypatch):
     monkeypatch.delenv("GOMP_SPINCOUNT")
 
 
+def test_what_apples_gpus_lack_is_done_by_the_processor_unless_the_user_says_no(monkeypatch):
+    name = "PYTORCH_ENABLE_MPS_FALLBACK"
+    monkeypatch.setenv(name, "0")
+    let_threads_sleep()
+    assert os.environ[name] == "0"
+    monkeypatch.delenv(name)
+    let_threads_sleep()
+    assert os.environ[name] == "1"
+    monkeypatch.delenv(name)
+
+
 def test_a_file_is_decoded_without_pytorch(tmp_path):
     path = pictures.save(tmp_path / "a.png", picture(12, 16))
     code = (

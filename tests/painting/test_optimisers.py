@@ -198,7 +198,7 @@ def test_the_guard_goes_back_then_changes_hands_then_gives_up():
     best = picture(8, 8)
     nan, events = torch.full_like(best, float("nan")), []
     for _ in range(40):
-        assert torch.equal(guard.propose(best, float("nan"), nan, best), best)
+        assert torch.equal(guard.propose(best, float("nan"), nan, best, usable=False), best)
         events.append(guard.last_event)
         if guard.finished:
             break

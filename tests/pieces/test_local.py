@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from impasto.errors import ImpastoError, RecipeError
 from impasto.machine import available_memory
-from impasto.pieces.local import LocalExecutor, local_executor, share_out
+from impasto.pieces.local import LocalExecutor, local_executor, share_out, take_gpu
 from impasto.pieces.piece import Needs
 from small_pieces import squares
 
@@ -24,15 +25,20 @@ def workers() -> list[psutil.Process]:
     return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
 
 
-@given(st.integers(0, 500), st.integers(1, 256), st.integers(0, 64), st.sampled_from(["cpu", "cuda"]))
-def test_threads_never_exceed_the_cores(pieces: int, cores: int, processes: int, device: str) -> None:
-    count, threads = share_out(pieces, cores, processes, device)
+@given(
+    st.integers(0, 500), st.integers(1, 256), st.integers(0, 64), st.sampled_from(["cpu", "cuda"]),
+    st.integers(0, 8),
+)  # fmt: skip
+def test_threads_never_exceed_the_cores(
+    pieces: int, cores: int, processes: int, device: str, gpus: int
+) -> None:
+    count, threads = share_out(pieces, cores, processes, device, gpus)
     assert 1 <= count <= max(1, pieces)
     assert threads >= 1
     assert count * threads <= max(cores, count)
     if not processes:
-        assert count * threads <= cores
-        assert device == "cpu" or count == 1
+        assert count * threads <= cores or device != "cpu"
+        assert device == "cpu" or count <= max(1, gpus)
 
 
 def test_fewer_than_no_processes_are_refused() -> None:
@@ -57,6 +63,28 @@ def test_one_process_is_this_one_with_its_own_threads(tmp_path: Path) -> None:
         (0, "0 with 1", None), (1, None, "this one not"), (2, "4 with 1", None),
     ]  # fmt: skip
     assert shares == [(0, 0.5), (2, 0.5)]
+
+
+def test_processes_take_one_gpu_each_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert share_out(9, 16, 0, "cuda", 2) == (2, 8)
+    begun, seen = multiprocessing.Value("i", 0), []
+    for _ in range(3):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+        take_gpu(("4", "7"), begun)
+        seen.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert seen == ["4", "7", "4"]
+    take_gpu((), begun)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "4"
+
+
+def test_only_a_choice_of_any_gpu_is_one_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert local_executor(9, device="cuda").gpus == ("4", "7")
+    assert local_executor(9, device="cuda:1") == LocalExecutor(1, torch.get_num_threads())
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert local_executor(9, device="cuda").gpus == ("0", "1")
 
 
 @pytest.mark.slow

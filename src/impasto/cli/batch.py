@@ -114,7 +114,7 @@ def batch(
     max_pixels
         Refuse input files with more pixels, before they are decoded.
     device
-        auto, cpu, cuda, cuda:1 or mps.
+        auto, cpu, cuda, cuda:1, xpu or mps.
     quiet
         Print nothing unless something goes wrong.
 

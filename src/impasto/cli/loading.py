@@ -18,14 +18,17 @@ __all__ = ["PicturesAhead", "let_threads_sleep", "load_engine", "without_collect
 
 
 def let_threads_sleep() -> None:
-    """Set how OpenMP's threads wait, unless the user has; it is read when PyTorch is loaded.
+    """Set what PyTorch reads when it is loaded, unless the user has.
 
-    Threads that wait by spinning take processor time from the thread they wait for: on a busy machine a
-    picture took 4 to 14 times as long (LOG.md, 2026-11-20). A short spin before they sleep keeps an idle
-    machine as fast as with active waiting.
+    An operation that PyTorch does not have for Apple's GPUs is then done by the processor, with a warning.
+
+    OpenMP's threads that wait by spinning take processor time from the thread they wait for: on a busy
+    machine a picture took 4 to 14 times as long (LOG.md, 2026-11-20). A short spin before they sleep keeps
+    an idle machine as fast as with active waiting.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 
 def load_engine() -> None:

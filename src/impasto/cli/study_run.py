@@ -49,7 +49,7 @@ class StudyOptions:
     gpus_per_piece
         GPUs that a picture takes on a Ray cluster; 0.5 shares one between two.
     device
-        auto, cpu, cuda, cuda:1 or mps.
+        auto, cpu, cuda, cuda:1, xpu or mps.
     quiet
         Print nothing unless something goes wrong.
     """

@@ -112,7 +112,7 @@ def stylize(
     max_pixels
         Refuse input files with more pixels, before they are decoded.
     device
-        auto, cpu, cuda, cuda:1 or mps.
+        auto, cpu, cuda, cuda:1, xpu or mps.
     warm
         Have PyTorch kept loaded by a helper process, so that further pictures with --warm begin at once. It
         ends by itself when it has had nothing to do for ten minutes. Linux only.

@@ -81,7 +81,7 @@ def texture(
     tile
         The old name of --seamless.
     device
-        auto, cpu, cuda, cuda:1 or mps.
+        auto, cpu, cuda, cuda:1, xpu or mps.
     quiet
         Print nothing unless something goes wrong.
 
@@ -117,7 +117,7 @@ def reconstruct(
     output
         File to write: .png, .jpg, .webp, .avif or .tif.
     device
-        auto, cpu, cuda, cuda:1 or mps.
+        auto, cpu, cuda, cuda:1, xpu or mps.
     quiet
         Print nothing unless something goes wrong.
 

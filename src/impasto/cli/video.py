@@ -120,7 +120,7 @@ def video(
     keep_frames
         Keep the folder OUTPUT.work, which has all frames.
     device
-        auto, cpu, cuda, cuda:1 or mps.
+        auto, cpu, cuda, cuda:1, xpu or mps.
     quiet
         Print nothing unless something goes wrong.
     evaluations

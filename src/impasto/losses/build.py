@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from impasto.losses.colours import COLOUR_FACTOR, ColourTerm
@@ -120,6 +121,7 @@ def objective_of(
     *,
     terms: Sequence[Term] | None = None,
     tile: int | None = None,
+    beside: Sequence[torch.device] = (),
     content_share: float = 1.0,
     finishing: bool = False,
 ) -> Objective:
@@ -128,14 +130,14 @@ def objective_of(
     Args:
         scene: at the scale (``Scene.at``), its ``start`` being the canvas as it is now.
         terms: used instead of the recipe's terms.
-        tile: see :class:`Objective`.
+        tile, beside: see :class:`Objective`.
         content_share: factor ≥ 0 on the content's weight at this scale; ignored if ``terms`` are given. A
             ``strength`` below one half moves a factor below 1 towards 1, which it reaches at strength 0.
         finishing: whether this scale is painted by the finishing pass.
     """
     if terms is not None:
-        return Objective(encoder, scene, terms, tile=tile)
-    objective = Objective(encoder, scene, terms_of(recipe, finishing=finishing), tile=tile)
+        return Objective(encoder, scene, terms, tile=tile, beside=beside)
+    objective = Objective(encoder, scene, terms_of(recipe, finishing=finishing), tile=tile, beside=beside)
     if recipe.strength is not None:
         if scene.content is not None:
             objective = balanced(objective, scene.content, recipe.strength)

@@ -53,6 +53,10 @@ class DetailTerm(Term):
     layer_weights: Mapping[str, float]
     normalisation: str = "relative"
 
+    @property
+    def recordable(self) -> bool:
+        return True
+
     def applies(self, scene: Scene) -> bool:
         return scene.content is not None
 

@@ -76,7 +76,7 @@ def content_sums(features: Tensor, target: Tensor, weights: Tensor | None = None
     if weights is not None:
         on_grid = mask_on_grid(weights, (target.shape[-2], target.shape[-1]))
         error, energy = error * on_grid, energy * on_grid
-    return torch.stack([error.sum(), energy.sum(), error.new_tensor(float(target.numel()))])
+    return torch.stack([error.sum(), energy.sum(), error.new_full((), float(target.numel()))])
 
 
 def content_from_sums(sums: Tensor, normalisation: str = "relative") -> Tensor:
@@ -222,7 +222,7 @@ def finishing_distance(
     matches, use = style.matches(style.queries(units.detach(), suitability), prices, weights)
     distance = 1.0 - (units * style.units[matches]).sum(1)
     if weights is None:
-        return torch.stack([distance.sum(), distance.new_tensor(float(len(distance)))]), use
+        return torch.stack([distance.sum(), distance.new_full((), float(len(distance)))]), use
     weights = weights.to(distance)
     return torch.stack([(distance * weights).sum(), weights.sum()]), use
 

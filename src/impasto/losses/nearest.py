@@ -61,6 +61,10 @@ class NearestTerm(Term):
         """Side of a cell in pixels."""
         return cell_side(self.layers)
 
+    @property
+    def recordable(self) -> bool:
+        return True
+
     def applies(self, scene: Scene) -> bool:
         return scene.has_styles
 

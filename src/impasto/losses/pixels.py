@@ -21,6 +21,10 @@ class TotalVariationTerm(Term):
 
     name: str = "tv"
 
+    @property
+    def recordable(self) -> bool:
+        return True
+
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> tuple[int, bool]:
         """(number of the picture's values, whether it repeats beyond its edges)."""
         return 3 * scene.size[0] * scene.size[1], encoder.repeats
@@ -51,6 +55,10 @@ class TemporalTerm(Term):
     """
 
     name: str = "temporal"
+
+    @property
+    def recordable(self) -> bool:
+        return True
 
     def applies(self, scene: Scene) -> bool:
         return bool(scene.past)

@@ -64,11 +64,13 @@ class StyleLoss:
             ``relative`` about 1 for pictures that have nothing in common.
         averages: whether the statistics of several styles are combined by their weighted mean. Otherwise
             they are rows (m, …), and some rows are taken from each style.
+        recordable: see :attr:`impasto.losses.terms.Term.recordable`.
     """
 
     gather: Callable[[Features, str, Grid, Tile], Tensor]
     judge: Callable[[Tensor, Tensor, str], Tensor]
     averages: bool
+    recordable: bool = False
 
 
 def _gram(features: Features, layer: str, grid: Grid, tile: Tile) -> Tensor:
@@ -94,7 +96,7 @@ def _without_units(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor
     return lambda statistic, target, normalisation: loss(statistic, target)
 
 
-GRAM = StyleLoss(_gram, gram_loss, averages=True)
+GRAM = StyleLoss(_gram, gram_loss, averages=True, recordable=True)
 WASSERSTEIN = StyleLoss(_moments, _without_units(wasserstein_loss), averages=True)
 SLICED = StyleLoss(_samples(SORTED_SAMPLES), _without_units(sliced_loss), averages=False)
 HISTOGRAM = StyleLoss(_samples(SORTED_SAMPLES), _without_units(histogram_loss), averages=False)
@@ -130,6 +132,10 @@ class StyleTerm(Term):
     layer_weights: Mapping[str, float]
     normalisation: str = "relative"
     inside: bool = False
+
+    @property
+    def recordable(self) -> bool:
+        return self.loss.recordable
 
     def applies(self, scene: Scene) -> bool:
         return scene.has_styles

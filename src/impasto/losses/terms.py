@@ -47,6 +47,15 @@ class Term(ABC):
     weight: float = 1.0
     layers: tuple[str, ...] = ()
 
+    @property
+    def recordable(self) -> bool:
+        """Whether every evaluation does the same operations with the same memory, waiting for no result.
+
+        A GPU then repeats the first one as a whole. Not so if :meth:`gather` depends on ``part.evaluation``,
+        draws random numbers or brings numbers from the processor, or if there is an :meth:`advance`.
+        """
+        return False
+
     def applies(self, scene: Scene) -> bool:
         """Whether the scene has what this term compares with; otherwise the objective leaves the term out."""
         return True

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from impasto.networks.encoder import Encoder, Features
@@ -15,6 +17,7 @@ __all__ = ["Gathered", "Part", "TiledEncoder", "add_up", "as_mapping", "size_of"
 
 #: What terms gather of a part, by name; the tensors of all parts add up to those of the whole picture.
 Gathered = dict[str, Tensor]
+_Each = TypeVar("_Each")
 
 
 def size_of(image: Tensor) -> Size:
@@ -66,6 +69,11 @@ class TiledEncoder:
 
     def __init__(self, encoder: Encoder, tile: int | None = None) -> None:
         self.encoder, self.tile = encoder, tile
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder is."""
+        return next(self.encoder.buffers()).device
 
     @property
     def repeats(self) -> bool:
@@ -126,7 +134,7 @@ class TiledEncoder:
         return Features(whole, self.encoder.head)
 
 
-def add_up(parts: Iterable[Part], gather: Callable[[Part], Mapping[str, Tensor]]) -> Gathered:
+def add_up(parts: Iterable[_Each], gather: Callable[[_Each], Mapping[str, Tensor]]) -> Gathered:
     """The sum over ``parts`` of what ``gather`` returns for each, by name."""
     sums: Gathered = {}
     for part in parts:

@@ -24,7 +24,7 @@ from impasto.losses.terms import Term
 from impasto.losses.tiled import TiledEncoder
 from impasto.networks.encoder import Encoder
 from impasto.painting.colour_plan import colour_plan
-from impasto.painting.optimisers import OPTIMISERS, Adam, Guarded, Optimiser, PyramidAdam, finite
+from impasto.painting.optimisers import OPTIMISERS, Adam, Guarded, Optimiser, PyramidAdam, bounds
 from impasto.painting.schedule import (
     content_shares,
     finishing_steps,
@@ -85,10 +85,12 @@ class MemoryLimits:
         optimiser_bytes: memory for the state of the optimiser; None: no limit. L-BFGS keeps fewer pairs at
             scales where its history would take more. Where not even three pairs fit, Adam with half-precision
             moments replaces it.
+        beside: further devices that help with the tiles.
     """
 
     tile: int | None = None
     optimiser_bytes: int | None = None
+    beside: tuple[torch.device, ...] = ()
 
     def optimiser(self, recipe: Recipe, size: Size, finishing: int = 0) -> Optimiser:
         """The optimiser for a picture of ``size``, within the limits.
@@ -157,6 +159,7 @@ def steps(
             recipe,
             terms=terms,
             tile=limits.tile,
+            beside=limits.beside,
             content_share=shares[index],
             finishing=finishing[index] > 0,
         )
@@ -357,11 +360,12 @@ def _descend(
         loss, gradient, terms = objective.evaluate(picture)
         # Dividing by the first loss keeps the optimisers from overflow and underflow, whatever the weights.
         unit = unit or (abs(loss) if math.isfinite(loss) and loss else 0.0)
-        usable = math.isfinite(loss) and finite(gradient)
+        low, high = bounds(gradient.div_(unit or 1.0))
+        usable = math.isfinite(loss) and math.isfinite(low) and math.isfinite(high)
         if usable and (latest or loss < best_loss):
             best, best_loss = picture, loss
-        stationary = usable and not bool(gradient.any())
-        picture = optimiser.propose(picture, loss / (unit or 1.0), gradient.div_(unit or 1.0), best)
+        stationary = usable and low == high == 0.0
+        picture = optimiser.propose(picture, loss / (unit or 1.0), gradient, best, usable=usable)
         last = ended(count, best) or stationary or optimiser.finished
         yield _Descent(loss, terms, best_loss, best, optimiser.last_event, last)
         if last:

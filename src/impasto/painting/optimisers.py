@@ -19,7 +19,7 @@ from torch import Tensor
 from impasto.pictures.geometry import Size, resample_signed
 from impasto.recipe import Recipe
 
-__all__ = ["LBFGS", "OPTIMISERS", "Adam", "Guarded", "Optimiser", "PyramidAdam"]
+__all__ = ["LBFGS", "OPTIMISERS", "Adam", "Guarded", "Optimiser", "PyramidAdam", "bounds"]
 
 
 class Optimiser(Protocol):
@@ -66,34 +66,52 @@ class Pairs:
         self.capacity, self.added = capacity, 0
         self.rows: Tensor | None = None
         self.products = torch.zeros(2 * capacity, 2 * capacity, dtype=torch.float64)
+        self._unread: Tensor | None = None
 
     def __len__(self) -> int:
         return min(self.added, self.capacity)
 
     def clear(self) -> None:
         """Forget all pairs."""
-        self.added = 0
+        self.added, self._unread = 0, None
 
     def add(self, s: Tensor, y: Tensor) -> None:
         """Add a step ``s`` and the change ``y`` of the gradient over it, of the same shape."""
+        if self._unread is not None:
+            self._store(self._unread.flatten().tolist())
         pair = torch.stack([s.flatten(), y.flatten()])
         if self.rows is None or self.rows.shape[1] != pair.shape[1]:
             self.rows = pair.new_empty(2 * self.capacity, pair.shape[1])
         slot = 2 * (self.added % self.capacity)
         self.rows[slot : slot + 2] = pair
         self.added += 1
-        used = 2 * len(self)
-        products = (self.rows[:used] @ pair.T).double().cpu()
-        self.products[:used, slot : slot + 2] = products
-        self.products[slot : slot + 2, :used] = products.T
+        self._unread = self.rows[: 2 * len(self)] @ pair.T
+
+    def _products_with(self, q: Tensor) -> list[float]:
+        """The inner products of all rows with ``q`` (n,); those of the last pair are read along with them."""
+        assert self.rows is not None
+        with_q = self.rows[: 2 * len(self)] @ q
+        if self._unread is None:
+            return [float(value) for value in with_q.tolist()]
+        values = torch.cat([with_q, self._unread.flatten()]).tolist()
+        self._store(values[len(with_q) :])
+        return [float(value) for value in values[: len(with_q)]]
+
+    def _store(self, values: list[float]) -> None:
+        """Store the inner products of all rows with the two of the last pair."""
+        slot, products = 2 * ((self.added - 1) % self.capacity), torch.tensor(values, dtype=torch.float64)
+        products = products.view(-1, 2)
+        self.products[: len(products), slot : slot + 2] = products
+        self.products[slot : slot + 2, : len(products)] = products.T
+        self._unread = None
 
     def apply(self, q: Tensor) -> Tensor:
         """H q, the estimate of the inverse Hessian times ``q``; ``q`` itself if there are no pairs."""
         count = len(self)
         if not count or self.rows is None:
             return q
+        inner_with_q = self._products_with(q.flatten())
         rows, inner = self.rows[: 2 * count], self.products.tolist()
-        inner_with_q: list[float] = (rows @ q.flatten()).double().tolist()
         slots = [2 * (k % self.capacity) for k in range(self.added - count, self.added)]
         # The vector of the two loops is r = factor · q + Σ weights · rows. Only its coefficients are updated.
         weights, projections = [0.0] * (2 * count), {}
@@ -213,9 +231,14 @@ class LBFGS:
         return torch.add(self.base[0], self.direction, alpha=length).clamp_(0.0, 1.0)
 
 
-def finite(values: Tensor) -> bool:
-    """Whether there is no NaN and no infinity; takes no memory for a second tensor of the same size."""
-    return all(math.isfinite(bound) for bound in _numbers(*torch.aminmax(values)))
+def bounds(values: Tensor) -> tuple[float, float]:
+    """The smallest and the largest value, NaN if there is one; takes no memory for a second tensor."""
+    low, high = _numbers(*torch.aminmax(values))
+    return low, high
+
+
+def _finite(values: Tensor) -> bool:
+    return all(map(math.isfinite, bounds(values)))
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -268,7 +291,8 @@ class Adam:
         b1, b2 = self.betas
         moved, scale = torch.empty_like(values), self.rate / (1 - b1**self.steps)
         # In proportion to the gradient, so that the step does not depend on the scale of the loss.
-        epsilon = 1e-8 * (float(gradient.abs().max()) + float(self.square.max()) ** 0.5) + 1e-38
+        # It stays on the device: to read it, a GPU would have to be waited for.
+        epsilon = 1e-8 * (gradient.abs().max() + self.square.max().to(gradient.dtype).sqrt()) + 2e-38
         # In bands of rows, because the intermediate results would take more memory than the picture itself.
         for rows in torch.arange(values.shape[-2]).split(max(1, 2**18 // values.shape[-1])):
             band = (..., slice(int(rows[0]), int(rows[-1]) + 1), slice(None))
@@ -368,16 +392,22 @@ class Guarded:
         elif self.active is not None:
             self.active.carry(size)
 
-    def propose(self, picture: Tensor, loss: float, gradient: Tensor, best: Tensor) -> Tensor:
-        """The next picture; ``best`` is the best one so far at this scale."""
+    def propose(
+        self, picture: Tensor, loss: float, gradient: Tensor, best: Tensor, *, usable: bool
+    ) -> Tensor:
+        """The next picture.
+
+        Args:
+            best: the best one so far at this scale.
+            usable: whether loss and gradient are finite.
+        """
         self.last_event = None
         if self.active is None:
             return best
-        usable = math.isfinite(loss) and finite(gradient)
         proposal = (
             self.active.propose(picture, loss, gradient) if usable else self._step_back(best, "not finite")
         )
-        if not finite(proposal):
+        if not _finite(proposal):
             proposal = self._step_back(best, "proposal not finite")
         return proposal
 
@@ -385,7 +415,7 @@ class Guarded:
         self.last_event = f"{why}: back to the best picture"
         while self.active is not None:
             proposal = self.active.retreat(best)
-            if proposal is not None and finite(proposal):
+            if proposal is not None and _finite(proposal):
                 return proposal
             if proposal is None:
                 self.last_event = f"{why}: Adam takes over" if not self.fallen_back else f"{why}: given up"

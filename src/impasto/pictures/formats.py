@@ -81,12 +81,13 @@ def format_of(head: bytes) -> str | None:
         return "HEIF"
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "TIFF"
-    Image.init()
-    for name in _FORMATS:
-        accept = Image.OPEN[name][1] if name in Image.OPEN else None
-        answer = accept(head[:16]) if accept else False
-        if answer and not isinstance(answer, str):  # a string says why this Pillow cannot read it
-            return name
+    for load_plugins in (Image.preinit, Image.init):  # the common ones first
+        load_plugins()
+        for name in _FORMATS:
+            accept = Image.OPEN[name][1] if name in Image.OPEN else None
+            answer = accept(head[:16]) if accept else False
+            if answer and not isinstance(answer, str):  # a string says why this Pillow cannot read it
+                return name
     return None
 
 
@@ -96,7 +97,8 @@ def open_header(format_name: str, file: IO[bytes], name: str) -> ImageFile.Image
     The plugin is called directly, because ``Image.open`` would apply a limit on the size that is global to
     the process; here the caller sets the limit.
     """
-    Image.init()
+    if format_name not in Image.OPEN:
+        Image.init()
     if format_name == "PSD":
         _check_psd_depth(file, name)
     file.seek(0)

@@ -138,11 +138,12 @@ class Tile:
 
     def add(self, total: Tensor, part: Tensor) -> None:
         """Add ``part`` (1, C, h, w) in place to those pixels of ``total`` (1, C, H, W) that ``cut`` takes."""
-        rows = _wrapped(*self.outer_rows, self.size[0], total.device)
-        columns = _wrapped(*self.outer_columns, self.size[1], total.device)
-        if rows[0] + len(rows) - 1 == rows[-1] and columns[0] + len(columns) - 1 == columns[-1]:
-            total[..., rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += part
+        (top, bottom), (left, right) = self.outer_rows, self.outer_columns
+        if top >= 0 and left >= 0 and bottom <= self.size[0] and right <= self.size[1]:
+            total[..., top:bottom, left:right] += part
         else:  # the tile wraps around, and may contain the same pixel twice
+            rows = _wrapped(top, bottom, self.size[0], total.device)
+            columns = _wrapped(left, right, self.size[1], total.device)
             flat = (rows[:, None] * self.size[1] + columns).flatten()
             total.view(*total.shape[:2], -1).index_add_(2, flat, part.flatten(2))
 

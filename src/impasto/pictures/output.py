@@ -75,7 +75,9 @@ def check_encoding(name: str, bit_depth: int = 8) -> str:
 
 def _output_format(name: str) -> str:
     format_name = _FORMATS.get(Path(name).suffix.lower())
-    Image.init()
+    Image.preinit()
+    if format_name not in Image.SAVE:
+        Image.init()
     if format_name is None or (format_name != "TIFF" and format_name not in Image.SAVE):
         endings = ", ".join(s for s, f in _FORMATS.items() if f == "TIFF" or f in Image.SAVE)
         raise PictureError(

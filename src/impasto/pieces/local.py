@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import torch
 
 from impasto.errors import RecipeError
-from impasto.machine import available_memory, choose_device, keep_memory, torch_threads
+from impasto.machine import available_memory, choose_device, keep_memory, torch_threads, visible_gpus
 from impasto.pieces.parcels import Parcels
 from impasto.pieces.piece import Files, Needs, Outcome, Piece, PlaceError, Stopped, attempt
 
@@ -38,16 +38,18 @@ class LocalExecutor:
     Attributes:
         processes: number of processes; with 1 the work is done in the calling process.
         threads: PyTorch's threads in each.
+        gpus: names of the GPUs that the processes take in turn, one each; none: all see what this one sees.
     """
 
     processes: int
     threads: int
+    gpus: tuple[str, ...] = ()
 
     def run(self, pieces: Iterable[Piece], report: Callable[[int, float], None]) -> Generator[Outcome]:
         """See :class:`impasto.pieces.piece.Executor`."""
         if self.processes == 1:
             return _run_here(pieces, self.threads, report)
-        return _run_in_processes(pieces, self.processes, self.threads, report)
+        return _run_in_processes(pieces, self, report)
 
 
 def local_executor(
@@ -63,23 +65,24 @@ def local_executor(
     """
     chosen = choose_device(device)
     cores = os.cpu_count() or 1
-    count, threads = share_out(pieces, cores, processes, chosen.type)
+    gpus = visible_gpus() if chosen == torch.device("cuda") else ()
+    count, threads = share_out(pieces, cores, processes, chosen.type, len(gpus))
     if count == 1:  # the work is done in this process, whose threads are the user's choice
         return LocalExecutor(1, torch.get_num_threads())
     if not processes and needs is not None and needs.memory and count > 1:
         fitting = max(1, int(0.8 * available_memory(chosen) // needs.memory))
-        count, threads = share_out(pieces, cores, min(count, fitting), chosen.type)
-    return LocalExecutor(count, threads)
+        count, threads = share_out(pieces, cores, min(count, fitting), chosen.type, len(gpus))
+    return LocalExecutor(count, threads, gpus)
 
 
-def share_out(pieces: int, cores: int, processes: int, device: str) -> tuple[int, int]:
-    """(processes, threads of each). If ``processes`` is 0: no more threads than cores; on a GPU one process.
+def share_out(pieces: int, cores: int, processes: int, device: str, gpus: int = 1) -> tuple[int, int]:
+    """(processes, threads of each). If ``processes`` is 0: no more threads than cores; one process a GPU.
 
     Many processes with one thread each paint more pictures per hour than one process with many threads.
     """
     if processes < 0:
         raise RecipeError(f"{processes} processes", "0 (as the machine allows) or more")
-    wanted = processes or (cores if device == "cpu" else 1)
+    wanted = processes or (cores if device == "cpu" else max(1, gpus))
     count = max(1, min(wanted, pieces))
     return count, max(1, cores // count)
 
@@ -98,14 +101,14 @@ def _run_here(
 
 
 def _run_in_processes(
-    pieces: Iterable[Piece], count: int, threads: int, report: Callable[[int, float], None]
+    pieces: Iterable[Piece], executor: LocalExecutor, report: Callable[[int, float], None]
 ) -> Generator[Outcome]:
-    """Work on ``count`` pieces at a time, each in a process of its own."""
+    """Work on several pieces at a time, each in a process of its own."""
+    count = executor.processes
     context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
     messages, stop = context.Queue(), context.Event()
-    pool = ProcessPoolExecutor(
-        count, mp_context=context, initializer=_begin_worker, initargs=(threads, messages, stop)
-    )
+    arguments = (executor, context.Value("i", 0), messages, stop)
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin_worker, initargs=arguments)
     running: set[Future[Results]] = set()
     parcels = Parcels(pieces)
     try:
@@ -163,14 +166,27 @@ _messages: Any = None
 _stop: Any = None
 
 
-def _begin_worker(threads: int, messages: Any, stop: Any) -> None:
+def _begin_worker(executor: LocalExecutor, begun: Any, messages: Any, stop: Any) -> None:
     """Set up a worker process."""
     global _messages, _stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; workers obey ``stop`` alone
-    torch.set_num_threads(threads)
+    take_gpu(executor.gpus, begun)
+    torch.set_num_threads(executor.threads)
     keep_memory()
     _messages, _stop = messages, stop
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def take_gpu(gpus: Sequence[str], begun: Any) -> None:
+    """Let this process see the next of several GPUs only; before it asks for any.
+
+    Args:
+        begun: how many processes have taken one, a ``multiprocessing.Value``.
+    """
+    with begun.get_lock():
+        number, begun.value = begun.value, begun.value + 1
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
 
 
 def _end_with_parent() -> None:

@@ -23,7 +23,7 @@ from impasto.feedforward.decoder import load_decoder
 from impasto.feedforward.network import InstantNetwork, StyledRegion, styled_regions
 from impasto.feedforward.statistics import Moments
 from impasto.feedforward.style import InstantStyle
-from impasto.machine import torch_threads
+from impasto.machine import torch_threads, upload
 from impasto.networks.encoder import Encoder
 from impasto.scene import Scene, Style
 from impasto.scene.preparing import postprocess, preprocess
@@ -90,7 +90,7 @@ class InstantClip:
 
     def moments(self, filmed: Tensor) -> Mapping[str, Moments]:
         """The statistics of a frame (1, 3, H, W) as a content."""
-        return self.network.content_moments(filmed.to(self._device), tile=TILE)
+        return self.network.content_moments(upload(filmed, self._device), tile=TILE)
 
     @torch.no_grad()
     def begin(
@@ -105,7 +105,7 @@ class InstantClip:
         """
         recipe = self.recipe.picture
         picture = self.network.paint(
-            filmed.to(self._device),
+            upload(filmed, self._device),
             self.regions,
             strength=1.0 if recipe.strength is None else recipe.strength,
             seed=recipe.seed,
