@@ -29,6 +29,10 @@ class ColourTerm(Term):
 
     name: str = "colours"
 
+    @property
+    def recordable(self) -> bool:
+        return True
+
     def applies(self, scene: Scene) -> bool:
         return scene.colour_plan is not None
 

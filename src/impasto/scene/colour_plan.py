@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -48,10 +49,18 @@ class ColourPlan:
             pixels: (1, 3, h, w), the canvas, with its margin, in the tile without its halo.
         """
         rows, columns = (
-            _shares(count, side, self.margin).to(pixels)[:, span]
-            for count, side, span in zip(self.means.shape[1:], self.size, tile.grid(1), strict=True)
+            shares[:, span].to(pixels) for shares, span in zip(self._pixel_shares, tile.grid(1), strict=True)
         )
         return rows @ pixels[0] @ columns.T
+
+    @cached_property
+    def _pixel_shares(self) -> tuple[Tensor, Tensor]:
+        """:func:`_shares` of the rows and of the columns, on the device of ``means``."""
+        rows, columns = (
+            _shares(count, side, self.margin).to(self.means)
+            for count, side in zip(self.means.shape[1:], self.size, strict=True)
+        )
+        return rows, columns
 
 
 def _shares(count: int, side: int, margin: int) -> Tensor:
