@@ -90,7 +90,7 @@ def test_small_pieces_are_sent_together_and_one_that_kills_its_machine_is_found(
 def test_who_stops_listening_stops_the_work(tmp_path: Path) -> None:
     pieces = squares(tmp_path, 6, _1="sleep", _2="sleep", _3="sleep")
     outcomes = RayExecutor(None, Needs()).run(pieces, lambda index, share: None)
-    assert next(outcomes).index == 0
+    assert next(outcomes).index in {0, 4, 5}  # one of those that do not sleep
     outcomes.close()
     # The cores are free again: what slept would never have ended.
     assert len(list(RayExecutor(None, Needs()).run(squares(tmp_path, 3), lambda index, share: None))) == 3

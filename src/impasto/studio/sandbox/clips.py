@@ -54,19 +54,21 @@ def first_frame(name: str, format: str) -> Picture:
 
 
 def prepare_clip_run(
-    clip: Clip, inputs: JobInputs, copied_streams: Sequence[str], device: str, max_frames: int
+    clip: Clip, inputs: JobInputs, copied_streams: Sequence[str], device: str, max_frames: int | None
 ) -> VideoJob:
     """The run that paints the clip in the working directory; frames of another run are thrown away.
 
     Args:
-        max_frames: the run reads one frame more than this, so that a clip that is too long is noticed.
+        max_frames: the run reads one frame more than this, so that a clip that is too long is noticed. None:
+            no limit, for a run that is only checked.
     """
+    limit = None if max_frames is None else max_frames + 1
     styles = inputs.style_files()
 
     def prepare(*, restart: bool) -> VideoJob:
         return prepare_video(
             clip, styles, "result.mp4", inputs.video_recipe(), copy=copied_streams,
-            mask="mask-0.png" if inputs.masks else None, limit=max_frames + 1, device=device,
+            mask="mask-0.png" if inputs.masks else None, limit=limit, device=device,
             first_frame="content.png", restart=restart, keys=inputs.key_files(),
         )  # fmt: skip
 
@@ -92,9 +94,9 @@ def check_clip_run(inputs: JobInputs, format: str) -> tuple[str, ...]:
     """
     clip = open_clip("content", format=format)
     try:
-        prepare_clip_run(clip, inputs, ("audio",), "cpu", 1).store.remove()
+        prepare_clip_run(clip, inputs, ("audio",), "cpu", None).store.remove()
     except ImpastoError:
-        prepare_clip_run(clip, inputs, (), "cpu", 1).store.remove()
+        prepare_clip_run(clip, inputs, (), "cpu", None).store.remove()
         return ()
     return ("audio",)
 
