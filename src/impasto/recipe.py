@@ -504,6 +504,11 @@ class Recipe(Validated):
         return tuple(dict.fromkeys((*content, *(self.style_layers if self.wants_style else ()))))
 
     @property
+    def transfer_strength(self) -> float:
+        """How far colours and features go to the style's where no weights say it: in full by default."""
+        return 1.0 if self.strength is None else self.strength
+
+    @property
     def wants_content(self) -> bool:
         """Whether the content loss has any weight."""
         return self.content_weight > 0 and self.strength != 1.0

@@ -29,9 +29,7 @@ class ColourTerm(Term):
 
     name: str = "colours"
 
-    @property
-    def recordable(self) -> bool:
-        return True
+    recordable = True
 
     def applies(self, scene: Scene) -> bool:
         return scene.colour_plan is not None

@@ -100,9 +100,7 @@ class ContentTerm(Term):
     layer_weights: Mapping[str, float]
     normalisation: str = "relative"
 
-    @property
-    def recordable(self) -> bool:
-        return True
+    recordable = True
 
     def applies(self, scene: Scene) -> bool:
         return scene.content is not None

@@ -53,9 +53,7 @@ class DetailTerm(Term):
     layer_weights: Mapping[str, float]
     normalisation: str = "relative"
 
-    @property
-    def recordable(self) -> bool:
-        return True
+    recordable = True
 
     def applies(self, scene: Scene) -> bool:
         return scene.content is not None

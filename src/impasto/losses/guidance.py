@@ -109,7 +109,7 @@ def _places(picture: Tensor, mask: Tensor | None, encoder: Encoder) -> _Places:
     deepest = max(geometry(layer).stride for layer in layers)
     size = to_multiple(fit(*size_of(picture), LONG_SIDE), deepest)
     grid = (size[0] // STRIDE, size[1] // STRIDE)
-    device = next(encoder.buffers()).device
+    device = encoder.device
     small = resample(picture, size)
     weights = (
         torch.ones(grid) if mask is None else mask_on_grid(resample(mask, size), grid)[0, 0].cpu().float()

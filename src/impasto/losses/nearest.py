@@ -56,14 +56,12 @@ class NearestTerm(Term):
     seed: int = 0
     keep_details: float = 0.0
 
+    recordable = True
+
     @property
     def cell(self) -> int:
         """Side of a cell in pixels."""
         return cell_side(self.layers)
-
-    @property
-    def recordable(self) -> bool:
-        return True
 
     def applies(self, scene: Scene) -> bool:
         return scene.has_styles

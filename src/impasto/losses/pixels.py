@@ -21,9 +21,7 @@ class TotalVariationTerm(Term):
 
     name: str = "tv"
 
-    @property
-    def recordable(self) -> bool:
-        return True
+    recordable = True
 
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> tuple[int, bool]:
         """(number of the picture's values, whether it repeats beyond its edges)."""
@@ -56,9 +54,7 @@ class TemporalTerm(Term):
 
     name: str = "temporal"
 
-    @property
-    def recordable(self) -> bool:
-        return True
+    recordable = True
 
     def applies(self, scene: Scene) -> bool:
         return bool(scene.past)

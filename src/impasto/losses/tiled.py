@@ -73,7 +73,7 @@ class TiledEncoder:
     @property
     def device(self) -> torch.device:
         """Where the encoder is."""
-        return next(self.encoder.buffers()).device
+        return self.encoder.device
 
     @property
     def repeats(self) -> bool:

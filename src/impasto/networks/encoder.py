@@ -170,6 +170,11 @@ class Encoder(nn.Module):
         self._packed: dict[str, Packed | None] = {}
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.get_buffer("scale").device
+
+    @property
     def layers(self) -> tuple[str, ...]:
         """Names of the layers that this encoder can return, shallow to deep."""
         return tuple(layer for layer in LAYERS if convolution_of(layer) in self.convs)

@@ -33,15 +33,15 @@ def colour_plan(scene: Scene, recipe: Recipe, encoder: Encoder) -> ColourPlan | 
     """
     if scene.content is None or not (recipe.keep_colours and recipe.wants_content and recipe.wants_style):
         return None
-    device = next(encoder.buffers()).device
+    device = encoder.device
     network = InstantNetwork(
         load_encoder(device=device, dtype=encoder.compute_dtype), load_decoder(device=device)
     )
     size = fit(*scene.size, min(SIDE, max(scene.size)))
     small = replace(scene, style_statistics={}).at(size, 0, device)
     assert small.content is not None
-    strength = 1.0 if recipe.strength is None else recipe.strength
     regions = styled_regions(network, small)
     if not regions:
         return None
-    return ColourPlan.of(network.paint(small.content, regions, strength=strength, seed=recipe.seed).float())
+    painted = network.paint(small.content, regions, strength=recipe.transfer_strength, seed=recipe.seed)
+    return ColourPlan.of(painted.float())

@@ -135,7 +135,7 @@ def steps(
     if recipe.colours == "only":
         yield _recoloured_step(scene, recipe, plan[-1])
         return
-    device = next(encoder.buffers()).device
+    device = encoder.device
     prepared = preprocess(scene, recipe, min_style_side=min_style_side(recipe, terms))
     if recipe.guidance:
         prepared = guided(prepared, encoder, recipe.guidance)
@@ -220,7 +220,7 @@ def style_statistics(scene: Scene, recipe: Recipe, encoder: Encoder) -> dict[Siz
         RecipeError: the styles' colours, or with guidance their parts, would depend on the content; otherwise
             as :func:`steps`.
     """
-    device = next(encoder.buffers()).device
+    device = encoder.device
     fixed_colours = recipe.colours != "only" and all(style.palette is not None for style in scene.styles)
     if recipe.colours != "style" and not fixed_colours:
         raise RecipeError(

@@ -81,7 +81,7 @@ def paint(
         styles: used instead of the scene's style pictures, blended as the recipe says.
     """
     check(scene, recipe, styles)
-    size, device = output_size(recipe, *scene.size), next(encoder.buffers()).device
+    size, device = output_size(recipe, *scene.size), encoder.device
     prepared = preprocess(scene, recipe)
     if recipe.colours == "only":
         return postprocess(in_style_colours(prepared, recipe, size), scene, recipe)
@@ -96,6 +96,5 @@ def paint(
         assert at_size.content is not None
         content = at_size.content
         regions = styled_regions(network, at_size, tile=tile)
-    strength = 1.0 if recipe.strength is None else recipe.strength
-    picture = network.paint(content, regions, strength=strength, seed=recipe.seed, tile=tile)
+    picture = network.paint(content, regions, strength=recipe.transfer_strength, seed=recipe.seed, tile=tile)
     return postprocess(picture, scene, recipe)

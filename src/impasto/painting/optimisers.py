@@ -91,11 +91,11 @@ class Pairs:
         """The inner products of all rows with ``q`` (n,); those of the last pair are read along with them."""
         assert self.rows is not None
         with_q = self.rows[: 2 * len(self)] @ q
-        if self._unread is None:
-            return [float(value) for value in with_q.tolist()]
-        values = torch.cat([with_q, self._unread.flatten()]).tolist()
-        self._store(values[len(with_q) :])
-        return [float(value) for value in values[: len(with_q)]]
+        unread = [] if self._unread is None else [self._unread.flatten()]
+        values: list[float] = torch.cat([with_q, *unread]).tolist()
+        if unread:
+            self._store(values[len(with_q) :])
+        return values[: len(with_q)]
 
     def _store(self, values: list[float]) -> None:
         """Store the inner products of all rows with the two of the last pair."""

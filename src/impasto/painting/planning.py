@@ -151,7 +151,7 @@ def seconds_per_pixel(
         side: of the noise in pixels.
         terms: the terms of the objective; None: those of the recipe.
     """
-    device = next(encoder.buffers()).device
+    device = encoder.device
     noise = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
     square = replace(
         scene,

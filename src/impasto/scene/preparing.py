@@ -150,7 +150,7 @@ def _recoloured(content: Tensor, scene: Scene, recipe: Recipe) -> Tensor:
 
     A content loss holds some hues of the photograph, which the style's colours then cover in patches only.
     """
-    share = recipe.recolour * (1.0 if recipe.strength is None else min(1.0, 2.0 * recipe.strength))
+    share = recipe.recolour * min(1.0, 2.0 * recipe.transfer_strength)
     if not share or not recipe.wants_style:
         return content
     result = content

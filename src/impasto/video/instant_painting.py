@@ -90,7 +90,7 @@ class InstantClip:
 
     def moments(self, filmed: Tensor) -> Mapping[str, Moments]:
         """The statistics of a frame (1, 3, H, W) as a content."""
-        return self.network.content_moments(upload(filmed, self._device), tile=TILE)
+        return self.network.content_moments(upload(filmed, self.network.encoder.device), tile=TILE)
 
     @torch.no_grad()
     def begin(
@@ -105,9 +105,9 @@ class InstantClip:
         """
         recipe = self.recipe.picture
         picture = self.network.paint(
-            upload(filmed, self._device),
+            upload(filmed, self.network.encoder.device),
             self.regions,
-            strength=1.0 if recipe.strength is None else recipe.strength,
+            strength=recipe.transfer_strength,
             seed=recipe.seed,
             tile=TILE,
             moments=moments,
@@ -130,11 +130,7 @@ class InstantClip:
     @property
     def on_cpu(self) -> bool:
         """Whether the network runs on the processor."""
-        return self._device.type == "cpu"
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.network.encoder.buffers()).device
+        return self.network.encoder.device.type == "cpu"
 
 
 def _motion(filmed: Tensor, before: Tensor, method_name: str) -> tuple[Tensor, flow.Flow]:
@@ -182,7 +178,7 @@ def build_instant_clip(
     Args:
         saved: used instead of the style pictures.
     """
-    device = next(encoder.buffers()).device
+    device = encoder.device
     network = InstantNetwork(encoder, load_decoder(device=device))
     if saved:
         blend = InstantStyle.blend(saved, recipe.picture.style_blend)
