@@ -555,7 +555,7 @@ PAINTING: dict[str, Any] = {
     "iterations": (40, 20),
     "style_loss": ("gram", "nearest"),
     "style_loss_weights": (2.0, 1.0),
-    "content_until": 256,
+    "content_until": 512,
     "coarse_content": 4.0,
     "coarse_finishing": 24,
     "finishing": (10,),

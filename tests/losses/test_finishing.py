@@ -74,6 +74,14 @@ def test_every_position_gets_its_turn_whatever_the_tiles(height, width, first):
     assert (in_parts == in_one).all()
 
 
+@pytest.mark.parametrize(("side", "pixels"), [(256, 8), (512, 16), (4096, 16)])
+@pytest.mark.parametrize("stride", [1, 4])
+def test_positions_are_not_far_apart_in_a_large_picture(side, pixels, stride):
+    (whole,) = tiles((side, side), None, stride, 0)
+    rows, columns = sampled_window(Grid(stride, side // stride, side // stride), whole, 0)
+    assert rows.step == columns.step == pixels // stride
+
+
 def scene(styles: int = 1, *, masked: bool = False) -> Scene:
     pictures = [checks(48, 40, 3 + 2 * index).double() for index in range(styles)]
     content = picture(40, 56).double()

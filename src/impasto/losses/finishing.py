@@ -29,8 +29,11 @@ __all__ = ["FINISHING_LAYERS", "FinishingTerm"]
 FINISHING_LAYERS = ("relu1_1", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu4_1", "relu4_2")
 #: Features that are kept of the style and of each of its turned copies, at each layer.
 SAMPLES_PER_TURN = 1024
-#: Positions of the canvas that are compared in one evaluation, at each layer, approximately.
+#: Positions of the canvas that are compared in one evaluation, at each layer, at least, approximately.
 POSITIONS = 1024
+#: Pixels between these positions, at most. What lies between positions that are farther apart is not painted
+#: within the few evaluations of a preset, so that a large picture would carry a grid of dots.
+SPACING = 16
 #: Layers of up to this stride use each feature of the style within a bound. Deeper ones do not, because
 #: they would place motifs of the style in even areas.
 BOUNDED_STRIDE = 4
@@ -224,7 +227,7 @@ def sampled_window(grid: Grid, tile: Tile, evaluation: int) -> tuple[slice, slic
 
     The positions on the whole picture do not depend on how it is tiled.
     """
-    step = max(1, round(math.sqrt(grid.height * grid.width / POSITIONS)))
+    step = max(1, round(min(math.sqrt(grid.height * grid.width / POSITIONS), SPACING / grid.stride)))
     rows, columns = (
         slice((int(step * ((evaluation + 0.5) * ratio % 1.0)) - part.start) % step, None, step)
         for ratio, part in zip(R2, tile.grid(grid.stride), strict=True)

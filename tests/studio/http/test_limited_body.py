@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvicorn
 from starlette.exceptions import HTTPException
-from starlette.types import Message
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
+from impasto.studio.http import limited_body
 from impasto.studio.http.limited_body import LimitedBody
 from serving import Studio, in_a_thread, post, without_workers
 
@@ -119,6 +123,86 @@ def test_a_stream_of_500_megabytes_is_cut_off_early(server: Studio) -> None:
     assert [name for name in incoming if not name.startswith("pymp")] == []
 
 
+HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+BODY = bytes(5_000_000)
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY[:1000]
+received: list[int] = []  # bytes of each piece of a body that the server took
+
+
+async def answers_at_once(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuses every request before its body is here."""
+
+    async def noted() -> Message:
+        message = await receive()
+        received.append(len(message.get("body", b"")))
+        return message
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response("full", 429)(scope, receive, send)
+
+    await LimitedBody(noted, 10**7, 60).run(refuse, scope, send)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    received.clear()
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(
+            answers_at_once, ws="none", lifespan="off", log_level="error", timeout_graceful_shutdown=1
+        )
+    )
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    thread.join(20)
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    answer = b""
+    while part := connection.recv(1000):
+        answer += part
+        if answer.endswith(b"full"):
+            break
+    assert b" 429 " in answer
+    return answer.lower()
+
+
+def test_a_body_that_is_refused_is_taken_to_its_end_and_no_request_follows(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(POST)
+        assert b"connection: close" in answer_of(connection)
+        connection.sendall(BODY[1000:])  # is not cut off
+        assert connection.recv(1000) == b""
+    assert sum(received) == len(BODY)
+
+
+def test_a_request_without_much_of_a_body_leaves_the_connection_open(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        for request in (HEAD, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"):
+            connection.sendall(request)
+            assert b"connection: close" not in answer_of(connection)
+
+
+def test_refused_bodies_do_not_keep_the_server_from_others(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limited_body, "_DISCARDED_BYTES", 1.0)
+    monkeypatch.setattr(LimitedBody, "_next_discarded", 0.0)
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=60) as refused,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as other,
+    ):
+        refused.sendall(POST)
+        answer_of(refused)
+        refused.setblocking(False)
+        refused.send(BODY[1000:])
+        other.sendall(HEAD)
+        answer_of(other)
+        assert len(received) <= 1
+
+
 def test_small_parts_are_passed_on_as_large_ones() -> None:
     """A form's parser changes threads at each part, which made many uploads slow to be accepted."""
     sent = [bytes([number % 251]) * 65_536 for number in range(100)]
@@ -143,7 +227,9 @@ def test_small_parts_are_passed_on_as_large_ones() -> None:
 
 
 def test_a_client_that_leaves_in_the_middle_is_reported() -> None:
-    messages = iter([{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}])
+    messages: Iterator[Message] = iter(
+        [{"type": "http.request", "body": b"x", "more_body": True}, {"type": "http.disconnect"}]
+    )
 
     async def receive() -> Message:
         return next(messages)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,14 +15,19 @@ __all__ = ["LimitedBody"]
 
 _PART_BYTES = 1_000_000  # passed on at once: each part costs the parser of forms a change of threads
 _LOOK_BYTES = 8_000_000  # between two looks at the disk
-_DRAIN_SECONDS, _DRAIN_BYTES = 2.0, 64_000_000
+_DRAIN_SECONDS, _DRAIN_BYTES = 2.0, 64_000_000  # of a body beyond the limits
+_SMALL_BYTES = 64_000  # what is read of one anyway, before its request is answered
+_DISCARDED_BYTES = 64e6  # a second, of all connections together
 
 
 class LimitedBody:
     """Counts a request's body while it is received.
 
-    Beyond the limit the request is answered with 413, and the rest of the body is still read for a moment:
-    a client whose connection is cut while it is sending reports a broken connection instead of the answer.
+    Beyond the limit the request is answered with 413. If an answer comes before the end of the body, the rest
+    is still read, for a moment or within the limits: a client whose connection is cut while it is sending
+    reports a broken connection instead of the answer. No request follows on that connection, because it would
+    have to wait for the rest of the body, and two hundred bodies together are discarded no faster than
+    ``_DISCARDED_BYTES``, so that they do not keep the event loop from everybody else.
 
     Args:
         receive: ASGI's function that returns the next part of the body.
@@ -29,6 +36,8 @@ class LimitedBody:
         max_silence: longest time in which nothing of it arrives.
         disk_short: whether there is no room for more of it; asked every few megabytes.
     """
+
+    _next_discarded: ClassVar[float] = 0.0  # when the next piece may be discarded, by ``time.monotonic``
 
     def __init__(
         self,
@@ -99,25 +108,45 @@ class LimitedBody:
         return f"the request is larger than {megabytes:g} MB; send smaller files"
 
     async def run(self, app: ASGIApp, scope: Scope, send: Send) -> None:
-        """Run an application with this body; if the body is too long, drain it before the response ends."""
+        """Run an application with this body; drain what it has not read before the response ends."""
+        left_over = False
 
         async def send_then_drain(message: Message) -> None:
-            if not self._exceeded or message["type"] != "http.response.body":
+            nonlocal left_over
+            if message["type"] == "http.response.start" and not self._complete and _is_large(scope):
+                left_over = True
+                MutableHeaders(scope=message)["Connection"] = "close"
+            if not left_over or message["type"] != "http.response.body" or message.get("more_body"):
                 await send(message)
                 return
             await send({**message, "more_body": True})
-            await self.drain(send)
+            if self._exceeded:
+                await self.drain(send)
+            else:
+                seconds = self._deadline - time.monotonic()
+                await self.drain(send, seconds, self.max_bytes - self._received_bytes)
 
         await app(scope, self, send_then_drain)
 
-    async def drain(self, send: Send) -> None:
-        """Read and discard what still arrives, for two seconds or 64 MB, then end the response."""
-        deadline, left = time.monotonic() + _DRAIN_SECONDS, _DRAIN_BYTES
-        while time.monotonic() < deadline and left > 0 and not self._complete:
+    async def drain(self, send: Send, seconds: float = _DRAIN_SECONDS, max_bytes: int = _DRAIN_BYTES) -> None:
+        """Read and discard what still arrives, up to a time and a size, then end the response."""
+        deadline, left = time.monotonic() + seconds, max_bytes
+        while (now := time.monotonic()) < deadline and left > 0 and not self._complete:
             try:
-                message = await asyncio.wait_for(self._receive(), max(0.0, deadline - time.monotonic()))
+                message = await asyncio.wait_for(self._receive(), min(self._max_silence, deadline - now))
             except asyncio.TimeoutError:
                 break
-            left -= len(message.get("body", b""))
+            size = len(message.get("body", b""))
+            left -= size
             self._complete = message["type"] == "http.disconnect" or not message.get("more_body", False)
+            now = time.monotonic()
+            LimitedBody._next_discarded = max(now, LimitedBody._next_discarded) + size / _DISCARDED_BYTES
+            await asyncio.sleep(LimitedBody._next_discarded - now)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _is_large(scope: Scope) -> bool:
+    """Whether a request's body may be more than what is read of it anyway."""
+    headers = Headers(scope=scope)
+    length = headers.get("content-length", "0")
+    return "transfer-encoding" in headers or not length.isdigit() or int(length) > _SMALL_BYTES
