@@ -31,7 +31,8 @@ IMAGE, NAME, VOLUME = "localhost/impasto", "impasto-check", "impasto-check-data"
 PUBLIC_NAME, TOKEN = "studio.example.org", secrets.token_urlsafe()
 READY_SECONDS = 600
 
-#: Run in the container: paint one picture and begin a long one, or wait until that one is beyond a progress.
+#: Run in the container: paint one picture and begin a long one, or wait until that one is beyond a progress,
+#: which it must not fall behind.
 CLIENT = """
 import os
 import sys
@@ -56,6 +57,8 @@ else:
     for job in studio.events(sys.argv[2]):
         if job.final:
             sys.exit(f"ended as {job.state}: {job.error}")
+        if job.progress < float(sys.argv[3]):
+            sys.exit(f"began again: {job.progress} after {sys.argv[3]}")
         if job.state == "running" and job.progress > float(sys.argv[3]):
             print(job.progress)
             break
@@ -83,7 +86,9 @@ def build(base: Path | None, options: list[str]) -> None:
         for name in set(re.findall(r"^FROM (\S+)", dockerfile.read_text(encoding="utf-8"), re.M)):
             podman("import", str(base), f"docker.io/library/{name}")
         options = ["--pull=never", *options]
-    command = ["podman", "build", "--file", str(dockerfile), "--tag", IMAGE, *options, str(DEPLOY.parent)]
+    # OCI's own format has no health check.
+    form = ["--format=docker", f"--file={dockerfile}", f"--tag={IMAGE}"]
+    command = ["podman", "build", *form, *options, str(DEPLOY.parent)]
     subprocess.run(command, check=True)
 
 
@@ -116,7 +121,7 @@ def in_container(*command: str, given: str | None = None) -> str:
 def wait_until_healthy() -> None:
     """Wait for the image's own health check."""
     image = json.loads(podman("image", "inspect", IMAGE))[0]
-    test = (image.get("HealthCheck") or image["Config"]["Healthcheck"])["Test"]
+    test = image["Healthcheck"]["Test"]
     end = time.monotonic() + READY_SECONDS
     while time.monotonic() < end:
         if (
