@@ -6,7 +6,10 @@
 ``--base`` stands in for the base image where no registry can be reached: a root folder as a tar archive, from
 ``mmdebstrap --variant=minbase --include=ca-certificates,python3-venv,python-is-python3 bookworm base.tar``.
 What follows ``--`` is passed to ``podman build``. Needs catatonit (for ``init: true``) and PyYAML. The
-container has no network at all, where the studio of ``compose.yaml`` has one that leads nowhere.
+container has no network at all, where the studio of ``compose.yaml`` has one that leads nowhere. Where Podman
+itself may not raise limits or finds both versions of control groups, give it runc and lower limits, in
+``containers.conf``: ``[engine] runtime = "runc"``, ``[containers] default_ulimits = ["nofile=20000:20000",
+"nproc=9000:9000"]``.
 
 Prints a line for each thing that holds, and ends with 1 at the first that does not.
 """

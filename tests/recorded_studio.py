@@ -83,8 +83,8 @@ def check_after_cut(data: Path, notes: list[str], seed: int) -> None:
         assert (studio.settings.job_folder(job_id) / "content").read_text() == upload
     studio.accepted, studio.final = list(uploads), dict(ended)
     studio.recover()
-    # The row of a deleted job may be gone before its folder is. At the next start such a folder is moved to the
-    # trash if it is named as a job, which this one of the earlier version's is not.
+    # The row of a deleted job may be gone before its folder is. At the next start such a folder is moved to
+    # the trash if it is named as a job, which this one of the earlier version's is not.
     shutil.rmtree(data / "jobs" / "deleted", ignore_errors=True)
     studio.check_nothing_lost()
     assert not set(ended) & set(studio.painted), "painted twice"

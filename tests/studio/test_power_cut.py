@@ -29,7 +29,8 @@ TURNS = 120
 def record(root: Path, recording: Path, seed: int, begin: str) -> list[Operation]:
     """The file operations of a studio that accepts and paints for a while, after an upgrade or not."""
     root.mkdir()
-    command = [sys.executable, recorded_studio.__file__, root / "data", recording, str(seed), str(TURNS), begin]
+    facts = (str(seed), str(TURNS), begin)
+    command = [sys.executable, recorded_studio.__file__, root / "data", recording, *facts]
     environment = os.environ | recording_environment(root, recording)
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     subprocess.run(command, env=environment, check=True)
