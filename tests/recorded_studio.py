@@ -1,7 +1,7 @@
 """A ``FaultyStudio`` that notes in a recording what its clients have learned; what must be true after a cut.
 
 Run as a program, with ``disk_recorder.c`` loaded:
-``recorded_studio.py FOLDER RECORDING SEED TURNS [upgrade]``.
+``recorded_studio.py FOLDER RECORDING SEED TURNS BEGINNING``, which is ``new`` or ``upgrade``.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def check_after_cut(data: Path, notes: list[str], seed: int) -> None:
 
 if __name__ == "__main__":
     folder, log = Path(sys.argv[1]), Path(sys.argv[2])
-    if sys.argv[5:] == ["upgrade"]:
+    if sys.argv[5] == "upgrade":
         make_folder_to_upgrade(folder, log)
     add_note(log, READY)
     RecordedStudio(folder, int(sys.argv[3]), log).run(int(sys.argv[4]))
