@@ -5,7 +5,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: demo test soak load quick check js web web-install docs dist bench bench-compare studies notebook clean
+.PHONY: demo test soak load image-check quick check js web web-install docs dist bench bench-compare studies notebook clean
 
 demo: $(VENV)/.installed
 	$(BIN)/impasto demo --output demo-out
@@ -19,7 +19,7 @@ test: $(VENV)/.installed-dev
 soak: $(VENV)/.installed-dev
 	IMPASTO_SOAK=1 $(BIN)/python -m pytest -q tests/web tests/studio/test_on_cluster.py tests/pieces/test_cluster.py
 	IMPASTO_FAULT_SEEDS=100 IMPASTO_FAULT_TABLE=build/faults.tsv $(BIN)/python -m pytest -q tests/studio/test_faults.py
-	IMPASTO_CUT_SEEDS=5 IMPASTO_CUTS=200 $(BIN)/python -m pytest -q tests/studio/test_power_cut.py
+	IMPASTO_CUT_SEEDS=5 IMPASTO_CUTS=100 $(BIN)/python -m pytest -q tests/studio/test_power_cut.py
 	IMPASTO_API_SCENARIOS=300 IMPASTO_API_TABLE=build/api.tsv $(BIN)/python -m pytest -q \
 	  tests/studio/http/test_stateful_api.py
 	IMPASTO_MUTATED_FILES=10000 IMPASTO_MUTATION_TABLE=build/mutations.tsv $(BIN)/python -m pytest -q \
@@ -28,6 +28,12 @@ soak: $(VENV)/.installed-dev
 # A studio under 200 clients, 500 event streams and 200 silent connections for ten minutes; wants an idle machine.
 load: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/load.py --minutes 10 --out build/load --profile build/load-stacks.txt
+
+# The image, built and run by Podman as deploy/compose.yaml says: paints a picture, is stopped, goes on. As root.
+# Where no registry can be reached: OPTIONS="--base base.tar", see the script.
+OPTIONS ?=
+image-check: $(VENV)/.installed-dev
+	$(BIN)/python deploy/check_image.py $(OPTIONS)
 
 # What a developer runs at each change.
 quick: $(VENV)/.installed-dev

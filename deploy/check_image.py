@@ -6,7 +6,10 @@
 ``--base`` stands in for the base image where no registry can be reached: a root folder as a tar archive, from
 ``mmdebstrap --variant=minbase --include=ca-certificates,python3-venv,python-is-python3 bookworm base.tar``.
 What follows ``--`` is passed to ``podman build``. Needs catatonit (for ``init: true``) and PyYAML. The
-container has no network at all, where the studio of ``compose.yaml`` has one that leads nowhere.
+container has no network at all, where the studio of ``compose.yaml`` has one that leads nowhere. Where Podman
+itself may not raise limits or finds both versions of control groups, give it runc and lower limits, in
+``containers.conf``: ``[engine] runtime = "runc"``, ``[containers] default_ulimits = ["nofile=20000:20000",
+"nproc=9000:9000"]``.
 
 Prints a line for each thing that holds, and ends with 1 at the first that does not.
 """
@@ -31,7 +34,8 @@ IMAGE, NAME, VOLUME = "localhost/impasto", "impasto-check", "impasto-check-data"
 PUBLIC_NAME, TOKEN = "studio.example.org", secrets.token_urlsafe()
 READY_SECONDS = 600
 
-#: Run in the container: paint one picture and begin a long one, or wait until that one is beyond a progress.
+#: Run in the container: paint one picture and begin a long one, or wait until that one is beyond a progress,
+#: which it must not fall behind.
 CLIENT = """
 import os
 import sys
@@ -56,6 +60,8 @@ else:
     for job in studio.events(sys.argv[2]):
         if job.final:
             sys.exit(f"ended as {job.state}: {job.error}")
+        if job.progress < float(sys.argv[3]):
+            sys.exit(f"began again: {job.progress} after {sys.argv[3]}")
         if job.state == "running" and job.progress > float(sys.argv[3]):
             print(job.progress)
             break
@@ -83,7 +89,9 @@ def build(base: Path | None, options: list[str]) -> None:
         for name in set(re.findall(r"^FROM (\S+)", dockerfile.read_text(encoding="utf-8"), re.M)):
             podman("import", str(base), f"docker.io/library/{name}")
         options = ["--pull=never", *options]
-    command = ["podman", "build", "--file", str(dockerfile), "--tag", IMAGE, *options, str(DEPLOY.parent)]
+    # OCI's own format has no health check.
+    form = ["--format=docker", f"--file={dockerfile}", f"--tag={IMAGE}"]
+    command = ["podman", "build", *form, *options, str(DEPLOY.parent)]
     subprocess.run(command, check=True)
 
 
@@ -116,7 +124,7 @@ def in_container(*command: str, given: str | None = None) -> str:
 def wait_until_healthy() -> None:
     """Wait for the image's own health check."""
     image = json.loads(podman("image", "inspect", IMAGE))[0]
-    test = (image.get("HealthCheck") or image["Config"]["Healthcheck"])["Test"]
+    test = image["Healthcheck"]["Test"]
     end = time.monotonic() + READY_SECONDS
     while time.monotonic() < end:
         if (

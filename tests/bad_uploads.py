@@ -124,6 +124,8 @@ BAD_UPLOADS: dict[str, tuple[Callable[[Path], bytes], int, str]] = {
     "JPEG 2000": (lambda _: encoded("JPEG2000"), 415, "clips: MP4"),
     "PPM": (lambda _: encoded("PPM"), 415, "clips: MP4"),
     "ICO": (lambda _: encoded("ICO"), 415, "clips: MP4"),
+    "QOI": (lambda _: b"qoif" + struct.pack(">IIBB", 1, 1, 3, 0) + bytes(8), 415, "clips: MP4"),
+    "PSD": (lambda _: b"8BPS\0\1" + struct.pack(">6xHIIHH", 3, 1, 1, 8, 3) + bytes(12), 415, "clips: MP4"),
     "SVG": (lambda _: b'<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>', 415, "SVG"),
     "SVG with a preamble": (lambda _: b'<?xml version="1.0"?>\n<svg width="1"/>', 415, "SVG"),
     "HTML": (lambda _: b"<!doctype html><script>alert(1)</script>", 415, "HTML"),

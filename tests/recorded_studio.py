@@ -1,12 +1,14 @@
 """A ``FaultyStudio`` that notes in a recording what its clients have learned; what must be true after a cut.
 
 Run as a program, with ``disk_recorder.c`` loaded:
-``recorded_studio.py FOLDER RECORDING SEED TURNS``.
+``recorded_studio.py FOLDER RECORDING SEED TURNS BEGINNING``, which is ``new`` or ``upgrade``.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sqlite3
 import sys
 from contextlib import closing
@@ -14,11 +16,15 @@ from pathlib import Path
 
 from faulty_studio import FaultyStudio
 from impasto.studio.queue.data_folder import open_data_folder
+from impasto.studio.queue.jobs import FINAL_STATES
+from old_database import ROWS_2, make_database_2, make_job_files
 from power_cut import add_note
 
-__all__ = ["check_after_cut"]
+__all__ = ["READY", "check_after_cut"]
 
 _RATE = 0.005  # of other faults
+#: The note after which the power may go: the data folder of an earlier version is there, if there is one.
+READY = json.dumps(["ready", "", ""])
 
 
 class RecordedStudio(FaultyStudio):
@@ -40,6 +46,17 @@ class RecordedStudio(FaultyStudio):
         super().watch()
         for job_id in set(self.final) - known:
             add_note(self._recording, json.dumps(["ended", job_id, self.final[job_id]]))
+
+
+def make_folder_to_upgrade(data: Path, recording: Path) -> None:
+    """Write the data folder of an earlier version, whose clients have learned of its jobs."""
+    make_job_files(data, ROWS_2)
+    make_database_2(data / "studio.db")
+    os.sync()
+    for name in set(ROWS_2) - {"cancelling", "deleted"}:
+        known = {"served": "done"}.get(name, name)
+        what = ["ended", name, known] if known in FINAL_STATES else ["accepted", name, name]
+        add_note(recording, json.dumps(what))
 
 
 def check_after_cut(data: Path, notes: list[str], seed: int) -> None:
@@ -66,10 +83,17 @@ def check_after_cut(data: Path, notes: list[str], seed: int) -> None:
         assert (studio.settings.job_folder(job_id) / "content").read_text() == upload
     studio.accepted, studio.final = list(uploads), dict(ended)
     studio.recover()
+    # The row of a deleted job may be gone before its folder is. At the next start such a folder is moved to
+    # the trash if it is named as a job, which this one of the earlier version's is not.
+    shutil.rmtree(data / "jobs" / "deleted", ignore_errors=True)
     studio.check_nothing_lost()
     assert not set(ended) & set(studio.painted), "painted twice"
     studio.close()
 
 
 if __name__ == "__main__":
-    RecordedStudio(Path(sys.argv[1]), int(sys.argv[3]), Path(sys.argv[2])).run(int(sys.argv[4]))
+    folder, log = Path(sys.argv[1]), Path(sys.argv[2])
+    if sys.argv[5] == "upgrade":
+        make_folder_to_upgrade(folder, log)
+    add_note(log, READY)
+    RecordedStudio(folder, int(sys.argv[3]), log).run(int(sys.argv[4]))

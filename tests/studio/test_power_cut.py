@@ -14,20 +14,23 @@ import pytest
 
 import recorded_studio
 from power_cut import SHARES, Operation, PowerCut, read_recording, recording_environment
-from recorded_studio import check_after_cut
+from recorded_studio import READY, check_after_cut
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="needs Linux")]
 
 #: Cuts at each change; `make soak` tries thousands.
 SEEDS = range(int(os.environ.get("IMPASTO_CUT_SEEDS", "1")))
 CUTS = int(os.environ.get("IMPASTO_CUTS", "20"))
+#: With a new data folder; `make soak` also upgrades one of an earlier version.
+BEGINNINGS = ("new", "upgrade") if len(SEEDS) > 1 else ("new",)
 TURNS = 120
 
 
-def record(root: Path, recording: Path, seed: int) -> list[Operation]:
-    """The file operations of a studio that accepts and paints for a while."""
+def record(root: Path, recording: Path, seed: int, begin: str) -> list[Operation]:
+    """The file operations of a studio that accepts and paints for a while, after an upgrade or not."""
     root.mkdir()
-    command = [sys.executable, recorded_studio.__file__, root / "data", recording, str(seed), str(TURNS)]
+    facts = (str(seed), str(TURNS), begin)
+    command = [sys.executable, recorded_studio.__file__, root / "data", recording, *facts]
     environment = os.environ | recording_environment(root, recording)
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     subprocess.run(command, env=environment, check=True)
@@ -38,15 +41,17 @@ def cuts(operations: list[Operation], seed: int) -> Iterator[int]:
     """Where to cut: anywhere, and half of the time before something is synced or after something is told."""
     chance = random.Random(seed)
     kinds = [operation.kind for operation in operations]
-    edges = [n + (kind == "n") for n, kind in enumerate(kinds) if kind in "sn"]
+    ready = [operation.data for operation in operations].index(READY.encode()) + 1
+    edges = [n + (kind == "n") for n, kind in enumerate(kinds) if kind in "sn" and n >= ready]
     for _ in range(CUTS):
-        yield chance.choice(edges) if chance.random() < 0.5 else chance.randrange(len(kinds) + 1)
+        yield chance.choice(edges) if chance.random() < 0.5 else chance.randrange(ready, len(kinds) + 1)
 
 
 @pytest.mark.timeout(6 * 3600)
+@pytest.mark.parametrize("begin", BEGINNINGS)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_power_cut_takes_nothing_that_clients_were_told(tmp_path: Path, seed: int) -> None:
-    operations = record(tmp_path / "root", tmp_path / "recording", seed)
+def test_a_power_cut_takes_nothing_that_clients_were_told(tmp_path: Path, seed: int, begin: str) -> None:
+    operations = record(tmp_path / "root", tmp_path / "recording", seed, begin)
     disk = PowerCut(tmp_path / "root")
     places = sorted(cuts(operations, seed))
     for number, operation in enumerate([*operations, None]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -109,6 +110,8 @@ def studio(
         import webbrowser
 
         webbrowser.open(address)
+    # Then what systemd and Docker send ends in the same way as Ctrl-C, with 0 once everything is saved.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     _serve(application, options, listener, certificate)
     return 0
 

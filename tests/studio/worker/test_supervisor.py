@@ -249,6 +249,8 @@ def test_a_stop_saves_what_is_painted_and_does_not_count_as_an_attempt(studio: S
     before = studio.wait(lambda: view if (view := studio.job(job))["evaluation"] else None)
     os.kill(worker_pid(studio), signal.SIGTERM)  # systemd and Ctrl-C reach both
     studio.stop()
+    assert studio.process is not None
+    assert studio.process.returncode == 0 or os.name == "nt"
     assert (studio.folder / "jobs" / job / "state.safetensors").exists()
     row = JobStore(studio.folder / "studio.db").get(job)
     assert row is not None
