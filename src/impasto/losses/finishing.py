@@ -31,8 +31,8 @@ FINISHING_LAYERS = ("relu1_1", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu
 SAMPLES_PER_TURN = 1024
 #: Positions of the canvas that are compared in one evaluation, at each layer, at least, approximately.
 POSITIONS = 1024
-#: Pixels between these positions, at most. What lies between positions that are farther apart is not painted
-#: within the few evaluations of a preset, so that a large picture would carry a grid of dots.
+#: Pixels between these positions, at most. Farther apart, the few evaluations of a preset leave coloured
+#: grain in even areas of a large picture.
 SPACING = 16
 #: Layers of up to this stride use each feature of the style within a bound. Deeper ones do not, because
 #: they would place motifs of the style in even areas.
