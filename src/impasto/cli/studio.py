@@ -113,7 +113,8 @@ def studio(
     # Then what systemd and Docker send ends in the same way as Ctrl-C, with 0 once everything is saved.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _serve(application, options, listener, certificate)
-    return 0
+    # Not 0, so that a service manager starts it again even if it does so only after a failure.
+    return 1 if application.state.studio.supervisor.lost else 0
 
 
 def _serve(

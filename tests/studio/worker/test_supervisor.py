@@ -213,6 +213,7 @@ def test_a_server_whose_supervisor_is_lost_ends_and_says_so(
     assert lost.wait(5)
     supervisor._thread.join(5)
     assert not supervisor.alive
+    assert supervisor.lost
     supervisor.stop()
 
 

@@ -149,6 +149,7 @@ class Supervisor:
         self._retention = Retention(store, settings)
         self._last_retention = self._last_search = -_RETENTION_SECONDS
         self._paused = False
+        self.lost = False  # whether the thread has ended although nobody stopped it
         self._steps = [
             *(GuardedStep(f"worker {worker.slot}", worker.supervise) for worker in self._workers),
             GuardedStep("jobs without a worker", self._release_unused_slots),
@@ -200,6 +201,7 @@ class Supervisor:
                 self.tick()
         finally:
             if not self._stopping.is_set():
+                self.lost = True
                 self._on_lost()
 
     def _delete_expired(self) -> None:
