@@ -10,22 +10,26 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 import numpy as np
+import uvicorn
 from fastapi.testclient import TestClient
 from PIL import Image
+from starlette.types import ASGIApp
 
 from clips import moving_square, texture, write_clip
 from impasto.studio.app import create_app
@@ -51,6 +55,19 @@ def clip_bytes(folder: Path, count: int = 4, name: str = "in.mp4", **options: An
     """An H.264 clip."""
     settings: dict[str, Any] = {"codec": "libx264", "pix_fmt": "yuv420p"} | options
     return write_clip(folder / name, moving_square(count), **settings).read_bytes()
+
+
+@contextmanager
+def listening(app: ASGIApp, **options: Any) -> Iterator[int]:
+    """Serve an application with uvicorn in a thread; the port of 127.0.0.1 that it listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(app, ws="none", lifespan="off", log_level="error", **options)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join(20)
 
 
 @cache

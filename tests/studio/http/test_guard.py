@@ -103,6 +103,13 @@ def test_with_a_token_the_api_is_closed_to_others(tmp_path: Path) -> None:
     assert studio.get("/v1/styles", headers={"Cookie": f"impasto-session={SECRET}"}).status_code == 401
 
 
+def test_a_large_body_without_the_token_ends_its_connection(tmp_path: Path) -> None:
+    studio = without_workers(tmp_path, token=SECRET)
+    refused = [studio.post("/v1/jobs", content=bytes(size)) for size in (1000, 1_000_000)]
+    assert [response.status_code for response in refused] == [401, 401]
+    assert [response.headers.get("connection") for response in refused] == [None, "close"]
+
+
 def test_logging_in_gives_a_cookie_that_scripts_and_other_sites_cannot_read(tmp_path: Path) -> None:
     studio = without_workers(tmp_path, token=SECRET)
     assert studio.post("/v1/session", json={"token": "wrong"}).status_code == 401

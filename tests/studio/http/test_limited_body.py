@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from impasto.studio.http import limited_body
 from impasto.studio.http.limited_body import LimitedBody
-from serving import Studio, in_a_thread, post, without_workers
+from serving import Studio, in_a_thread, listening, post, without_workers
 
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 FORM_HEAD = b'--b\r\nContent-Disposition: form-data; name="content"; filename="x"\r\n\r\n'
@@ -146,17 +144,8 @@ async def answers_at_once(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture
 def port() -> Iterator[int]:
     received.clear()
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            answers_at_once, ws="none", lifespan="off", log_level="error", timeout_graceful_shutdown=1
-        )
-    )
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    yield listener.getsockname()[1]
-    server.should_exit = True
-    thread.join(20)
+    with listening(answers_at_once, timeout_graceful_shutdown=1) as number:
+        yield number
 
 
 def answer_of(connection: socket.socket) -> bytes:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 import time
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from impasto.studio.http import protocol
+from serving import listening
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -27,16 +26,8 @@ async def slow(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.4)
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        slow, http=protocol.ImpatientProtocol, ws="none", lifespan="off", log_level="error"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    yield listener.getsockname()[1]
-    server.should_exit = True
-    thread.join(20)
+    with listening(slow, http=protocol.ImpatientProtocol) as number:
+        yield number
 
 
 @pytest.mark.slow

@@ -106,22 +106,15 @@ class RequestGuard:
                     note_error(str(status))
 
     async def _check_and_run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
-        refusal = self._refusal(scope, headers) or self._authenticate(scope, headers)
-        if refusal is not None:
-            await _send_refusal(scope, send, refusal.status, refusal.line)
-            return
-        length = headers.get("content-length", "0")
-        limits = self.settings
+        headers, limits = Headers(scope=scope), self.settings
         body = LimitedBody(
             receive, limits.upload_bytes, limits.upload_seconds, disk_short=partial(disk_short, limits)
         )
-        if length.isdigit() and int(length) > body.max_bytes:
-            await _send_refusal(scope, send, 413, body.refusal, more_body=True)
-            await body.drain(send)
-            return
+        refusal = self._refusal(scope, headers) or self._authenticate(scope, headers)
+        if refusal is None and body.refuses(scope):
+            refusal = Refusal(413, body.refusal)
         scope["state"]["body"] = body
-        await body.run(self.app, scope, send)
+        await body.run(self.app if refusal is None else partial(_send_refusal, refusal), scope, send)
 
     def _authenticate(self, scope: Scope, headers: Headers) -> Refusal | None:
         """Note who sent a request; returns why it may not pass, or None."""
@@ -168,15 +161,15 @@ def _loggable_path(path: str) -> str:
     return shortened.encode("unicode_escape").decode()  # control characters too, which could forge lines
 
 
-async def _send_refusal(scope: Scope, send: Send, status: int, line: str, *, more_body: bool = False) -> None:
+async def _send_refusal(refusal: Refusal, scope: Scope, _: Receive, send: Send) -> None:
     """Answer without running the application, in the same form as ``error_handlers``."""
+    status, line = refusal.status, refusal.line
     accept = Headers(scope=scope).get("accept", "")
     body, media_type = error_body(status, line, None, accept, scope["state"]["request_id"])
     headers = [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
     if status in (429, 503):
         seconds = re.search(r"\d+", line)
         headers.append((b"retry-after", seconds[0].encode() if seconds else b"10"))
-    headers += [(b"connection", b"close")] if more_body else []
     headers += [(b"www-authenticate", b"Bearer")] if status == 401 else []
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": more_body})
+    await send({"type": "http.response.body", "body": body})

@@ -16,6 +16,7 @@ __all__ = ["LimitedBody"]
 _PART_BYTES = 1_000_000  # passed on at once: each part costs the parser of forms a change of threads
 _LOOK_BYTES = 8_000_000  # between two looks at the disk
 _DRAIN_SECONDS, _DRAIN_BYTES = 2.0, 64_000_000  # of a body beyond the limits
+_REFUSED_SECONDS = 20.0  # for the rest of one within them
 _SMALL_BYTES = 64_000  # what is read of one anyway, before its request is answered
 _DISCARDED_BYTES = 64e6  # a second, of all connections together
 
@@ -24,9 +25,9 @@ class LimitedBody:
     """Counts a request's body while it is received.
 
     Beyond the limit the request is answered with 413. If an answer comes before the end of the body, the rest
-    is still read, for a moment or within the limits: a client whose connection is cut while it is sending
-    reports a broken connection instead of the answer. No request follows on that connection, because it would
-    have to wait for the rest of the body, and two hundred bodies together are discarded no faster than
+    is still read for a while: a client whose connection is cut while it is sending reports a broken
+    connection instead of the answer. No request follows on that connection, because it would have to wait
+    for the rest of the body, and two hundred bodies together are discarded no faster than
     ``_DISCARDED_BYTES``, so that they do not keep the event loop from everybody else.
 
     Args:
@@ -107,33 +108,39 @@ class LimitedBody:
         megabytes = self.max_bytes / 1e6
         return f"the request is larger than {megabytes:g} MB; send smaller files"
 
+    def refuses(self, scope: Scope) -> bool:
+        """Whether the length that a request states is beyond the limit; then it is drained but briefly."""
+        self._exceeded = (_stated_length(scope) or 0) > self.max_bytes
+        return self._exceeded
+
     async def run(self, app: ASGIApp, scope: Scope, send: Send) -> None:
         """Run an application with this body; drain what it has not read before the response ends."""
-        left_over = False
+        length = _stated_length(scope)
+        large, left_over = length is None or length > _SMALL_BYTES, False
 
         async def send_then_drain(message: Message) -> None:
             nonlocal left_over
-            if message["type"] == "http.response.start" and not self._complete and _is_large(scope):
+            if message["type"] == "http.response.start" and not self._complete and (large or self._exceeded):
                 left_over = True
                 MutableHeaders(scope=message)["Connection"] = "close"
             if not left_over or message["type"] != "http.response.body" or message.get("more_body"):
                 await send(message)
                 return
             await send({**message, "more_body": True})
-            if self._exceeded:
-                await self.drain(send)
-            else:
-                seconds = self._deadline - time.monotonic()
-                await self.drain(send, seconds, self.max_bytes - self._received_bytes)
+            await self._drain()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         await app(scope, self, send_then_drain)
 
-    async def drain(self, send: Send, seconds: float = _DRAIN_SECONDS, max_bytes: int = _DRAIN_BYTES) -> None:
-        """Read and discard what still arrives, up to a time and a size, then end the response."""
-        deadline, left = time.monotonic() + seconds, max_bytes
+    async def _drain(self) -> None:
+        """Read and discard what still arrives, for a while, or for a moment if it is beyond the limits."""
+        seconds, left = _REFUSED_SECONDS, self.max_bytes - self._received_bytes
+        if self._exceeded:
+            seconds, left = _DRAIN_SECONDS, _DRAIN_BYTES
+        deadline = time.monotonic() + seconds
         while (now := time.monotonic()) < deadline and left > 0 and not self._complete:
             try:
-                message = await asyncio.wait_for(self._receive(), min(self._max_silence, deadline - now))
+                message = await asyncio.wait_for(self._receive(), deadline - now)
             except asyncio.TimeoutError:
                 break
             size = len(message.get("body", b""))
@@ -142,11 +149,10 @@ class LimitedBody:
             now = time.monotonic()
             LimitedBody._next_discarded = max(now, LimitedBody._next_discarded) + size / _DISCARDED_BYTES
             await asyncio.sleep(LimitedBody._next_discarded - now)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _is_large(scope: Scope) -> bool:
-    """Whether a request's body may be more than what is read of it anyway."""
+def _stated_length(scope: Scope) -> int | None:
+    """Bytes of a request's body by its head; None: the head does not say."""
     headers = Headers(scope=scope)
     length = headers.get("content-length", "0")
-    return "transfer-encoding" in headers or not length.isdigit() or int(length) > _SMALL_BYTES
+    return int(length) if length.isdigit() and "transfer-encoding" not in headers else None
