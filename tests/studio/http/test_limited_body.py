@@ -37,6 +37,9 @@ def test_a_body_that_is_too_large_is_refused_by_its_length_and_by_its_bytes(tmp_
     assert list((tmp_path / "jobs").iterdir()) == []
 
 
+UNSTATED: Scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
+
+
 def test_a_silent_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time is up even if nothing arrives at all; afterwards waiting for a disconnect has no limit."""
 
@@ -47,7 +50,7 @@ def test_a_silent_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run(max_seconds: float, max_silence: float) -> float:
         begin = time.monotonic()
         with pytest.raises(HTTPException) as caught:
-            await LimitedBody(silent, 100, max_seconds, max_silence)()
+            await LimitedBody(UNSTATED, silent, 100, max_seconds, max_silence)()
         assert caught.value.status_code == 408
         return time.monotonic() - begin
 
@@ -58,7 +61,7 @@ def test_a_silent_client_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def complete() -> None:
-        body = LimitedBody(whole, 100, 0.0, 0.0)
+        body = LimitedBody(UNSTATED, whole, 100, 0.0, 0.0)
         body._complete = True
         assert (await body())["body"] == b""
 
@@ -138,7 +141,7 @@ async def answers_at_once(scope: Scope, receive: Receive, send: Send) -> None:
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
         await Response("full", 429)(scope, receive, send)
 
-    await LimitedBody(noted, 10**7, 60).run(refuse, scope, send)
+    await LimitedBody(scope, noted, 10**7, 60).run(refuse, scope, send)
 
 
 @pytest.fixture
@@ -202,7 +205,7 @@ def test_small_parts_are_passed_on_as_large_ones() -> None:
         return {"type": "http.request", "body": part, "more_body": part is not sent[-1]}
 
     async def run() -> list[bytes]:
-        body, received = LimitedBody(receive, 10**8, 60), []
+        body, received = LimitedBody(UNSTATED, receive, 10**8, 60), []
         while True:
             message = await body()
             received.append(message["body"])
@@ -224,6 +227,6 @@ def test_a_client_that_leaves_in_the_middle_is_reported() -> None:
         return next(messages)
 
     async def run() -> Message:
-        return await LimitedBody(receive, 100, 60)()
+        return await LimitedBody(UNSTATED, receive, 100, 60)()
 
     assert in_a_thread(run()) == {"type": "http.disconnect"}

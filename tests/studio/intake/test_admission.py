@@ -24,9 +24,9 @@ def just_now() -> float:
 
 
 @asynccontextmanager
-async def decoding(admission: Admission, client: str) -> AsyncIterator[None]:
+async def decoding(admission: Admission, client: str, size: int | None = None) -> AsyncIterator[None]:
     """An upload that is there at once; within the block it is decoded."""
-    with admission.enter(client, just_now) as upload:
+    with admission.enter(client, just_now, size) as upload:
         async with admission.turn(upload):
             yield
 
@@ -91,6 +91,14 @@ def test_the_expected_wait_is_that_of_turns(waiting: dict[str, int]) -> None:
     assert admission.expected_wait("another") == 0.0
 
 
+def test_a_large_upload_ahead_is_a_longer_wait() -> None:
+    admission, waits = Admission(1, 1e9), []
+    for size in (0, 4_000_000, 20_000_000):
+        with admission.enter("a", just_now, size):
+            waits.append(admission.expected_wait("b"))
+    assert waits == pytest.approx([waits[0], 2 * waits[0], 6 * waits[0]])
+
+
 def refusal(act: Callable[[], object]) -> RefusedError:
     with pytest.raises(RefusedError) as caught:
         act()
@@ -122,7 +130,7 @@ def test_the_wait_is_learned_from_how_long_uploads_take() -> None:
 
     async def run(seconds: float) -> float:
         admission = Admission(1, 1e9, lambda: now[0])
-        for _ in range(100):
+        for _ in range(300):
             async with decoding(admission, "a"):
                 now[0] += seconds
         with admission.enter("a", just_now):
@@ -200,39 +208,49 @@ def test_an_upload_that_arrives_slowly_keeps_its_turn() -> None:
     assert in_a_thread(run()) == ["b", "a", "c", "d"]
 
 
-def accepted_of_each(clients: dict[str, int], seconds: float) -> tuple[dict[str, int], list[float]]:
+def accepted_of_each(
+    clients: dict[str, int], seconds: float, sizes: tuple[int, ...] = (4_000_000,)
+) -> tuple[dict[str, int], list[float]]:
     """Uploads that were accepted of each person, and the seconds that each waited, by a simulated clock.
+
+    Eight megabytes of work, the upload's own and four more, are decoded in a quarter of a second.
 
     Args:
         clients: of each person, all of which always have another upload and come back when they are told.
+        sizes: bytes of the uploads, one of them drawn at random each time.
     """
     now, chance = [0.0], random.Random(0)
     admission = Admission(2, 3.0, lambda: now[0])
     accepted, waits = Counter[str](), list[float]()
 
-    async def act(person: str, alarms: list[tuple[float, int, asyncio.Event]], number: int) -> None:
+    async def act(person: str, alarms: list[tuple[float, int, asyncio.Event]]) -> None:
         async def sleep(pause: float) -> None:
             heapq.heappush(alarms, (now[0] + pause, chance.randrange(1 << 60), event := asyncio.Event()))
             await event.wait()
 
         await sleep(chance.uniform(0.0, 5.0))
         while True:
+            size = chance.choice(sizes)
             try:
-                with admission.enter(person, just_now) as upload:
+                with admission.enter(person, just_now, size) as upload:
                     begin = now[0]
                     await sleep(chance.uniform(0.05, 1.0))  # the body arrives
                     async with admission.turn(upload):
-                        await sleep(chance.uniform(0.1, 0.4))
+                        await sleep((size + 4e6) / 8e6 * chance.uniform(0.1, 0.4))
                     accepted[person] += 1
                     waits.append(now[0] - begin)
             except RefusedError as error:
                 await sleep((error.retry_after or 0) * chance.uniform(1.0, 1.5))
 
     async def run() -> None:
+        for _ in range(12):  # small ones of the time before
+            async with decoding(admission, "earlier", 10_000):
+                now[0] += 0.05
+        begin = now[0]
         alarms: list[tuple[float, int, asyncio.Event]] = []
         people = [person for person, count in clients.items() for _ in range(count)]
-        tasks = [asyncio.create_task(act(person, alarms, number)) for number, person in enumerate(people)]
-        while now[0] < seconds:
+        tasks = [asyncio.create_task(act(person, alarms)) for person in people]
+        while now[0] < begin + seconds:
             for _ in range(10):
                 await asyncio.sleep(0)  # until all wait for the clock
             now[0], _, event = heapq.heappop(alarms)
@@ -245,14 +263,20 @@ def accepted_of_each(clients: dict[str, int], seconds: float) -> tuple[dict[str,
     return dict(accepted), waits
 
 
-def test_whoever_comes_more_often_gets_no_more_and_nobody_waits_longer_than_was_said() -> None:
+@pytest.mark.parametrize(
+    ("megabytes", "mean_seconds"), [((4,), 0.25), ((1, 2, 4, 7, 13, 20), 0.37)], ids=["alike", "of all sizes"]
+)
+def test_whoever_comes_more_often_gets_no_more_and_nobody_waits_longer_than_was_said(
+    megabytes: tuple[int, ...], mean_seconds: float
+) -> None:
     people = {f"person {number}": 4 for number in range(20)} | {"greedy": 20}
-    accepted, waits = accepted_of_each(people, 300.0)
+    accepted, waits = accepted_of_each(people, 300.0, tuple(1_000_000 * size for size in megabytes))
     others = sorted(count for person, count in accepted.items() if person != "greedy")
     assert others[0] > 0.6 * others[10]
     assert accepted["greedy"] < 1.3 * others[10]
-    assert sum(accepted.values()) > 0.95 * 300.0 * 2 / 0.25  # nobody is kept out for those who do not come
-    assert sorted(waits)[round(0.99 * len(waits))] < 5.0
+    kept_out = 300.0 * 2 / mean_seconds - sum(accepted.values())  # for those who do not come
+    assert kept_out < 0.05 * 300.0 * 2 / mean_seconds
+    assert sorted(waits)[round(0.99 * len(waits))] < 4.0
 
 
 def test_one_person_alone_gets_all_there_is() -> None:

@@ -108,10 +108,10 @@ class RequestGuard:
     async def _check_and_run(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, limits = Headers(scope=scope), self.settings
         body = LimitedBody(
-            receive, limits.upload_bytes, limits.upload_seconds, disk_short=partial(disk_short, limits)
+            scope, receive, limits.upload_bytes, limits.upload_seconds, disk_short=partial(disk_short, limits)
         )
         refusal = self._refusal(scope, headers) or self._authenticate(scope, headers)
-        if refusal is None and body.refuses(scope):
+        if refusal is None and body.exceeded:
             refusal = Refusal(413, body.refusal)
         scope["state"]["body"] = body
         await body.run(self.app if refusal is None else partial(_send_refusal, refusal), scope, send)

@@ -79,7 +79,8 @@ async def _accept(request: Request, response: Response, earlier: StudioJob | Non
     service.admission.check(client)  # first of all, because it asks neither disk nor database
     check = partial(service.intake.check_place, client, requester.person)
     await run_in_threadpool(check)  # before anything is read
-    with service.admission.enter(client, request.state.body.silence) as upload:
+    body = request.state.body
+    with service.admission.enter(client, body.silence, body.stated_bytes) as upload:
         with service.uploads.one(client):
             job_request = await read_job_request(request, allow_json=earlier is not None)
         # A place in the queue is taken only once everything is here, or silent clients would fill it.

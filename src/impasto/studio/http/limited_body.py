@@ -30,7 +30,12 @@ class LimitedBody:
     for the rest of the body, and two hundred bodies together are discarded no faster than
     ``_DISCARDED_BYTES``, so that they do not keep the event loop from everybody else.
 
+    Attributes:
+        stated_bytes: by the request's head; None if it does not say.
+        exceeded: whether it is larger than it may be, as stated or as received.
+
     Args:
+        scope: of the request.
         receive: ASGI's function that returns the next part of the body.
         max_bytes: largest body.
         max_seconds: longest time for all of it.
@@ -42,6 +47,7 @@ class LimitedBody:
 
     def __init__(
         self,
+        scope: Scope,
         receive: Receive,
         max_bytes: int,
         max_seconds: float,
@@ -50,10 +56,11 @@ class LimitedBody:
     ) -> None:
         self._disk_short, self._next_look = disk_short, _LOOK_BYTES
         self.max_bytes, self._max_silence = max_bytes, max_silence
+        self.stated_bytes = _stated_length(scope)
         self._receive, self._received_bytes = receive, 0
         self._last_heard = time.monotonic()
         self._deadline = self._last_heard + max_seconds
-        self._complete = self._exceeded = False
+        self._complete, self.exceeded = False, (self.stated_bytes or 0) > max_bytes
 
     async def __call__(self) -> Message:
         """The next megabyte of the body; raises ``HTTPException`` 413, 408 or 507 beyond the limits."""
@@ -76,12 +83,12 @@ class LimitedBody:
         self._complete = self._complete or not message.get("more_body", False)
         self._received_bytes += len(message.get("body", b""))
         if self._received_bytes > self.max_bytes:
-            self._exceeded = True
+            self.exceeded = True
             raise HTTPException(413, self.refusal, headers={"Connection": "close"})
         if self._received_bytes >= self._next_look:
             self._next_look = self._received_bytes + _LOOK_BYTES
             if self._disk_short():
-                self._exceeded = True
+                self.exceeded = True
                 line = "the studio's disk is short of space; come back later"
                 raise HTTPException(507, line, headers={"Connection": "close"})
         return message
@@ -108,19 +115,14 @@ class LimitedBody:
         megabytes = self.max_bytes / 1e6
         return f"the request is larger than {megabytes:g} MB; send smaller files"
 
-    def refuses(self, scope: Scope) -> bool:
-        """Whether the length that a request states is beyond the limit; then it is drained but briefly."""
-        self._exceeded = (_stated_length(scope) or 0) > self.max_bytes
-        return self._exceeded
-
     async def run(self, app: ASGIApp, scope: Scope, send: Send) -> None:
         """Run an application with this body; drain what it has not read before the response ends."""
-        length = _stated_length(scope)
-        large, left_over = length is None or length > _SMALL_BYTES, False
+        large = self.stated_bytes is None or self.stated_bytes > _SMALL_BYTES
+        left_over = False
 
         async def send_then_drain(message: Message) -> None:
             nonlocal left_over
-            if message["type"] == "http.response.start" and not self._complete and (large or self._exceeded):
+            if message["type"] == "http.response.start" and not self._complete and (large or self.exceeded):
                 left_over = True
                 MutableHeaders(scope=message)["Connection"] = "close"
             if not left_over or message["type"] != "http.response.body" or message.get("more_body"):
@@ -135,7 +137,7 @@ class LimitedBody:
     async def _drain(self) -> None:
         """Read and discard what still arrives, for a while, or for a moment if it is beyond the limits."""
         seconds, left = _REFUSED_SECONDS, self.max_bytes - self._received_bytes
-        if self._exceeded:
+        if self.exceeded:
             seconds, left = _DRAIN_SECONDS, _DRAIN_BYTES
         deadline = time.monotonic() + seconds
         while (now := time.monotonic()) < deadline and left > 0 and not self._complete:

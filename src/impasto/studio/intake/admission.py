@@ -4,7 +4,8 @@ Few uploads are decoded at once. Clients take turns: each upload belongs to a ro
 and earlier rounds go first (start-time fair queueing: Goyal, Vin and Cheng 1996, with each upload of size 1).
 An upload that would have to wait for too long is refused before its body is read: its client comes back, and
 what waits stays short. Rounds are remembered of whoever was served or refused, so that coming back more often
-does not get more than one's turns.
+does not get more than one's turns. How long the uploads ahead will take is expected by their sizes, because a
+queue of large ones that is estimated by the number of small ones before it is promised too early.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ __all__ = ["UPLOADS_POLICY", "Admission", "AdmittedUpload"]
 
 UPLOADS_POLICY = "uploads"  # that refuses those for whom there is no time
 
-# Seconds that an upload takes until some have been decoded: as measured on two busy cores.
-_FIRST_ESTIMATE = 0.8
-_WEIGHT = 0.1  # of the latest interval in that estimate
+# Seconds that 8 MB take until some uploads have been decoded: as measured on two busy cores.
+_FIRST_ESTIMATE, _FIRST_BYTES = 0.8, 8_000_000
+_ANY_BYTES = 4_000_000  # so many more take as long as what every upload takes, whatever its size
+# Weights of the latest interval in that estimate, if it is longer and if it is shorter: one that is too low
+# makes everybody wait, one that is too high only sends some away who could have stayed.
+_LONGER_WEIGHT, _SHORTER_WEIGHT = 0.1, 0.03
 _SILENT_SECONDS = 2.0  # after which a body that does not arrive counts no more among those that will wait
 _SLOW_SECONDS = 10.0  # after which it is its client's line that it waits for, and not for the server
 # A refused client is expected within so many times its `Retry-After`, and at least within so many seconds.
@@ -39,6 +43,7 @@ class AdmittedUpload:
     Attributes:
         round: in which it is decoded.
         number: order within the round.
+        work: what it takes, in bytes: its own, and so many for what each takes.
         admitted: when, by the clock of ``Admission``.
         silence: seconds since anything of it has arrived.
         turn: set when it may be decoded; None while it arrives.
@@ -48,6 +53,7 @@ class AdmittedUpload:
     client: str
     round: int
     number: int
+    work: float
     admitted: float
     silence: Callable[[], float]
     turn: asyncio.Future[None] | None = None
@@ -72,7 +78,8 @@ class Admission:
         self, at_once: int, longest_wait: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._free, self._at_once, self._longest_wait, self._clock = at_once, at_once, longest_wait, clock
-        self._interval = _FIRST_ESTIMATE / at_once  # between two that are decoded, while enough are there
+        # Seconds a byte of work between two that are decoded, while enough are there.
+        self._pace = _FIRST_ESTIMATE / at_once / _work_of(_FIRST_BYTES)
         self._last_end: float | None = None  # of the latest, if enough others were there already
         self._uploads: set[AdmittedUpload] = set()
         self._round = self._number = 0  # of the latest upload that was decoded; of the latest that came
@@ -91,7 +98,8 @@ class Admission:
             self._refused = {name: until for name, until in self._refused.items() if until > now}
             others = (self._next_round(name) for name in self._refused if name != client)
             ahead += sum(max(0, next_round - theirs) for theirs in others)
-        return max(0, ahead - self._at_once + 1) * self._interval
+        work = sum(upload.work for upload in here) / max(1, len(here))  # those who come back send the like
+        return max(0, ahead - self._at_once + 1) * work * self._pace
 
     def _is_late(self, upload: AdmittedUpload, now: float) -> bool:
         """Whether it goes first whatever its round: it has its turn, or waits for longer than was said."""
@@ -120,18 +128,22 @@ class Admission:
             raise RefusedError(got, remedy=remedy, status=429, retry_after=seconds, policy=UPLOADS_POLICY)
 
     @contextmanager
-    def enter(self, client: str, silence: Callable[[], float]) -> Iterator[AdmittedUpload]:
+    def enter(
+        self, client: str, silence: Callable[[], float], size: int | None = None
+    ) -> Iterator[AdmittedUpload]:
         """An upload whose body is read, and which then waits for its turn, within the block.
 
         Args:
             silence: seconds since anything of it has arrived.
+            size: its bytes; None: unknown.
 
         Raises:
             RefusedError: as :meth:`check`.
         """
         self.check(client)
         self._refused.pop(client, None)
-        upload = AdmittedUpload(client, self._next_round(client), self._number, self._clock(), silence)
+        work = _work_of(_FIRST_BYTES if size is None else size)
+        upload = AdmittedUpload(client, self._next_round(client), self._number, work, self._clock(), silence)
         self._number += 1
         self._set_next_round(client, upload.round + 1)
         self._uploads.add(upload)
@@ -161,7 +173,7 @@ class Admission:
                 self._begin_next()
 
     def _learn(self, ended: AdmittedUpload, begin: float) -> None:
-        """Correct the interval at the end of an upload.
+        """Correct the pace at the end of an upload, by the interval that is measured.
 
         While enough are there it is that between two ends, whatever holds them up: decoders, the disk, or the
         reading of bodies; but no longer than this one took, because clients may have sent nothing meanwhile.
@@ -169,7 +181,8 @@ class Admission:
         now = self._clock()
         seconds = now - begin
         measured = seconds / self._at_once if self._last_end is None else min(seconds, now - self._last_end)
-        self._interval += _WEIGHT * (measured - self._interval)
+        error = measured / ended.work - self._pace
+        self._pace += error * (_LONGER_WEIGHT if error > 0.0 else _SHORTER_WEIGHT)
         here = sum(upload.counts(now) for upload in self._uploads if upload is not ended)
         self._last_end = now if here >= self._at_once else None
 
@@ -190,3 +203,8 @@ class Admission:
                 self._round = upload.round
                 later = {name: at for name, at in self._next_rounds.items() if at > self._round}
                 self._next_rounds = later
+
+
+def _work_of(size: int) -> float:
+    """What an upload of so many bytes takes, in bytes."""
+    return float(size + _ANY_BYTES)
