@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +43,21 @@ TINY = {"size": "64", "iterations": "4", "coarsest": "32"}
 #: Settings of a picture that is still being painted while a test does something.
 LONG = {"size": "96", "iterations": "100000", "coarsest": "96", "tolerance": "0"}
 
+#: The draft that the page has stored, its file by name alone; {} if there is none.
+STORED_DRAFT = """() => new Promise(resolve => {
+  const opening = indexedDB.open('impasto', 1);
+  opening.onupgradeneeded = () => opening.transaction.abort();  // the page has to make it
+  opening.onerror = () => resolve({});
+  opening.onsuccess = () => {
+    const database = opening.result;
+    const request = database.transaction('draft').objectStore('draft').get('now');
+    request.onsuccess = () => {
+      database.close();
+      const { file, styles, settings } = request.result ?? {};
+      resolve(file ? { file: file.name, styles: styles.map(({ id }) => id), settings } : {});
+    };
+  };
+})"""
 REPORTER = (
     "document.addEventListener('securitypolicyviolation', e => console.error('CSP ' + e.violatedDirective))"
 )
@@ -108,6 +124,13 @@ class Visit:
         for name, value in settings.items():
             self.page.fill(f"#{prefix}-{name}", value)
         self.page.evaluate("document.getElementById('more').open = false")
+
+    def wait_until_stored(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 30) -> None:
+        """Wait until ``STORED_DRAFT`` meets a condition."""
+        deadline = time.monotonic() + seconds
+        while not condition(draft := self.page.evaluate(STORED_DRAFT)):
+            assert time.monotonic() < deadline, draft
+            self.page.wait_for_timeout(100)
 
     def paint(self) -> None:
         self.page.click("#paint")

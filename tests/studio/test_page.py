@@ -271,14 +271,14 @@ def test_what_was_chosen_survives_a_reload(visit: Callable[..., Visit], tmp_path
     user.page.wait_for_selector("#gallery [data-style^='upload:'][aria-pressed='true']")
     user.page.fill("#strength", "70")
     user.set({"size": "64"})
-    user.page.wait_for_timeout(700)  # it is saved when nothing has changed for 400 ms
+    user.wait_until_stored(lambda draft: bool(draft) and draft["settings"]["recipe"].get("size") == 64)
     user.page.reload()
     user.page.wait_for_selector("body[data-ready]")
     assert "mine.png" in user.page.inner_text("#about")
     assert user.page.inner_text("#gallery [aria-pressed='true']").strip() == "brush"
     assert (user.page.input_value("#strength"), user.page.input_value("#recipe-size")) == ("70", "64")
     user.page.click("#home")
-    user.page.wait_for_timeout(700)
+    user.wait_until_stored(lambda draft: not draft)
     user.page.reload()
     user.page.wait_for_selector("body[data-ready]")
     assert user.page.is_visible("#start")

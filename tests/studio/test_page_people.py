@@ -66,7 +66,7 @@ def test_each_finds_ones_own_pictures_in_a_browser_that_several_use(
     page.click("#to-new")
     page.wait_for_selector("#history li")
     user.choose(picture(tmp_path / "secret.png", seed=3))  # chosen, but not sent
-    page.wait_for_timeout(800)
+    user.wait_until_stored(lambda draft: draft.get("file") == "secret.png")
     page.click("#sign-out")
     page.wait_for_selector("#token[open]")
     assert page.locator("#frame > *").count() == 0

@@ -72,7 +72,7 @@ def test_another_language_is_remembered_and_what_was_chosen_stays(visit: Callabl
     page.click("#samples li:first-child button")
     page.wait_for_selector("#frame > *")
     user.style()
-    page.wait_for_timeout(800)  # the draft is stored
+    user.wait_until_stored(lambda draft: draft.get("styles") == ["wave"])
     page.click("#language")
     page.wait_for_selector("html[lang=en] body[data-ready] #frame > *")
     assert page.inner_text("#paint") == ENGLISH["paint"]
