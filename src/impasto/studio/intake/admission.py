@@ -23,8 +23,8 @@ __all__ = ["UPLOADS_POLICY", "Admission", "AdmittedUpload"]
 
 UPLOADS_POLICY = "uploads"  # that refuses those for whom there is no time
 
-# Seconds that 8 MB take until some uploads have been decoded: as measured on two busy cores.
-_FIRST_ESTIMATE, _FIRST_BYTES = 0.8, 8_000_000
+# Seconds that 8 MB take until some uploads have been decoded: as measured on two slow, busy cores.
+_FIRST_ESTIMATE, _FIRST_BYTES = 2.0, 8_000_000
 _ANY_BYTES = 4_000_000  # so many more take as long as what every upload takes, whatever its size
 # Weights of the latest interval in that estimate, if it is longer and if it is shorter: one that is too low
 # makes everybody wait, one that is too high only sends some away who could have stayed.
