@@ -135,10 +135,12 @@ def _serve(
     )  # fmt: skip
     sys.setswitchinterval(_SWITCH_SECONDS)
     config.load()
-    # Of 240,000 objects nearly all are PyTorch's. Each full collection that looked at them again would keep
-    # everybody waiting for a quarter of a second, about once in ten while the server is busy.
+    # A collection keeps everybody waiting: those of young objects for some hundredths of a second, a full one
+    # for a third under load. So the 240,000 objects that are here, nearly all PyTorch's, are not looked at
+    # again, and a full collection comes about once in minutes instead of seconds.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(2_000, 10, 500)
     if certificate is not None and config.ssl is not None:
         keep_current(config.ssl, certificate, partial(current_certificate, options))
     with suppress(KeyboardInterrupt):  # raised once everything has ended: uvicorn passes the signal on
