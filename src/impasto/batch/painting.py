@@ -221,7 +221,7 @@ class PicturePiece:
         return dict(zip(dict.fromkeys(sizes), by_scale, strict=True))
 
     def _instant_style(self, run: api.PreparedRun) -> api.InstantStyle:
-        """The style's statistics for instant transfer, computed once for the same long side of the pictures."""
+        """The style's statistics for instant transfer, computed once for the same long sides."""
         tile = run.memory.limits.tile
         digests = tuple(self.digests[path] for path in self.styles)
         key = (digests, run.recipe.to_json(), str(run.device), max(run.size), tile)
@@ -254,7 +254,7 @@ def _statistics_can_be_shared(run: api.PreparedRun) -> bool:
 
 
 def _instant_style_can_be_shared(run: api.PreparedRun) -> bool:
-    """Whether instant transfer can be given the style's statistics in place of its picture, for the same bytes."""
+    """Whether the style's statistics can take the place of its picture, and change no byte of the result."""
     recipe, scene = run.recipe, run.scene
     return (
         recipe.method == "instant"
