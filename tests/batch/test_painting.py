@@ -72,10 +72,10 @@ def test_what_is_shared_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     loads.clear()
     painting._instant_styles.clear()
-    count(painting, "styled_regions")
+    count(painting.api, "instant_style")
     for content in ("in/0.png", "in/1.png", "in/2.png"):
         paint(piece(content, Recipe(size=64, method="instant")))
-    assert loads == ["styled_regions"]  # the encoder is the same
+    assert loads == ["instant_style"]  # the encoder is the same
 
 
 @pytest.mark.slow

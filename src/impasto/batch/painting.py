@@ -17,8 +17,6 @@ from torch import Tensor
 
 from impasto import api, pictures
 from impasto.errors import PictureError
-from impasto.feedforward.decoder import load_decoder
-from impasto.feedforward.network import InstantNetwork, styled_regions
 from impasto.files import write_atomically
 from impasto.machine import choose_device
 from impasto.networks.encoder import Encoder
@@ -31,7 +29,6 @@ from impasto.pictures.geometry import Size
 from impasto.pieces.addresses import Address, Location
 from impasto.pieces.piece import Files, Report
 from impasto.recipe import Recipe
-from impasto.scene.preparing import preprocess
 
 __all__ = ["PaintedFile", "PaintingOptions", "PicturePiece", "loaded_encoder"]
 
@@ -158,7 +155,7 @@ class PicturePiece:
         if _statistics_can_be_shared(run):
             statistics = self._style_statistics(run)
             run = replace(run, scene=replace(run.scene, style_statistics=statistics))
-        elif _instant_style_can_be_shared(run):
+        elif api.style_can_be_shared(run):
             run = replace(run, saved_styles=(self._instant_style(run),))
         result = api.run(
             run, on_step=lambda step: report(step.evaluations / step.planned), budget=options.budget
@@ -222,17 +219,9 @@ class PicturePiece:
 
     def _instant_style(self, run: api.PreparedRun) -> api.InstantStyle:
         """The style's statistics for instant transfer, computed once for the same long sides."""
-        tile = run.memory.limits.tile
         digests = tuple(self.digests[path] for path in self.styles)
-        key = (digests, run.recipe.to_json(), str(run.device), max(run.size), tile)
-
-        def remember() -> api.InstantStyle:
-            scene = preprocess(run.scene, run.recipe).at(run.size, 0, run.device)
-            network = InstantNetwork(run.encoder, load_decoder(device=run.device))
-            (region,) = styled_regions(network, scene, tile=tile)
-            return region.style
-
-        return _remembered(_instant_styles, key, remember, 8)
+        key = (digests, run.recipe.to_json(), str(run.device), max(run.size), run.memory.limits.tile)
+        return _remembered(_instant_styles, key, lambda: api.instant_style(run), 8)
 
 
 def _some(path: Path | None) -> tuple[Path, ...]:
@@ -250,22 +239,6 @@ def _statistics_can_be_shared(run: api.PreparedRun) -> bool:
         and recipe.clean_chroma is None  # reads the style pictures themselves at the last scale
         and not run.scene.regions
         and run.memory.limits.tile is None  # statistics in tiles differ by rounding
-    )
-
-
-def _instant_style_can_be_shared(run: api.PreparedRun) -> bool:
-    """Whether the style's statistics can take the place of its picture, and change no byte of the result."""
-    recipe, scene = run.recipe, run.scene
-    return (
-        recipe.method == "instant"
-        and recipe.colours == "style"
-        and not recipe.style_rotation
-        and not recipe.style_crop
-        and len(scene.styles) == 1
-        and not scene.regions
-        and scene.content_mask is None  # a saved style is used for all of the content
-        and not run.saved_styles
-        and run.memory.limits.tile is not None
     )
 
 
