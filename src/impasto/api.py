@@ -17,7 +17,8 @@ from torch import Tensor
 
 from impasto import pictures
 from impasto.errors import RecipeError
-from impasto.feedforward.network import TILE
+from impasto.feedforward.decoder import load_decoder
+from impasto.feedforward.network import TILE, InstantNetwork, styled_regions
 from impasto.feedforward.style import SUFFIX as SAVED_STYLE_SUFFIX
 from impasto.feedforward.style import InstantStyle, saved_styles
 from impasto.losses.terms import Term
@@ -37,6 +38,7 @@ from impasto.pictures.geometry import Size, resample
 from impasto.pictures.layers import Layer, grey_layer
 from impasto.recipe import DEFAULT_SIZE, Recipe, merged
 from impasto.scene import Scene, Style
+from impasto.scene.preparing import preprocess
 
 __all__ = [
     "SAVED_STYLE_SUFFIX",
@@ -183,6 +185,30 @@ def prepare(
         terms=None if terms is None else tuple(terms),
         saved_styles=saved,
     )
+
+
+def style_can_be_shared(run: PreparedRun) -> bool:
+    """Whether the style's statistics can take the place of its picture, and change no byte of the result."""
+    recipe, scene = run.recipe, run.scene
+    return (
+        recipe.method == "instant"
+        and recipe.colours == "style"
+        and not recipe.style_rotation
+        and not recipe.style_crop
+        and len(scene.styles) == 1
+        and not scene.regions
+        and scene.content_mask is None  # a saved style is used for all of the content
+        and not run.saved_styles
+        and run.memory.limits.tile is not None
+    )
+
+
+def instant_style(run: PreparedRun) -> InstantStyle:
+    """The statistics of the only style of a run of instant transfer, at the run's size."""
+    scene = preprocess(run.scene, run.recipe).at(run.size, 0, run.device)
+    network = InstantNetwork(run.encoder, load_decoder(device=run.device))
+    (region,) = styled_regions(network, scene, tile=run.memory.limits.tile)
+    return region.style
 
 
 def _shared_out(plan: MemoryPlan, device: torch.device) -> MemoryPlan:

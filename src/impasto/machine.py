@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -118,12 +119,6 @@ def torch_threads(count: int) -> Iterator[int]:
 
 def describe(device: torch.device) -> dict[str, Any]:
     """Versions, processor and device, as stored with every run."""
-    versions = {}
-    for package in ("impasto", "torch", "numpy", "pillow", "pydantic", "safetensors"):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = "not installed"
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {
         "python": sys.version.split()[0],
@@ -133,8 +128,20 @@ def describe(device: torch.device) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "fast_bfloat16": fast_bfloat16(device),
-        "versions": versions,
+        "versions": dict(_versions()),
     }
+
+
+@functools.cache
+def _versions() -> Mapping[str, str]:
+    """Package → its version, read once: that takes as long as encoding a small picture."""
+    versions = {}
+    for package in ("impasto", "torch", "numpy", "pillow", "pydantic", "safetensors"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
 
 
 def keep_memory() -> None:

@@ -161,7 +161,7 @@ def broken(*_: Any, **__: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("url", "message"),
-    [("gs://bucket/a", "addresses of gs:// need a package that is not installed"),
+    [("gs://bucket/a", "addresses of gs:// need a package that is not installed here; pip install gcsfs"),
      ("moon://bucket/a", "an address of moon://; such as s3://")],
 )  # fmt: skip
 def test_an_address_that_fsspec_cannot_open_is_one_line(

@@ -70,6 +70,13 @@ def test_what_is_shared_is_loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     paint(piece("in/0.png", QUICK.replace(size=40)))
     assert loads == ["encoder_for"] + 3 * ["style_statistics"]
 
+    loads.clear()
+    painting._instant_styles.clear()
+    count(painting.api, "instant_style")
+    for content in ("in/0.png", "in/1.png", "in/2.png"):
+        paint(piece(content, Recipe(size=64, method="instant")))
+    assert loads == ["instant_style"]  # the encoder is the same
+
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("workplace")

@@ -38,6 +38,8 @@ def test_a_gpu_on_a_cluster_must_be_asked_for() -> None:
         device_at("ray", "cuda", 0.0)
     with pytest.raises(RecipeError, match="-1 GPUs for each piece; 0 or more"):
         device_at("local", "auto", -1.0)
+    with pytest.raises(RecipeError, match="1 GPUs for each piece without a cluster; only with --on ray"):
+        device_at("local", "auto", 1.0)
 
 
 @pytest.mark.parametrize("place", ["", "Ray", "ray:/head", "slurm"])

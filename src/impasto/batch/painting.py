@@ -155,6 +155,8 @@ class PicturePiece:
         if _statistics_can_be_shared(run):
             statistics = self._style_statistics(run)
             run = replace(run, scene=replace(run.scene, style_statistics=statistics))
+        elif api.style_can_be_shared(run):
+            run = replace(run, saved_styles=(self._instant_style(run),))
         result = api.run(
             run, on_step=lambda step: report(step.evaluations / step.planned), budget=options.budget
         )
@@ -215,6 +217,12 @@ class PicturePiece:
         )
         return dict(zip(dict.fromkeys(sizes), by_scale, strict=True))
 
+    def _instant_style(self, run: api.PreparedRun) -> api.InstantStyle:
+        """The style's statistics for instant transfer, computed once for the same long sides."""
+        digests = tuple(self.digests[path] for path in self.styles)
+        key = (digests, run.recipe.to_json(), str(run.device), max(run.size), run.memory.limits.tile)
+        return _remembered(_instant_styles, key, lambda: api.instant_style(run), 8)
+
 
 def _some(path: Path | None) -> tuple[Path, ...]:
     return () if path is None else (path,)
@@ -256,6 +264,7 @@ def _facts(result: Result) -> dict[str, Any]:
 _encoders: OrderedDict[Hashable, Encoder] = OrderedDict()
 _styles: OrderedDict[Hashable, Picture | api.InstantStyle] = OrderedDict()
 _statistics: OrderedDict[Hashable, list[Mapping[str, Tensor]]] = OrderedDict()
+_instant_styles: OrderedDict[Hashable, api.InstantStyle] = OrderedDict()
 
 
 def loaded_encoder(recipe: Recipe, files: Files, device: str) -> Encoder:

@@ -7,6 +7,7 @@ machine.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,10 @@ from impasto.files import write_atomically
 
 __all__ = ["Address", "Entry", "Location", "is_address", "location"]
 
-#: Protocol → package that fsspec needs for it, where one extra of ours has it.
-EXTRAS = {"s3": "s3fs", "s3a": "s3fs"}
+#: Protocol → what installs the package that fsspec needs for it.
+INSTALLS = {"s3": "'impasto[cloud]'", "s3a": "'impasto[cloud]'", "gs": "gcsfs", "gcs": "gcsfs"}
+#: Google Cloud Storage, by either name.
+GOOGLE = ("gs", "gcs")
 #: What stores know about the contents of a file without reading it, by their names for it.
 FINGERPRINTS = ("ETag", "md5Hash", "crc32c", "etag", "content_md5")
 
@@ -122,6 +125,9 @@ class Address:
                 return
             files, depth = self._files(), None if recursive else 1
             if not files.exists(self.path):  # a folder of a store exists when there is something in it
+                bucket = self.path.partition("/")[0]
+                if self.protocol in GOOGLE and not files.exists(bucket):
+                    raise _no_bucket(bucket)
                 return
             for folder, _, found in files.walk(self.path, maxdepth=depth, detail=True, on_error="raise"):
                 inside = str(folder).removeprefix(self.path).strip("/")
@@ -139,7 +145,7 @@ class Address:
             try:
                 page = files.call_s3("list_objects_v2", **options)
             except FileNotFoundError:
-                raise PictureError(f"there is no bucket '{bucket}'", remedy="check the address") from None
+                raise _no_bucket(bucket) from None
             for found in page.get("Contents", ()):
                 if not found["Key"].endswith("/"):
                     yield _entry(Address(f"{self.protocol}://{bucket}/{found['Key']}"), found)
@@ -151,16 +157,16 @@ class Address:
         """fsspec's file system, which it keeps for the lifetime of the process."""
         import fsspec
 
+        if self.protocol in GOOGLE:  # what it reports on the screen, tracebacks among it, is raised as well
+            logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
         try:
             # Without its cache of listings, which would not see what other machines write.
             return fsspec.filesystem(self.protocol, use_listings_cache=False)
         except ImportError:
-            package = EXTRAS.get(self.protocol)
+            package = INSTALLS.get(self.protocol)
             raise ImpastoError(
                 f"addresses of {self.protocol}:// need a package that is not installed here",
-                remedy="pip install 'impasto[cloud]'"
-                if package
-                else "see the list in fsspec's documentation",
+                remedy=f"pip install {package}" if package else "see the list in fsspec's documentation",
             ) from None
         except ValueError:
             raise ImpastoError(
@@ -205,6 +211,10 @@ def _entry(address: Address, facts: dict[str, Any]) -> Entry:
     size = facts.get("size", facts.get("Size"))
     known = next((f"{name} {facts[name]}" for name in FINGERPRINTS if facts.get(name)), None)
     return Entry(address, int(size or 0), known)
+
+
+def _no_bucket(name: str) -> PictureError:
+    return PictureError(f"there is no bucket '{name}'", remedy="check the address")
 
 
 #: Where a file is.

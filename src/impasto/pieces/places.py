@@ -64,6 +64,10 @@ def device_at(on: str, device: str, gpus: float) -> str:
     """
     if gpus < 0:
         raise RecipeError(f"{gpus:g} GPUs for each piece", "0 or more; 0.5 shares one between two")
+    if on == "local" and gpus:
+        raise RecipeError(
+            f"{gpus:g} GPUs for each piece without a cluster", "only with --on ray", "choose with --device"
+        )
     if on == "local" or gpus or device == "cpu":
         return device
     if device != "auto":
