@@ -39,9 +39,9 @@ PHONE: dict[str, Any] = {
 #: A desktop computer's window.
 DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 #: Settings of a picture that is small enough for a test to wait for.
-TINY = {"size": "64", "iterations": "4", "coarsest": "32"}
+TINY = {"size": "64", "paint_size": "64", "iterations": "4", "coarsest": "32"}
 #: Settings of a picture that is still being painted while a test does something.
-LONG = {"size": "96", "iterations": "100000", "coarsest": "96", "tolerance": "0"}
+LONG = {"size": "96", "paint_size": "96", "iterations": "100000", "coarsest": "96", "tolerance": "0"}
 
 #: The draft that the page has stored, its file by name alone; {} if there is none.
 STORED_DRAFT = """() => new Promise(resolve => {

@@ -38,9 +38,9 @@ from impasto.studio.settings import StudioSettings
 T = TypeVar("T")
 
 #: Settings of a picture that a test can wait for.
-TINY = {"size": 48, "coarsest": 48, "iterations": [3], "tolerance": 0}
+TINY = {"size": 48, "paint_size": 48, "coarsest": 48, "iterations": [3], "tolerance": 0}
 #: Settings of a picture that is still being painted while a test does something.
-LONG = {"size": 64, "coarsest": 64, "iterations": [100000], "tolerance": 0}
+LONG = {"size": 64, "paint_size": 64, "coarsest": 64, "iterations": [100000], "tolerance": 0}
 TINY_CLIP = {"following_iterations": 2, "fill_iterations": [2, 2], "flow_size": 64}
 
 

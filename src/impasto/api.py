@@ -30,7 +30,7 @@ from impasto.painting import instant as instant_painting
 from impasto.painting.engine import Step
 from impasto.painting.planning import MemoryPlan, plan_memory, seconds_per_pixel, time_shares
 from impasto.painting.result import Result, record, trace_entry
-from impasto.painting.schedule import output_size, scale_sizes
+from impasto.painting.schedule import output_size, painting_size, scale_sizes
 from impasto.painting.setup import encoder_for
 from impasto.pictures import DEFAULT_MAX_PIXELS, Picture
 from impasto.pictures.alpha import fill, require_coverage
@@ -169,7 +169,7 @@ def prepare(
         instant_painting.check(scene, recipe, saved, terms)
     else:
         engine.check(scene, recipe, encoder, terms)
-    size = output_size(recipe, *scene.size)
+    size, painted = output_size(recipe, *scene.size), painting_size(recipe, *scene.size)
     budget = max_memory or 0.8 * available_memory(torch_device)
     loaded = [picture for picture in (content_picture, *styles, start, *masks, *style_masks) if picture]
     return PreparedRun(
@@ -180,7 +180,7 @@ def prepare(
         alpha=None if scene.content_mask is None else resample(scene.content_mask, size),
         inputs=tuple(picture.source for picture in loaded if picture.source is not None),
         memory=_shared_out(
-            expected_memory(recipe, encoder, size, budget, tile=tile, terms=terms), torch_device
+            expected_memory(recipe, encoder, painted, budget, tile=tile, terms=terms), torch_device
         ),
         terms=None if terms is None else tuple(terms),
         saved_styles=saved,
@@ -225,7 +225,7 @@ def expected_memory(
     tile: int | None = None,
     terms: Sequence[Term] | None = None,
 ) -> MemoryPlan:
-    """The memory that a picture of ``size`` will take, see :func:`impasto.painting.planning.plan_memory`."""
+    """The memory that painting at ``size`` will take, see :func:`impasto.painting.planning.plan_memory`."""
     if recipe.method == "instant":
         return MemoryPlan(engine.MemoryLimits(tile or TILE), INSTANT_BYTES + 60.0 * size[0] * size[1])
     return plan_memory(recipe, encoder, size, max_bytes, tile=tile, terms=terms)
@@ -429,6 +429,8 @@ def steps(
 ) -> Iterator[Step]:
     """Paint as :func:`stylize` does, step by step: an iterator of :class:`Step`, to leave at any time.
 
+    Their pictures are no larger than the result, though their sizes may be, see ``paint_size``.
+
     The arguments and errors are those of :func:`stylize`.
     """
     prepared = prepare(
@@ -446,7 +448,13 @@ def steps(
     )
     keep_memory()
     options = _loop_arguments(prepared, None)[1]
-    return _step_function(prepared)(prepared.scene, prepared.recipe, prepared.encoder, **options)
+    painting = _step_function(prepared)(prepared.scene, prepared.recipe, prepared.encoder, **options)
+    return map(partial(_reduced, size=prepared.size), painting)
+
+
+def _reduced(step: Step, size: Size) -> Step:
+    """The step with its picture at ``size`` at most: a small picture may be painted larger."""
+    return replace(step, picture=resample(step.picture, min(step.size, size)))
 
 
 def instant(

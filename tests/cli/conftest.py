@@ -13,7 +13,7 @@ from impasto import pictures
 from impasto.cli import main
 
 #: Flags of a run that takes a tenth of a second: few pixels and iterations, but all default layers.
-QUICK = ("--size", "40", "--coarsest", "40", "--iterations", "2")
+QUICK = ("--size", "40", "--paint-size", "40", "--coarsest", "40", "--iterations", "2")
 
 
 @pytest.fixture

@@ -43,7 +43,14 @@ def test_it_writes_a_picture_with_its_recipe_inside(stylize, folder):
     with Image.open("out.png") as written:
         assert (written.size, written.mode) == ((40, 30), "RGB")
         assert "icc_profile" in written.info
-    chosen = {"size": 40, "coarsest": 40, "iterations": (2,), "seed": 5, "content_weight": 0.25}
+    chosen = {
+        "size": 40,
+        "paint_size": 40,
+        "coarsest": 40,
+        "iterations": (2,),
+        "seed": 5,
+        "content_weight": 0.25,
+    }
     assert recipe_in("out.png") == preset("fast").replace(**chosen)
     assert sorted(path.name for path in folder.iterdir()) == ["content.png", "out.png", "style.png"]
 
@@ -178,7 +185,19 @@ def test_every_default_is_the_recipes_own():
     ],
 )
 def test_a_budget_says_what_it_overrides(impasto, folder, flags, says):
-    paint = ["stylize", "content.png", "style.png", "-o", "out.png", "--size", "32", "--coarsest", "32"]
+    paint = [
+        "stylize",
+        "content.png",
+        "style.png",
+        "-o",
+        "out.png",
+        "--size",
+        "32",
+        "--paint-size",
+        "32",
+        "--coarsest",
+        "32",
+    ]
     code, _, err = impasto(*paint, "--budget", "0.3s", *flags)
     assert code == 0
     assert err.splitlines()[0] == f"impasto: --budget decides when to stop: {says}"
@@ -197,7 +216,7 @@ def test_masks_are_written_with_commas_or_spaces(impasto, folder, masks):
     pictures.save("left.png", left)
     pictures.save("right.png", 1.0 - left)
     pictures.save("other.png", picture(48, 48, 7))
-    quick = ["--size", "40", "--coarsest", "40", "--iterations", "2"]
+    quick = ["--size", "40", "--paint-size", "40", "--coarsest", "40", "--iterations", "2"]
     paint = ["stylize", "content.png", "style.png", "other.png", "-o", "out.png", *quick]
     assert impasto(*paint, "--mask", *masks)[0] == 0
     expected = pictures.load("out.png").pixels
@@ -208,7 +227,7 @@ def test_masks_are_written_with_commas_or_spaces(impasto, folder, masks):
 @pytest.mark.slow
 def test_two_styles_are_blended(impasto, folder):
     pictures.save("other.png", picture(48, 48, 7))
-    quick = ["--size", "40", "--coarsest", "40", "--iterations", "6"]
+    quick = ["--size", "40", "--paint-size", "40", "--coarsest", "40", "--iterations", "6"]
     results = {}
     for name, blend in {
         "even": [],
@@ -290,7 +309,7 @@ def test_size_original_and_another_start(stylize):
 def test_an_odd_name_is_a_name(impasto, folder):
     name = "Grüße an\u2009alle – 🎨 'x' %s.png"
     Path("content.png").rename(name)
-    quick = ["--size", "40", "--coarsest", "40", "--iterations", "2"]
+    quick = ["--size", "40", "--paint-size", "40", "--coarsest", "40", "--iterations", "2"]
     assert impasto("stylize", name, "style.png", "-o", f"out {name}", *quick)[0] == 0
     assert pictures.load(f"out {name}").size == (30, 40)
 

@@ -24,8 +24,32 @@ from impasto.errors import ImpastoError
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="--warm works on Linux")
 
-QUICK = ("--size", "40", "--coarsest", "40", "--iterations", "2", "--finishing", "0", "--seed", "3")
-LONG = ("--size", "40", "--coarsest", "40", "--iterations", "100000", "--tolerance", "0")
+QUICK = (
+    "--size",
+    "40",
+    "--paint-size",
+    "40",
+    "--coarsest",
+    "40",
+    "--iterations",
+    "2",
+    "--finishing",
+    "0",
+    "--seed",
+    "3",
+)
+LONG = (
+    "--size",
+    "40",
+    "--paint-size",
+    "40",
+    "--coarsest",
+    "40",
+    "--iterations",
+    "100000",
+    "--tolerance",
+    "0",
+)
 
 
 # -- the helper itself, as users have it -------------------------------------------------------------------

@@ -20,7 +20,13 @@ from impasto.painting.engine import Step
 from impasto.painting.result import Result, record, trace_entry
 from impasto.recipe import Recipe, preset
 
-QUICK: dict[str, Any] = {"size": 40, "coarsest": 40, "iterations": 2, "precision": "float32"}
+QUICK: dict[str, Any] = {
+    "size": 40,
+    "paint_size": 40,
+    "coarsest": 40,
+    "iterations": 2,
+    "precision": "float32",
+}
 
 
 def eight_bit(tensor: torch.Tensor) -> np.ndarray:

@@ -37,6 +37,18 @@ def test_the_content_lets_go_beyond_a_size(sides, shares):
     assert content_shares(recipe.replace(init="picture"), plan)[-1] == 0.25
 
 
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [({"size": 64}, (96, 128)), ({"size": 400}, (576, 768)), ({"size": 512}, (576, 768)),
+     ({"size": 768}, (576, 768)), ({"size": 1024}, (768, 1024)), ({"size": "original"}, (576, 768)),
+     ({"size": 512, "padding": "circular"}, (384, 512)), ({"size": 512, "paint_size": None}, (384, 512))],
+)  # fmt: skip
+def test_a_small_picture_is_painted_at_up_to_twice_its_size(settings, size):
+    recipe = Recipe(**{"paint_size": 768, **settings})
+    assert schedule.painting_size(recipe, 300, 400) == size
+    assert scale_sizes(recipe, 300, 400)[-1] == size
+
+
 PLAN = [(96, 128), (192, 256), (384, 512), (768, 1024)]
 
 

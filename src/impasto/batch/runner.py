@@ -22,7 +22,7 @@ from impasto.batch.listing import Entry, Listing, StoredResults
 from impasto.batch.painting import PaintingOptions, PicturePiece, loaded_encoder
 from impasto.errors import PictureError, RecipeError
 from impasto.machine import available_memory, choose_device
-from impasto.painting.schedule import output_size
+from impasto.painting.schedule import painting_size
 from impasto.pictures import READABLE_SUFFIXES
 from impasto.pictures.geometry import Size
 from impasto.pieces.addresses import Address, Location, location
@@ -334,16 +334,16 @@ def _with_memory(
 
 
 def _largest_sizes(recipe: Recipe, listing: Listing) -> set[Size]:
-    """Sizes (height, width) of results of which none takes more memory: of the contents, if these decide it.
+    """Sizes (height, width) of painting of which none takes more memory: of the contents, if these decide it.
 
     Otherwise a square, because only the long side is known without reading millions of headers.
     """
     if recipe.size != "original":
-        return {output_size(recipe, 1000, 1000)}
+        return {painting_size(recipe, 1000, 1000)}
     sizes: set[Size] = set()
     for entry in listing.entries():
         if isinstance(entry.content.path, Path):
             with suppress(PictureError):
                 header = pictures.read_header(entry.content.path)
-                sizes.add(output_size(recipe, header.height, header.width))
+                sizes.add(painting_size(recipe, header.height, header.width))
     return sizes

@@ -211,7 +211,9 @@ def _preview(
 
     def write(step: Step) -> None:
         if step.evaluations % every == 0:
-            alpha = None if run.alpha is None else geometry.resample(run.alpha, step.size)
-            pictures.save(output, step.picture.cpu(), alpha=alpha, inputs=run.inputs, **options)
+            size = min(step.size, run.size)  # a small picture may be painted larger
+            alpha = None if run.alpha is None else geometry.resample(run.alpha, size)
+            pixels = geometry.resample(step.picture, size).cpu()
+            pictures.save(output, pixels, alpha=alpha, inputs=run.inputs, **options)
 
     return write

@@ -19,6 +19,7 @@ __all__ = [
     "max_evaluations",
     "min_style_side",
     "output_size",
+    "painting_size",
     "scale_sizes",
 ]
 
@@ -35,6 +36,15 @@ def output_size(recipe: Recipe, height: int, width: int, *, enlarge: bool = True
     return fit(height, width, recipe.size or default)
 
 
+def painting_size(recipe: Recipe, height: int, width: int) -> Size:
+    """(height, width) at which a content of ``height`` × ``width`` is painted: the result's, or larger."""
+    size = output_size(recipe, height, width)
+    if recipe.paint_size is None or recipe.padding == "circular":
+        return size
+    side = min(recipe.paint_size, 2 * max(size))
+    return fit(height, width, side) if side > max(size) else size
+
+
 def scale_sizes(
     recipe: Recipe, height: int, width: int, *, terms: Sequence[Term] | None = None
 ) -> list[Size]:
@@ -49,7 +59,7 @@ def scale_sizes(
         RecipeError: the picture is too small for the layers, or does not tile with them.
     """
     deepest = max((geometry(layer).stride for layer in layers_of(recipe, terms)), default=1)
-    plan = schedule(*output_size(recipe, height, width), recipe.coarsest, deepest)
+    plan = schedule(*painting_size(recipe, height, width), recipe.coarsest, deepest)
     if recipe.coarse_finishing and any(recipe.finishing) and recipe.wants_style and terms is None:
         coarse = sum(coarse_scales(recipe, plan))
         if 0 < coarse < len(plan):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from impasto import api
 from impasto.errors import ImpastoError
 from impasto.machine import choose_device
-from impasto.painting.schedule import output_size
+from impasto.painting.schedule import painting_size
 from impasto.painting.setup import encoder_for
 from impasto.pictures.geometry import Size
 from impasto.pieces.piece import Needs
@@ -40,10 +40,10 @@ def _network(cell: StudyCell) -> str:
 
 
 def _size(cell: StudyCell) -> Size:
-    """(height, width) of the result."""
+    """(height, width) at which a cell is painted."""
     spec = cell.content or cell.style
     shape = cell.canvas if cell.content is None else None
     if shape is None:
         assert spec is not None, "a cell has a content or a style"
         shape = sources.picture(spec).size
-    return output_size(cell.recipe, *shape)
+    return painting_size(cell.recipe, *shape)

@@ -93,7 +93,7 @@ def build_clip_context(
 
 
 #: Settings of the finishing pass, which clips do without.
-FINISHES = ("content_until", "coarse_finishing", "finishing")
+FINISHES = ("paint_size", "content_until", "coarse_finishing", "finishing")
 
 
 def frame_recipe(recipe: VideoRecipe) -> Recipe:

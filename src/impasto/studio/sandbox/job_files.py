@@ -22,7 +22,7 @@ from impasto import api, pictures
 from impasto.errors import ImpastoError
 from impasto.painting import schedule
 from impasto.pictures import Picture
-from impasto.pictures.geometry import Size, fit
+from impasto.pictures.geometry import Size, fit, resample
 from impasto.recipe import Recipe
 from impasto.studio.errors import RefusedError
 from impasto.studio.queue.inputs import JobInputs
@@ -91,8 +91,13 @@ def prepare_job(folder: Path, inputs: JobInputs, limits: StudioSettings) -> dict
     if keys and recipe.size is None:
         recipe = recipe.replace(size=max(keys[0].size))
     size = result_size(header.kind, upright)
-    content = write_png(Path("content.png"), source, size)
-    pictures.save("content.jpg", content.pixels, alpha=content.alpha, quality=90)
+    painted = size
+    if not is_clip:
+        painted = schedule.painting_size(recipe.replace(size=max(size)), *upright)
+        size = schedule.output_size(recipe.replace(size=max(size)), *painted)  # as the worker will compute it
+    content = write_png(Path("content.png"), source, painted)
+    alpha = None if content.alpha is None else resample(content.alpha, size)
+    pictures.save("content.jpg", resample(content.pixels, size), alpha=alpha, quality=90)
     styles = _prepare_styles(inputs, recipe, max(size), limits)
     masks = [_prepare_mask("mask", number, limits) for number in range(inputs.masks)]
     style_masks = [_prepare_mask("style_mask", number, limits) for number in range(inputs.style_masks)]

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from impasto import api
 from impasto.errors import ImpastoError
 from impasto.machine import choose_device
+from impasto.painting.schedule import painting_size
 from impasto.painting.setup import encoder_for
 from impasto.pieces.board import Board, start_board
 from impasto.pieces.cluster import RayExecutor, fitting, room_for
@@ -94,7 +95,8 @@ def needs_of(claimed: ClaimedJob) -> Needs:
         memory = shot_needs(recipe, encoder, size).memory
     else:
         # A little more than is needed, so that the same plan is made again where it is painted.
-        memory = api.expected_memory(recipe, encoder, size, float("inf")).bytes + 1e6
+        painted = painting_size(recipe, *size)
+        memory = api.expected_memory(recipe, encoder, painted, float("inf")).bytes + 1e6
     return Needs(_threads(settings), memory, settings.gpus_per_job)
 
 
