@@ -54,7 +54,7 @@ def test_more_is_generated_from_the_schema(visit: Callable[..., Visit]) -> None:
     page.select_option("#recipe-colours", "content")
     page.uncheck("#recipe-fields [data-name='style_loss'] input[value='nearest']")
     page.fill("#recipe-match_content", "0.5")
-    assert page.inner_text("#more-count") == "7 changed"
+    assert page.inner_text("#more-count") == "8 changed"
     page.fill("#find", "rotation")
     assert page.locator("#recipe-fields [data-name]:visible").count() == 1
     page.evaluate(SPY)
