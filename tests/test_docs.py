@@ -106,7 +106,7 @@ def _small(words: list[str]) -> list[str]:
     if words[0] == "learn":
         return [*words, "--budget", "1s", "--quiet"]
     if words[0] not in small and "instant" not in words:
-        flags = [*flags, "--iterations", "2"]
+        flags = [*flags, "--paint-size", "48", "--iterations", "2"]
     return [*words, *flags, *([] if words[0] == "mask" else ["--quiet"])]
 
 
