@@ -558,17 +558,16 @@ class Recipe(Validated):
 
 
 #: What the presets that paint have in common: the layout is optimised at coarse scales, and strokes are
-#: painted at fine ones. A picture of 512 pixels that is painted at 768 in a third of the steps takes as long
-#: as one that is painted at its size, and judges prefer it.
+#: painted at fine ones.
 PAINTING: dict[str, Any] = {
-    "paint_size": 768,
-    "iterations": (13,),
+    "paint_size": 512,
+    "iterations": (40, 20),
     "style_loss": ("gram", "nearest"),
     "style_loss_weights": (2.0, 1.0),
     "content_until": 512,
     "coarse_content": 4.0,
-    "coarse_finishing": 10,
-    "finishing": (3,),
+    "coarse_finishing": 24,
+    "finishing": (10,),
     "keep_details": 1.0,
     "keep_colours": 0.3,
     "clean_chroma": 1.0,
@@ -577,17 +576,17 @@ PAINTING: dict[str, Any] = {
 #: Name → (what the preset is for, settings that differ from the defaults).
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "draft": (
-        "like fast without paint_size: half its time at 512 pixels",
-        PAINTING | {"paint_size": None, "iterations": (12,)},
+        "a quick preview, in half the time of fast",
+        PAINTING | {"paint_size": None, "iterations": (13,), "coarse_finishing": 10, "finishing": (3,)},
     ),
     "fast": ("a painting: strokes of the style along the forms of the content", PAINTING),
     "fine": (
         "strokes that have grown together, in five times the time of fast",
-        PAINTING | {"iterations": (45,), "coarse_finishing": 54, "finishing": (36,)},
+        PAINTING | {"iterations": (100,), "coarse_finishing": 120, "finishing": (80,)},
     ),
     "finest": (
         "for a picture to keep, in twelve times the time of fast",
-        PAINTING | {"iterations": (90,), "coarse_finishing": 135, "finishing": (108,)},
+        PAINTING | {"iterations": (200,), "coarse_finishing": 300, "finishing": (240,)},
     ),
     "classic": ("by Gram matrices, with the content at every scale", {}),
     "instant": ("in one pass of a trained network; the photograph shows through", {"method": "instant"}),

@@ -9,7 +9,7 @@ from tiny_video import QUICK, tiny_context
 
 
 def test_frames_are_not_finished_and_drop_what_a_preset_prepares_for_it() -> None:
-    for name, iterations in (("fast", (60,)), ("draft", (12,))):
+    for name, iterations in (("fast", (60,)), ("draft", (13,))):
         frame = frame_recipe(VideoRecipe(picture=preset(name)))
         assert frame == Recipe(size="original", iterations=iterations)
     # What the user chose stays.
