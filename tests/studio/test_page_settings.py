@@ -62,6 +62,7 @@ def test_more_is_generated_from_the_schema(visit: Callable[..., Visit]) -> None:
     page.wait_for_function("() => window.sent")
     assert json.loads(page.evaluate("window.sent.recipe")) == {
         "size": 64,
+        "paint_size": 64,
         "iterations": [4],
         "coarsest": 32,
         "style_rotation": [30],
@@ -74,6 +75,7 @@ def test_more_is_generated_from_the_schema(visit: Callable[..., Visit]) -> None:
         preset("fast")
         .replace(
             size=64,
+            paint_size=64,
             iterations=(4,),
             coarsest=32,
             style_rotation=(30,),
