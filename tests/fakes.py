@@ -18,6 +18,8 @@ from impasto.scene import Past, Region, Scene, Style
 #: Channels of each block of the tiny encoder: few, and different, so that mixing up layers fails.
 TINY_CHANNELS = (4, 5, 6, 7, 8)
 TINY_CONVS = CONVS[: CONVS.index("conv5_1") + 1]
+#: Flags of a picture of few pixels, painted at one scale.
+SMALL = ("--size", "40", "--paint-size", "40", "--coarsest", "40")
 
 
 def tiny_state(seed: int = 0) -> dict[str, Tensor]:

@@ -83,6 +83,7 @@ def run(command: str, folder: Path) -> None:
         studio = Studio(folder / "studio", *words)
         try:
             studio.start(ready=False)  # its workers need seconds more, and other tests wait for them
+            assert studio.http.get("/healthz").status_code == 200
         finally:
             studio.stop()
         return

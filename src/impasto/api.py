@@ -449,12 +449,7 @@ def steps(
     keep_memory()
     options = _loop_arguments(prepared, None)[1]
     painting = _step_function(prepared)(prepared.scene, prepared.recipe, prepared.encoder, **options)
-    return map(partial(_reduced, size=prepared.size), painting)
-
-
-def _reduced(step: Step, size: Size) -> Step:
-    """The step with its picture at ``size`` at most: a small picture may be painted larger."""
-    return replace(step, picture=resample(step.picture, min(step.size, size)))
+    return (replace(step, picture=step.picture_within(prepared.size)) for step in painting)
 
 
 def instant(

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fakes import checks, picture
+from fakes import SMALL, checks, picture
 from impasto import pictures
 from impasto.cli import main
 
 #: Flags of a run that takes a tenth of a second: few pixels and iterations, but all default layers.
-QUICK = ("--size", "40", "--paint-size", "40", "--coarsest", "40", "--iterations", "2")
+QUICK = (*SMALL, "--iterations", "2")
 
 
 @pytest.fixture

@@ -124,6 +124,7 @@ BAD: list[tuple[list[str], str]] = [
     (painting("--size", "huge"), "setting size = 'huge': it should be"),
     (painting("--size", "70000"), "setting size = '70000': it should be"),
     (painting("--size", "1e3"), "setting size = '1e3': it should be"),
+    (painting("--size", "9", "--paint-size", "9"), "9×7 pixels"),
     (painting("--size", "7"), "14×10 pixels"),
     (painting("--padding", "circular", "--size", "50"), "both sides must be multiples"),
     # layers and weights

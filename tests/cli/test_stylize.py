@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fakes import picture
+from fakes import SMALL, picture
 from impasto import __version__, pictures
 from impasto.cli import stylize as command
 from impasto.cli.flags import merge
@@ -185,19 +185,8 @@ def test_every_default_is_the_recipes_own():
     ],
 )
 def test_a_budget_says_what_it_overrides(impasto, folder, flags, says):
-    paint = [
-        "stylize",
-        "content.png",
-        "style.png",
-        "-o",
-        "out.png",
-        "--size",
-        "32",
-        "--paint-size",
-        "32",
-        "--coarsest",
-        "32",
-    ]
+    small = ("--size", "32", "--paint-size", "32", "--coarsest", "32")
+    paint = ["stylize", "content.png", "style.png", "-o", "out.png", *small]
     code, _, err = impasto(*paint, "--budget", "0.3s", *flags)
     assert code == 0
     assert err.splitlines()[0] == f"impasto: --budget decides when to stop: {says}"
@@ -216,7 +205,7 @@ def test_masks_are_written_with_commas_or_spaces(impasto, folder, masks):
     pictures.save("left.png", left)
     pictures.save("right.png", 1.0 - left)
     pictures.save("other.png", picture(48, 48, 7))
-    quick = ["--size", "40", "--paint-size", "40", "--coarsest", "40", "--iterations", "2"]
+    quick = [*SMALL, "--iterations", "2"]
     paint = ["stylize", "content.png", "style.png", "other.png", "-o", "out.png", *quick]
     assert impasto(*paint, "--mask", *masks)[0] == 0
     expected = pictures.load("out.png").pixels
@@ -227,7 +216,7 @@ def test_masks_are_written_with_commas_or_spaces(impasto, folder, masks):
 @pytest.mark.slow
 def test_two_styles_are_blended(impasto, folder):
     pictures.save("other.png", picture(48, 48, 7))
-    quick = ["--size", "40", "--paint-size", "40", "--coarsest", "40", "--iterations", "6"]
+    quick = [*SMALL, "--iterations", "6"]
     results = {}
     for name, blend in {
         "even": [],
@@ -309,7 +298,7 @@ def test_size_original_and_another_start(stylize):
 def test_an_odd_name_is_a_name(impasto, folder):
     name = "Grüße an\u2009alle – 🎨 'x' %s.png"
     Path("content.png").rename(name)
-    quick = ["--size", "40", "--paint-size", "40", "--coarsest", "40", "--iterations", "2"]
+    quick = [*SMALL, "--iterations", "2"]
     assert impasto("stylize", name, "style.png", "-o", f"out {name}", *quick)[0] == 0
     assert pictures.load(f"out {name}").size == (30, 40)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes import checks, picture
+from fakes import SMALL, checks, picture
 from impasto import pictures
 from impasto.cli import helper, warm
 from impasto.cli import main as command_line
@@ -24,32 +24,8 @@ from impasto.errors import ImpastoError
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="--warm works on Linux")
 
-QUICK = (
-    "--size",
-    "40",
-    "--paint-size",
-    "40",
-    "--coarsest",
-    "40",
-    "--iterations",
-    "2",
-    "--finishing",
-    "0",
-    "--seed",
-    "3",
-)
-LONG = (
-    "--size",
-    "40",
-    "--paint-size",
-    "40",
-    "--coarsest",
-    "40",
-    "--iterations",
-    "100000",
-    "--tolerance",
-    "0",
-)
+QUICK = (*SMALL, "--iterations", "2", "--finishing", "0", "--seed", "3")
+LONG = (*SMALL, "--iterations", "100000", "--tolerance", "0")
 
 
 # -- the helper itself, as users have it -------------------------------------------------------------------

@@ -211,9 +211,9 @@ def _preview(
 
     def write(step: Step) -> None:
         if step.evaluations % every == 0:
-            size = min(step.size, run.size)  # a small picture may be painted larger
-            alpha = None if run.alpha is None else geometry.resample(run.alpha, size)
-            pixels = geometry.resample(step.picture, size).cpu()
+            pixels = step.picture_within(run.size).cpu()
+            height, width = pixels.shape[-2:]
+            alpha = None if run.alpha is None else geometry.resample(run.alpha, (height, width))
             pictures.save(output, pixels, alpha=alpha, inputs=run.inputs, **options)
 
     return write

@@ -75,6 +75,10 @@ class Step:
     event: str | None
     last: bool
 
+    def picture_within(self, size: Size) -> Tensor:
+        """The picture, reduced to ``size`` if it is larger: a small one may be painted larger."""
+        return resample(self.picture, min(self.size, size))
+
 
 @dataclass(frozen=True)
 class MemoryLimits:

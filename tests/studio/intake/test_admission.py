@@ -274,8 +274,8 @@ def test_whoever_comes_more_often_gets_no_more_and_nobody_waits_longer_than_was_
     others = sorted(count for person, count in accepted.items() if person != "greedy")
     assert others[0] > 0.6 * others[10]
     assert accepted["greedy"] < 1.3 * others[10]
-    kept_out = 300.0 * 2 / mean_seconds - sum(accepted.values())  # for those who do not come
-    assert kept_out < 0.05 * 300.0 * 2 / mean_seconds
+    # Nobody is kept out for those who do not come.
+    assert sum(accepted.values()) > 0.95 * 300.0 * 2 / mean_seconds
     assert sorted(waits)[round(0.99 * len(waits))] < 4.0
 
 

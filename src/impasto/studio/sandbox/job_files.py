@@ -91,10 +91,9 @@ def prepare_job(folder: Path, inputs: JobInputs, limits: StudioSettings) -> dict
     if keys and recipe.size is None:
         recipe = recipe.replace(size=max(keys[0].size))
     size = result_size(header.kind, upright)
-    painted = size
-    if not is_clip:
-        painted = schedule.painting_size(recipe.replace(size=max(size)), *upright)
-        size = schedule.output_size(recipe.replace(size=max(size)), *painted)  # as the worker will compute it
+    recipe = recipe.replace(size=max(size))
+    painted = size if is_clip else schedule.painting_size(recipe, *upright)
+    size = schedule.output_size(recipe, *painted)  # as the worker will compute it
     content = write_png(Path("content.png"), source, painted)
     alpha = None if content.alpha is None else resample(content.alpha, size)
     pictures.save("content.jpg", resample(content.pixels, size), alpha=alpha, quality=90)
@@ -106,7 +105,7 @@ def prepare_job(folder: Path, inputs: JobInputs, limits: StudioSettings) -> dict
             "several masks for a clip", "one grey mask at most: white is painted", field="mask"
         )
     api.prepare(
-        content, styles or keys, recipe.replace(size=max(size)), device="cpu", max_memory=_NO_MEMORY_LIMIT,
+        content, styles or keys, recipe, device="cpu", max_memory=_NO_MEMORY_LIMIT,
         mask=() if is_clip else masks, style_mask=style_masks,
     )  # fmt: skip
     if not is_clip:
