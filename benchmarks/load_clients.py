@@ -106,9 +106,10 @@ class Load:
         self.begin = time.monotonic()
         tasks = [asyncio.create_task(client) for client in clients]
         done, running = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-        for task in running:
-            task.cancel()
-        await asyncio.wait(tasks)
+        while running:  # more than once: in Python 3.11 `asyncio.wait_for` can lose a cancellation
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=2.0)
         for task in done:
             task.result()
 

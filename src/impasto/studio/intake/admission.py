@@ -177,12 +177,14 @@ class Admission:
 
         While enough are there it is that between two ends, whatever holds them up: decoders, the disk, or the
         reading of bodies; but no longer than this one took, because clients may have sent nothing meanwhile.
+        One that had the machine to itself says nothing of how fast it goes when many come.
         """
-        now = self._clock()
+        now, alone = self._clock(), self._last_end is None
         seconds = now - begin
         measured = seconds / self._at_once if self._last_end is None else min(seconds, now - self._last_end)
         error = measured / ended.work - self._pace
-        self._pace += error * (_LONGER_WEIGHT if error > 0.0 else _SHORTER_WEIGHT)
+        if error > 0.0 or not alone:
+            self._pace += error * (_LONGER_WEIGHT if error > 0.0 else _SHORTER_WEIGHT)
         here = sum(upload.counts(now) for upload in self._uploads if upload is not ended)
         self._last_end = now if here >= self._at_once else None
 
