@@ -17,8 +17,7 @@ from torch import Tensor
 
 from impasto import pictures
 from impasto.errors import RecipeError
-from impasto.feedforward.decoder import load_decoder
-from impasto.feedforward.network import TILE, InstantNetwork, styled_regions
+from impasto.feedforward.network import TILE
 from impasto.feedforward.style import SUFFIX as SAVED_STYLE_SUFFIX
 from impasto.feedforward.style import InstantStyle, saved_styles
 from impasto.losses.terms import Term
@@ -38,7 +37,6 @@ from impasto.pictures.geometry import Size, resample
 from impasto.pictures.layers import Layer, grey_layer
 from impasto.recipe import DEFAULT_SIZE, Recipe, merged
 from impasto.scene import Scene, Style
-from impasto.scene.preparing import preprocess
 
 __all__ = [
     "SAVED_STYLE_SUFFIX",
@@ -205,10 +203,7 @@ def style_can_be_shared(run: PreparedRun) -> bool:
 
 def instant_style(run: PreparedRun) -> InstantStyle:
     """The statistics of the only style of a run of instant transfer, at the run's size."""
-    scene = preprocess(run.scene, run.recipe).at(run.size, 0, run.device)
-    network = InstantNetwork(run.encoder, load_decoder(device=run.device))
-    (region,) = styled_regions(network, scene, tile=run.memory.limits.tile)
-    return region.style
+    return instant_painting.style_of(run.scene, run.recipe, run.encoder, tile=run.memory.limits.tile)
 
 
 def _shared_out(plan: MemoryPlan, device: torch.device) -> MemoryPlan:

@@ -21,7 +21,7 @@ from impasto.scene import Scene
 from impasto.scene.checks import check_scene
 from impasto.scene.preparing import in_style_colours, postprocess, preprocess
 
-__all__ = ["check", "paint", "steps"]
+__all__ = ["check", "paint", "steps", "style_of"]
 
 
 def steps(
@@ -85,7 +85,7 @@ def paint(
     prepared = preprocess(scene, recipe)
     if recipe.colours == "only":
         return postprocess(in_style_colours(prepared, recipe, size), scene, recipe)
-    network = InstantNetwork(encoder, load_decoder(device=device))
+    network = _network(encoder)
     if styles:
         assert prepared.content is not None
         content = resample(prepared.content, size).to(device)
@@ -98,3 +98,19 @@ def paint(
         regions = styled_regions(network, at_size, tile=tile)
     picture = network.paint(content, regions, strength=recipe.transfer_strength, seed=recipe.seed, tile=tile)
     return postprocess(picture, scene, recipe)
+
+
+@torch.no_grad()
+def style_of(scene: Scene, recipe: Recipe, encoder: Encoder, *, tile: int | None = TILE) -> InstantStyle:
+    """The statistics of the scene's only style at the recipe's size, as :func:`paint` would take them.
+
+    Raises:
+        ValueError: several styles, or styles for regions.
+    """
+    at_size = preprocess(scene, recipe).at(output_size(recipe, *scene.size), 0, encoder.device)
+    (region,) = styled_regions(_network(encoder), at_size, tile=tile)
+    return region.style
+
+
+def _network(encoder: Encoder) -> InstantNetwork:
+    return InstantNetwork(encoder, load_decoder(device=encoder.device))

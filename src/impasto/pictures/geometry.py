@@ -46,7 +46,7 @@ def schedule(height: int, width: int, coarsest: int, shortest: int) -> list[Size
     """
     if min(height, width) < shortest:
         raise RecipeError(
-            f"the picture would be {width}×{height} pixels",
+            f"the picture would be painted at {width}×{height} pixels",
             f"the deepest layer asked for needs at least {shortest} on the shorter side",
             "use a larger --size, a less narrow picture or shallower layers",
         )
