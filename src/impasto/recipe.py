@@ -560,14 +560,14 @@ class Recipe(Validated):
 #: What the presets that paint have in common: the layout is optimised at coarse scales, and strokes are
 #: painted at fine ones.
 PAINTING: dict[str, Any] = {
-    "paint_size": 512,
-    "iterations": (40, 20),
+    "paint_size": 640,
+    "iterations": (27, 13),
     "style_loss": ("gram", "nearest"),
     "style_loss_weights": (2.0, 1.0),
     "content_until": 512,
     "coarse_content": 4.0,
-    "coarse_finishing": 24,
-    "finishing": (10,),
+    "coarse_finishing": 16,
+    "finishing": (7,),
     "keep_details": 1.0,
     "keep_colours": 0.3,
     "clean_chroma": 1.0,
@@ -582,11 +582,11 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "fast": ("a painting: strokes of the style along the forms of the content", PAINTING),
     "fine": (
         "strokes that have grown together, in five times the time of fast",
-        PAINTING | {"iterations": (100,), "coarse_finishing": 120, "finishing": (80,)},
+        PAINTING | {"paint_size": 512, "iterations": (100,), "coarse_finishing": 120, "finishing": (80,)},
     ),
     "finest": (
         "for a picture to keep, in twelve times the time of fast",
-        PAINTING | {"iterations": (200,), "coarse_finishing": 300, "finishing": (240,)},
+        PAINTING | {"paint_size": 512, "iterations": (200,), "coarse_finishing": 300, "finishing": (240,)},
     ),
     "classic": ("by Gram matrices, with the content at every scale", {}),
     "instant": ("in one pass of a trained network; the photograph shows through", {"method": "instant"}),

@@ -33,7 +33,7 @@ _SILENT_SECONDS = 2.0  # after which a body that does not arrive counts no more 
 _SLOW_SECONDS = 10.0  # after which it is its client's line that it waits for, and not for the server
 # A refused client is expected within so many times its `Retry-After`, and at least within so many seconds.
 _RETURN_FACTOR, _LEAST_RETURN = 3.0, 10.0
-_SPARE = 2  # while fewer uploads than this for each place are there, nobody is kept out for those to come
+_SPARE = 1  # while fewer uploads than this for each place are there, nobody is kept out for those to come
 
 
 @dataclass(eq=False)

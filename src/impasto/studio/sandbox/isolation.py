@@ -31,7 +31,7 @@ from impasto.studio.sandbox.seccomp import forbid_needless_system_calls
 __all__ = ["SandboxedCall", "run_sandboxed", "start_forkserver", "wait_for_forkserver"]
 
 _PRELOADED_MODULES = ["__main__", "impasto.studio.sandbox.preloaded"]
-_NICE = 2  # below the server, which has to answer meanwhile, and above the workers
+_NICE = 5  # below the server, which has to answer meanwhile, and above the workers
 _MAX_OPEN_FILES = 256
 _MAX_FILE_BYTES = 2_000_000_000  # of each file that is written
 _MAX_ANSWER = 4_000_000  # bytes of JSON

@@ -30,7 +30,7 @@ from impasto.studio.traces import Traces
 __all__ = ["main"]
 
 _HEARTBEAT_SECONDS = 2.0
-_NICE = 5  # below the server and the processes that decode uploads: whoever looks or sends waits less
+_NICE = 10  # below the server and the processes that decode uploads: whoever looks or sends waits less
 _DRAIN_SECONDS = 10.0  # after which the process ends even if it cannot save its job
 
 log = logging.getLogger("impasto.studio")
