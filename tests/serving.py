@@ -32,7 +32,10 @@ from PIL import Image
 from starlette.types import ASGIApp
 
 from clips import moving_square, texture, write_clip
+from impasto.samples import PAINTINGS
 from impasto.studio.app import create_app
+from impasto.studio.http.responses import PAGE_FOLDER
+from impasto.studio.sandbox.samples import EXAMPLE_PHOTOGRAPHS, render_sample
 from impasto.studio.settings import StudioSettings
 
 T = TypeVar("T")
@@ -71,10 +74,20 @@ def listening(app: ASGIApp, **options: Any) -> Iterator[int]:
 
 
 @cache
-def _samples() -> str:
-    """A folder with built-in pictures for all servers of a test run, because rendering takes some seconds."""
-    folder = tempfile.mkdtemp(prefix="impasto-samples-")
+def small_samples() -> Path:
+    """A folder with built-in pictures for all studios of a test run, as a studio keeps them in its data.
+
+    The paintings are the page's thumbnails: rendering them at full size takes half a minute.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="impasto-samples-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name in EXAMPLE_PHOTOGRAPHS:
+        render_sample(folder, name)
+    for name in PAINTINGS:
+        thumbnail = shutil.copy(PAGE_FOLDER / "styles" / f"{name}.webp", folder)
+        with Image.open(thumbnail) as image:
+            for suffix in (".jpg", ".png"):
+                image.convert("RGB").save(folder / f"{name}{suffix}")
     return folder
 
 
@@ -95,7 +108,7 @@ class Studio:
         """
         self.folder.mkdir(exist_ok=True)
         if not (self.folder / "samples").exists():
-            (self.folder / "samples").symlink_to(_samples())
+            (self.folder / "samples").symlink_to(small_samples())
         command = [sys.executable, "-m", "impasto.cli", "studio", "--no-open", "--port", "0"]
         self.process = subprocess.Popen(
             [*command, "--data", str(self.folder), *self.flags],

@@ -132,7 +132,7 @@ def test_download_with_the_recipe_inside(
         assert (saved.format, saved.size) == (kind, (64, 43))
     inside = path.read_bytes()
     assert b'"iterations"' in inside
-    assert b'"coarsest": 32' in inside
+    assert b'"coarsest": 64' in inside
 
 
 def test_again_with_another_seed(visit: Callable[..., Visit], painted: str) -> None:
