@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import httpx
 import numpy as np
@@ -34,9 +35,14 @@ from starlette.types import ASGIApp
 from clips import moving_square, texture, write_clip
 from impasto.samples import PAINTINGS
 from impasto.studio.app import create_app
+from impasto.studio.certificates import current_certificate, lan_host
+from impasto.studio.http.protocol import ImpatientProtocol
 from impasto.studio.http.responses import PAGE_FOLDER
+from impasto.studio.http.service import StudioService
+from impasto.studio.queue.storage import folder_size
 from impasto.studio.sandbox.samples import EXAMPLE_PHOTOGRAPHS, render_sample
 from impasto.studio.settings import StudioSettings
+from impasto.studio.worker.supervisor import WorkerProcess
 
 T = TypeVar("T")
 
@@ -61,10 +67,11 @@ def clip_bytes(folder: Path, count: int = 4, name: str = "in.mp4", **options: An
 
 
 @contextmanager
-def listening(app: ASGIApp, **options: Any) -> Iterator[int]:
-    """Serve an application with uvicorn in a thread; the port of 127.0.0.1 that it listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, ws="none", lifespan="off", log_level="error", **options)
+def listening(app: ASGIApp, host: str = "127.0.0.1", **options: Any) -> Iterator[int]:
+    """Serve an application with uvicorn in a thread; the port of ``host`` that it listens on."""
+    options = {"ws": "none", "lifespan": "off", "log_level": "error"} | options
+    with socket.create_server((host, 0)) as listener:
+        config = uvicorn.Config(app, **options)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
@@ -217,6 +224,41 @@ def without_workers(folder: Path, **settings: Any) -> TestClient:
     """A client of a studio in this process, which has no workers: its jobs stay queued."""
     app = create_app(StudioSettings(data=folder, **settings))
     return TestClient(app, base_url="http://127.0.0.1:7860", raise_server_exceptions=False)
+
+
+@contextmanager
+def served_here(folder: Path, **settings: Any) -> Iterator[tuple[str, StudioService]]:
+    """The address of a studio in a thread of this process, and its parts; it has no workers.
+
+    It starts at once, where one in a process of its own has to load PyTorch three times.
+    """
+    (folder / "samples").symlink_to(small_samples())
+    options = StudioSettings(data=folder, **settings)
+    app = create_app(options)
+    certificate = current_certificate(options) if options.serves_https else None
+    with (
+        patch.object(WorkerProcess, "supervise"),
+        listening(
+            app, options.host, http=ImpatientProtocol, lifespan="on", timeout_graceful_shutdown=1,
+            ssl_certfile=certificate and certificate.path, ssl_keyfile=certificate and certificate.key,
+        ) as port,
+    ):  # fmt: skip
+        scheme = "https" if certificate else "http"
+        yield f"{scheme}://{lan_host(options.host)}:{port}", app.state.studio
+
+
+def finish(service: StudioService, job_id: str) -> None:
+    """Do a worker's part for the job that waits."""
+    folder = service.settings.job_folder(job_id)
+    claimed = service.store.claim("w")
+    assert claimed is not None
+    assert claimed.id == job_id
+    for name in ("result.png", "thumb.webp"):
+        (folder / name).write_bytes((folder / "content.png").read_bytes())
+    (folder / "preview.jpg").write_bytes((folder / "content.jpg").read_bytes())
+    service.store.finish(
+        job_id, "w", "done", result="result.png", preview=1, seconds=2.0, bytes=folder_size(folder)
+    )
 
 
 def pixels(data: bytes) -> np.ndarray:

@@ -13,7 +13,7 @@ import pytest
 from browsing import DESK, PHONE, TINY, Visit, picture
 from clips import moving_square, write_clip
 from impasto.studio.http.responses import PAGE_FOLDER
-from serving import Studio
+from serving import served_here
 
 pytest_plugins = ["browsing"]
 pytestmark = pytest.mark.browser
@@ -251,9 +251,9 @@ def test_reduced_motion(visit: Callable[..., Visit]) -> None:
 # -- a token, and a server that goes away --------------------------------------------------------------
 
 
-def test_the_token_is_asked_for_once(browser: Any, visit: Callable[..., Visit], tmp_path: Path) -> None:
-    with Studio(tmp_path, "--token", "correct-horse-battery") as studio:
-        user = Visit(browser, studio.url)
+def test_the_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
+    with served_here(tmp_path, token="correct-horse-battery") as (address, _):
+        user = Visit(browser, address)
         user.expected = ("401", "403")
         page = user.page
         page.goto(user.base)
@@ -273,25 +273,22 @@ def test_the_token_is_asked_for_once(browser: Any, visit: Callable[..., Visit], 
         user.context.close()
 
 
-def test_nothing_is_lost_while_the_server_is_away(browser: Any, tmp_path: Path) -> None:
+def test_nothing_is_lost_while_the_server_is_away(visit: Callable[..., Visit], tmp_path: Path) -> None:
     """While requests fail the page says so and loses nothing; afterwards the same button works."""
-    with Studio(tmp_path) as studio:
-        user = Visit(browser, studio.url)
-        user.expected = ("ERR_",)
-        page = user.open()
-        user.choose(picture(tmp_path / "mine.png"))
-        user.style("garden")
-        user.set(TINY)
-        page.route("**/*", lambda route: route.abort())
-        user.paint()
-        page.wait_for_selector("#connection-message:visible")
-        assert "Nothing you entered is lost" in page.inner_text("#form-error")
-        page.unroute("**/*")
-        page.wait_for_selector("#connection-message", state="hidden")
-        user.paint()
-        user.finished()
-        user.verify()
-        user.context.close()
+    user = visit()
+    user.expected = ("ERR_",)
+    page = user.page
+    user.choose(picture(tmp_path / "mine.png"))
+    user.style("garden")
+    user.set(TINY)
+    page.route("**/*", lambda route: route.abort())
+    user.paint()
+    page.wait_for_selector("#connection-message:visible")
+    assert "Nothing you entered is lost" in page.inner_text("#form-error")
+    page.unroute("**/*")
+    page.wait_for_selector("#connection-message", state="hidden")
+    user.paint()
+    user.finished()
 
 
 # -- clips ---------------------------------------------------------------------------------------------
