@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -227,17 +227,23 @@ def without_workers(folder: Path, **settings: Any) -> TestClient:
 
 
 @contextmanager
-def served_here(folder: Path, **settings: Any) -> Iterator[tuple[str, StudioService]]:
-    """The address of a studio in a thread of this process, and its parts; it has no workers.
+def served_here(
+    folder: Path, *, workers: bool = False, **settings: Any
+) -> Iterator[tuple[str, StudioService]]:
+    """The address of a studio in a thread of this process, and its parts.
 
-    It starts at once, where one in a process of its own has to load PyTorch three times.
+    It starts at once, where one in a process of its own has to load PyTorch for itself, for its decoders and
+    for its worker.
+
+    Args:
+        workers: whether it has some; without, its jobs stay queued.
     """
     (folder / "samples").symlink_to(small_samples())
     options = StudioSettings(data=folder, **settings)
     app = create_app(options)
     certificate = current_certificate(options) if options.serves_https else None
     with (
-        patch.object(WorkerProcess, "supervise"),
+        nullcontext() if workers else patch.object(WorkerProcess, "supervise"),
         listening(
             app, options.host, http=ImpatientProtocol, lifespan="on", timeout_graceful_shutdown=1,
             ssl_certfile=certificate and certificate.path, ssl_keyfile=certificate and certificate.key,
