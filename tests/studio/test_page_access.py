@@ -309,7 +309,7 @@ def test_nothing_is_lost_while_the_server_is_away(visit: Callable[..., Visit], t
 def test_a_clip(visit: Callable[..., Visit], tmp_path: Path) -> None:
     """Frames are counted, the newest is shown, and the result plays beside the original."""
     pytest.importorskip("av", reason="no PyAV: pip install '.[video]'")
-    path = write_clip(tmp_path / "clip.webm", moving_square(4), codec="libvpx-vp9", pix_fmt="yuv420p")
+    path = write_clip(tmp_path / "clip.webm", moving_square(6), codec="libvpx-vp9", pix_fmt="yuv420p")
     user = visit(**PHONE)
     page = user.page
     user.choose(path)
@@ -317,8 +317,8 @@ def test_a_clip(visit: Callable[..., Visit], tmp_path: Path) -> None:
     assert page.inner_text("#paint") == "Tap a style"
     user.style("swirl")
     assert page.inner_text("#paint") == "Paint the clip"
-    user.set({"size": "96", "iterations": "4", "coarsest": "96"})
-    user.set({"following_iterations": "4", "fill_iterations": "2", "flow_size": "64"}, "video")
+    user.set({"size": "96", "iterations": "6", "coarsest": "96"})
+    user.set({"following_iterations": "6", "fill_iterations": "2"}, "video")
     lines: list[str] = []
     page.expose_function("record", lambda line: lines.append(line))
     page.evaluate(
@@ -327,8 +327,8 @@ def test_a_clip(visit: Callable[..., Visit], tmp_path: Path) -> None:
     )
     user.paint()
     job = user.get(f"/v1/jobs/{user.finished(120)}").json()
-    assert (job["kind"], job["frames"], job["video"]["following_iterations"]) == ("video", 4, 4)
-    assert any(re.search(r"frame [1-4] of 4", line) for line in lines)
+    assert (job["kind"], job["frames"], job["video"]["following_iterations"]) == ("video", 6, 6)
+    assert any(re.search(r"frame [1-6] of 6", line) for line in lines)
     players = page.locator("#result-frame video")
     assert players.count() == 2
     page.wait_for_function(
@@ -362,7 +362,7 @@ def test_a_clip_from_painted_frames_by_keyboard(visit: Callable[..., Visit], tmp
     assert numbers.count() == 1
     assert page.inner_text("#paint") == "Paint the clip"
     user.set({"size": "96", "iterations": "4", "coarsest": "96"})
-    user.set({"following_iterations": "2", "fill_iterations": "2", "flow_size": "64"}, "video")
+    user.set({"following_iterations": "2", "fill_iterations": "2"}, "video")
     numbers.first.fill("7")
     page.click("#paint")
     page.wait_for_selector("#key-error:not([hidden])")
