@@ -39,7 +39,7 @@ PHONE: dict[str, Any] = {
 #: A desktop computer's window.
 DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 #: Settings of a picture that is small enough for a test to wait for.
-TINY = {"size": "64", "paint_size": "64", "iterations": "4", "coarsest": "32"}
+TINY = {"size": "64", "paint_size": "64", "iterations": "4", "coarsest": "64"}
 #: Settings of a picture that is still being painted while a test does something.
 LONG = {"size": "96", "paint_size": "96", "iterations": "100000", "coarsest": "96", "tolerance": "0"}
 
@@ -182,10 +182,9 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def studio(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a studio that several test files share."""
-    with Studio(tmp_path_factory.mktemp("studio")) as running:
-        yield running.url
+def studio(browser: Any, server: Studio) -> str:
+    """The address of the studio that all test files share."""
+    return server.url
 
 
 @pytest.fixture

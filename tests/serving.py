@@ -19,10 +19,11 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import httpx
 import numpy as np
@@ -32,8 +33,16 @@ from PIL import Image
 from starlette.types import ASGIApp
 
 from clips import moving_square, texture, write_clip
+from impasto.samples import PAINTINGS
 from impasto.studio.app import create_app
+from impasto.studio.certificates import current_certificate, lan_host
+from impasto.studio.http.protocol import ImpatientProtocol
+from impasto.studio.http.responses import PAGE_FOLDER
+from impasto.studio.http.service import StudioService
+from impasto.studio.queue.storage import folder_size
+from impasto.studio.sandbox.samples import EXAMPLE_PHOTOGRAPHS, render_sample
 from impasto.studio.settings import StudioSettings
+from impasto.studio.worker.supervisor import WorkerProcess
 
 T = TypeVar("T")
 
@@ -58,10 +67,11 @@ def clip_bytes(folder: Path, count: int = 4, name: str = "in.mp4", **options: An
 
 
 @contextmanager
-def listening(app: ASGIApp, **options: Any) -> Iterator[int]:
-    """Serve an application with uvicorn in a thread; the port of 127.0.0.1 that it listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, ws="none", lifespan="off", log_level="error", **options)
+def listening(app: ASGIApp, host: str = "127.0.0.1", **options: Any) -> Iterator[int]:
+    """Serve an application with uvicorn in a thread; the port of ``host`` that it listens on."""
+    options = {"ws": "none", "lifespan": "off", "log_level": "error"} | options
+    with socket.create_server((host, 0)) as listener:
+        config = uvicorn.Config(app, **options)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
@@ -71,10 +81,20 @@ def listening(app: ASGIApp, **options: Any) -> Iterator[int]:
 
 
 @cache
-def _samples() -> str:
-    """A folder with built-in pictures for all servers of a test run, because rendering takes some seconds."""
-    folder = tempfile.mkdtemp(prefix="impasto-samples-")
+def small_samples() -> Path:
+    """A folder with built-in pictures for all studios of a test run, as a studio keeps them in its data.
+
+    The paintings are the page's thumbnails: rendering them at full size takes half a minute.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="impasto-samples-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name in EXAMPLE_PHOTOGRAPHS:
+        render_sample(folder, name)
+    for name in PAINTINGS:
+        thumbnail = shutil.copy(PAGE_FOLDER / "styles" / f"{name}.webp", folder)
+        with Image.open(thumbnail) as image:
+            for suffix in (".jpg", ".png"):
+                image.convert("RGB").save(folder / f"{name}{suffix}")
     return folder
 
 
@@ -95,7 +115,7 @@ class Studio:
         """
         self.folder.mkdir(exist_ok=True)
         if not (self.folder / "samples").exists():
-            (self.folder / "samples").symlink_to(_samples())
+            (self.folder / "samples").symlink_to(small_samples())
         command = [sys.executable, "-m", "impasto.cli", "studio", "--no-open", "--port", "0"]
         self.process = subprocess.Popen(
             [*command, "--data", str(self.folder), *self.flags],
@@ -204,6 +224,47 @@ def without_workers(folder: Path, **settings: Any) -> TestClient:
     """A client of a studio in this process, which has no workers: its jobs stay queued."""
     app = create_app(StudioSettings(data=folder, **settings))
     return TestClient(app, base_url="http://127.0.0.1:7860", raise_server_exceptions=False)
+
+
+@contextmanager
+def served_here(
+    folder: Path, *, workers: bool = False, **settings: Any
+) -> Iterator[tuple[str, StudioService]]:
+    """The address of a studio in a thread of this process, and its parts.
+
+    It starts at once, where one in a process of its own has to load PyTorch for itself, for its decoders and
+    for its worker.
+
+    Args:
+        workers: whether it has some; without, its jobs stay queued.
+    """
+    (folder / "samples").symlink_to(small_samples())
+    options = StudioSettings(data=folder, **settings)
+    app = create_app(options)
+    certificate = current_certificate(options) if options.serves_https else None
+    with (
+        nullcontext() if workers else patch.object(WorkerProcess, "supervise"),
+        listening(
+            app, options.host, http=ImpatientProtocol, lifespan="on", timeout_graceful_shutdown=1,
+            ssl_certfile=certificate and certificate.path, ssl_keyfile=certificate and certificate.key,
+        ) as port,
+    ):  # fmt: skip
+        scheme = "https" if certificate else "http"
+        yield f"{scheme}://{lan_host(options.host)}:{port}", app.state.studio
+
+
+def finish(service: StudioService, job_id: str) -> None:
+    """Do a worker's part for the job that waits."""
+    folder = service.settings.job_folder(job_id)
+    claimed = service.store.claim("w")
+    assert claimed is not None
+    assert claimed.id == job_id
+    for name in ("result.png", "thumb.webp"):
+        (folder / name).write_bytes((folder / "content.png").read_bytes())
+    (folder / "preview.jpg").write_bytes((folder / "content.jpg").read_bytes())
+    service.store.finish(
+        job_id, "w", "done", result="result.png", preview=1, seconds=2.0, bytes=folder_size(folder)
+    )
 
 
 def pixels(data: bytes) -> np.ndarray:

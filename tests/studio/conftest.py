@@ -9,7 +9,7 @@ import pytest
 from serving import Studio
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """A studio with a worker; requests are limited to 20 MB."""
     flags = ("--client-jobs", "100", "--upload-bytes", "20000000")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -83,10 +84,19 @@ def test_reload_in_mid_job(visit: Callable[..., Visit]) -> None:
 # -- what is done with the result --------------------------------------------------------------------------
 
 
-def test_compare(visit: Callable[..., Visit], painted: str) -> None:
-    user = visit(f"/#job/{painted}")
+@pytest.fixture(scope="module")
+def viewer(browser: Any, studio: str, painted: str) -> Iterator[Visit]:
+    """A user with the result before them, for tests that leave it there."""
+    user = Visit(browser, studio)
+    user.open(f"/#job/{painted}")
     user.finished()
-    page = user.page
+    yield user
+    user.verify()
+    user.context.close()
+
+
+def test_compare(viewer: Visit) -> None:
+    page = viewer.page
     clip = "getComputedStyle(document.querySelector('#result-frame .before')).clipPath"
     page.fill("#compare", "30")
     assert page.evaluate(clip) == "inset(0px 70% 0px 0px)"
@@ -103,10 +113,9 @@ def test_compare(visit: Callable[..., Visit], painted: str) -> None:
     assert page.get_attribute("#compare", "aria-valuetext") == "50 % of the photograph"
 
 
-def test_strength_after_the_fact(visit: Callable[..., Visit], painted: str) -> None:
+def test_strength_after_the_fact(viewer: Visit, painted: str) -> None:
     """The slider shows a preview at once; the server's exact blend replaces it."""
-    user = visit(f"/#job/{painted}")
-    user.finished()
+    user = viewer
     with user.page.expect_response(lambda answer: "strength=0.4" in answer.url) as answer:
         user.page.fill("#after", "40")
         assert user.page.eval_on_selector("#result-frame .after", "image => image.style.opacity") == "0.4"
@@ -115,14 +124,13 @@ def test_strength_after_the_fact(visit: Callable[..., Visit], painted: str) -> N
     assert "strength=0.4" in user.page.get_attribute("#save", "href")
     full = user.get(f"/v1/jobs/{painted}/result?format=jpeg").body()
     assert answer.value.body() != full
+    user.page.fill("#after", "100")
+    user.page.wait_for_selector("#result-frame .after[data-exact='1']")
 
 
 @pytest.mark.parametrize(("choice", "kind"), [("png", "PNG"), ("jpeg", "JPEG"), ("webp", "WEBP")])
-def test_download_with_the_recipe_inside(
-    visit: Callable[..., Visit], painted: str, tmp_path: Path, choice: str, kind: str
-) -> None:
-    user = visit(f"/#job/{painted}")
-    user.finished()
+def test_download_with_the_recipe_inside(viewer: Visit, tmp_path: Path, choice: str, kind: str) -> None:
+    user = viewer
     user.page.select_option("#format", choice)
     with user.page.expect_download() as download:
         user.page.click("#save")
@@ -132,7 +140,7 @@ def test_download_with_the_recipe_inside(
         assert (saved.format, saved.size) == (kind, (64, 43))
     inside = path.read_bytes()
     assert b'"iterations"' in inside
-    assert b'"coarsest": 32' in inside
+    assert b'"coarsest": 64' in inside
 
 
 def test_again_with_another_seed(visit: Callable[..., Visit], painted: str) -> None:
@@ -161,9 +169,8 @@ def test_again_with_other_settings(visit: Callable[..., Visit], painted: str) ->
     assert [style["id"] for style in job["styles"]] == ["garden"]
 
 
-def test_look_closer(visit: Callable[..., Visit], painted: str) -> None:
-    user = visit(f"/#job/{painted}")
-    user.finished()
+def test_look_closer(viewer: Visit) -> None:
+    user = viewer
     user.page.click("#zoom-open")
     user.page.check("#zoom-levels input[value='4']")
     assert user.page.eval_on_selector("#zoom-viewport img", "image => image.clientWidth") == 256

@@ -13,7 +13,7 @@ import pytest
 from browsing import DESK, PHONE, TINY, Visit, picture
 from clips import moving_square, write_clip
 from impasto.studio.http.responses import PAGE_FOLDER
-from serving import Studio
+from serving import served_here
 
 pytest_plugins = ["browsing"]
 pytestmark = pytest.mark.browser
@@ -35,26 +35,29 @@ def test_touch_targets_and_no_horizontal_scrolling(visit: Callable[..., Visit], 
     """At 390 pixels and at 320, in every view and dialog."""
     user = visit(**PHONE)
     page = user.page
-    for width in (390, 320):
-        page.set_viewport_size({"width": width, "height": 700})
-        user.open()
-        assert (page.evaluate(SMALL), page.evaluate(WIDE) <= width) == ([], True)
-        user.choose()
-        page.evaluate("document.getElementById('blend').checked = true")
-        user.style("wave")
-        user.style("swirl")
-        page.evaluate("document.getElementById('more').open = true")
-        assert (page.evaluate(SMALL), page.evaluate(WIDE) <= width) == ([], True)
-        page.click("#mask-open")
-        page.click(".numbers summary")
-        assert (page.evaluate(SMALL), page.evaluate(WIDE) <= width) == ([], True)
-        page.keyboard.press("Escape")
-        user.open(f"/#job/{painted}")
-        page.reload()
-        user.finished()
-        assert (page.evaluate(SMALL), page.evaluate(WIDE) <= width) == ([], True)
-        page.click("#zoom-open")
-        assert (page.evaluate(SMALL), page.evaluate(WIDE) <= width) == ([], True)
+
+    def check() -> None:
+        for width in (390, 320):
+            page.set_viewport_size({"width": width, "height": 700})
+            assert (page.evaluate(SMALL), page.evaluate(WIDE) <= width) == ([], True)
+
+    check()
+    user.choose()
+    page.evaluate("document.getElementById('blend').checked = true")
+    user.style("wave")
+    user.style("swirl")
+    page.evaluate("document.getElementById('more').open = true")
+    check()
+    page.click("#mask-open")
+    page.click(".numbers summary")
+    check()
+    page.keyboard.press("Escape")
+    user.open(f"/#job/{painted}")
+    page.reload()
+    user.finished()
+    check()
+    page.click("#zoom-open")
+    check()
 
 
 def test_the_button_stays_in_reach(visit: Callable[..., Visit]) -> None:
@@ -217,43 +220,52 @@ CONTRAST = """() => {
 }"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_contrast_in_light_and_dark(visit: Callable[..., Visit], painted: str, scheme: str) -> None:
-    user = visit(**DESK, color_scheme=scheme, reduced_motion="reduce")
+def test_contrast_in_light_and_dark(visit: Callable[..., Visit], painted: str) -> None:
+    user = visit(**DESK, reduced_motion="reduce")  # colours change at once
     page = user.page
+    contrasts: dict[str, list[Any]] = {"light": [], "dark": []}
+
+    def look() -> None:
+        for scheme, found in contrasts.items():
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            found += page.evaluate(CONTRAST)
+            background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+            assert (int(re.findall(r"\d+", background)[0]) > 127) == (scheme == "light")
+
     page.evaluate("document.getElementById('more').open = true")
     page.evaluate(
         """['form-error', 'connection-message'].forEach(id => Object.assign(
           document.getElementById(id), { textContent: 'a line', hidden: false }))"""
     )
-    contrasts = page.evaluate(CONTRAST)
+    look()
     user.choose()
     user.style()
-    contrasts += page.evaluate(CONTRAST)
+    look()
     page.click("#mask-open")
-    contrasts += page.evaluate(CONTRAST)
+    look()
     user.open(f"/#job/{painted}")
     page.reload()
     user.finished()
-    contrasts += page.evaluate(CONTRAST)
-    assert len(contrasts) > 150
-    assert [pair for pair in contrasts if pair[0] < 4.5] == []
-    background = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
-    assert (int(re.findall(r"\d+", background)[0]) > 127) == (scheme == "light")
+    look()
+    for found in contrasts.values():
+        assert len(found) > 150
+        assert [pair for pair in found if pair[0] < 4.5] == []
 
 
 def test_reduced_motion(visit: Callable[..., Visit]) -> None:
     moving = "getComputedStyle(document.getElementById('paint')).transitionDuration"
-    assert visit().page.evaluate(moving) != "0s"
-    assert visit(**DESK, reduced_motion="reduce").page.evaluate(moving) == "0s"
+    page = visit().page
+    assert page.evaluate(moving) != "0s"
+    page.emulate_media(reduced_motion="reduce")
+    assert page.evaluate(moving) == "0s"
 
 
 # -- a token, and a server that goes away --------------------------------------------------------------
 
 
-def test_the_token_is_asked_for_once(browser: Any, visit: Callable[..., Visit], tmp_path: Path) -> None:
-    with Studio(tmp_path, "--token", "correct-horse-battery") as studio:
-        user = Visit(browser, studio.url)
+def test_the_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
+    with served_here(tmp_path, token="correct-horse-battery") as (address, _):
+        user = Visit(browser, address)
         user.expected = ("401", "403")
         page = user.page
         page.goto(user.base)
@@ -273,25 +285,22 @@ def test_the_token_is_asked_for_once(browser: Any, visit: Callable[..., Visit], 
         user.context.close()
 
 
-def test_nothing_is_lost_while_the_server_is_away(browser: Any, tmp_path: Path) -> None:
+def test_nothing_is_lost_while_the_server_is_away(visit: Callable[..., Visit], tmp_path: Path) -> None:
     """While requests fail the page says so and loses nothing; afterwards the same button works."""
-    with Studio(tmp_path) as studio:
-        user = Visit(browser, studio.url)
-        user.expected = ("ERR_",)
-        page = user.open()
-        user.choose(picture(tmp_path / "mine.png"))
-        user.style("garden")
-        user.set(TINY)
-        page.route("**/*", lambda route: route.abort())
-        user.paint()
-        page.wait_for_selector("#connection-message:visible")
-        assert "Nothing you entered is lost" in page.inner_text("#form-error")
-        page.unroute("**/*")
-        page.wait_for_selector("#connection-message", state="hidden")
-        user.paint()
-        user.finished()
-        user.verify()
-        user.context.close()
+    user = visit()
+    user.expected = ("ERR_",)
+    page = user.page
+    user.choose(picture(tmp_path / "mine.png"))
+    user.style("garden")
+    user.set(TINY)
+    page.route("**/*", lambda route: route.abort())
+    user.paint()
+    page.wait_for_selector("#connection-message:visible")
+    assert "Nothing you entered is lost" in page.inner_text("#form-error")
+    page.unroute("**/*")
+    page.wait_for_selector("#connection-message", state="hidden")
+    user.paint()
+    user.finished()
 
 
 # -- clips ---------------------------------------------------------------------------------------------

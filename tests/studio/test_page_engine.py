@@ -15,24 +15,29 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import impasto
 from browsing import CHROMIUM, SWITCHES, Visit, first_look
-from serving import Studio, pixels
+from serving import pixels, served_here
 
 pytest_plugins = ["browsing", "built_site"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
-def studio(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """A studio with the site, which paints no first looks itself, at an address of this machine's network."""
-    flags = ("--web", str(folder), "--instant-minute", "0", "--https", "--host", "0.0.0.0", "--insecure")
-    with Studio(tmp_path_factory.mktemp("studio"), *flags) as running:
-        yield running
+def studio(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A studio with the site, which paints no first looks itself, and the folder of its data.
+
+    At an address of this machine's network.
+    """
+    data = tmp_path_factory.mktemp("studio")
+    with served_here(
+        data, web=folder, instant_minute=0, https=True, host="0.0.0.0", insecure=True
+    ) as (address, _):  # fmt: skip
+        yield address, data
 
 
 @pytest.fixture(scope="module")
-def phone(browser: Any, studio: Studio) -> Iterator[Any]:
+def phone(browser: Any, studio: tuple[str, Path]) -> Iterator[Any]:
     """A browser that takes the studio's certificate and no other."""
-    certificate = x509.load_pem_x509_certificate((studio.folder / "tls" / "certificate.pem").read_bytes())
+    certificate = x509.load_pem_x509_certificate((studio[1] / "tls" / "certificate.pem").read_bytes())
     key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     pin = base64.b64encode(hashlib.sha256(key).digest()).decode()
     switches = [*SWITCHES, f"--ignore-certificate-errors-spki-list={pin}"]
@@ -41,10 +46,11 @@ def phone(browser: Any, studio: Studio) -> Iterator[Any]:
     started.close()
 
 
-def test_first_looks_without_the_studio(phone: Any, studio: Studio, folder: Path, tmp_path: Path) -> None:
+def test_first_looks_without_the_studio(phone: Any, studio: tuple[str, Path], tmp_path: Path) -> None:
     """Nothing is sent, and the colours are PyTorch's."""
-    assert studio.url.startswith("https://")
-    user = Visit(phone, studio.url)
+    address, data = studio
+    assert address.startswith("https://")
+    user = Visit(phone, address)
     user.expected = ("404",)  # what the studio answers when it is first asked for a look
     page = user.open("/")
     posts: list[str] = []
@@ -64,18 +70,17 @@ def test_first_looks_without_the_studio(phone: Any, studio: Studio, folder: Path
     mine = first_look(page)
     user.verify()
     user.context.close()
-    content, painting = tmp_path / "coffee.jpg", tmp_path / "painting.png"
-    content.write_bytes(studio.http.get("/v1/samples/coffee/picture").content)
-    impasto.instant(content, folder / "styles" / "mosaic.jpg", size=384, device="cpu").save(painting)
+    samples, painting = data / "samples", tmp_path / "painting.png"
+    impasto.instant(samples / "coffee.jpg", samples / "mosaic.jpg", size=384, device="cpu").save(painting)
     theirs = pixels(painting.read_bytes())
     assert max(mine.shape) == 384
     assert theirs.shape == mine.shape
     assert np.abs(mine.mean((0, 1)) - theirs.mean((0, 1))).max() < 6
 
 
-def test_the_site_is_there_too(phone: Any, studio: Studio) -> None:
+def test_the_site_is_there_too(phone: Any, studio: tuple[str, Path]) -> None:
     """At /web/, for whoever wants nothing to be sent at all; it can be kept on the phone."""
-    user = Visit(phone, studio.url)
+    user = Visit(phone, studio[0])
     page = user.open("/web/")
     page.wait_for_selector("body[data-offline]")
     page.click("[data-sample=chelsea]")

@@ -9,33 +9,34 @@ from typing import Any
 import pytest
 
 from accessibility import violations
-from browsing import PHONE, TINY, Visit, picture
-from impasto.studio.queue.data_folder import open_data_folder
-from impasto.studio.queue.people import People, Quotas
-from impasto.studio.settings import StudioSettings
-from serving import Studio
+from browsing import PHONE, Visit, picture
+from impasto.studio.http.service import StudioService
+from impasto.studio.queue.people import Quotas
+from serving import finish, served_here
 
 pytest_plugins = ["browsing"]
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def house(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
-    """The address of a studio, and the sign-in links of two people."""
-    folder = tmp_path_factory.mktemp("studio")
-    with Studio(folder) as studio:
-        people = People(open_data_folder(StudioSettings(data=folder)).database)
-        tokens = {name: people.add(name, Quotas()) for name in ("anna", "ben")}
-        yield studio.url, {name: f"{studio.url}/#token={token}" for name, token in tokens.items()}
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, StudioService]]:
+    """The address of a studio, and its parts."""
+    with served_here(tmp_path_factory.mktemp("studio")) as studio:
+        yield studio
+
+
+@pytest.fixture(scope="module")
+def links(service: tuple[str, StudioService]) -> dict[str, str]:
+    """The sign-in links of two people."""
+    address, parts = service
+    return {name: f"{address}/#token={parts.people.add(name, Quotas())}" for name in ("anna", "ben")}
 
 
 @pytest.fixture
-def people(browser: Any, house: tuple[str, dict[str, str]]) -> Iterator[tuple[Visit, dict[str, str]]]:
-    """A browser, and the sign-in links of two people."""
-    address, links = house
-    user = Visit(browser, address)
+def user(browser: Any, service: tuple[str, StudioService]) -> Iterator[Visit]:
+    user = Visit(browser, service[0])
     user.expected = ("401",)
-    yield user, links
+    yield user
     user.verify()
     user.context.close()
 
@@ -49,9 +50,8 @@ def sign_in(user: Visit, link: str) -> None:
 
 
 def test_each_finds_ones_own_pictures_in_a_browser_that_several_use(
-    people: tuple[Visit, dict[str, str]], tmp_path: Path
+    user: Visit, links: dict[str, str], service: tuple[str, StudioService], tmp_path: Path
 ) -> None:
-    user, links = people
     page = user.page
     sign_in(user, links["anna"])
     assert page.inner_text("#person") == "anna"
@@ -59,8 +59,9 @@ def test_each_finds_ones_own_pictures_in_a_browser_that_several_use(
     assert page.evaluate("document.cookie") == ""
     user.choose(picture(tmp_path / "mine.png"))
     user.style()
-    user.set(TINY)
     user.paint()
+    page.wait_for_selector("#painting:not([hidden])")
+    finish(service[1], user.job)
     job = user.finished()
     assert violations(page) == []
     page.click("#to-new")
@@ -90,9 +91,8 @@ def test_each_finds_ones_own_pictures_in_a_browser_that_several_use(
     assert page.locator("#history li").count() == 1
 
 
-def test_a_link_does_not_change_who_is_signed_in(people: tuple[Visit, dict[str, str]]) -> None:
+def test_a_link_does_not_change_who_is_signed_in(user: Visit, links: dict[str, str]) -> None:
     """Otherwise a link from a stranger would have photographs sent to the stranger's account."""
-    user, links = people
     page = user.page
     sign_in(user, links["anna"])
     page.goto("about:blank")
@@ -103,9 +103,10 @@ def test_a_link_does_not_change_who_is_signed_in(people: tuple[Visit, dict[str, 
     assert "token" not in page.url
 
 
-def test_signing_out_fits_on_a_phone(browser: Any, people: tuple[Visit, dict[str, str]]) -> None:
-    user, links = people
-    phone = Visit(browser, user.base, **PHONE)
+def test_signing_out_fits_on_a_phone(
+    browser: Any, service: tuple[str, StudioService], links: dict[str, str]
+) -> None:
+    phone = Visit(browser, service[0], **PHONE)
     phone.expected = ("401",)
     sign_in(phone, links["anna"])
     phone.page.set_viewport_size({"width": 320, "height": 700})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from collector import Collector, collecting, facts
@@ -17,7 +19,7 @@ from impasto.studio.queue.jobs import JobStore
 from impasto.studio.settings import StudioSettings
 from impasto.studio.traces import Traces, current_traceparent
 from job_rows import add_job
-from serving import LONG, Studio, encoded, post, without_workers
+from serving import LONG, TINY, Studio, encoded, post, served_here, without_workers
 
 pytest.importorskip("opentelemetry.sdk.trace")
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http.trace_exporter")
@@ -43,13 +45,15 @@ def assert_private(collector: Collector, *secrets: str) -> None:
 def test_one_trace_from_the_request_to_the_painting_in_the_worker(tmp_path: Path) -> None:
     """By OTLP, as a collector gets it: parents, order, and an attempt that ended with the studio."""
     with collecting() as collector:
-        with Studio(tmp_path, "--traces", collector.url) as studio:
+        with served_here(tmp_path, workers=True, traces=collector.url) as (address, _):
+            studio = Studio(tmp_path)
+            studio.http = httpx.Client(base_url=address, timeout=60)
             files = [("style", ("my holiday.png", encoded("PNG", (40, 40), 7)))]
             headers = {"traceparent": f"00-{TRACE}-{SPAN}-01", "Cookie": "a=biscuit"}
             sent = studio.http.post(
                 "/v1/jobs",
                 files=[("content", ("grandmother.jpg", encoded())), *files],
-                data={"recipe": '{"size": 48, "coarsest": 48, "iterations": [3], "tolerance": 0}'},
+                data={"recipe": json.dumps(TINY)},
                 headers=headers,
             )
             job = studio.finished(sent.json()["id"])["id"]

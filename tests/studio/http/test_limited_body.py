@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -16,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from impasto.studio.http import limited_body
 from impasto.studio.http.limited_body import LimitedBody
-from serving import Studio, in_a_thread, listening, post, without_workers
+from serving import Studio, in_a_thread, listening, post, served_here, without_workers
 
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 FORM_HEAD = b'--b\r\nContent-Disposition: form-data; name="content"; filename="x"\r\n\r\n'
@@ -85,18 +86,18 @@ def test_uploads_on_their_way_do_not_fill_the_disk(tmp_path: Path, monkeypatch: 
 @pytest.mark.slow
 def test_silent_clients_do_not_fill_the_queue(tmp_path: Path) -> None:
     """A request has a place in the queue only once its body is here."""
-    with Studio(tmp_path / "data", "--queue", "2", "--client-jobs", "100") as studio:
-        host, port = studio.url.removeprefix("http://").rstrip("/").split(":")
+    with served_here(tmp_path, queue=2, client_jobs=100) as (address, _):
+        host, port = address.removeprefix("http://").split(":")
         sockets = []
         for _ in range(20):
             connection = socket.create_connection((host, int(port)))
             head = "POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n"
             connection.sendall(f"{head}Content-Type: {FORM['Content-Type']}\r\n\r\n".encode())
             sockets.append(connection)
-        time.sleep(
-            2.5
-        )  # for two seconds they may yet arrive, and an upload of the same client comes after them
-        assert studio.post().status_code == 202
+        # For two seconds they may yet arrive, and an upload of the same client comes after them.
+        time.sleep(2.5)
+        with httpx.Client(base_url=address, timeout=60) as http:
+            assert post(http).status_code == 202
         for connection in sockets:
             connection.close()
 

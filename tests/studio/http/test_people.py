@@ -18,7 +18,7 @@ from impasto.studio.http.job_feed import JobFeed
 from impasto.studio.queue.people import People, Quotas
 from impasto.studio.queue.storage import folder_size
 from job_rows import add_job
-from serving import TINY, encoded, in_a_thread, post, without_workers
+from serving import TINY, encoded, finish, in_a_thread, post, without_workers
 
 pytestmark = pytest.mark.slow
 
@@ -56,16 +56,7 @@ class House:
         )  # fmt: skip
 
     def finish(self, job_id: str) -> None:
-        """Do a worker's part for the job that waits."""
-        folder = self.service.settings.job_folder(job_id)
-        claimed = self.service.store.claim("w")
-        assert claimed.id == job_id
-        for name in ("result.png", "thumb.webp"):
-            (folder / name).write_bytes((folder / "content.png").read_bytes())
-        (folder / "preview.jpg").write_bytes((folder / "content.jpg").read_bytes())
-        self.service.store.finish(
-            job_id, "w", "done", result="result.png", preview=1, seconds=2.0, bytes=folder_size(folder)
-        )
+        finish(self.service, job_id)
 
     def audit(self) -> list[dict[str, Any]]:
         paths = sorted((self.folder / "audit").glob("*.jsonl"))

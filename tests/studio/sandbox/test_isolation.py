@@ -3,48 +3,36 @@
 from __future__ import annotations
 
 import errno
-import inspect
 import os
 import pickle
 import platform
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from attempts import attempt
 from impasto import pictures
 from impasto.studio.errors import RefusedError
-from impasto.studio.sandbox.exports import write_browser_view
 from impasto.studio.sandbox.isolation import SandboxedCall, run_sandboxed
-from impasto.studio.settings import StudioSettings
+from sandboxed_acts import (
+    crash,
+    fill_the_disk,
+    modules_loaded_for_views,
+    never_return,
+    send_and_end,
+    take_memory,
+    try_what_is_forbidden,
+)
 from serving import clip_bytes, encoded, post, without_workers
 
 
-def _take_memory() -> int:
-    return len(bytearray(3_000_000_000))
-
-
-def _never_return() -> None:
-    while True:
-        pass
-
-
-def _crash() -> None:
-    import ctypes
-
-    ctypes.string_at(0)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("function", [_take_memory, _never_return, _crash])
+@pytest.mark.parametrize("function", [take_memory, never_return, crash])
 def test_a_call_that_takes_too_much_or_crashes_is_one_line(function: Callable[..., Any]) -> None:
     begin = time.monotonic()
     with pytest.raises(RefusedError, match="more memory or time"):
@@ -57,21 +45,13 @@ def test_an_error_in_the_child_is_raised_here(tmp_path: Path) -> None:
         run_sandboxed(pictures.load, str(tmp_path / "none.png"), memory=1_000_000_000, seconds=10)
 
 
-def _modules_loaded_for_views(folder: Path) -> list[str]:
-    before = set(sys.modules)
-    for name in sorted(path.name for path in folder.iterdir()):
-        (folder / name).rename(folder / "content")
-        write_browser_view(folder, StudioSettings(data=folder))
-    return sorted(set(sys.modules) - before)
-
-
 def test_a_decoder_has_nothing_to_load(tmp_path: Path) -> None:
     """Loading takes longer than decoding a small picture, and would have to be done for each."""
     pytest.importorskip("av", reason="no PyAV: pip install '.[video]'")
     (tmp_path / "picture").write_bytes(encoded())
     (tmp_path / "tiff").write_bytes(encoded("TIFF"))
     clip_bytes(tmp_path, name="clip.mp4")
-    assert run_sandboxed(_modules_loaded_for_views, tmp_path, memory=10**9, seconds=10) == []
+    assert run_sandboxed(modules_loaded_for_views, tmp_path, memory=10**9, seconds=10) == []
 
 
 def test_a_call_ignores_ctrl_c_because_its_caller_ends_it(capfd: pytest.CaptureFixture[str]) -> None:
@@ -81,21 +61,17 @@ def test_a_call_ignores_ctrl_c_because_its_caller_ends_it(capfd: pytest.CaptureF
 
 
 def test_a_call_can_be_stopped(tmp_path: Path) -> None:
-    call = SandboxedCall(_never_return, memory=1_000_000_000, seconds=60)
+    call = SandboxedCall(never_return, memory=1_000_000_000, seconds=60)
     assert not call.wait(0.05)
     call.stop()
     with pytest.raises(RefusedError):
         call.result()
 
 
-def _fill_the_disk() -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
 def test_a_full_disk_is_told_apart_from_a_bad_file() -> None:
     """The file is not to blame: the job is tried again."""
     with pytest.raises(OSError, match="space") as caught:
-        run_sandboxed(_fill_the_disk, memory=1_000_000_000, seconds=10)
+        run_sandboxed(fill_the_disk, memory=1_000_000_000, seconds=10)
     assert caught.value.errno == errno.ENOSPC
 
 
@@ -113,20 +89,13 @@ class _Forged:
 )  # fmt: skip
 def test_nothing_but_a_short_json_is_taken_from_a_child_that_was_taken_over(answer: bytes) -> None:
     with pytest.raises(RefusedError) as caught:
-        run_sandboxed(_send_and_end, answer, memory=1_000_000_000, seconds=10)
+        run_sandboxed(send_and_end, answer, memory=1_000_000_000, seconds=10)
     assert caught.value.status == 422
     assert not Path("/tmp/impasto-test-forged").exists()
 
 
-def _send_and_end(answer: bytes) -> None:
-    """What a child that runs a stranger's code may do: write to the pipe whatever it likes."""
-    frame = next(frame for frame in inspect.stack() if frame.function == "_child_main").frame
-    frame.f_locals["sender"].send_bytes(answer)
-    os._exit(0)
-
-
 def test_a_call_that_nobody_waits_for_any_more_is_ended() -> None:
-    with SandboxedCall(_never_return, memory=1_000_000_000, seconds=60) as call:
+    with SandboxedCall(never_return, memory=1_000_000_000, seconds=60) as call:
         pid = call._process.pid
         assert pid is not None
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
@@ -149,26 +118,11 @@ def test_what_a_child_is_given_has_no_secret(tmp_path: Path, monkeypatch: pytest
     assert not [text for text in sent if secret in text or "another long secret" in text]
 
 
-def _try_what_is_forbidden() -> dict[str, str]:
-    return {
-        "network": attempt(lambda: socket.socket(socket.AF_INET)),
-        "network 6": attempt(lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)),
-        "local": attempt(lambda: socket.socket(socket.AF_UNIX)),
-        "program": attempt(lambda: os.execv("/bin/true", ["true"])),
-        "thread": threading_result(lambda: attempt(lambda: socket.socket(socket.AF_INET))),
-    }
-
-
-def threading_result(function: Callable[[], str]) -> str:
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(function).result()
-
-
 @pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"), reason="no seccomp here"
 )
 def test_a_child_reaches_no_network_and_starts_no_program() -> None:
-    answer = run_sandboxed(_try_what_is_forbidden, memory=1_000_000_000, seconds=10)
+    answer = run_sandboxed(try_what_is_forbidden, memory=1_000_000_000, seconds=10)
     assert answer == {
         "network": "EPERM", "network 6": "EPERM", "local": "EPERM", "program": "EPERM", "thread": "EPERM",
     }  # fmt: skip

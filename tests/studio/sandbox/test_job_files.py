@@ -89,7 +89,7 @@ def test_pictures_of_every_format_are_accepted(studio: TestClient, kind: str) ->
 @pytest.mark.slow
 def test_the_size_is_that_of_the_whole_photograph_however_it_is_turned(studio: TestClient) -> None:
     """A JPEG is reduced while it is decoded, and its header does not say which way is up."""
-    for orientation in range(1, 9):
+    for orientation in (1, 3, 6, 8):  # those that cameras write
         exif = Image.Exif()
         exif[274] = orientation
         data = encoded(size=(1003, 701), exif=exif)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 import time
@@ -306,6 +307,7 @@ def test_without_ray_or_a_cluster_the_studio_does_not_start(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # on a machine that has much else to do
+@pytest.mark.skipif("IMPASTO_SOAK" not in os.environ, reason="takes minutes: make soak")
 def test_a_lost_machine_repeats_its_job_alone_and_cancelling_frees_the_cluster(
     store: JobStore, settings: StudioSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

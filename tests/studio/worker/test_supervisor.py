@@ -18,9 +18,10 @@ from typing import Any
 import psutil
 import pytest
 
+from impasto.cli.studio import studio as command
 from impasto.studio.queue.jobs import JobStore, new_job_id
 from impasto.studio.settings import StudioSettings
-from impasto.studio.worker.supervisor import Supervisor, WorkerProcess
+from impasto.studio.worker.supervisor import DataInUseError, Supervisor, WorkerProcess
 from job_rows import add_job
 from serving import LONG, TINY, TINY_CLIP, Studio, clip_bytes, encoded, pixels
 
@@ -42,13 +43,10 @@ def worker_pid(studio: Studio) -> int:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_nothing_but_time(studio: Studio, tmp_path: Path) -> None:
+def test_a_killed_worker_costs_nothing_but_time(studio: Studio) -> None:
     """The page still answers, the job is resumed, other jobs are not lost; the second death fails the job."""
     fatal = studio.post(recipe=LONG).json()["id"]
-    others = [
-        studio.post(recipe=TINY | {"seed": 1}),
-        studio.post(clip_bytes(tmp_path), video=json.dumps(TINY_CLIP)),
-    ]
+    others = [studio.post(recipe=TINY | {"seed": seed}) for seed in (1, 2)]
     studio.running(fatal)
     first = worker_pid(studio)
     os.kill(first, signal.SIGKILL)
@@ -95,17 +93,16 @@ def test_a_killed_server_loses_no_job_and_paints_none_twice(studio: Studio, tmp_
 
 
 @pytest.mark.slow
-def test_two_servers_do_not_share_a_folder(studio: Studio) -> None:
-    other = Studio(studio.folder)
-    with pytest.raises(AssertionError, match="another studio uses"):
-        other.start()
-    assert other.process is not None
-    assert other.process.wait(20) == 2
+def test_two_servers_do_not_share_a_folder(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("impasto.studio.logs.configure_logs", lambda *_, **__: None)  # pytest's stay
+    with pytest.raises(DataInUseError, match="another studio uses"):
+        command(open_page=False, settings=StudioSettings(data=studio.folder, port=0))
 
 
 @pytest.mark.slow
-def test_a_worker_that_hangs_is_ended(tmp_path: Path) -> None:
+def test_a_worker_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its job is queued again, with one more death; as long as there is progress it may take any time."""
+    monkeypatch.setattr("impasto.studio.worker.supervisor._DRAIN_SECONDS", 0.1)
     store = JobStore(tmp_path / "studio.db")
     job = add_job(store)
     store.claim("w")
@@ -245,6 +242,7 @@ def test_a_release_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.slow
 def test_a_stop_saves_what_is_painted_and_does_not_count_as_an_attempt(studio: Studio) -> None:
+    """The last test of this file: the studio stays stopped, and a worker alone resumes the job."""
     job = studio.post(recipe=LONG | {"seed": 77}).json()["id"]
     studio.running(job)
     before = studio.wait(lambda: view if (view := studio.job(job))["evaluation"] else None)
@@ -253,10 +251,16 @@ def test_a_stop_saves_what_is_painted_and_does_not_count_as_an_attempt(studio: S
     assert studio.process is not None
     assert studio.process.returncode == 0 or os.name == "nt"
     assert (studio.folder / "jobs" / job / "state.safetensors").exists()
-    row = JobStore(studio.folder / "studio.db").get(job)
+    store = JobStore(studio.folder / "studio.db")
+    row = store.get(job)
     assert row is not None
     assert (row.state, row.owner, row.attempts) == ("queued", None, 0)
-    studio.start()
-    studio.wait(lambda: studio.job(job)["state"] == "running")
-    assert studio.wait(lambda: studio.job(job)["evaluation"]) >= before["evaluation"]
-    studio.http.delete(f"/v1/jobs/{job}")
+    resumed = WorkerProcess("auto-0", "auto", StudioSettings(data=studio.folder), store)
+    resumed.supervise()
+    try:
+        evaluation = studio.wait(
+            lambda: now.evaluation if (now := store.get(job)) and now.evaluation != row.evaluation else None
+        )
+        assert evaluation > before["evaluation"]
+    finally:
+        resumed.stop()
