@@ -43,7 +43,8 @@ def test_values_of_a_list_are_put_together(typed, joined):
 
 
 def test_a_command_without_two_words_after_a_flag_asks_about_none():
-    typed = "photo.jpg a.jpg -o out.png --size 40 --blend=2 --layers relu1_1,relu2_1 --quiet".split()
+    line = "photo.jpg a.jpg -o out.png --size 40 --blend=2 --layers relu1_1,relu2_1 --quiet"
+    typed = line.split()
     assert lists.join(typed, lambda flag: pytest.fail(f"asked about {flag}")) == typed
 
 

@@ -125,8 +125,8 @@ def join(tokens: Sequence[str], test_of: Callable[[str], ValueTest | None]) -> l
 
     Args:
         tokens: the words of a command line.
-        test_of: the test of a flag's values; None: the flag takes no list, and stays as it is. Asked only about
-            flags that two words follow.
+        test_of: flag → test of its values; None: it takes no list, and stays as it is. Asked only about flags
+            that two words follow.
     """
     joined: list[str] = []
     flag, has_value = "", False
