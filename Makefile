@@ -15,10 +15,12 @@ test: $(VENV)/.installed-dev
 
 # The studio amid fifty times as many faults as `make test` tries, after 1,000 power cuts, under 12,000 requests and
 # 10,000 damaged files; faster where TMPDIR is in memory. The studio, a film and a study on clusters that lose a
-# machine. And the static site at 2048 pixels, for a minute of its live view, by WebGPU in software, and in Firefox.
+# machine; a thousand random recipes; a short `make load`. And the static site at 2048 pixels, for a minute of its live
+# view, by WebGPU in software, and in Firefox.
 soak: $(VENV)/.installed-dev
 	IMPASTO_SOAK=1 $(BIN)/python -m pytest -q tests/web tests/studio/test_on_cluster.py \
-	  tests/studio/worker/test_cluster.py tests/pieces/test_cluster.py
+	  tests/studio/worker/test_cluster.py tests/pieces/test_cluster.py tests/benchmarks/test_load.py
+	IMPASTO_RECIPES=1000 $(BIN)/python -m pytest -q tests/painting/test_engine.py
 	IMPASTO_FAULT_SEEDS=100 IMPASTO_FAULT_TABLE=build/faults.tsv $(BIN)/python -m pytest -q tests/studio/test_faults.py
 	IMPASTO_CUT_SEEDS=5 IMPASTO_CUTS=100 $(BIN)/python -m pytest -q tests/studio/test_power_cut.py
 	IMPASTO_API_SCENARIOS=300 IMPASTO_API_TABLE=build/api.tsv $(BIN)/python -m pytest -q \

@@ -90,10 +90,10 @@ def evaluations(size: int, rounds: int) -> dict[str, Any]:
     return {"size": size, "seconds": in_turn(actions, rounds)}
 
 
-def limit(size: int, rounds: int) -> dict[str, Any]:
-    """(d) FLOP/s of full-width VGG-19 over that of a large matrix product in the same precision."""
+def limit(size: int, rounds: int, side: int) -> dict[str, Any]:
+    """(d) FLOP/s of full-width VGG-19 over that of a product of ``side``² matrices in the same precision."""
     dtype = choose_dtype("auto", torch.device("cpu"))
-    a, b = (torch.randn(4096, 4096).to(dtype) for _ in range(2))
+    a, b = (torch.randn(side, side).to(dtype) for _ in range(2))
     evaluate = objective(full_width(dtype), size, Recipe())
     seconds = in_turn({"product": lambda: a @ b, "evaluation": evaluate}, rounds)
     flop, inputs, pixels = 0.0, 3, size * size
@@ -103,7 +103,7 @@ def limit(size: int, rounds: int) -> dict[str, Any]:
             inputs = width
         flop += 2 * 3 * width * width * pixels / 4**block  # Gram matrix and its derivative
     rates = {
-        "product": 2 * 4096**3 / seconds["product"]["median"] / 1e9,
+        "product": 2 * side**3 / seconds["product"]["median"] / 1e9,
         "evaluation": flop / seconds["evaluation"]["median"] / 1e9,
     }
     return {"GFLOP/s": rates, "share": rates["evaluation"] / rates["product"]}
@@ -119,11 +119,17 @@ def pair(content_file: Path | None, style_file: Path | None, size: int) -> tuple
     return resample(content, (size, size)), resample(style, fit(style.shape[-2], style.shape[-1], size))
 
 
-def equal_loss(state: dict[str, Tensor], content: Tensor, style: Tensor, iterations: int) -> dict[str, Any]:
+def equal_loss(
+    state: dict[str, Tensor], content: Tensor, style: Tensor, iterations: int, most: int = 120
+) -> dict[str, Any]:
     """(b) seconds until Impasto reaches the loss of the tutorial's loop after ``iterations`` evaluations.
 
     Both losses are those of one float32 objective with the tutorial's zero padding; it is not timed.
+
+    Args:
+        most: evaluations of Impasto's at one scale.
     """
+    coarse = min(60, most)
     recipe = Recipe(style_layers=EXACT, content_layers="relu3_2", padding="zeros", margin=0)
     size = max(content.shape[-2:])
     scene = Scene(content, (Style(style),))
@@ -143,14 +149,15 @@ def equal_loss(state: dict[str, Tensor], content: Tensor, style: Tensor, iterati
     dtype = choose_dtype("auto", torch.device("cpu"))
     figures: dict[str, Any] = {"target": target, "tutorial": seconds[-1], "iterations": iterations}
     full = Encoder(state, OXFORD, padding="zeros").compute_in(dtype)
-    painting = recipe.replace(size=size, iterations=(60, 60, 120))
+    painting = recipe.replace(size=size, iterations=(coarse, coarse, most))
     figures["VGG-19"] = _until(steps(_scene(content, style), painting, full), judged, target, 0.0)
     begin = time.perf_counter()
     compact = load_encoder("compact", dtype=dtype)
-    for step in steps(_scene(content, style), Recipe(size=size, iterations=(60, 60, 25)), compact):
+    quickly = Recipe(size=size, iterations=(coarse, coarse, min(25, most)))
+    for step in steps(_scene(content, style), quickly, compact):
         start = step.picture
     spent = time.perf_counter() - begin
-    polish = painting.replace(init="picture", coarsest=size, iterations=80)
+    polish = painting.replace(init="picture", coarsest=size, iterations=min(80, most))
     scene = Scene(content, (Style(style),), start=start)
     figures["compact, then VGG-19"] = _until(steps(scene, polish, full), judged, target, spent)
     return figures
@@ -175,8 +182,12 @@ def _until(painting: Any, judged: Callable[[Tensor], float], target: float, spen
     return {"seconds": seconds, "reached": loss <= target, "loss": loss, "evaluations": step.evaluations}
 
 
-def presets(content: Tensor, style: Tensor, rounds: int) -> dict[str, Any]:
-    """Seconds of each preset with the embedded encoder, timed in turn, and its Gram loss at the end."""
+def presets(content: Tensor, style: Tensor, rounds: int, **changes: Any) -> dict[str, Any]:
+    """Seconds of each preset with the embedded encoder, timed in turn, and its Gram loss at the end.
+
+    Args:
+        changes: settings that all presets get, to see quickly that it runs.
+    """
     from impasto import api
     from impasto.recipe import preset
 
@@ -184,7 +195,7 @@ def presets(content: Tensor, style: Tensor, rounds: int) -> dict[str, Any]:
     losses: dict[str, float] = {}
 
     def paint(name: str) -> None:
-        recipe = preset(name)
+        recipe = preset(name).replace(**changes)
         result = api.stylize(content, style, recipe=recipe, size=size)
         gram_losses = [
             loss
@@ -372,14 +383,14 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     content, style = pair(options.content, options.style, size)
     results: dict[str, Any] = {"machine": describe(torch.device("cpu")), "size": size}
     results["evaluations"] = evaluations(size, rounds)
-    results["limit"] = limit(size, rounds)
-    results["presets"] = presets(content, style, max(1, rounds // 2))
+    results["limit"] = limit(size, rounds, 512 if options.quick else 4096)
+    few = {"iterations": (2, 1), "coarse_finishing": 1, "finishing": (1,)} if options.quick else {}
+    results["presets"] = presets(content, style, max(1, rounds // 2), **few)
     results["start_up"] = start_up(content, style, rounds)
     if options.weights or options.quick:
         state = read_state(options.weights) if options.weights else random_vgg19()
-        results["equal_loss"] = equal_loss(
-            dict(state), content, style, 3 if options.quick else options.iterations
-        )
+        counts = (3, 4) if options.quick else (options.iterations, 120)
+        results["equal_loss"] = equal_loss(dict(state), content, style, *counts)
     sides = [64] if options.quick else [256, 512, 1024, 2048]
     cases: list[tuple[str, int, int | None]] = [
         (name, side, None) for name in ("compact", "vgg19") for side in sides

@@ -1,4 +1,4 @@
-"""A Ray cluster on this machine: three machines, which are processes, and can be lost."""
+"""A Ray cluster on this machine: its machines are processes, and can be lost."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ PORTS = ("dashboard_agent_listen_port", "metrics_agent_port", "metrics_export_po
 class Machines:
     """A cluster of a head, which works on nothing, and machines of one core each."""
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(self, count: int, port: int | None = None) -> None:
         """
         Args:
+            count: of the machines.
             port: of ``ray://127.0.0.1:port``; None: only this process joins.
         """
         from ray.cluster_utils import Cluster
@@ -38,7 +39,7 @@ class Machines:
         if port is not None:
             head["ray_client_server_port"] = port
         self.cluster = Cluster(initialize_head=True, head_node_args=head | _free_ports())
-        self.machines = [self.add() for _ in range(3)]
+        self.machines = [self.add() for _ in range(count)]
         if port is not None:
             _wait_for(port)
 
@@ -113,7 +114,7 @@ def _wait_for(port: int) -> None:
 
 
 @contextmanager
-def started_machines(port: int | None = None) -> Iterator[Machines]:
+def started_machines(port: int | None = None, *, count: int = 3) -> Iterator[Machines]:
     """The machines; skips the test where Ray is not installed."""
     pytest.importorskip("ray", reason="Ray is not installed")
     with pytest.MonkeyPatch.context() as patch:
@@ -122,7 +123,7 @@ def started_machines(port: int | None = None) -> Iterator[Machines]:
         patch.setenv("RAY_worker_niceness", "0")  # as nice as the tests, so that a busy machine serves them
         patch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", str(PATIENCE))  # for a client's process
         _wait_longer(patch)
-        machines = Machines(port)
+        machines = Machines(count, port)
         try:
             yield machines
         finally:
@@ -130,9 +131,9 @@ def started_machines(port: int | None = None) -> Iterator[Machines]:
 
 
 @contextmanager
-def connected_machines() -> Iterator[Machines]:
+def connected_machines(count: int = 3) -> Iterator[Machines]:
     """The machines, with this process connected to them."""
-    with started_machines() as machines:
+    with started_machines(count=count) as machines:
         import ray
 
         ray.init(address=machines.cluster.address, log_to_driver=False, logging_level="ERROR")

@@ -19,7 +19,9 @@ from impasto.errors import PictureError, RecipeError, WeightsError
 from impasto.pictures.geometry import resample
 from impasto.recipe import Recipe
 
-QUICK: dict[str, Any] = {"size": 40, "coarsest": 40, "iterations": 2, "precision": "float32"}
+QUICK: dict[str, Any] = {
+    "size": 40, "paint_size": 40, "coarsest": 40, "iterations": 2, "precision": "float32"
+}  # fmt: skip
 
 
 def eight_bit(tensor: torch.Tensor) -> np.ndarray:
@@ -61,7 +63,7 @@ def test_alpha_comes_back_at_the_results_size():
 def test_a_small_picture_is_a_larger_one_reduced():
     content, style = picture(48, 64), checks(48, 48)
     large = impasto.stylize(content, style, **{**QUICK, "size": 80, "paint_size": 80})
-    small = impasto.stylize(content, style, **{**QUICK, "size": 40}, paint_size=640)
+    small = impasto.stylize(content, style, **{**QUICK, "paint_size": 640})
     assert small.pixels.shape[-2:] == (30, 40)
     assert torch.equal(small.pixels, resample(large.pixels, (30, 40)))
 

@@ -24,6 +24,9 @@ SKIPPED = {
     "pip": "installs",
     "make": "builds environments and runs these very tests",
     "curl": "run against a studio in test_studio_docs.py",
+    "impasto export fixed.onnx": "run small in tests/cli/test_export.py",
+    "impasto export instant.onnx --parts": "run small in tests/cli/test_export.py",
+    "impasto demo": "painted small in tests/cli/test_demo.py",
     "impasto batch photos/ --style wave.jpg -o painted --on ray": "needs a cluster; see tests/pieces",
     "impasto batch s3://holiday/photos": "needs a bucket; see tests/batch/test_addresses.py",
     "impasto batch file:///shared/photos": "needs a cluster; see tests/batch/test_addresses.py",
@@ -32,9 +35,13 @@ SKIPPED = {
     "impasto propagate": "needs frames that the reader has painted; run small in tests/cli",
     "impasto studio backup": "run in tests/cli/test_studio_jobs.py",
     "impasto studio restore": "run in tests/cli/test_studio_jobs.py",
+    "impasto studio --no-open": "started in test_studio_docs.py",
+    "impasto studio --data": "started in test_studio_docs.py",
+    "impasto studio --traces": "started in tests/studio/test_traces.py",
     "impasto studio --https": "started in tests/studio/test_certificates.py",
     "impasto studio --host 0.0.0.0 --public-name": "needs a certificate of the reader's",
     "impasto studio --workers": "needs a cluster; see tests/studio/worker/test_cluster.py",
+    "impasto studio --webhook-host": "needs a secret; see tests/studio/test_webhooks.py",
     "impasto studio --web": "needs what make web builds; run in tests/studio/test_page_engine.py",
     "impasto studio jobs": "run in tests/cli/test_studio_jobs.py",
     "impasto studio users": "run in tests/cli/test_studio_users.py",
@@ -53,6 +60,7 @@ SKIPPED = {
 ELSEWHERE = {
     "add-a-study.md": "its command needs a file of the reader's; its Python runs",
     "api.md": "test_studio_docs.py runs its script",
+    "server.md": "its commands need a certificate, people or a backup, or are started elsewhere",
     "browser.md": "make web needs npm; tests/web drives what it has built",
     "CONTRIBUTING.md": "make targets, run by CI",
 }
@@ -76,11 +84,7 @@ def run(command: str, folder: Path) -> None:
     """Run a command, as small as its flags allow."""
     words = shlex.split(command)[1:]
     if words[0] == "studio":
-        words = [word for word in words if word not in ("studio", "--no-open")]
-        if "--data" in words:
-            place = words.index("--data")
-            del words[place : place + 2]
-        studio = Studio(folder / "studio", *words)
+        studio = Studio(folder / "studio", *words[1:])
         try:
             studio.start(ready=False)  # its workers need seconds more, and other tests wait for them
             assert studio.http.get("/healthz").status_code == 200
@@ -102,10 +106,12 @@ def _small(words: list[str]) -> list[str]:
         if flag in words:
             place = words.index(flag)
             del words[place : place + 2]
-    small = {"demo": ["--size", "32"], "mask": [], "export": []}
+    small = {"mask": [], "export": []}
     flags = small.get(words[0], ["--size", "48"])
     if words[0] == "learn":
         return [*words, "--budget", "1s", "--quiet"]
+    if words[0] == "study":
+        flags = [*flags, "--seeds", "0", "--workers", "1"]
     if words[0] not in small and "instant" not in words:
         flags = [*flags, "--paint-size", "48", "--iterations", "2"]
     return [*words, *flags, *([] if words[0] == "mask" else ["--quiet"])]
@@ -161,14 +167,17 @@ def test_commands_parse(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in PAGES if p.name != "api.md"], ids=lambda page: page.name)
-def test_python_on_the_page_runs(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("workplace")
+def test_python_on_the_page_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("means", "orientations"):  # what a page registers is forgotten again
         monkeypatch.setitem(STYLE_LOSSES, name, None)
-    if page.name == "instant.md":
-        run("impasto export instant.onnx --parts", workplace)
+    few = "size=48, paint_size=48, iterations=(3,)"
     for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S):
-        small = code.replace("size=800", "size=48, iterations=(3,)").replace("size=192)", "size=48)")
-        small = small.replace('painting.jpg"):  # or', 'painting.jpg", size=48):  # or')
+        if "import onnxruntime" in code:
+            continue  # run in tests/feedforward/export/test_models.py
+        small = code.replace("size=800", few).replace("size=192)", f"{few})")
+        small = small.replace('painting.jpg"):  # or', f'painting.jpg", {few}):  # or')
+        small = small.replace('samples.painting("wave")', 'samples.painting("wave", size=96)')
         exec(compile(small, page.name, "exec"), {"__name__": "__main__"})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -70,9 +71,9 @@ def test_the_own_loss_paints(monkeypatch, tmp_path: Path, capsys):
     pictures.save(tmp_path / "content.png", picture(48, 64))
     pictures.save(tmp_path / "style.png", checks(48, 48))
     paths = [str(tmp_path / name) for name in ("content.png", "style.png", "out.png")]
-    example("own_loss", monkeypatch).main(*paths, size=128)
+    example("own_loss", monkeypatch).main(*paths, size=32)
     assert "orientations" in capsys.readouterr().out
-    assert pictures.load(paths[2]).size == (96, 128)
+    assert pictures.load(paths[2]).size == (24, 32)
 
 
 @pytest.mark.slow
@@ -82,8 +83,9 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     assert any("image/jpeg" in output.get("data", {}) for cell in cells for output in cell["outputs"])
     monkeypatch.chdir(tmp_path)
     code = "\n".join("".join(cell["source"]) for cell in cells)
-    small = code.replace("size=384", "size=64, iterations=(3,)").replace("size=256", "size=64")
-    assert small != code
+    small = code.replace("size=384", "size=64, paint_size=64, iterations=(3,)")
+    small, paintings = re.subn(r'samples.painting\("\w+"\)', 'samples.painting("glass", size=96)', small)
+    assert (small.count("paint_size=64"), paintings) == (3, 2)
     names: dict[str, object] = {}
     exec(compile(small, "notebook.ipynb", "exec"), names)
     assert "result" in names

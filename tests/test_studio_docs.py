@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ import pytest
 
 from conftest import ROOT
 from impasto.studio.settings import StudioSettings
-from serving import Studio, clip_bytes, encoded
+from serving import TINY, Studio, clip_bytes, encoded
 
 API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 SERVER = (ROOT / "docs" / "server.md").read_text(encoding="utf-8")
@@ -29,14 +30,13 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     Path("clip.mp4").write_bytes(clip_bytes(tmp_path, count=2))
     for name in ("first.png", "second.png"):
         Path(name).write_bytes(encoded("PNG", (96, 64)))
-    with Studio(tmp_path / "data", "--result-side", "1024") as studio:
+    (command,) = re.findall(r"^impasto studio --data \S+ (.*)", SERVER, re.M)
+    with Studio(tmp_path / "data", *command.split(), "--result-side", "1024") as studio:
         assert studio.http.get("/v1/styles").status_code == 401
         (code,) = re.findall(r"```python\n(.*?)```", API, re.S)
         code = code.replace('"http://127.0.0.1:7860"', f'"{studio.url}", token="{SECRET}"')
-        code = code.replace("size=800", "size=48, iterations=[3]").replace(
-            'preset="draft"', 'preset="draft", size=48, iterations=[3]'
-        )
-        exec(compile(code, "api.md", "exec"), {})
+        code = code.replace("size=800", "**TINY").replace('preset="draft"', 'preset="draft", **TINY')
+        exec(compile(code, "api.md", "exec"), {"TINY": TINY})
         assert Path("out.png").stat().st_size > 1000
         assert Path("weaker.jpg").stat().st_size > 500
         if shutil.which("curl"):
@@ -45,9 +45,10 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def _curl(studio: Studio) -> None:
     (script,) = re.findall(r"```sh\n(.*?)```", API, re.S)
-    script = script.replace("http://127.0.0.1:7860", studio.url).replace('"size": 800', '"size": 48')
+    script = script.replace("http://127.0.0.1:7860", studio.url)
+    script = script.replace('"size": 800', json.dumps(TINY)[1:-1])
     script = script.replace("curl -s", f'curl -s --fail-with-body -H "Authorization: Bearer {SECRET}" -s')
-    tiny = '-F \'recipe={"size": 48, "iterations": [3]}\''
+    tiny = f"-F 'recipe={json.dumps(TINY)}'"
     script = script.replace("-F style_id=wave", f"-F style_id=wave {tiny}")
     script = script.replace("-F style_id=swirl", f"-F style=@painting.jpg {tiny}")
     script = script.replace("-F key_frame=0", f"{tiny} -F key_frame=0").replace("key_frame=24", "key_frame=1")

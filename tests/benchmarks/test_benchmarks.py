@@ -57,6 +57,8 @@ def test_style_losses_are_painted_measured_and_shown(monkeypatch, tmp_path: Path
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     import losses
 
+    # Each is rendered again and again; these two are rendered fast.
+    monkeypatch.setattr(losses, "OWN", (("rocket", "glass"), ("astronaut", "facets")))
     few = ["--own", "--out", str(tmp_path), "--size", "48", "--iterations", "1", "--first", "1"]
     found = losses.main([*few, "--only", "gram", "nearest", "--show", "gram", "nearest"])
     rows = [row for row in found if row["pair"] == "rocket-glass"]
@@ -77,7 +79,7 @@ def test_an_evaluation_is_measured_by_part_and_version(monkeypatch) -> None:  # 
     import evaluation
 
     source = str(ROOT / "src")
-    lines = evaluation.main(["a=" + source, "b=" + source, "--size", "96", "--rounds", "1"]).splitlines()
+    lines = evaluation.main(["a=" + source, "b=" + source, "--size", "64", "--rounds", "1"]).splitlines()
     assert lines[0] == "| CPU ms | a | b | ratio |"
     rows = {cells[0]: cells[1:] for cells in (line.strip("| ").split(" | ") for line in lines[2:])}
     assert {"coarse: evaluation", "finishing: FinishingTerm", "finishing: step"} <= rows.keys()

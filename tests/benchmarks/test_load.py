@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -63,6 +64,7 @@ def test_samples_follow_the_processor_time(load, tmp_path: Path) -> None:  # typ
 
 
 @pytest.mark.slow
+@pytest.mark.skipif("IMPASTO_SOAK" not in os.environ, reason="takes a minute: make soak")
 def test_a_small_load(load, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """Whatever the machine: somebody looked, was accepted, and followed."""
     arguments = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 
@@ -27,10 +28,17 @@ COMMANDS = all_commands()
 OWN_PAGES = [name for name in COMMANDS if name not in ("video", "video-report", "studio")]
 
 
+#: Command and columns → its help page, which takes half a second and is looked at by several tests.
+PAGES: dict[tuple[str, str | None], str] = {}
+
+
 def page(impasto, name: str) -> str:
-    code, out, err = impasto(*name.split(), "--help")
-    assert (code, err) == (0, "")
-    return out
+    key = name, os.environ.get("COLUMNS")
+    if key not in PAGES:
+        code, out, err = impasto(*name.split(), "--help")
+        assert (code, err) == (0, "")
+        PAGES[key] = out
+    return PAGES[key]
 
 
 def test_there_are_commands():

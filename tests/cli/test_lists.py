@@ -38,8 +38,14 @@ FLAGS = {
     ],
 )
 def test_values_of_a_list_are_put_together(typed, joined):
-    assert lists.join(typed.split(), FLAGS) == joined.split()
-    assert lists.join(joined.split(), FLAGS) == joined.split()
+    assert lists.join(typed.split(), FLAGS.get) == joined.split()
+    assert lists.join(joined.split(), FLAGS.get) == joined.split()
+
+
+def test_a_command_without_two_words_after_a_flag_asks_about_none():
+    line = "photo.jpg a.jpg -o out.png --size 40 --blend=2 --layers relu1_1,relu2_1 --quiet"
+    typed = line.split()
+    assert lists.join(typed, lambda flag: pytest.fail(f"asked about {flag}")) == typed
 
 
 def bound(line: str) -> dict[str, object]:

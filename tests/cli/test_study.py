@@ -39,12 +39,17 @@ CALLS = {name: [name] for name in STUDIES} | {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
-def test_the_defaults_on_a_page_are_those_of_the_study(impasto, plans, monkeypatch, name):
+def test_a_page_shows_the_defaults_of_the_study_and_no_flag_for_what_it_varies(
+    impasto, plans, monkeypatch, name
+):
     """Every default that the help page shows is what the first cell is painted with."""
     monkeypatch.setenv("COLUMNS", "300")
     assert impasto("study", *CALLS[name])[0] == 0
     recipe = plans[0].cells()[0].recipe
     out = impasto("study", name, "--help")[1]
+    varied = set.intersection(*({*value.settings} for axis in plans[0].vary for value in axis.values[-1:]))
+    varied -= {"content_weight", "style_weight"}  # `weights` varies any two; `content-layers` multiplies one
+    assert not [setting for setting in varied if f"--{setting.replace('_', '-')} " in out]
     for setting in ("size", "iterations", "tolerance", "precision", "margin", "tv_weight", "encoder"):
         (line,) = (x for x in out.splitlines() if x.startswith(f"│ --{setting.replace('_', '-')} "))
         value = getattr(recipe, setting)
@@ -58,16 +63,6 @@ def test_the_defaults_on_a_page_are_those_of_the_study(impasto, plans, monkeypat
         assert f"[default: {text}]" in line
     assert "[default: the size: one scale]" in out
     assert recipe.coarsest == recipe.size
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", STUDIES)
-def test_what_a_study_varies_is_no_flag_of_it(impasto, plans, name):
-    assert impasto("study", *CALLS[name])[0] == 0
-    varied = set.intersection(*({*value.settings} for axis in plans[0].vary for value in axis.values[-1:]))
-    varied -= {"content_weight", "style_weight"}  # `weights` varies any two; `content-layers` multiplies one
-    out = impasto("study", name, "--help")[1]
-    assert not [setting for setting in varied if f"--{setting.replace('_', '-')} " in out]
 
 
 @pytest.mark.slow

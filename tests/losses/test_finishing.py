@@ -100,8 +100,8 @@ def test_tiles_change_nothing_in_any_evaluation(styles, masked):
     image = picture(40, 56, 3).double()
     at_scale = replace(scene(styles, masked=masked), start=picture(40, 56, 4).double())
     encoder = tiny_encoder(dtype=torch.float64)
-    whole, tiled = (objective_of(encoder, at_scale, RECIPE, tile=tile, finishing=True) for tile in (None, 16))
-    for _ in range(3):  # prices are learned in each
+    whole, tiled = (objective_of(encoder, at_scale, RECIPE, tile=tile, finishing=True) for tile in (None, 32))
+    for _ in range(2):  # the second knows the prices that were learned in the first
         a, b = whole.evaluate(image), tiled.evaluate(image)
         assert b[0] == pytest.approx(a[0], rel=1e-11)
         torch.testing.assert_close(b[1], a[1], rtol=0, atol=1e-11 * float(a[1].abs().max()))

@@ -1,4 +1,4 @@
-"""Pieces on a Ray cluster: three machines, which are processes here; one of them is lost in the middle.
+"""Pieces on a Ray cluster: two machines, which are processes here; one of them is lost in the middle.
 
 What needs no cluster is tested with a stand-in for the package.
 """
@@ -42,7 +42,7 @@ from small_pieces import results, squares
 
 @pytest.fixture(scope="module")
 def machines() -> Iterator[Machines]:
-    with connected_machines() as machines:
+    with connected_machines(2) as machines:
         yield machines
 
 
@@ -114,23 +114,23 @@ def test_a_cluster_that_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pyt
 def test_a_machine_is_lost_and_the_pictures_are_those_of_one_machine(
     machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """24 pictures; a machine dies after the sixth; studies have the same pictures too."""
+    """12 pictures; a machine dies after the third; studies have the same pictures too."""
     monkeypatch.chdir(tmp_path)
     Path("in").mkdir()
-    for number in range(12):
+    for number in range(6):
         pictures.save(f"in/{number}.png", picture(48, 64, number))
     for name, cell in (("wave", 4), ("oil", 7)):
         pictures.save(f"{name}.png", checks(48, 48, cell))
     recipe, lost = Recipe(size=48, coarsest=48, iterations=(2,)), []
 
     def lose_one(progress: Any) -> None:
-        if progress.done == 6 and not lost:
+        if progress.done == 3 and not lost:
             lost.append(machines.lose())
 
     styles = ["wave.png", "oil.png"]
     outcome = run_batch(["in"], styles, "cluster", recipe, on="ray", on_progress=lose_one)
-    assert (outcome.painted, dict(outcome.failures), len(lost)) == (24, {}, 1)
-    assert run_batch(["in"], styles, "here", recipe).painted == 24
+    assert (outcome.painted, dict(outcome.failures), len(lost)) == (12, {}, 1)
+    assert run_batch(["in"], styles, "here", recipe).painted == 12
     names = sorted(path.name for path in Path("here").glob("*.png"))
     assert [Path("cluster", name).read_bytes() for name in names] == [
         Path("here", name).read_bytes() for name in names

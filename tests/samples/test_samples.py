@@ -15,6 +15,7 @@ from impasto.errors import ImpastoError, PictureError
 from impasto.samples import PAINTINGS, PHOTOGRAPHS, painting, photograph
 
 SIZE = 192
+SMALL = 101
 # Colours a visitor would name, each with the least share of the picture it must have.
 PALETTES = {
     "wave": {"2a5a88": 0.05, "16294c": 0.04, "efe2c2": 0.05, "d8bd8e": 0.05},
@@ -80,20 +81,20 @@ def test_a_painting_is_a_picture(name: str) -> None:
 def test_same_seed_same_bytes_and_other_seed_differs(name: str) -> None:
     torch.manual_seed(5)
     np.random.seed(5)  # the global state must not matter
-    assert torch.equal(painted(name), painting(name, size=SIZE, seed=0))
-    assert (painted(name) - painting(name, size=SIZE, seed=1)).abs().mean() > 0.005
+    assert torch.equal(painted(name, SMALL), painting(name, size=SMALL, seed=0))
+    assert (painted(name, SMALL) - painting(name, size=SMALL, seed=1)).abs().mean() > 0.005
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PAINTINGS)
 def test_the_composition_is_the_same_at_another_size(name: str) -> None:
     large = as_array(painted(name))
-    small = as_array(painting(name, size=131))
-    assert max(small.shape) == 131
+    small = as_array(painted(name, SMALL))
+    assert max(small.shape) == SMALL
     zoomed = ndimage.zoom(
         large, (small.shape[0] / large.shape[0], small.shape[1] / large.shape[1], 1), order=1
     )
-    a, b = (ndimage.gaussian_filter(p, (5, 5, 0)).ravel() for p in (zoomed, small))
+    a, b = (ndimage.gaussian_filter(p, (4, 4, 0)).ravel() for p in (zoomed, small))
     assert np.corrcoef(a, b)[0, 1] > 0.9
 
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, get_origin
 
 from cyclopts import App
@@ -38,7 +39,9 @@ class CommandLine(App):
         command = apps[-1]
         asks_for_help = bool(chain) and chain[-1].startswith("-")
         if command.default_command is not None and not asks_for_help:
-            words = lists.join(words, lists.list_flags(command.assemble_argument_collection()))
+            # Assembled only where it is needed, because that takes longer than all the rest of the parsing.
+            flags = cache(lambda: lists.list_flags(command.assemble_argument_collection()))
+            words = lists.join(words, lambda flag: flags().get(flag))
         return super().parse_args(words, **options)
 
     def help_print(self, tokens: Any = None, **options: Any) -> None:

@@ -8,7 +8,7 @@ a picture's path may still follow. A list of paths ends only at the next flag.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -120,29 +120,29 @@ def is_setting(word: str) -> bool:
     return plain or is_number(word) or is_layer(word)
 
 
-def join(tokens: Sequence[str], flags: Mapping[str, ValueTest]) -> list[str]:
+def join(tokens: Sequence[str], test_of: Callable[[str], ValueTest | None]) -> list[str]:
     """Join the values of each list flag into one word: ``--style-blend 2 1`` → ``--style-blend 2,1``.
 
     Args:
         tokens: the words of a command line.
-        flags: flag → test of its values; other flags stay as they are.
+        test_of: flag → test of its values; None: it takes no list, and stays as it is. Asked only about flags
+            that two words follow.
     """
     joined: list[str] = []
-    is_value: ValueTest | None = None
-    has_value = False
+    flag, has_value = "", False
     for position, token in enumerate(tokens):
         if token == "--":
             return joined + list(tokens[position:])
         name, equals, value = token.partition("=")
         if name.startswith("-") and not is_number(token):
-            is_value, has_value = flags.get(name), bool(equals and value)
+            flag, has_value = name, bool(equals and value)
             joined.append(token)
-        elif is_value is not None and has_value and _all_values(token, is_value):
+        elif flag and has_value and (is_value := test_of(flag)) and _all_values(token, is_value):
             joined[-1] += f",{token.strip(',')}"
         else:
             # The first word after a flag is its value whatever it looks like. Later, a word that does not
             # look like a value ends the list.
-            is_value = is_value if not has_value else None
+            flag = flag if not has_value else ""
             has_value = True
             joined.append(token)
     return joined
