@@ -214,18 +214,21 @@ def _through_relu(ctx: Any, slope: Tensor | None, rectified: Tensor | None) -> T
     Args:
         rectified: the result, or where it was zero if it was halved; None: there is no ReLU.
     """
+    if rectified is None:
+        return slope
     if ctx.halved:
         if slope is None:
             return None
         return _half_sums_back(slope, rectified.shape[-2:]).masked_fill_(rectified, 0.0)
-    if rectified is None:
-        return slope
-    waiting = None if ctx.slopes is None else ctx.slopes.total(rectified)
+    waiting: Tensor | None = None if ctx.slopes is None else ctx.slopes.total(rectified)
     if waiting is None:
-        return None if slope is None else torch.ops.aten.threshold_backward(slope, rectified, 0)
+        if slope is not None:
+            slope = torch.ops.aten.threshold_backward(slope, rectified, 0)
+        return slope
     if slope is not None:
         waiting.add_(slope)
-    return torch.ops.aten.threshold_backward.grad_input(waiting, rectified, 0, grad_input=waiting)
+    torch.ops.aten.threshold_backward.grad_input(waiting, rectified, 0, grad_input=waiting)  # in place
+    return waiting
 
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, relu: bool) -> Tensor:
