@@ -98,7 +98,7 @@ class _GramSum(torch.autograd.Function):
         both = (slope + slope.T).to(f.dtype)
 
         def moved() -> Tensor:
-            rows = f @ both
+            rows: Tensor = f @ both
             return rows if t is None else rows * t.to(f.dtype)
 
         return _now_or_later(moved, ctx.slopes), None, None
