@@ -15,6 +15,9 @@ from impasto.machine import (
     control_group_headroom,
     describe,
     fast_bfloat16,
+    give_back_memory,
+    keep_memory,
+    large_pages,
     upload,
 )
 
@@ -93,3 +96,28 @@ def test_control_groups_of_the_first_version_and_none_at_all(tmp_path: Path) -> 
     (folder / "memory.usage_in_bytes").write_text("600\n")
     assert control_group_headroom(membership, tmp_path / "fs") == 400
     assert control_group_headroom(tmp_path / "none", tmp_path / "fs") == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("asked", "setting", "expected"),
+    [
+        ("1", "always [madvise] never", True),
+        ("1", "[always] madvise never", True),
+        ("1", "always madvise [never]", False),
+        ("1", None, False),
+        ("0", "[always] madvise never", False),
+    ],
+)
+def test_large_pages_are_those_that_are_asked_for_and_given(asked, setting, expected, tmp_path, monkeypatch):
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", asked)
+    path = tmp_path / "enabled"
+    if setting is not None:
+        path.write_text(f"{setting}\n")
+    assert large_pages(path) == expected
+
+
+def test_nothing_is_given_back_where_there_is_no_glibc(monkeypatch):
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("ctypes.CDLL", lambda _: pytest.fail("there is no such library"))
+    give_back_memory()
+    keep_memory()

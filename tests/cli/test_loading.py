@@ -63,8 +63,8 @@ def test_how_threads_wait_is_the_users_choice(monkeypatch):
     monkeypatch.delenv("GOMP_SPINCOUNT")
 
 
-def test_what_apples_gpus_lack_is_done_by_the_processor_unless_the_user_says_no(monkeypatch):
-    name = "PYTORCH_ENABLE_MPS_FALLBACK"
+@pytest.mark.parametrize("name", ["PYTORCH_ENABLE_MPS_FALLBACK", "THP_MEM_ALLOC_ENABLE"])
+def test_what_apples_gpus_lack_and_large_pages_are_the_users_choice(name, monkeypatch):
     monkeypatch.setenv(name, "0")
     let_threads_sleep()
     assert os.environ[name] == "0"

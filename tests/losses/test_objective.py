@@ -17,9 +17,10 @@ from impasto.losses import content as content_losses
 from impasto.losses.build import objective_of
 from impasto.losses.functions import NORMALISATIONS
 from impasto.losses.objective import Objective
+from impasto.losses.tiled import TiledEncoder
 from impasto.networks.layers import geometry
 from impasto.pictures.geometry import tiles
-from impasto.recipe import Recipe
+from impasto.recipe import PAINTING, Recipe
 from impasto.scene import Past, Scene, Style
 
 SIZE = (112, 176)
@@ -235,3 +236,28 @@ def test_gradient_of_the_whole_objective(normalisation):
     judged = objective(encoder, recipe, content, styles, mask)
     image = picture(16, 17, 2).double().requires_grad_()
     assert gradcheck(lambda x: judged(x)[0], image, rtol=1e-5, atol=1e-9, fast_mode=True)
+
+
+@pytest.mark.parametrize("finishing", [False, True])
+@pytest.mark.parametrize("pooling", ["average", "max"])
+def test_derivatives_that_wait_give_the_same_bytes(
+    pooling: str, finishing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every statistic that can wait, beside those that cannot, added up in autograd's order."""
+    encoder, recipe = tiny_encoder(pooling=pooling), Recipe(**PAINTING, tv_weight=0.1)
+    content, canvas = picture(61, 46), picture(61, 46, seed=1)
+    scene = Scene(content, (Style(picture(50, 44, seed=2)),), start=canvas)
+    scene = scene.at((61, 46), 0, torch.device("cpu"))
+    waiting = objective_of(encoder, scene, recipe, finishing=finishing).evaluate(canvas)
+    part, seen = TiledEncoder.part, []
+
+    def at_once(*arguments: Any, sparing: bool = False, **options: Any) -> Any:
+        seen.append(sparing)
+        return part(*arguments, **options)
+
+    monkeypatch.setattr(TiledEncoder, "part", at_once)
+    plain = objective_of(encoder, scene, recipe, finishing=finishing).evaluate(canvas)
+    assert any(seen)
+    assert float(plain[1].abs().max()) > 0
+    assert waiting[1].equal(plain[1])
+    assert waiting[0] == plain[0]

@@ -19,7 +19,7 @@ from fakes import array, picture, tiny_encoder, values
 from impasto.networks import operations
 from impasto.networks.encoder import PADDINGS, Encoder
 from impasto.networks.layers import activation_of, block_of
-from impasto.networks.operations import BORDERS, continued, convolve, folded, packed, pool
+from impasto.networks.operations import BORDERS, Slopes, as_rows, continued, convolve, folded, packed, pool
 
 DTYPES = [(torch.float64, 1e-10), (torch.float32, 1e-4)]
 BORDER_NAMES = [*BORDERS, "zeros"]
@@ -112,6 +112,39 @@ def test_a_convolution_keeps_nothing_but_its_result():
     with saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
         result = convolve(x, weight, torch.zeros(8), "reflect", relu=True)
     assert {tensor.data_ptr() for tensor in kept} == {weight.data_ptr(), result.data_ptr()}
+
+
+def test_what_is_only_wanted_at_half_the_size_keeps_a_byte_for_each_number():
+    encoder, image = tiny_encoder(pooling="average"), picture(32, 48).requires_grad_()
+    sizes: dict[tuple[str, ...], int] = {}
+    for layers in (("relu2_1",), ("relu1_2", "relu2_1")):
+        kept: dict[int, Tensor] = {}
+        with saved_tensors_hooks(lambda x, kept=kept: kept.setdefault(x.data_ptr(), x), lambda x: x):
+            features = encoder(image, layers)
+        large = [x for x in kept.values() if x.shape[-2:] == image.shape[-2:] and x.shape[1] > 3]
+        sizes[layers] = sum(x.element_size() for x in large)
+        assert {layer: features.raw[layer].shape[-2:] for layer in layers}["relu2_1"] == (16, 24)
+    assert sizes == {("relu2_1",): 4 + 1, ("relu1_2", "relu2_1"): 4 + 4}
+
+
+def test_derivatives_that_wait_are_added_in_turn():
+    result = torch.zeros(1, 2, 3, 4).contiguous(memory_format=torch.channels_last)
+    everywhere, corner = values(1, 2, 3, 4), values(1, 2, 1, 2, seed=1)
+    window = (slice(0, 1), slice(0, 4, 2))
+    expected = everywhere.clone()
+    expected[..., 0:1, 0:4:2] += corner
+    slopes = Slopes()
+    slopes.add_at(window, corner)
+    slopes.add(lambda: as_rows(everywhere).clone())
+    found = slopes.total(result)
+    assert found is not None
+    assert found.equal(expected)
+    assert slopes.total(result) is None
+    slopes.add_at(window, corner.float())
+    alone = slopes.total(result)
+    assert alone is not None
+    assert alone[(..., *window)].equal(corner.float())
+    assert alone.count_nonzero() == corner.numel()
 
 
 # -------------------------------------------------------------------------------------------- a whole network

@@ -20,6 +20,7 @@ from impasto.losses.terms import Term
 from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
 from impasto.networks.encoder import Features
 from impasto.networks.layers import geometry
+from impasto.networks.operations import Slopes
 from impasto.pictures.geometry import Tile
 from impasto.scene import Guidance, Scene, Style
 
@@ -240,7 +241,9 @@ def _features_at(features: Features, layer: str, window: tuple[slice, slice]) ->
     head = features.head(layer)
     projected = head is None or features.is_projected(layer)
     sampled: Tensor = _Window.apply(  # type: ignore[no-untyped-call]
-        features[layer] if projected else features.raw[layer], window
+        features[layer] if features.is_projected(layer) else features.raw[layer],
+        window,
+        None if features.is_projected(layer) else features.slopes.get(layer),
     )
     return _projected(sampled[0].flatten(1).T, None if projected else head)
 
@@ -258,14 +261,17 @@ class _Window(torch.autograd.Function):
     """Features (1, C, H, W) at the rows and columns of a window; the gradient keeps their memory layout."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, window: tuple[slice, slice]) -> Tensor:
+    def forward(ctx: Any, features: Tensor, window: tuple[slice, slice], slopes: Slopes | None) -> Tensor:
         ctx.save_for_backward(features)
-        ctx.window = window
+        ctx.window, ctx.slopes = window, slopes
         return features[(..., *window)].contiguous()
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, None, None]:
+        if ctx.slopes is not None:
+            ctx.slopes.add_at(ctx.window, slope)
+            return None, None, None
         (features,) = ctx.saved_tensors
         gradient = torch.zeros_like(features)
         gradient[(..., *ctx.window)] = slope
-        return gradient, None
+        return gradient, None, None

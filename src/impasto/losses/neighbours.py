@@ -51,8 +51,8 @@ class StyleDirections:
         self.units = unit_rows(bank - self.centre)
         # A query that is followed by how well each part suits it is compared by the sum of both.
         keys = self.units if membership is None else torch.cat([self.units, membership.to(self.units)], 1)
-        # The last row of columns is filled up with copies of the first direction.
-        keys = torch.cat([keys, keys[:1].expand(-len(bank) % COLUMNS, -1)])
+        if len(bank) % COLUMNS:  # the last row of columns is filled up with copies of the first direction
+            keys = torch.cat([keys, keys[:1].expand(-len(bank) % COLUMNS, -1)])
         self._keys = (keys.bfloat16() if short else keys).T  # (C, rows · COLUMNS)
 
     def queries(self, units: Tensor, suitability: Tensor | None) -> Tensor:
@@ -89,6 +89,8 @@ class StyleDirections:
             if offers is not None:
                 shares = values.exp2_()  # at most e²⁰, because cosines are at most 1
                 use += (weight.to(shares) / shares.sum(1)) @ shares
+                del shares
+            del values  # or there would be two of them during the next product
         found, kept = torch.cat(indices), len(self.units)
         return torch.where(found < kept, found, 0), use[:kept]
 

@@ -254,7 +254,7 @@ class Objective:
     def _gather_whole(self, image: Tensor) -> Gathered:
         """What all terms gather of a picture (1, 3, H, W) that is not divided into tiles."""
         (whole,) = tiles(size_of(image), None, 1, 0)
-        return self._gather(self.encoder.part(whole, image, self.layers))
+        return self._gather(self.encoder.part(whole, image, self.layers, sparing=True))
 
     def _gather(self, part: Part) -> Gathered:
         """What all terms gather of a part, named ``<index of the term>:<name>``."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from impasto.networks.encoder import Features
+from impasto.networks.operations import Slopes, as_rows
 
 __all__ = [
     "gather_positions",
@@ -45,9 +47,13 @@ def gram_sum(features: Tensor, weights: Tensor | None = None) -> Tensor:
     rounded separately and summed in float32, which leaves an error of about 0.05 %. Arguments as
     :func:`gram`.
     """
-    f = _rows(features)
+    return _gram_sum(features, weights, None)
+
+
+def _gram_sum(features: Tensor, weights: Tensor | None, slopes: Slopes | None) -> Tensor:
+    f = as_rows(features)
     t = None if weights is None else weights[0, 0].flatten()[:, None]
-    total: Tensor = _GramSum.apply(f, t)  # type: ignore[no-untyped-call]
+    total: Tensor = _GramSum.apply(f, t, slopes)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -58,9 +64,11 @@ def layer_gram_sum(features: Features, layer: str, weights: Tensor | None = None
     passes through the head once instead of twice. ``weights`` as in :func:`gram`.
     """
     head = features.head(layer)
-    if head is None or features.is_projected(layer):
-        return gram_sum(features[layer] if features.is_projected(layer) else features.raw[layer], weights)
-    total = gram_sum(features.raw[layer], weights)
+    if features.is_projected(layer):
+        return gram_sum(features[layer], weights)
+    total = _gram_sum(features.raw[layer], weights, features.slopes.get(layer))
+    if head is None:
+        return total
     return head.to(total) @ total @ head.to(total).T
 
 
@@ -71,8 +79,9 @@ class _GramSum(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, f: Tensor, t: Tensor | None) -> Tensor:
+    def forward(ctx: Any, f: Tensor, t: Tensor | None, slopes: Slopes | None) -> Tensor:
         ctx.save_for_backward(f, t)
+        ctx.slopes = slopes
         weighted = f if t is None else f * t.to(f.dtype)
         if f.dtype is not torch.bfloat16:
             return f.T @ weighted
@@ -84,10 +93,23 @@ class _GramSum(torch.autograd.Function):
         return rest + torch.bmm(left.transpose(1, 2), right).sum(0, dtype=torch.float32)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, None, None]:
         f, t = ctx.saved_tensors
-        moved = f @ (slope + slope.T).to(f.dtype)
-        return moved if t is None else moved * t.to(f.dtype), None
+        both = (slope + slope.T).to(f.dtype)
+
+        def moved() -> Tensor:
+            rows: Tensor = f @ both
+            return rows if t is None else rows * t.to(f.dtype)
+
+        return _now_or_later(moved, ctx.slopes), None, None
+
+
+def _now_or_later(rows: Callable[[], Tensor], slopes: Slopes | None) -> Tensor | None:
+    """A derivative with respect to rows of features, (H·W, C); None: it waits in ``slopes``."""
+    if slopes is None:
+        return rows()
+    slopes.add(rows)
+    return None
 
 
 def layer_distance_sum(
@@ -103,15 +125,12 @@ def layer_distance_sum(
         weights: (1, 1, H, W), how much each position counts; None: all equally.
     """
     head = features.head(layer)
-    rows, target_rows = (None if x is None else _rows(x.raw[layer]) for x in (features, target))
+    rows, target_rows = (None if x is None else as_rows(x.raw[layer]) for x in (features, target))
     t = None if weights is None else weights.flatten()[:, None]
-    distance: Tensor = _DistanceSum.apply(rows, target_rows, head, t)  # type: ignore[no-untyped-call]
+    distance: Tensor = _DistanceSum.apply(  # type: ignore[no-untyped-call]
+        rows, target_rows, head, t, features.slopes.get(layer)
+    )
     return distance
-
-
-def _rows(features: Tensor) -> Tensor:
-    """Features (N, C, H, W) as rows (N·H·W, C), a view if the memory format is channels_last."""
-    return features.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 class _DistanceSum(torch.autograd.Function):
@@ -120,20 +139,28 @@ class _DistanceSum(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, f: Tensor, g: Tensor | None, head: Tensor | None, t: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any,
+        f: Tensor,
+        g: Tensor | None,
+        head: Tensor | None,
+        t: Tensor | None,
+        slopes: Slopes | None,
+    ) -> Tensor:
         full = torch.float64 if f.dtype is torch.float64 else torch.float32
         d = f.to(full) if g is None else f.to(full) - g.to(full)
         half_slope = d if head is None else d @ (head.to(full).T @ head.to(full))
         if t is not None:
             half_slope = half_slope * t.to(full)
         ctx.save_for_backward(half_slope)
-        ctx.dtype = f.dtype
+        ctx.dtype, ctx.slopes = f.dtype, slopes
         return (d * half_slope).sum()[None]
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, None, None, None, None]:
         (half_slope,) = ctx.saved_tensors
-        return (half_slope * (2.0 * slope)).to(ctx.dtype), None, None, None
+        moved = _now_or_later(lambda: (half_slope * (2.0 * slope)).to(ctx.dtype), ctx.slopes)
+        return moved, None, None, None, None
 
 
 def moments(features: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:

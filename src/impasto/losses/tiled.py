@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -91,19 +91,16 @@ class TiledEncoder:
         stride, radius = max(g.stride for g in geometries), max(g.radius for g in geometries)
         return tiles(size, self.tile, stride, radius, wrap=wrap)
 
-    def part(self, tile: Tile, image: Tensor, layers: Iterable[str], *, padding: str | None = None) -> Part:
+    def part(self, tile: Tile, image: Tensor, layers: Iterable[str], **options: Any) -> Part:
         """One tile of a picture (1, 3, H, W) with its features.
 
         Args:
-            padding: used instead of the encoder's padding.
+            options: see :meth:`Encoder.forward`.
         """
-        return self.part_of_cut(tile, tile.cut(image), layers, padding=padding)
+        return self.part_of_cut(tile, tile.cut(image), layers, **options)
 
-    def part_of_cut(
-        self, tile: Tile, cut: Tensor, layers: Iterable[str], *, padding: str | None = None
-    ) -> Part:
+    def part_of_cut(self, tile: Tile, cut: Tensor, layers: Iterable[str], **options: Any) -> Part:
         """As :meth:`part`, from the tile's pixels with its halo, (1, 3, h, w): ``tile.cut(image)``."""
-        options = {} if padding is None else {"padding": padding}
         features = self.encoder(cut, tuple(layers), **options)
         without_halo = {layer: tile.inner(geometry(layer).stride) for layer in features}
         return Part(tile, cut, features.cut(without_halo))

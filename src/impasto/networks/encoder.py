@@ -30,7 +30,7 @@ from impasto.networks.layers import (
     convolution_of,
     geometry,
 )
-from impasto.networks.operations import Packed, convolve, packed, pool
+from impasto.networks.operations import Packed, Slopes, convolve, packed, pool
 
 __all__ = [
     "CENTRED",
@@ -80,12 +80,17 @@ class Features(Mapping[str, Tensor]):
     Args:
         raw: layer → (1, c, H, W) before the head, in the precision of the computation.
         head: layer → its linear head (C, c), or None.
+        slopes: layer → what holds its derivatives back; a layer that has none is differentiated by autograd
+            in its own order.
     """
 
     def __init__(
-        self, raw: Mapping[str, Tensor], head: Callable[[str], Tensor | None] = lambda layer: None
+        self,
+        raw: Mapping[str, Tensor],
+        head: Callable[[str], Tensor | None] = lambda layer: None,
+        slopes: Mapping[str, Slopes] | None = None,
     ) -> None:
-        self.raw, self._head = raw, head
+        self.raw, self._head, self.slopes = raw, head, slopes or {}
         self._converted: dict[str, Tensor] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -96,7 +101,8 @@ class Features(Mapping[str, Tensor]):
 
     def __getitem__(self, layer: str) -> Tensor:
         if layer not in self._converted:
-            raw, head = self.raw[layer], self.head(layer)
+            raw, head, slopes = self.raw[layer], self.head(layer), self.slopes.get(layer)
+            raw = raw if slopes is None else slopes.held(raw)
             value = raw if raw.dtype is torch.float64 else raw.float()
             self._converted[layer] = value if head is None else _projected(value, head.to(value))
         return self._converted[layer]
@@ -233,35 +239,61 @@ class Encoder(nn.Module):
         """The linear head that follows a layer, (C, c), or None."""
         return getattr(self, f"head__{layer}__weight", None)
 
-    def forward(self, image: Tensor, layers: Iterable[str], *, padding: str | None = None) -> Features:
+    def forward(
+        self, image: Tensor, layers: Iterable[str], *, padding: str | None = None, sparing: bool = False
+    ) -> Features:
         """Features of a picture.
 
         Args:
             image: (N, 3, H, W), float, sRGB, [0, 1].
             layers: canonical names.
             padding: replaces the encoder's padding for this picture, a key of :data:`PADDINGS`.
+            sparing: whether statistics may hold their derivatives back, see :class:`Slopes`. That takes less
+                memory, but then only the picture has a gradient, and its features seem to have none.
 
         Returns:
             layer → (N, C, H/stride, W/stride), in the order of ``layers``.
         """
         requested = tuple(layers)
-        remaining, raw = set(requested), {}
+        remaining, raw, slopes = set(requested), {}, dict[str, Slopes]()
+        halved = False
         x = self._normalise(image)
         x = x.to(dtype=self.compute_dtype, memory_format=torch.channels_last)
         for index, conv in enumerate(self.convs):
             if not remaining:
                 break
-            if index and block_of(conv) != block_of(self.convs[index - 1]):
-                x = pool(x, self.pooling)
+            if not halved and index and block_of(conv) != block_of(self.convs[index - 1]):
+                x = pool(x, self.pooling, slopes.get(activation_of(self.convs[index - 1])))
             weight, bias = self._parameter(conv, "weight"), self._parameter(conv, "bias")
             border = PADDINGS[padding or self.padding][0 if index == 0 else 1]
             activation = activation_of(conv)
             arranged = self._packed.get(conv)
-            x = convolve(x, weight, bias, border, relu=conv not in remaining, arranged=arranged)
+            if sparing and activation in remaining and conv not in remaining:
+                slopes[activation] = Slopes()
+            halved = self._halved_unseen(index, remaining)
+            x = convolve(
+                x,
+                weight,
+                bias,
+                border,
+                relu=conv not in remaining,
+                arranged=arranged,
+                halved=halved,
+                slopes=slopes.get(activation),
+            )
             if conv in remaining:
                 raw[conv] = x
                 x = F.relu(x)
             if activation in remaining:
                 raw[activation] = x
             remaining -= {conv, activation}
-        return Features({layer: raw[layer] for layer in requested}, self.head)
+        return Features({layer: raw[layer] for layer in requested}, self.head, slopes)
+
+    def _halved_unseen(self, index: int, remaining: set[str]) -> bool:
+        """Whether a convolution's result is only wanted after average pooling."""
+        conv, following = self.convs[index], self.convs[index + 1 : index + 2]
+        return (
+            self.pooling == "average"
+            and any(block_of(after) != block_of(conv) for after in following)
+            and not {conv, activation_of(conv)} & remaining
+        )

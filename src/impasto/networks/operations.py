@@ -7,6 +7,7 @@ over the features for padding and pooling run on one thread. Here a convolution 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from impasto.errors import RecipeError
 
-__all__ = ["BORDERS", "Packed", "convolve", "packed", "pool"]
+__all__ = ["BORDERS", "Packed", "Slopes", "as_rows", "convolve", "packed", "pool"]
 
 #: How a convolution continues its input by one pixel → which rows (and columns) of the continued input the
 #: first and the last of them repeat. ``zeros`` is left to the convolution, which does it without a copy.
@@ -69,6 +70,70 @@ def _arranged(weight: Tensor, padding: int) -> Tensor:
     return arranged
 
 
+class Slopes:
+    """Derivatives with respect to a convolution's result that wait until its own derivative is computed.
+
+    Autograd differentiates what was computed last first. So before it comes to the network, it would hold the
+    derivatives of all that compares features, each as large as they are, for all layers. Here only what they
+    are made of waits: small tensors, and features that are kept anyway.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[Callable[[], Tensor] | tuple[tuple[slice, slice], Tensor]] = []
+
+    def add(self, rows: Callable[[], Tensor]) -> None:
+        """Let a derivative wait for all positions, (N·H·W, C), which is computed when it is needed."""
+        self._waiting.append(rows)
+
+    def add_at(self, window: tuple[slice, slice], slope: Tensor) -> None:
+        """Let a derivative wait for some rows and columns, (N, C, h, w); it is zero elsewhere."""
+        self._waiting.append((window, slope))
+
+    def held(self, features: Tensor) -> Tensor:
+        """The same features, whose derivative waits although autograd computes it."""
+        same: Tensor = _Held.apply(features, self)  # type: ignore[no-untyped-call]
+        return same
+
+    def total(self, result: Tensor) -> Tensor | None:
+        """The sum of all that waits, as large as ``result``, to be changed at will; nothing waits any more.
+
+        Its bytes are those of autograd's own sum, which takes them in the same order: that of the first two
+        makes no difference.
+        """
+        waiting, self._waiting = self._waiting, []
+        if len(waiting) > 1 and isinstance(waiting[0], tuple):
+            waiting[:2] = waiting[1::-1]  # then it need not begin with zeros
+        total: Tensor | None = None
+        for one in waiting:
+            if isinstance(one, tuple):
+                window, slope = one
+                total = torch.zeros_like(result) if total is None else total
+                total[(..., *window)] += slope
+            else:
+                count, channels, height, width = result.shape
+                slope = one().view(count, height, width, channels).permute(0, 3, 1, 2)
+                total = slope if total is None else total.add_(slope)
+        return total
+
+
+class _Held(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, slopes: Slopes) -> Tensor:
+        ctx.slopes = slopes
+        return features.view_as(features)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[None, None]:
+        # A copy, because autograd may have passed the same tensor to others.
+        ctx.slopes.add(lambda: as_rows(slope).clone())
+        return None, None
+
+
+def as_rows(features: Tensor) -> Tensor:
+    """(N, C, H, W) as (N·H·W, C), a view if the memory format is channels_last."""
+    return features.permute(0, 2, 3, 1).flatten(0, 2)
+
+
 def convolve(
     features: Tensor,
     weight: Tensor,
@@ -77,6 +142,8 @@ def convolve(
     *,
     relu: bool,
     arranged: Packed | None = None,
+    halved: bool = False,
+    slopes: Slopes | None = None,
 ) -> Tensor:
     """A 3×3 convolution of a continued input, and its ReLU if asked.
 
@@ -86,16 +153,19 @@ def convolve(
         border: how the input continues beyond its edge, a key of :data:`BORDERS` or ``zeros``.
         relu: whether the result is rectified.
         arranged: :func:`packed` of ``weight``, used for features in bfloat16 on a CPU.
+        halved: whether the rectified result is reduced by average pooling, see :func:`pool`. The larger one
+            is then not kept for the derivative, only where it is zero.
+        slopes: hold back derivatives with respect to the rectified result.
 
     Returns:
-        (N, C, H, W).
+        (N, C, H, W), or (N, C, H/2, W/2).
     """
     if border == "reflect" and min(features.shape[-2:]) < 2:
         border = "replicate"  # a single row or column has no neighbour to reflect
     if arranged is not None and not _in_short_form(features):
         arranged = None
     result: Tensor = _Convolution.apply(  # type: ignore[no-untyped-call]
-        features, weight, bias, border, relu, arranged
+        features, weight, bias, border, relu, arranged, halved, slopes
     )
     return result
 
@@ -103,26 +173,62 @@ def convolve(
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, border: str, relu: bool, arranged: Packed | None
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        border: str,
+        relu: bool,
+        arranged: Packed | None,
+        halved: bool,
+        slopes: Slopes | None,
     ) -> Tensor:
         zeros = border == "zeros"
         filters = weight if arranged is None else arranged.forward
         result = _convolution(x if zeros else continued(x, border), filters, bias, int(zeros), relu)
-        ctx.border, ctx.arranged = border, arranged
+        ctx.border, ctx.arranged, ctx.halved, ctx.slopes = border, arranged, halved, slopes
+        ctx.set_materialize_grads(False)
+        if halved:
+            ctx.save_for_backward(weight, result <= 0 if ctx.needs_input_grad[0] else None)
+            return _half_sums(result)
         ctx.save_for_backward(weight, result if relu else None)
         return result
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, slope: Tensor | None) -> tuple[Tensor | None, ...]:
         weight, rectified = ctx.saved_tensors
-        if rectified is not None:
-            slope = torch.ops.aten.threshold_backward(slope, rectified, 0)
+        slope = _through_relu(ctx, slope, rectified)
+        if slope is None:
+            return (None,) * 8
         padding = int(ctx.border == "zeros")
         if ctx.arranged is None:
             gradient = F.conv_transpose2d(slope, weight, padding=padding)
         else:
             gradient = _convolution(slope, ctx.arranged.back, None, 2 - padding, False)
-        return gradient if padding else folded(gradient, ctx.border), None, None, None, None, None
+        return (gradient if padding else folded(gradient, ctx.border), *(None,) * 7)
+
+
+def _through_relu(ctx: Any, slope: Tensor | None, rectified: Tensor | None) -> Tensor | None:
+    """The derivative with respect to a convolution before its ReLU, from that of the result.
+
+    Args:
+        rectified: the result, or where it was zero if it was halved; None: there is no ReLU.
+    """
+    if rectified is None:
+        return slope
+    if ctx.halved:
+        if slope is None:
+            return None
+        return _half_sums_back(slope, rectified.shape[-2:]).masked_fill_(rectified, 0.0)
+    waiting: Tensor | None = None if ctx.slopes is None else ctx.slopes.total(rectified)
+    if waiting is None:
+        if slope is not None:
+            slope = torch.ops.aten.threshold_backward(slope, rectified, 0)
+        return slope
+    if slope is not None:
+        waiting.add_(slope)
+    torch.ops.aten.threshold_backward.grad_input(waiting, rectified, 0, grad_input=waiting)  # in place
+    return waiting
 
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, relu: bool) -> Tensor:
@@ -169,16 +275,19 @@ def folded(padded: Tensor, border: str) -> Tensor:
     return padded[..., 1:-1, 1:-1]
 
 
-def pool(features: Tensor, kind: str) -> Tensor:
+def pool(features: Tensor, kind: str, slopes: Slopes | None = None) -> Tensor:
     """2×2 pooling, stride 2; an odd last row or column is dropped.
 
     Average pooling is scaled by 2 and L2 pooling by 0.78 so that the activations keep the magnitude that
     the weights were trained with under max pooling (factors of style-transfer-pytorch).
+
+    Args:
+        slopes: hold back the derivative of average pooling with respect to ``features``.
     """
     if kind == "max":
         return F.max_pool2d(features, 2)
     if kind == "average":
-        average: Tensor = _Average.apply(features)  # type: ignore[no-untyped-call]
+        average: Tensor = _Average.apply(features, slopes)  # type: ignore[no-untyped-call]
         return average
     if kind == "l2":
         # The tiny constant keeps the root differentiable where all four activations are zero.
@@ -190,11 +299,24 @@ class _Average(torch.autograd.Function):
     """Half the sum of four neighbours."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        ctx.odd = (0, x.shape[-1] % 2, 0, x.shape[-2] % 2)
-        return F.avg_pool2d(x, 2, divisor_override=2)
+    def forward(ctx: Any, x: Tensor, slopes: Slopes | None) -> Tensor:
+        ctx.size, ctx.slopes = x.shape[-2:], slopes
+        return _half_sums(x)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> Tensor:
-        gradient = F.interpolate(slope * 0.5, scale_factor=2, mode="nearest")
-        return F.pad(gradient, ctx.odd) if any(ctx.odd) else gradient
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, None]:
+        if ctx.slopes is None:
+            return _half_sums_back(slope, ctx.size), None
+        ctx.slopes.add(lambda: as_rows(_half_sums_back(slope, ctx.size)))
+        return None, None
+
+
+def _half_sums(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 2, divisor_override=2)
+
+
+def _half_sums_back(slope: Tensor, size: Sequence[int]) -> Tensor:
+    """The transpose of :func:`_half_sums` for a picture of ``size``, a new tensor."""
+    gradient = F.interpolate(slope * 0.5, scale_factor=2, mode="nearest")
+    odd = (0, size[1] % 2, 0, size[0] % 2)
+    return F.pad(gradient, odd) if any(odd) else gradient

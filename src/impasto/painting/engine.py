@@ -22,6 +22,7 @@ from impasto.losses.guidance import guided
 from impasto.losses.objective import Objective
 from impasto.losses.terms import Term
 from impasto.losses.tiled import TiledEncoder
+from impasto.machine import give_back_memory
 from impasto.networks.encoder import Encoder
 from impasto.painting.colour_plan import colour_plan
 from impasto.painting.optimisers import OPTIMISERS, Adam, Guarded, Optimiser, PyramidAdam, bounds
@@ -151,6 +152,7 @@ def steps(
     picture = first_canvas(prepared, recipe, plan[0]).to(device)
     optimiser = Guarded(limits.optimiser(recipe, plan[0], finishing[0]), recipe.learning_rate)
     for index, size in enumerate(plan):
+        give_back_memory()  # what is free is in pieces that the blocks of another size would not fit into
         margin = _margin(recipe, size)
         at_scale = prepared.at(size, margin, device, fineness=_fineness(index, plan))
         canvas = add_margin(_start_of_scale(picture, prepared, recipe, size, index), margin)
