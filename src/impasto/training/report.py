@@ -32,8 +32,10 @@ class TeacherEncoder(Encoder):
     def layers(self) -> tuple[str, ...]:
         return TARGETS
 
-    def forward(self, image: Tensor, layers: Iterable[str], *, padding: str | None = None) -> Features:
-        del padding  # each of the teacher's networks pads as it was trained
+    def forward(
+        self, image: Tensor, layers: Iterable[str], *, padding: str | None = None, sparing: bool = False
+    ) -> Features:
+        del padding, sparing  # each of the teacher's networks pads as it was trained
         raw = self.teacher.raw(image, tuple(layers))
         return Features({layer: raw[layer] for layer in layers})
 
