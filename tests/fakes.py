@@ -61,7 +61,10 @@ class Faulty(Encoder):
         super().__init__(tiny_state(), CENTRED, pooling="average")
         self.fault, self.value, self.backwards, self.calls = fault, value, backwards, 0
 
-    def forward(self, image: Tensor, layers: Iterable[str], *, padding: str | None = None) -> Features:
+    def forward(
+        self, image: Tensor, layers: Iterable[str], *, padding: str | None = None, sparing: bool = False
+    ) -> Features:
+        del sparing  # derivatives that wait would not pass through the features
         features = super().forward(image, layers, padding=padding)
         if not image.requires_grad:
             return features
