@@ -75,9 +75,11 @@ def listening(app: ASGIApp, host: str = "127.0.0.1", **options: Any) -> Iterator
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        thread.join(20)
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(20)
 
 
 @cache

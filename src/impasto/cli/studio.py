@@ -140,7 +140,7 @@ def _serve(
     # again, and a full collection comes about once in minutes instead of seconds.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(2_000, 10, 500)
+    gc.set_threshold(2_000, 10, 100)
     if certificate is not None and config.ssl is not None:
         keep_current(config.ssl, certificate, partial(current_certificate, options))
     with suppress(KeyboardInterrupt):  # raised once everything has ended: uvicorn passes the signal on

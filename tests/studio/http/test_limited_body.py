@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import socket
 import time
@@ -14,9 +15,11 @@ import pytest
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import RequestResponseCycle
 
 from impasto.studio.http import limited_body
 from impasto.studio.http.limited_body import LimitedBody
+from impasto.studio.http.protocol import ImpatientProtocol
 from serving import Studio, in_a_thread, listening, post, served_here, without_workers
 
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -231,3 +234,25 @@ def test_a_client_that_leaves_in_the_middle_is_reported() -> None:
         return await LimitedBody(UNSTATED, receive, 100, 60)()
 
     assert in_a_thread(run()) == {"type": "http.disconnect"}
+
+
+@pytest.mark.slow
+def test_nothing_of_a_request_waits_for_the_garbage_collector(tmp_path: Path) -> None:
+    """Thousands a minute would: under load a full collection comes about once in minutes."""
+
+    def kept() -> int:
+        return sum(isinstance(one, (LimitedBody, RequestResponseCycle)) for one in gc.get_objects())
+
+    with listening(without_workers(tmp_path).app, http=ImpatientProtocol) as port:
+        gc.collect()
+        gc.disable()
+        try:
+            before, deadline = kept(), time.monotonic() + 5
+            for path in ("/v1/settings", "/v1/jobs/none", "/none"):
+                address, last = f"http://127.0.0.1:{port}{path}", {"Connection": "close"}
+                assert httpx.get(address, headers=last).status_code in (200, 404)
+            while kept() > before and time.monotonic() < deadline:
+                time.sleep(0.05)  # the server ends the connection after its answer
+            assert kept() == before
+        finally:
+            gc.enable()
