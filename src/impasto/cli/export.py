@@ -79,14 +79,13 @@ def export(
         raise RecipeError(f"a tile of {_named(fixed)}", f"sides that are multiples of {MULTIPLE}")
     require_extra("export", ("onnx", "onnxruntime"), "the export", WeightsError)
     with working("exporting", quiet):
-        from impasto.feedforward.decoder import load_decoder
         from impasto.feedforward.export.files import write_parts, write_whole
         from impasto.feedforward.export.models import ModelBuilder
         from impasto.feedforward.network import InstantNetwork
         from impasto.feedforward.style import InstantStyle
         from impasto.networks.registry import load_encoder
 
-        network = InstantNetwork(load_encoder(), load_decoder())
+        network = InstantNetwork.embedded(load_encoder())
         known = InstantStyle.blend([InstantStyle.load(path) for path in style]) if style else None
         network = network if known is None else network.learned(known)
         builder = ModelBuilder(network.encoder, network.decoder, seed)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.feedforward.colours import colour_cost
-from impasto.feedforward.decoder import RADIUS, Decoder, decoder_of
+from impasto.feedforward.decoder import RADIUS, Decoder, decoder_of, load_decoder
 from impasto.feedforward.maps import Transport, match_share, nearest, transport
 from impasto.feedforward.noise import noise_field
 from impasto.feedforward.statistics import (
@@ -111,6 +111,11 @@ class InstantNetwork:
     def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
         self.encoder, self.decoder = encoder, decoder
         self.heads = {layer: encoder.head(layer) for layer in BANK_LAYERS}
+
+    @classmethod
+    def embedded(cls, encoder: Encoder) -> InstantNetwork:
+        """The network with the decoder that comes with the package, on the encoder's device."""
+        return cls(encoder, load_decoder(device=encoder.device))
 
     def learned(self, style: InstantStyle) -> InstantNetwork:
         """The network with the decoder that was trained for this style; itself if there is none."""

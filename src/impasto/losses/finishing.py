@@ -238,14 +238,13 @@ def sampled_window(grid: Grid, tile: Tile, evaluation: int) -> tuple[slice, slic
 
 def _features_at(features: Features, layer: str, window: tuple[slice, slice]) -> Tensor:
     """(n, C), a layer's features after its head at some positions only."""
-    head = features.head(layer)
-    projected = head is None or features.is_projected(layer)
+    projected = features.is_projected(layer)
     sampled: Tensor = _Window.apply(  # type: ignore[no-untyped-call]
-        features[layer] if features.is_projected(layer) else features.raw[layer],
+        features[layer] if projected else features.raw[layer],
         window,
-        None if features.is_projected(layer) else features.slopes.get(layer),
+        None if projected else features.slopes.get(layer),
     )
-    return _projected(sampled[0].flatten(1).T, None if projected else head)
+    return _projected(sampled[0].flatten(1).T, None if projected else features.head(layer))
 
 
 def _projected(rows: Tensor, head: Tensor | None) -> Tensor:

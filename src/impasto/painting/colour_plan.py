@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import torch
 
-from impasto.feedforward.decoder import load_decoder
 from impasto.feedforward.network import InstantNetwork, styled_regions
 from impasto.networks.encoder import Encoder
 from impasto.networks.registry import load_encoder
@@ -34,9 +33,7 @@ def colour_plan(scene: Scene, recipe: Recipe, encoder: Encoder) -> ColourPlan | 
     if scene.content is None or not (recipe.keep_colours and recipe.wants_content and recipe.wants_style):
         return None
     device = encoder.device
-    network = InstantNetwork(
-        load_encoder(device=device, dtype=encoder.compute_dtype), load_decoder(device=device)
-    )
+    network = InstantNetwork.embedded(load_encoder(device=device, dtype=encoder.compute_dtype))
     size = fit(*scene.size, min(SIDE, max(scene.size)))
     small = replace(scene, style_statistics={}).at(size, 0, device)
     assert small.content is not None

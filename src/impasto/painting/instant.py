@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from impasto.errors import RecipeError
-from impasto.feedforward.decoder import load_decoder
 from impasto.feedforward.network import TILE, InstantNetwork, StyledRegion, styled_regions
 from impasto.feedforward.style import InstantStyle
 from impasto.losses.terms import Term
@@ -85,7 +84,7 @@ def paint(
     prepared = preprocess(scene, recipe)
     if recipe.colours == "only":
         return postprocess(in_style_colours(prepared, recipe, size), scene, recipe)
-    network = _network(encoder)
+    network = InstantNetwork.embedded(encoder)
     if styles:
         assert prepared.content is not None
         content = resample(prepared.content, size).to(device)
@@ -108,9 +107,5 @@ def style_of(scene: Scene, recipe: Recipe, encoder: Encoder, *, tile: int | None
         ValueError: several styles, or styles for regions.
     """
     at_size = preprocess(scene, recipe).at(output_size(recipe, *scene.size), 0, encoder.device)
-    (region,) = styled_regions(_network(encoder), at_size, tile=tile)
+    (region,) = styled_regions(InstantNetwork.embedded(encoder), at_size, tile=tile)
     return region.style
-
-
-def _network(encoder: Encoder) -> InstantNetwork:
-    return InstantNetwork(encoder, load_decoder(device=encoder.device))

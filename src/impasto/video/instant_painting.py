@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from impasto.feedforward.decoder import load_decoder
 from impasto.feedforward.network import InstantNetwork, StyledRegion, styled_regions
 from impasto.feedforward.statistics import Moments
 from impasto.feedforward.style import InstantStyle
@@ -179,7 +178,7 @@ def build_instant_clip(
         saved: used instead of the style pictures.
     """
     device = encoder.device
-    network = InstantNetwork(encoder, load_decoder(device=device))
+    network = InstantNetwork.embedded(encoder)
     if saved:
         blend = InstantStyle.blend(saved, recipe.picture.style_blend)
         network, regions = network.learned(blend), [StyledRegion(blend)]

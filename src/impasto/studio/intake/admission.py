@@ -179,12 +179,14 @@ class Admission:
         reading of bodies; but no longer than this one took, because clients may have sent nothing meanwhile.
         One that had the machine to itself says nothing of how fast it goes when many come.
         """
-        now, alone = self._clock(), self._last_end is None
+        now, last_end = self._clock(), self._last_end
         seconds = now - begin
-        measured = seconds / self._at_once if self._last_end is None else min(seconds, now - self._last_end)
+        measured = seconds / self._at_once if last_end is None else min(seconds, now - last_end)
         error = measured / ended.work - self._pace
-        if error > 0.0 or not alone:
-            self._pace += error * (_LONGER_WEIGHT if error > 0.0 else _SHORTER_WEIGHT)
+        if error > 0.0:
+            self._pace += error * _LONGER_WEIGHT
+        elif last_end is not None:
+            self._pace += error * _SHORTER_WEIGHT
         here = sum(upload.counts(now) for upload in self._uploads if upload is not ended)
         self._last_end = now if here >= self._at_once else None
 
