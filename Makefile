@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-INSTALL := $(PIP) install --quiet --constraint constraints.txt
+# Python compiles a module when it is first imported; most of those that are installed never are.
+INSTALL := $(PIP) install --quiet --no-compile --constraint constraints.txt
 
 .PHONY: demo test soak load image-check quick check js web web-install docs dist bench bench-compare studies notebook clean
 

@@ -13,9 +13,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import NamedTuple
 
-#: In a process of its own: the peak of a child is at least the size of the process that starts it.
+ROOT = Path(__file__).resolve().parents[1]
+#: In a process of its own, so that this one stays small.
 PICTURES = """
 import sys
 from impasto import pictures, samples
@@ -27,18 +30,32 @@ pictures.save(sys.argv[2], samples.painting("swirl"))
 """
 
 
-def measured(source: Path, folder: Path, flags: list[str]) -> tuple[float, float, float]:
-    """Peak in MB, and processor seconds of the user and of the system, of ``impasto stylize``."""
-    command = ["stylize", str(folder / "content.png"), str(folder / "style.png"), "--quiet"]
+class Usage(NamedTuple):
+    """What a command took, from its start to its end."""
+
+    peak: float  #: MB
+    seconds: float
+    user: float  #: processor seconds
+    system: float
+
+
+def measured(content: Path, style: Path, output: Path, flags: list[str], source: Path = ROOT) -> Usage:
+    """Run ``impasto stylize`` of the checkout at ``source``.
+
+    ``peak`` is at least the size of the process that calls this, because a child is its copy at first.
+    """
+    command = ["stylize", str(content), str(style), "--quiet", "-o", str(output), *flags]
+    begin = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "impasto.cli", *command, "-o", str(folder / "out.png"), *flags],
+        [sys.executable, "-m", "impasto.cli", *command],
         env=os.environ | {"PYTHONPATH": str(source / "src")},
     )
     _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - begin
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"impasto ended with {process.returncode}")
-    return usage.ru_maxrss * 1024e-6, usage.ru_utime, usage.ru_stime
+    return Usage(usage.ru_maxrss * 1024e-6, seconds, usage.ru_utime, usage.ru_stime)
 
 
 def main() -> None:
@@ -48,25 +65,24 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=512, help="of the content, in pixels")
     parser.add_argument("--flags", default="", help='of impasto stylize, such as "--preset instant"')
     options = parser.parse_args()
-    here = Path(__file__).resolve().parents[1]
-    sources = {"now": here} if options.base is None else {"before": options.base.resolve(), "now": here}
-    rows: dict[str, list[tuple[float, float, float]]] = {name: [] for name in sources}
+    sources = {"now": ROOT} if options.base is None else {"before": options.base.resolve(), "now": ROOT}
+    rows: dict[str, list[Usage]] = {name: [] for name in sources}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        words = [str(folder / "content.png"), str(folder / "style.png"), str(options.side)]
-        subprocess.run([sys.executable, "-c", PICTURES, *words], check=True)
+        content, style = folder / "content.png", folder / "style.png"
+        subprocess.run(
+            [sys.executable, "-c", PICTURES, str(content), str(style), str(options.side)], check=True
+        )
         for _ in range(options.rounds):
             for way, source in sources.items():
-                rows[way].append(measured(source, folder, options.flags.split()))
+                rows[way].append(measured(content, style, folder / "out.png", options.flags.split(), source))
                 print(way, *(f"{value:.2f}" for value in rows[way][-1]), file=sys.stderr, flush=True)
-    print("| command | peak MB: median | min | max | user s | system s |\n|---|---|---|---|---|---|")
+    print("| command | peak MB: median | min | max | s | user s | system s |\n|---|---|---|---|---|---|---|")
     for way, found in rows.items():
-        peak, user, system = zip(*found, strict=True)
-        middle = [statistics.median(values) for values in (user, system)]
-        print(
-            f"| {way} | {statistics.median(peak):.0f} | {min(peak):.0f} | {max(peak):.0f} "
-            f"| {middle[0]:.2f} | {middle[1]:.2f} |"
-        )
+        peak, *times = zip(*found, strict=True)
+        cells = [f"{value:.0f}" for value in (statistics.median(peak), min(peak), max(peak))]
+        cells += [f"{statistics.median(values):.2f}" for values in times]
+        print(f"| {way} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

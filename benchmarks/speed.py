@@ -1,4 +1,4 @@
-"""`make bench`: seconds an evaluation, seconds to equal loss, growth with the size, and a profile.
+"""`make bench`: whole commands, seconds an evaluation and to equal loss, growth with the size, a profile.
 
 Writes results.json, results.md and growth.svg into --out. Programs that are compared are timed in
 turn, A B A B, in one run; median, minimum and maximum are reported. Nothing here is asserted.
@@ -12,16 +12,17 @@ import argparse
 import json
 import multiprocessing
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import torch
+from memory import Usage, measured
 from reference import Tutorial, TutorialNetwork, random_vgg19
 from torch import Tensor
 
@@ -41,6 +42,8 @@ matplotlib.use("Agg")
 STYLE = Recipe().style_layers
 #: Style layers of the comparison at equal loss, for which weights through conv3_2 suffice.
 EXACT = ("relu1_1", "relu2_1", "relu3_1")
+PRESETS = ("instant", "draft", "fast", "classic", "fine", "finest")
+FEW = ("--iterations", "2", "1", "--coarse-finishing", "1", "--finishing", "1", "--paint-size", "64")
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -82,11 +85,11 @@ def evaluations(size: int, rounds: int) -> dict[str, Any]:
     tutorial = Tutorial(network, image, image.flip(-1), STYLE, ("relu3_2",), 0.05)
     actions: dict[str, Callable[[], object]] = {
         "tutorial, VGG-19 float32": lambda: tutorial.evaluate(1 - image),
-        "VGG-19 float32": objective(full_width(torch.float32), size, Recipe()),
-        f"VGG-19 {dtype}": objective(full_width(dtype), size, Recipe()),
-        "compact float32": objective(load_encoder("compact"), size, Recipe()),
-        f"compact {dtype}": objective(load_encoder("compact", dtype=dtype), size, Recipe()),
     }
+    for precision in dict.fromkeys((torch.float32, dtype)):
+        name = str(precision).removeprefix("torch.")
+        actions[f"VGG-19 {name}"] = objective(full_width(precision), size, Recipe())
+        actions[f"compact {name}"] = objective(load_encoder("compact", dtype=precision), size, Recipe())
     return {"size": size, "seconds": in_turn(actions, rounds)}
 
 
@@ -182,57 +185,39 @@ def _until(painting: Any, judged: Callable[[Tensor], float], target: float, spen
     return {"seconds": seconds, "reached": loss <= target, "loss": loss, "evaluations": step.evaluations}
 
 
-def presets(content: Tensor, style: Tensor, rounds: int, **changes: Any) -> dict[str, Any]:
-    """Seconds of each preset with the embedded encoder, timed in turn, and its Gram loss at the end.
+def commands(
+    content: Tensor, style: Tensor, presets: Sequence[str], rounds: int, flags: Sequence[str]
+) -> dict[str, Any]:
+    """Seconds and peak bytes of ``impasto stylize`` with each preset, from its start to the written file.
 
-    Args:
-        changes: settings that all presets get, to see quickly that it runs.
+    They are run in turn, ``finest`` once only, and started by a process that stays small, see
+    :func:`memory.measured`.
     """
-    from impasto import api
-    from impasto.recipe import preset
-
     size = max(content.shape[-2:])
-    losses: dict[str, float] = {}
+    rows: dict[str, list[Usage]] = {name: [] for name in presets}
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(max_workers=1, mp_context=spawn) as starter,
+    ):
+        files = [pictures.save(Path(folder) / f"{i}.png", x) for i, x in enumerate((content, style))]
 
-    def paint(name: str) -> None:
-        recipe = preset(name).replace(**changes)
-        result = api.stylize(content, style, recipe=recipe, size=size)
-        gram_losses = [
-            loss
-            for term, loss in result.losses.items()
-            if term.startswith("style/") and "nearest" not in term
-        ]
-        losses[name] = sum(gram_losses) / recipe.style_loss_shares()["gram"]
+        def run(preset: str) -> Usage:
+            words = ["--preset", preset, "--size", str(size), *(flags if preset != "instant" else ())]
+            return starter.submit(measured, *files, Path(folder) / "out.png", words).result()
 
-    timings = in_turn({name: (lambda name=name: paint(name)) for name in ("draft", "fast", "fine")}, rounds)  # type: ignore[misc]
-    return {name: {"seconds": seconds, "style": losses[name]} for name, seconds in timings.items()}
-
-
-START = """
-import sys, time
-begin = time.perf_counter()
-import torch
-libraries = time.perf_counter()
-from impasto import api
-from impasto.painting import engine
-from impasto.recipe import Recipe
-job = api.prepare(sys.argv[1], sys.argv[2], Recipe())
-next(engine.steps(job.scene, job.recipe, job.encoder))
-print(libraries - begin, time.perf_counter() - libraries)
-"""
-
-
-def start_up(content: Tensor, style: Tensor, rounds: int) -> dict[str, Any]:
-    """Seconds from a fresh interpreter to the first evaluation: PyTorch's own import, and the rest."""
-    rows = []  # seconds of PyTorch's import and of the rest
-    with tempfile.TemporaryDirectory() as folder:
-        files = [str(pictures.save(Path(folder) / f"{i}.png", x)) for i, x in enumerate((content, style))]
-        for _ in range(rounds + 1):
-            process = subprocess.run(
-                [sys.executable, "-c", START, *files], capture_output=True, text=True, check=True
-            )
-            rows.append([float(value) for value in process.stdout.split()])
-    return {name: spread([row[i] for row in rows[1:]]) for i, name in enumerate(("PyTorch", "Impasto"))}
+        run(presets[0])  # reads the libraries from the disk; does not count
+        for round_ in range(rounds):
+            for name in presets:
+                if name != "finest" or not round_:
+                    rows[name].append(run(name))
+    return {
+        name: {
+            "seconds": spread([usage.seconds for usage in found]),
+            "bytes": spread([1e6 * usage.peak for usage in found]),
+        }
+        for name, found in rows.items()
+    }
 
 
 def _grow(queue: Any, name: str, size: int, tile: int | None) -> None:
@@ -335,24 +320,18 @@ def table(results: dict[str, Any]) -> str:
             )
     lines += [
         "",
-        f"A whole picture at {results['size']}² against 500 evaluations of the tutorial's loop, "
-        f"{500 * reference:.0f} s:",
+        f"`impasto stylize` at {results['size']}², from its start to the written file, against 500 "
+        f"evaluations of the tutorial's loop without its start, {500 * reference:.0f} s:",
         "",
-        "| preset | median s | min | max | times faster | Gram loss at the end |",
+        "| preset | median s | min | max | times faster | peak MB |",
         "|---|---|---|---|---|---|",
     ]
     for name, row in results["presets"].items():
         s = row["seconds"]
         lines.append(
             f"| `{name}` | {s['median']:.1f} | {s['min']:.1f} | {s['max']:.1f} "
-            f"| {500 * reference / s['median']:.0f} | {row['style']:.3f} |"
+            f"| {500 * reference / s['median']:.0f} | {row['bytes']['median'] / 1e6:.0f} |"
         )
-    start = results["start_up"]
-    lines += [
-        "",
-        "From a fresh interpreter to the first evaluation: "
-        f"PyTorch's import {start['PyTorch']['median']:.2f} s, the rest {start['Impasto']['median']:.2f} s.",
-    ]
     if results.get("growth"):
         lines += ["", "| encoder | side | tile | seconds | peak GB |", "|---|---|---|---|---|"]
         for r in results["growth"]:
@@ -382,11 +361,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     keep_memory()
     content, style = pair(options.content, options.style, size)
     results: dict[str, Any] = {"machine": describe(torch.device("cpu")), "size": size}
+    names, flags = (("instant", "fast"), FEW) if options.quick else (PRESETS, ())
+    results["presets"] = commands(content, style, names, max(1, rounds // 2), flags)
     results["evaluations"] = evaluations(size, rounds)
     results["limit"] = limit(size, rounds, 512 if options.quick else 4096)
-    few = {"iterations": (2, 1), "coarse_finishing": 1, "finishing": (1,)} if options.quick else {}
-    results["presets"] = presets(content, style, max(1, rounds // 2), **few)
-    results["start_up"] = start_up(content, style, rounds)
     if options.weights or options.quick:
         state = read_state(options.weights) if options.weights else random_vgg19()
         counts = (3, 4) if options.quick else (options.iterations, 120)

@@ -30,7 +30,7 @@ def base() -> dict[str, Any]:
 def test_what_is_compared_is_what_the_page_of_figures_says(compare, base):
     found = compare.ratios(base)
     page = (ROOT / "benchmarks" / "results" / "results.md").read_text()
-    assert f"| {found['evaluation, compact torch.bfloat16']:.1f} |" in page
+    assert f"| {found['evaluation, compact float32']:.1f} |" in page
     assert f"| {found['preset fast']:.0f} |" in page
     assert f"| {found[LOSS]:.1f} |" in page
 
