@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from impasto.pictures.colour import LUMA
 from impasto.training.pixel_losses import (
     FORM_SCALES,
     FORM_WINDOW,
-    LUMA,
     chroma_excess,
     grid_pattern,
     lost_forms,

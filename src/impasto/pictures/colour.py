@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "LUMA",
     "from_linear",
     "from_oklab",
     "grey",
+    "luma",
     "match_lightness",
     "match_palette",
     "mixed",
@@ -25,6 +27,8 @@ __all__ = [
     "with_chroma",
 ]
 
+#: Shares of red, green and blue in luma, after ITU-R BT.601.
+LUMA = (0.299, 0.587, 0.114)
 #: Ottosson's matrices: linear sRGB → cone responses, and their cube roots → L, a, b.
 CONES = (
     (0.4122214708, 0.5363325363, 0.0514459929),
@@ -101,6 +105,12 @@ def _reduce_chroma(lab: Tensor) -> Tensor:
 def _in_gamut(rgb: Tensor) -> Tensor:
     """(N, 1, H, W): whether linear RGB lies in [0, 1], within about a rounding error of 8 bits."""
     return ((rgb > -2e-4) & (rgb < 1.0 + 1e-3)).all(1, keepdim=True)
+
+
+def luma(pictures: Tensor) -> Tensor:
+    """Luma (N, 1, H, W) of pictures (N, 3, H, W): a weighted sum of their sRGB values."""
+    red, green, blue = pictures[:, :1], pictures[:, 1:2], pictures[:, 2:3]
+    return LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
 
 
 def grey(picture: Tensor) -> Tensor:

@@ -31,8 +31,9 @@ from impasto.feedforward.statistics import BANK_LAYERS, LEVELS, feature_moments
 from impasto.feedforward.style import remember
 from impasto.files import replacing
 from impasto.networks.encoder import Encoder
+from impasto.pictures.colour import LUMA
 from impasto.training.data import Crops
-from impasto.training.pixel_losses import LUMA, chroma_excess, grid_pattern, lost_forms, variation
+from impasto.training.pixel_losses import chroma_excess, grid_pattern, lost_forms, variation
 
 __all__ = ["DecoderPlan", "DecoderTrainer", "export_decoder", "recoloured", "soft_chroma", "turned"]
 

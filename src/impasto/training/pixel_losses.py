@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from impasto.pictures.colour import luma
 from impasto.pictures.filters import box_mean
 
-__all__ = ["LUMA", "chroma_excess", "grid_pattern", "lost_forms", "variation"]
+__all__ = ["chroma_excess", "grid_pattern", "lost_forms", "variation"]
 
 #: Pixels between two features at relu3_1, the finest layer with noise among the decoder's inputs.
 GRID_PERIOD = 4
@@ -21,8 +22,6 @@ GRID_WINDOW = 32
 FORM_SCALES = (2, 4, 8)
 #: Side of the windows in which forms are compared, in pixels of the reduced pictures.
 FORM_WINDOW = 7
-#: Luma of sRGB, after ITU-R BT.601.
-LUMA = (0.299, 0.587, 0.114)
 
 
 def lost_forms(painted: Tensor, content: Tensor) -> Tensor:
@@ -31,7 +30,7 @@ def lost_forms(painted: Tensor, content: Tensor) -> Tensor:
     Correlation ignores brightness and contrast, which are the style's. The finest scale is left out, so that
     strokes are free; windows count by the content's contrast in them, so that even areas are free too.
     """
-    a, b = _luma(painted), _luma(content)
+    a, b = luma(painted), luma(content)
     losses = []
     for scale in FORM_SCALES:
         x, y = F.avg_pool2d(a, scale), F.avg_pool2d(b, scale)
@@ -53,12 +52,8 @@ def chroma_excess(painted: Tensor, style: Tensor) -> Tensor:
 
 def _fine_chroma(pictures: Tensor) -> Tensor:
     """RMS of details of three pixels in the differences of the channels from luma: (N,)."""
-    chroma = pictures - _luma(pictures)
+    chroma = pictures - luma(pictures)
     return ((chroma - box_mean(chroma, 1)).square().mean((1, 2, 3)) + 1e-8).sqrt()
-
-
-def _luma(pictures: Tensor) -> Tensor:
-    return (pictures * pictures.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
 
 
 def variation(painted: Tensor, content: Tensor) -> Tensor:

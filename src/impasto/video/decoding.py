@@ -12,6 +12,7 @@ from torch import Tensor
 
 from impasto import pictures
 from impasto.errors import PictureError, VideoError
+from impasto.pictures.colour import luma
 from impasto.pictures.geometry import resample
 from impasto.video import cuts
 from impasto.video.ahead import computed_ahead
@@ -82,19 +83,14 @@ def _masks(job: VideoJob) -> Iterator[Tensor]:
         still = None
     if still is not None:
         while True:
-            yield resample(_luma(still.pixels), job.size)
+            yield resample(luma(still.pixels), job.size)
     for frame in read(open_clip(job.mask, job.clip.rate)):
-        yield resample(_luma(from_pixels(frame.pixels)), job.size)
+        yield resample(luma(from_pixels(frame.pixels)), job.size)
     raise VideoError(
         f"the mask '{job.mask}' has fewer frames than the clip",
         "as many frames",
         "give one mask for each frame",
     )
-
-
-def _luma(picture: Tensor) -> Tensor:
-    red, green, blue = picture[:, :1], picture[:, 1:2], picture[:, 2:3]
-    return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def shots_of(job: VideoJob) -> list[Shot]:

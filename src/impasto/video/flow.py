@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.errors import VideoError
+from impasto.pictures.colour import luma
 from impasto.pictures.geometry import Size, fit
 
 __all__ = [
@@ -51,8 +52,7 @@ def to_luma(picture: Tensor, long_side: int) -> Luma:
     height, width = picture.shape[-2:]
     size = fit(height, width, min(long_side, max(height, width)))
     small = F.interpolate(picture, size, mode="area") if size != (height, width) else picture
-    luma = 0.299 * small[0, 0] + 0.587 * small[0, 1] + 0.114 * small[0, 2]
-    return (luma.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).cpu().numpy()
+    return (luma(small)[0, 0].clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).cpu().numpy()
 
 
 # -- methods -----------------------------------------------------------------------------------------------
