@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Python compiles a module when it is first imported; most of those that are installed never are.
 INSTALL := $(PIP) install --quiet --no-compile --constraint constraints.txt
 
-.PHONY: demo test soak load image-check quick check js web web-install docs dist bench bench-compare studies notebook clean
+.PHONY: demo test soak load image-check quick check lint js web web-install docs dist bench bench-compare studies notebook clean
 
 demo: $(VENV)/.installed
 	$(BIN)/impasto demo --output demo-out
@@ -43,7 +43,9 @@ image-check: $(VENV)/.installed-dev
 quick: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not browser"
 
-check: $(VENV)/.installed-dev js
+check: lint js
+
+lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
