@@ -9,7 +9,7 @@ import torch
 from fakes import picture, tiny_encoder
 from impasto.losses.build import terms_of
 from impasto.losses.content import ContentTerm
-from impasto.losses.details import DetailTerm, without_details
+from impasto.losses.details import DetailTerm, without_details, without_subjects
 from impasto.losses.nearest import NearestTerm
 from impasto.losses.objective import Objective
 from impasto.pictures.outlines import outline_strength
@@ -74,6 +74,24 @@ def test_a_mask_is_lowered_only_where_there_are_outlines():
     assert lowered[0, 0, 35, 35] == pytest.approx(0.5, abs=1e-6)
     assert without_details(mask, scene, 0.0) is mask
     assert without_details(None, Scene(content=None), 0.6) is None
+
+
+def test_a_subject_is_left_out_with_its_even_parts():
+    content = torch.full((1, 3, 160, 160), 0.5)
+    content[..., 40:80, 40:43] = content[..., 40:80, 77:80] = 0.0
+    content[..., 40:43, 40:80] = content[..., 77:80, 40:80] = 0.0
+    content[..., 58:62, 50:70] = 0.0  # a face as a child draws it: a frame and a mouth
+    scene = Scene(content=content)
+    mask = torch.full((1, 1, 160, 160), 0.5)
+    left = without_subjects(mask, scene, 0.8)
+    assert left is not None
+    cheek, sky = (50, 60), (140, 140)
+    assert without_details(mask, scene, 0.8)[(0, 0, *cheek)] > 0.45  # type: ignore[index]
+    assert left[(0, 0, *cheek)] < 0.2
+    assert left[(0, 0, *sky)] == pytest.approx(0.5, abs=1e-6)
+    assert left.min() >= 0.1 - 1e-6
+    assert without_subjects(mask, scene, 0.0) is mask
+    assert without_subjects(None, Scene(content=None), 0.8) is None
 
 
 def test_the_recipe_adds_the_term_beside_the_content_and_tells_nearest():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import oracles
 from fakes import array, checks, picture, tiny_encoder, tiny_state, values
 from impasto.losses.build import objective_of
-from impasto.losses.finishing import BOUNDED_STRIDE, FINISHING_LAYERS, FinishingTerm, sampled_window
+from impasto.losses.finishing import FINISHING_LAYERS, MOTIF_STRIDE, FinishingTerm, sampled_window
 from impasto.losses.functions import finishing_distance
 from impasto.losses.grids import Grid
 from impasto.losses.neighbours import CAPACITY, StyleDirections
@@ -152,6 +152,31 @@ def test_a_turned_picture_is_as_near_to_the_style_as_the_style():
     assert distance(rows_of(1.0 - style), bank) > 1e-4
 
 
+def test_motifs_count_only_where_the_content_has_no_forms_and_no_more_there():
+    content = torch.full((1, 3, 96, 192), 0.5, dtype=torch.float64)
+    content[..., 4:96:14] = 0.0  # lines with even ground between them, and sky from column 96 on
+    content[..., 96:] = 0.5
+    encoder = TiledEncoder(tiny_encoder(dtype=torch.float64))
+    at_scale = replace(scene(), content=content, aspect=(96, 192)).at((96, 192), 0, CPU)
+    canvas = picture(96, 192, seed=5).double()
+    changed = canvas.clone()
+    changed[..., 36:44, 8:16] = 1.0 - canvas[..., 36:44, 8:16]  # between two lines
+
+    def losses(term: FinishingTerm, image: torch.Tensor) -> dict[str, float]:
+        memory = term.prepare(at_scale, encoder)
+        (part,) = encoder.parts(image, term.layers)
+        judged = term.judge(term.gather(part, memory), memory)
+        return {key.split("/")[0]: float(loss) for key, loss in judged.items()}
+
+    held, free = FinishingTerm(weight=1.0, keep_details=1.0), FinishingTerm(weight=1.0)
+    before, after = losses(held, canvas), losses(held, changed)
+    before_free, after_free = losses(free, canvas), losses(free, changed)
+    for layer, least, most in (("relu1_1", 0.3, 9.0), ("relu4_1", 0.0, 0.1), ("relu4_2", 0.0, 0.1)):
+        moved, moved_free = after[layer] - before[layer], after_free[layer] - before_free[layer]
+        assert least < abs(moved / moved_free) < most, layer
+    assert before["relu4_1"] < 0.7 * before_free["relu4_1"]
+
+
 def test_the_use_of_style_features_comes_to_its_bound():
     at_scale = replace(scene(), start=torch.full((1, 3, 40, 56), 0.5, dtype=torch.float64))
     encoder = TiledEncoder(tiny_encoder(dtype=torch.float64))
@@ -167,7 +192,7 @@ def test_the_use_of_style_features_comes_to_its_bound():
         key = f"{layer}/finishing"
         prices, use = memory[key].prices, gathered[f"{key}/use"]
         if prices is None:
-            assert geometry(layer).stride > BOUNDED_STRIDE
+            assert geometry(layer).stride > MOTIF_STRIDE
             assert not len(use)
             continue
         free = term.gather(part, {"": replace(memory[key], prices=torch.zeros_like(prices))})["/use"]

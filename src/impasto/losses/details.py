@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from impasto.losses.content import ContentMemory, content_memory
@@ -14,13 +15,19 @@ from impasto.losses.grids import Grid, layer_grid
 from impasto.losses.statistics import layer_distance_sum
 from impasto.losses.terms import Term
 from impasto.losses.tiled import Gathered, Part, TiledEncoder, size_of
+from impasto.pictures.filters import box_mean
+from impasto.pictures.geometry import fit, resample
 from impasto.scene import Scene
 
-__all__ = ["DETAIL_FACTOR", "DetailTerm", "without_details"]
+__all__ = ["DETAIL_FACTOR", "DetailTerm", "without_details", "without_subjects"]
 
 #: The term's weight over that of the content with ``keep_details=1``. Where outlines are at their strongest,
 #: the content counts that many times as much, at every scale.
 DETAIL_FACTOR = 14.0
+#: A subject reaches as far from its outlines: a share of the longer side.
+REACH = 1 / 32
+#: Longer side in pixels at which subjects are looked for, at most.
+SUBJECT_SIDE = 320
 
 
 @dataclass(frozen=True)
@@ -91,4 +98,20 @@ def without_details(mask: Tensor | None, scene: Scene, share: float) -> Tensor |
     if not share or scene.outlines is None:
         return mask
     lowered = 1.0 - share * scene.outlines
+    return lowered if mask is None else mask * lowered
+
+
+def without_subjects(mask: Tensor | None, scene: Scene, share: float) -> Tensor | None:
+    """As :func:`without_details`, but lowered wherever outlines are near.
+
+    Faces, owls and houses are left out as a whole, and what remains is ground without forms of its own: sky,
+    water, a wall.
+    """
+    if not share or scene.outlines is None:
+        return mask
+    size = size_of(scene.outlines)
+    small = resample(scene.outlines, fit(*size, min(SUBJECT_SIDE, max(size))))
+    reach = max(1, round(REACH * max(small.shape[-2:])))
+    subjects = box_mean(F.max_pool2d(small, 2 * reach + 1, stride=1, padding=reach), reach).clamp(0.0, 1.0)
+    lowered = 1.0 - share * F.interpolate(subjects, size, mode="bilinear", align_corners=False)
     return lowered if mask is None else mask * lowered

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto.losses.details import without_details
+from impasto.losses.details import without_details, without_subjects
 from impasto.losses.functions import finishing_distance
 from impasto.losses.grids import Grid, layer_grid
 from impasto.losses.neighbours import CAPACITY, StyleDirections, next_prices, unit_rows
@@ -35,9 +35,10 @@ POSITIONS = 1024
 #: Pixels between these positions, at most. Farther apart, the few evaluations of a preset leave coloured
 #: grain in even areas of a large picture.
 SPACING = 16
-#: Layers of up to this stride use each feature of the style within a bound. Deeper ones do not, because
-#: they would place motifs of the style in even areas.
-BOUNDED_STRIDE = 4
+#: Features of layers beyond this stride are motifs of the style, such as a blossom. They make strokes long in
+#: a sky, but do not belong on a face, so they count only where the content has no forms of its own. Their use
+#: has no bound, because that would place motifs in even areas.
+MOTIF_STRIDE = 4
 #: How often the use is balanced before the first evaluation; each evaluation balances it once more.
 FIRST_ROUNDS = 5
 #: Roberts 2018, the R2 sequence: its points fill a square evenly, so that all positions get their turn soon.
@@ -85,11 +86,13 @@ class FinishingTerm(Term):
     Differs from Kolkin: a feature of the style that is used too often becomes dearer, evaluation by
     evaluation, because otherwise all even areas are matched to one flat patch of the style, which floods
     them; a sample of positions is compared in each evaluation, another one every time; the
-    term counts less on small features of the content; a little of the Gram loss beside it holds contrast and
-    saturation, which a cosine distance does not see.
+    term counts less on small features of the content, and its deepest layers less on everything that has
+    outlines; a little of the Gram loss beside it holds contrast and saturation, which a cosine distance does
+    not see.
 
     Attributes:
-        keep_details: in [0, 1], how much less the term counts where the content's outlines are strongest.
+        keep_details: in [0, 1], how much less the term counts where the content's outlines are strongest; its
+            deepest layers, wherever they are near.
     """
 
     name: str = "style"
@@ -147,15 +150,21 @@ class FinishingTerm(Term):
         short = encoder.encoder.compute_dtype is torch.bfloat16
         finished: dict[str, Finished] = {}
         for region, share in region_shares(scene):
-            mask = without_details(region.mask, scene, self.keep_details)
+            strokes = without_details(region.mask, scene, self.keep_details)
+            motifs = without_subjects(region.mask, scene, self.keep_details)
             for layer in self.layers:
                 key = statistics_key(layer, "finishing", region)
-                grid, bank, membership = layer_grid(layer, scene.size, mask), banks[key], None
+                bank, membership, deep = banks[key], None, geometry(layer).stride > MOTIF_STRIDE
                 if region.guidance is not None:
                     bank, membership = bank[:, :-1], region.guidance.membership(bank[:, -1:])
-                style = StyleDirections(bank, membership, short=short)
-                prices = bank.new_zeros(len(bank)) if geometry(layer).stride <= BOUNDED_STRIDE else None
-                finished[key] = Finished(layer, share, grid, style, prices, region.guidance)
+                finished[key] = Finished(
+                    layer,
+                    share * _kept(region.mask, motifs) if deep else share,
+                    layer_grid(layer, scene.size, motifs if deep else strokes),
+                    StyleDirections(bank, membership, short=short),
+                    None if deep else bank.new_zeros(len(bank)),
+                    region.guidance,
+                )
         return finished if scene.start is None else _priced(finished, encoder.parts(scene.start, self.layers))
 
     def gather(self, part: Part, memory: Mapping[str, Finished]) -> Gathered:
@@ -175,6 +184,13 @@ class FinishingTerm(Term):
 
     def advance(self, gathered: Gathered, memory: Mapping[str, Finished]) -> dict[str, Finished]:
         return {key: finished.after(gathered[f"{key}/use"]) for key, finished in memory.items()}
+
+
+def _kept(mask: Tensor | None, lowered: Tensor | None) -> float:
+    """What is left of a mask's weight: with less of it, what remains is not to be pulled more."""
+    if lowered is None:
+        return 1.0
+    return float(lowered.mean() / (1.0 if mask is None else mask.mean().clamp_min(1e-6)))
 
 
 def _priced(finished: Mapping[str, Finished], parts: Iterable[Part]) -> dict[str, Finished]:
