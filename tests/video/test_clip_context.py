@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from impasto.painting.schedule import content_shares, finishing_steps, max_evaluations
 from impasto.recipe import Recipe, preset
-from impasto.video.clip_context import fill_recipe, following_recipe, frame_recipe
+from impasto.video.clip_context import fill_recipe, following_recipe, frame_recipe, unfinished
 from impasto.video.settings import VideoRecipe
 from tiny_video import QUICK, tiny_context
 
 
-def test_frames_are_not_finished_and_drop_what_a_preset_prepares_for_it() -> None:
-    for name, iterations in (("fast", (60,)), ("draft", (13,))):
-        frame = frame_recipe(VideoRecipe(picture=preset(name)))
-        assert frame == Recipe(size="original", iterations=iterations)
+def test_frames_are_finished_at_their_own_size_if_the_preset_finishes() -> None:
+    fast = preset("fast")
+    assert frame_recipe(VideoRecipe(picture=fast)) == fast.replace(size="original", paint_size=None)
+    # Otherwise the content counts at every scale.
+    unfinished_one = Recipe(keep_details=1.0, content_until=128)
+    assert frame_recipe(VideoRecipe(picture=unfinished_one)) == Recipe(size="original", keep_details=1.0)
+
+
+def test_without_finishing_what_a_preset_prepares_for_it_is_dropped() -> None:
+    for name, iterations in (("fast", (60,)), ("draft", (13,)), ("classic", (60,))):
+        assert unfinished(preset(name)) == Recipe(iterations=iterations)
     # What the user chose stays.
     chosen = preset("fast").replace(
         keep_details=0.5, clean_chroma=None, style_loss=("gram",), style_loss_weights=()
     )
-    frame = frame_recipe(VideoRecipe(picture=chosen))
-    assert (frame.keep_details, frame.clean_chroma, frame.style_loss) == (0.5, None, ("gram",))
-    unfinished = Recipe(keep_details=1.0, content_until=128)
-    assert frame_recipe(VideoRecipe(picture=unfinished)) == Recipe(size="original", keep_details=1.0)
+    assert unfinished(chosen) == Recipe(keep_details=0.5, clean_chroma=None, style_loss=("gram",))
+
+
+def test_a_following_frame_is_finished_by_few_steps_and_what_is_new_is_painted_before() -> None:
+    video = VideoRecipe(picture=preset("fine"))
+    following = following_recipe(video, 240, 432)
+    assert (finishing_steps(following, [(240, 432)]), following.keep_colours) == ([4], 0.0)
+    assert finishing_steps(following_recipe(video, 240, 432, effort=0.3), [(240, 432)]) == [2]
+    fill, sizes = fill_recipe(video, 240, 432), [(60, 108), (120, 216)]
+    assert (finishing_steps(fill, sizes), max_evaluations(fill, sizes)) == ([0, 0], [32, 12])
+    assert content_shares(fill, sizes) == [4.0, 4.0]
 
 
 def test_a_following_frame_has_one_size_and_few_iterations() -> None:

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from clips import texture
 from impasto import pictures
 from impasto.errors import VideoError
-from impasto.recipe import Recipe
+from impasto.recipe import Recipe, preset
 from impasto.video.clip_context import build_clip_context
+from impasto.video.identity import FINISHED
 from impasto.video.job import prepare_video
 from impasto.video.settings import VideoRecipe
 
@@ -105,6 +108,23 @@ def test_a_folder_of_another_version_is_resumed_if_it_was_painted_with_the_same_
     job.store.remember("job", facts | {"evaluations": 99})
     with pytest.raises(VideoError, match=r"following_iterations 99 → 2.*--restart"):
         prepare_video(clip, style, tmp_path / "out.mkv", QUICK)
+
+
+def test_a_folder_begun_by_a_version_that_finished_no_frames_goes_on_so(
+    clip: Path, style: Path, tmp_path: Path
+) -> None:
+    """The same with key frames, whose strokes are carried."""
+    recipe = QUICK.replace(picture=preset("fast"))
+    job = prepare_video(clip, style, tmp_path / "out.mkv", recipe)
+    assert job.recipe.picture.finishing == (7,)
+    facts = job.store.recall("job") or {}
+    job.store.remember("job", {name: fact for name, fact in facts.items() if name != FINISHED})
+    job = prepare_video(clip, style, tmp_path / "out.mkv", recipe)
+    assert job.recipe.picture == Recipe(size=96)
+    key = tmp_path / "key.png"
+    Image.fromarray(texture(64, 96)).save(key)
+    job = prepare_video(clip, key, tmp_path / "keys.mkv", recipe, keys={0: key})
+    assert job.recipe.picture == Recipe(size=96)
 
 
 def test_a_clip_is_known_by_its_bytes_not_by_its_place(clip: Path, style: Path, tmp_path: Path) -> None:

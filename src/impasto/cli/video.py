@@ -44,7 +44,7 @@ def video(
     *,
     output: Output,
     preset: Annotated[
-        Literal["draft", "fast", "fine", "instant", "reference"], Parameter(group=OUTPUT)
+        Literal["draft", "fast", "fine", "finest", "classic", "instant", "reference"], Parameter(group=OUTPUT)
     ] = "fast",
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     codec: Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ __all__ = [
     "following_recipe",
     "frame_recipe",
     "optimise",
+    "unfinished",
 ]
 
 #: Frames with more pixels are computed in tiles, and the optimiser's memory is limited. These limits are
@@ -78,61 +80,77 @@ def build_clip_context(
     levels: int = 255,
 ) -> ClipContext:
     """Compute the style statistics for all sizes at which frames of ``height`` × ``width`` are painted."""
-    scene = Scene(torch.zeros(1, 3, height, width), tuple(styles))
+    black = torch.zeros(1, 3, height, width)
+    scene = Scene(black, tuple(styles), start=black)
     statistics: dict[Size, Mapping[str, Tensor]] = {}
     for picture in (
         frame_recipe(recipe),
         following_recipe(recipe, height, width),
         fill_recipe(recipe, height, width),
     ):
-        statistics |= engine.style_statistics(scene, picture.replace(init="content"), encoder)
+        for size, by_name in engine.style_statistics(scene, picture, encoder).items():
+            statistics[size] = {**statistics.get(size, {}), **by_name}
     return ClipContext(tuple(styles), recipe, encoder, statistics, levels)
 
 
 # -- recipes of single frames ------------------------------------------------------------------------------
 
 
-#: Settings of the finishing pass, which clips do without.
+#: Settings of the finishing pass, and of painting larger.
 FINISHES = ("paint_size", "content_until", "coarse_finishing", "finishing")
+#: Iterations of a following frame that one step of finishing stands for: what was painted is finished already,
+#: and more steps make a clip less steady (docs/video.md).
+ITERATIONS_PER_STEP = 6
 
 
 def frame_recipe(recipe: VideoRecipe) -> Recipe:
-    """The recipe of a frame that is painted as a picture of its own.
+    """The recipe of a frame that is painted as a picture of its own: at its size, and finished if the preset is.
 
-    The content counts in full at every scale and there is no finishing, because strokes that do not depend on
-    the content would jump from frame to frame. With a preset that ends with finishing, the settings that
-    prepare for it take their defaults.
+    It is not painted larger and reduced, because the frames that follow are painted at their size. Without
+    finishing the content counts in full at every scale.
     """
-    fields, picture = Recipe.model_fields, recipe.picture
-    prepares = [
-        name for name in PAINTING if any(picture.finishing) and getattr(picture, name) == PAINTING[name]
-    ]
-    defaults = {name: fields[name].default for name in (*prepares, *FINISHES)}
-    return picture.replace(size="original", **defaults)
+    picture = recipe.picture.replace(size="original", paint_size=None)
+    return picture if any(picture.finishing) else picture.replace(content_until=None)
+
+
+def unfinished(picture: Recipe) -> Recipe:
+    """The recipe without finishing; what a preset sets to prepare for it takes its default."""
+    if not any(picture.finishing):
+        return picture
+    fields = Recipe.model_fields
+    prepares = [name for name in PAINTING if getattr(picture, name) == PAINTING[name]]
+    return picture.replace(**{name: fields[name].default for name in (*prepares, *FINISHES)})
 
 
 def following_recipe(recipe: VideoRecipe, height: int, width: int, effort: float = 1.0) -> Recipe:
     """The recipe of a frame that follows another: at full size only, with few iterations.
+
+    With finishing these are steps of it, which need no content: a warped stroke is near to the style's
+    features that it was pulled to before. Colours are neither held nor cleaned anew.
 
     It keeps the picture's margin: without one the style loss is a third lower, but the edge shows as a line.
 
     Args:
         effort: share of the recipe's iterations, in (0, 1].
     """
-    return frame_recipe(recipe).replace(
-        init="picture",
-        coarsest=max(height, width),
-        iterations=(math.ceil(effort * recipe.following_iterations),),
-    )
+    alone, iterations = frame_recipe(recipe), effort * recipe.following_iterations
+    at_full_size: dict[str, Any] = {"init": "picture", "coarsest": max(height, width)}
+    if not any(alone.finishing):
+        return alone.replace(**at_full_size, iterations=(math.ceil(iterations),))
+    steps = math.ceil(iterations / ITERATIONS_PER_STEP)
+    return alone.replace(**at_full_size, finishing=(steps,), keep_colours=0.0, clean_chroma=None)
 
 
 def fill_recipe(recipe: VideoRecipe, height: int, width: int) -> Recipe:
-    """The recipe for what has come into view: at a quarter and at half the size."""
+    """The recipe for what has come into view: at a quarter and at half the size, with the content in full."""
     half = max(height, width) // 2
     deepest_stride = max((geometry(layer).stride for layer in recipe.picture.active_layers()), default=1)
     if min(height, width) // 2 < deepest_stride:
         half = max(height, width)  # the deepest layer would see nothing at half the size
-    return frame_recipe(recipe).replace(
+    alone = frame_recipe(recipe)
+    if any(alone.finishing):  # what has come into view is finished with the rest, at full size
+        alone = alone.replace(content_until=None, finishing=(0,), keep_colours=0.0, clean_chroma=None)
+    return alone.replace(
         size=half, init="picture", coarsest=max(1, half // 2), iterations=recipe.fill_iterations
     )
 

@@ -15,7 +15,10 @@ from impasto.video.frames import Clip
 from impasto.video.settings import OLD_NAMES, VideoRecipe
 from impasto.video.store import Store
 
-__all__ = ["OtherRunError", "claim_work_folder", "run_identity"]
+__all__ = ["OtherRunError", "begun_with_finishing", "claim_work_folder", "run_identity"]
+
+#: Fact of a run: whether its frames are finished, which earlier versions did not do.
+FINISHED = "frames are finished"
 
 _BLOCK, _MAX_BLOCKS = 1 << 20, 64  # bytes; larger files are read at so many places
 
@@ -54,6 +57,7 @@ def run_identity(
         "frames": frames,
         "processes": processes,
         "levels": levels,
+        FINISHED: any(recipe.picture.finishing),
     }
     return facts | _flat(recipe)
 
@@ -102,6 +106,11 @@ def claim_work_folder(store: Store, identity: dict[str, Any], clip: Clip, *, res
             "the same settings to resume it",
             "repeat the earlier command, or add --restart to begin anew",
         )
+
+
+def begun_with_finishing(store: Store) -> bool:
+    """Whether the frames in a claimed work folder are finished; older versions finished none."""
+    return bool((store.recall("job") or {}).get(FINISHED))
 
 
 def _compared(stored: dict[str, Any], identity: dict[str, Any], clip: Clip) -> list[tuple[str, Any, Any]]:
