@@ -30,7 +30,7 @@ def test_without_finishing_what_a_preset_prepares_for_it_is_dropped() -> None:
 def test_a_following_frame_is_finished_by_few_steps_and_what_is_new_is_painted_before() -> None:
     video = VideoRecipe(picture=preset("fine"))
     following = following_recipe(video, 240, 432)
-    assert (finishing_steps(following, [(240, 432)]), following.keep_colours) == ([4], 0.0)
+    assert (finishing_steps(following, [(240, 432)]), following.keep_colours) == ([3], 0.0)
     assert finishing_steps(following_recipe(video, 240, 432, effort=0.3), [(240, 432)]) == [2]
     fill, sizes = fill_recipe(video, 240, 432), [(60, 108), (120, 216)]
     assert (finishing_steps(fill, sizes), max_evaluations(fill, sizes)) == ([0, 0], [32, 12])

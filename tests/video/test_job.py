@@ -115,12 +115,17 @@ def test_a_folder_begun_by_a_version_that_finished_no_frames_goes_on_so(
 ) -> None:
     """The same with key frames, whose strokes are carried."""
     recipe = QUICK.replace(picture=preset("fast"))
-    job = prepare_video(clip, style, tmp_path / "out.mkv", recipe)
-    assert job.recipe.picture.finishing == (7,)
-    facts = job.store.recall("job") or {}
-    job.store.remember("job", {name: fact for name, fact in facts.items() if name != FINISHED})
-    job = prepare_video(clip, style, tmp_path / "out.mkv", recipe)
-    assert job.recipe.picture == Recipe(size=96)
+    for then in (
+        recipe,
+        QUICK.replace(picture=Recipe()),
+    ):  # before and after there was a preset that finishes
+        job = prepare_video(clip, style, tmp_path / "out.mkv", then, restart=True)
+        assert job.recipe.picture.finishing == then.picture.finishing
+        facts = job.store.recall("job") or {}
+        job.store.remember("job", {name: fact for name, fact in facts.items() if name != FINISHED})
+        assert prepare_video(clip, style, tmp_path / "out.mkv", recipe).recipe.picture == Recipe(size=96)
+    with pytest.raises(VideoError, match=r"content_weight 0.05 → 1.0.*--restart"):
+        prepare_video(clip, style, tmp_path / "out.mkv", recipe.replace(picture=Recipe(content_weight=1.0)))
     key = tmp_path / "key.png"
     Image.fromarray(texture(64, 96)).save(key)
     job = prepare_video(clip, key, tmp_path / "keys.mkv", recipe, keys={0: key})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -98,16 +97,16 @@ def build_clip_context(
 
 #: Settings of the finishing pass, and of painting larger.
 FINISHES = ("paint_size", "content_until", "coarse_finishing", "finishing")
-#: Iterations of a following frame that one step of finishing stands for: what was painted is finished already,
+#: A following frame is finished by one step instead of so many iterations: what it starts from is finished,
 #: and more steps make a clip less steady (docs/video.md).
-ITERATIONS_PER_STEP = 6
+ITERATIONS_PER_STEP = 12
 
 
 def frame_recipe(recipe: VideoRecipe) -> Recipe:
-    """The recipe of a frame that is painted as a picture of its own: at its size, and finished if the preset is.
+    """The recipe of a frame that is painted as a picture of its own.
 
     It is not painted larger and reduced, because the frames that follow are painted at their size. Without
-    finishing the content counts in full at every scale.
+    finishing the content counts in full at every scale, so that nothing that depends on it would jump.
     """
     picture = recipe.picture.replace(size="original", paint_size=None)
     return picture if any(picture.finishing) else picture.replace(content_until=None)
@@ -134,11 +133,13 @@ def following_recipe(recipe: VideoRecipe, height: int, width: int, effort: float
         effort: share of the recipe's iterations, in (0, 1].
     """
     alone, iterations = frame_recipe(recipe), effort * recipe.following_iterations
-    at_full_size: dict[str, Any] = {"init": "picture", "coarsest": max(height, width)}
+    following = alone.replace(
+        init="picture", coarsest=max(height, width), iterations=(math.ceil(iterations),)
+    )
     if not any(alone.finishing):
-        return alone.replace(**at_full_size, iterations=(math.ceil(iterations),))
-    steps = math.ceil(iterations / ITERATIONS_PER_STEP)
-    return alone.replace(**at_full_size, finishing=(steps,), keep_colours=0.0, clean_chroma=None)
+        return following
+    steps = 1 + math.ceil(iterations / ITERATIONS_PER_STEP)  # after the last evaluation nothing is changed
+    return following.replace(finishing=(steps,), keep_colours=0.0, clean_chroma=None)
 
 
 def fill_recipe(recipe: VideoRecipe, height: int, width: int) -> Recipe:
