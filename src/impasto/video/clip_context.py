@@ -19,10 +19,12 @@ from impasto.scene import Past, Scene, Style
 from impasto.video.settings import VideoRecipe
 
 __all__ = [
+    "FINISHING_HOLD",
     "ClipContext",
     "build_clip_context",
     "fill_recipe",
     "following_recipe",
+    "following_recipes",
     "frame_recipe",
     "optimise",
     "unfinished",
@@ -82,11 +84,7 @@ def build_clip_context(
     black = torch.zeros(1, 3, height, width)
     scene = Scene(black, tuple(styles), start=black)
     statistics: dict[Size, Mapping[str, Tensor]] = {}
-    for picture in (
-        frame_recipe(recipe),
-        following_recipe(recipe, height, width),
-        fill_recipe(recipe, height, width),
-    ):
+    for picture in (frame_recipe(recipe), *following_recipes(recipe, height, width)):
         for size, by_name in engine.style_statistics(scene, picture, encoder).items():
             statistics[size] = {**statistics.get(size, {}), **by_name}
     return ClipContext(tuple(styles), recipe, encoder, statistics, levels)
@@ -97,9 +95,10 @@ def build_clip_context(
 
 #: Settings of the finishing pass, and of painting larger.
 FINISHES = ("paint_size", "content_until", "coarse_finishing", "finishing")
-#: A following frame is finished by one step instead of so many iterations: what it starts from is finished,
-#: and more steps make a clip less steady (docs/video.md).
-ITERATIONS_PER_STEP = 12
+#: A following frame is finished by one step instead of so many iterations: most of it is finished already.
+ITERATIONS_PER_STEP = 4
+#: Factor of the temporal weight with finishing, whose steps are about as long where the slope is small.
+FINISHING_HOLD = 10.0
 
 
 def frame_recipe(recipe: VideoRecipe) -> Recipe:
@@ -121,39 +120,53 @@ def unfinished(picture: Recipe) -> Recipe:
     return picture.replace(**{name: fields[name].default for name in (*prepares, *FINISHES)})
 
 
-def following_recipe(recipe: VideoRecipe, height: int, width: int, effort: float = 1.0) -> Recipe:
+def following_recipe(
+    recipe: VideoRecipe, height: int, width: int, effort: float = 1.0, *, new: bool = False
+) -> Recipe:
     """The recipe of a frame that follows another: at full size only, with few iterations.
 
-    With finishing these are steps of it, which need no content: a warped stroke is near to the style's
-    features that it was pulled to before. Colours are neither held nor cleaned anew.
+    With finishing these are steps of it, without content: a warped stroke is near to the features of the
+    style that it was pulled to before. What has come into view is painted first as in a picture, at a quarter
+    and at half the size, and its broad strokes at half. Colours are neither held nor cleaned again.
 
     It keeps the picture's margin: without one the style loss is a third lower, but the edge shows as a line.
 
     Args:
         effort: share of the recipe's iterations, in (0, 1].
+        new: whether something has come into view. Without finishing, :func:`fill_recipe` is for that.
     """
-    alone, iterations = frame_recipe(recipe), effort * recipe.following_iterations
-    following = alone.replace(
-        init="picture", coarsest=max(height, width), iterations=(math.ceil(iterations),)
+    longest, iterations = max(height, width), effort * recipe.following_iterations
+    following = frame_recipe(recipe).replace(
+        init="picture", coarsest=longest, iterations=(math.ceil(iterations),)
     )
-    if not any(alone.finishing):
+    if not any(following.finishing):
         return following
     steps = 1 + math.ceil(iterations / ITERATIONS_PER_STEP)  # after the last evaluation nothing is changed
-    return following.replace(finishing=(steps,), keep_colours=0.0, clean_chroma=None)
+    following = following.replace(
+        content_until=max(1, longest // 2), coarse_finishing=min(steps, following.coarse_finishing),
+        finishing=(steps,), keep_colours=0.0, clean_chroma=None,
+    )  # fmt: skip
+    if not new:
+        return following
+    return following.replace(coarsest=max(1, longest // 4), iterations=recipe.fill_iterations)
 
 
 def fill_recipe(recipe: VideoRecipe, height: int, width: int) -> Recipe:
-    """The recipe for what has come into view: at a quarter and at half the size, with the content in full."""
+    """The recipe for what has come into view, without finishing: at a quarter and at half the size."""
     half = max(height, width) // 2
     deepest_stride = max((geometry(layer).stride for layer in recipe.picture.active_layers()), default=1)
     if min(height, width) // 2 < deepest_stride:
         half = max(height, width)  # the deepest layer would see nothing at half the size
-    alone = frame_recipe(recipe)
-    if any(alone.finishing):  # what has come into view is finished with the rest, at full size
-        alone = alone.replace(content_until=None, finishing=(0,), keep_colours=0.0, clean_chroma=None)
-    return alone.replace(
+    return frame_recipe(recipe).replace(
         size=half, init="picture", coarsest=max(1, half // 2), iterations=recipe.fill_iterations
     )
+
+
+def following_recipes(recipe: VideoRecipe, height: int, width: int) -> tuple[Recipe, ...]:
+    """All that a frame is painted by that follows another and shows something new."""
+    if any(recipe.picture.finishing):
+        return (following_recipe(recipe, height, width, new=True),)
+    return fill_recipe(recipe, height, width), following_recipe(recipe, height, width)
 
 
 def limits_for(size: Size) -> engine.MemoryLimits | None:

@@ -11,7 +11,7 @@ from impasto.painting import engine, schedule
 from impasto.pictures.geometry import fit
 from impasto.recipe import Recipe
 from impasto.scene import Scene
-from impasto.video.clip_context import fill_recipe, following_recipe, frame_recipe
+from impasto.video.clip_context import following_recipes, frame_recipe
 from impasto.video.decoding import shots_of
 from impasto.video.instant_painting import build_instant_clip
 from impasto.video.job import VideoJob
@@ -95,5 +95,5 @@ def _iterations(job: VideoJob) -> tuple[float, float]:
         iterations = schedule.max_evaluations(recipe, sizes)
         return sum(n * height * width / area for n, (height, width) in zip(iterations, sizes, strict=True))
 
-    following = cost(following_recipe(job.recipe, *job.size)) + cost(fill_recipe(job.recipe, *job.size))
+    following = sum(cost(recipe) for recipe in following_recipes(job.recipe, *job.size))
     return cost(frame_recipe(job.recipe)), following
