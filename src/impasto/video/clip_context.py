@@ -96,7 +96,7 @@ def build_clip_context(
 #: Settings of the finishing pass, and of painting larger.
 FINISHES = ("paint_size", "content_until", "coarse_finishing", "finishing")
 #: A following frame is finished by one step instead of so many iterations: most of it is finished already.
-ITERATIONS_PER_STEP = 4
+ITERATIONS_PER_STEP = 8
 #: Factor of the temporal weight with finishing, whose steps are about as long where the slope is small.
 FINISHING_HOLD = 10.0
 
