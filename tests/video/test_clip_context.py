@@ -36,13 +36,13 @@ def test_without_finishing_what_a_preset_prepares_for_it_is_dropped() -> None:
 def test_with_finishing_a_following_frame_takes_few_steps_and_the_layout_of_what_is_new() -> None:
     video = VideoRecipe(picture=preset("fine"))
     known = following_recipe(video, 240, 432)
-    assert (max_evaluations(known, [(240, 432)]), known.keep_colours) == ([4], 0.0)
-    assert max_evaluations(following_recipe(video, 240, 432, effort=0.3), [(240, 432)]) == [2]
+    assert (max_evaluations(known, [(240, 432)]), known.keep_colours) == ([6], 0.0)
+    assert max_evaluations(following_recipe(video, 240, 432, effort=0.3), [(240, 432)]) == [3]
     (new,) = following_recipes(video, 2160, 3840)  # half the size is coarse however large that is
     sizes = scale_sizes(new, 2160, 3840)
     assert [longest for _, longest in sizes] == [960, 1920, 1920, 3840]
-    assert max_evaluations(new, sizes) == [32, 12, 4, 4]
-    assert finishing_steps(new, sizes) == [0, 0, 4, 4]
+    assert max_evaluations(new, sizes) == [32, 12, 6, 6]
+    assert finishing_steps(new, sizes) == [0, 0, 6, 6]
     assert content_shares(new, sizes) == [4.0, 4.0, 0.0, 0.0]
 
 

@@ -96,9 +96,9 @@ def build_clip_context(
 #: Settings of the finishing pass, and of painting larger.
 FINISHES = ("paint_size", "content_until", "coarse_finishing", "finishing")
 #: A following frame is finished by one step instead of so many iterations: most of it is finished already.
-ITERATIONS_PER_STEP = 8
+ITERATIONS_PER_STEP = 5
 #: Factor of the temporal weight with finishing, whose steps are about as long where the slope is small.
-FINISHING_HOLD = 10.0
+FINISHING_HOLD = 30.0
 
 
 def frame_recipe(recipe: VideoRecipe) -> Recipe:
