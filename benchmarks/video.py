@@ -208,7 +208,7 @@ def main() -> None:
     parser.add_argument("--skip", type=int, default=0, help="frames to leave out at the start")
     parser.add_argument("--baseline", type=int, default=3)
     parser.add_argument("--style-at", type=int, nargs="*", default=[6, 12, 24], help="frames, from 0")
-    parser.add_argument("--preset", default="fast", help="of the frames as pictures")
+    parser.add_argument("--preset", default="fast", help="settings of each frame as a picture")
     parser.add_argument("--settings", type=json.loads, default={}, help="of VideoRecipe, as JSON")
     parser.add_argument("--output", type=Path, help="folder for sheets and figures")
     options = parser.parse_args()

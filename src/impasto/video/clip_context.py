@@ -97,7 +97,8 @@ def build_clip_context(
 FINISHES = ("paint_size", "content_until", "coarse_finishing", "finishing")
 #: A following frame is finished by one step instead of so many iterations: most of it is finished already.
 ITERATIONS_PER_STEP = 5
-#: Factor of the temporal weight with finishing, whose steps are about as long where the slope is small.
+#: Factor of the temporal weight with finishing, whose steps move every pixel by about as much, however small
+#: its slope. With a third of it a clip is a third less steady (LOG.md, 2026-11-28).
 FINISHING_HOLD = 30.0
 
 
@@ -105,7 +106,7 @@ def frame_recipe(recipe: VideoRecipe) -> Recipe:
     """The recipe of a frame that is painted as a picture of its own.
 
     It is not painted larger and reduced, because the frames that follow are painted at their size. Without
-    finishing the content counts in full at every scale, so that nothing that depends on it would jump.
+    finishing the content counts in full at every scale.
     """
     picture = recipe.picture.replace(size="original", paint_size=None)
     return picture if any(picture.finishing) else picture.replace(content_until=None)
@@ -123,11 +124,11 @@ def unfinished(picture: Recipe) -> Recipe:
 def following_recipe(
     recipe: VideoRecipe, height: int, width: int, effort: float = 1.0, *, new: bool = False
 ) -> Recipe:
-    """The recipe of a frame that follows another: at full size only, with few iterations.
+    """The recipe of a frame that follows another: few iterations at full size.
 
     With finishing these are steps of it, without content: a warped stroke is near to the features of the
-    style that it was pulled to before. What has come into view is painted first as in a picture, at a quarter
-    and at half the size, and its broad strokes at half. Colours are neither held nor cleaned again.
+    style that it was pulled to before. What has come into view is painted first, as in a picture: at a
+    quarter and at half the size, and its broad strokes at half. Colours are neither held nor cleaned again.
 
     It keeps the picture's margin: without one the style loss is a third lower, but the edge shows as a line.
 
