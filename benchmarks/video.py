@@ -30,7 +30,7 @@ from impasto.networks.encoder import Encoder
 from impasto.painting.engine import steps
 from impasto.painting.setup import encoder_for
 from impasto.pictures.geometry import fit, resample
-from impasto.recipe import Recipe
+from impasto.recipe import Recipe, preset
 from impasto.scene import Scene, Style
 from impasto.video.certainty import occluded
 from impasto.video.clip_context import (
@@ -110,7 +110,8 @@ def style_loss(terms: Iterable[tuple[str, float]]) -> float:
 
 def judge(picture: Tensor, film: Tensor, context: ClipContext) -> float:
     """The style loss of a painted frame ``picture``, whose content is the frame ``film``."""
-    recipe = following_recipe(context.recipe, *picture.shape[-2:]).replace(iterations=(1,))
+    recipe = following_recipe(context.recipe, *picture.shape[-2:])
+    recipe = recipe.replace(**{"finishing" if any(recipe.finishing) else "iterations": (1,)})
     scene = Scene(film, context.styles, start=picture, style_statistics=context.style_statistics)
     return style_loss(next(iter(steps(scene, recipe, context.encoder))).terms.items())
 
@@ -155,7 +156,8 @@ def style_ratios(
 def measure(place: Path, style: Style, encoder: Encoder, options: argparse.Namespace) -> ClipFigures:
     film = load(place, options.size, options.frames, options.skip)
     height, width = film[0].shape[-2:]
-    context = build_clip_context((style,), VideoRecipe(**options.settings), encoder, height, width)
+    recipe = VideoRecipe(**{"picture": preset(options.preset)} | options.settings)
+    context = build_clip_context((style,), recipe, encoder, height, width)
     first = paint_frame(film[0], context)
     wall, cpu = time.perf_counter(), time.process_time()
     painted = paint_following(film, first, context)
@@ -206,6 +208,7 @@ def main() -> None:
     parser.add_argument("--skip", type=int, default=0, help="frames to leave out at the start")
     parser.add_argument("--baseline", type=int, default=3)
     parser.add_argument("--style-at", type=int, nargs="*", default=[6, 12, 24], help="frames, from 0")
+    parser.add_argument("--preset", default="fast", help="settings of each frame as a picture")
     parser.add_argument("--settings", type=json.loads, default={}, help="of VideoRecipe, as JSON")
     parser.add_argument("--output", type=Path, help="folder for sheets and figures")
     options = parser.parse_args()

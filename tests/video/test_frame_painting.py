@@ -13,7 +13,7 @@ from impasto.video import clip_context
 from impasto.video.frame_painting import apply_mask, paint_following_frame, paint_frame, quantise
 from impasto.video.store import from_pixels
 from impasto.video.warped_past import EarlierFrame
-from tiny_video import QUICK, paint_in_order, tiny_context
+from tiny_video import PICTURE, QUICK, paint_in_order, tiny_context
 
 
 def test_a_still_clip_is_painted_once() -> None:
@@ -76,6 +76,18 @@ def test_later_passes_start_from_a_blend() -> None:
     earlier = [EarlierFrame(frames[1], neighbour)]
     painted = paint_following_frame(frames[0], earlier, frames[1], context, base=base)
     assert painted.iterations == context.recipe.following_iterations
+
+
+def test_finished_frames_follow_the_motion() -> None:
+    """What is known is finished again, and yet nearly what it was; alone a frame gets other strokes."""
+    frames = [from_pixels(frame) for frame in moving_square(2)]
+    context = tiny_context(QUICK.replace(picture=PICTURE.replace(finishing=(6,)), still_tolerance=0.0))
+    before, after = paint_in_order(frames, context)
+    assert any("finishing" in name for name in after.terms)
+    alone = paint_frame(frames[1], context).pixels
+    rest = (..., slice(54, None), slice(70, None))  # which the film shows in both frames alike
+    changes = [float((frame[rest] - before.pixels[rest]).abs().mean()) for frame in (after.pixels, alone)]
+    assert 0.0 < changes[0] < changes[1] / 2
 
 
 def test_a_mask_leaves_the_film() -> None:

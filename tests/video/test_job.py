@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from clips import texture
 from impasto import pictures
 from impasto.errors import VideoError
-from impasto.recipe import Recipe
+from impasto.recipe import Recipe, preset
 from impasto.video.clip_context import build_clip_context
+from impasto.video.identity import FINISHED
 from impasto.video.job import prepare_video
 from impasto.video.settings import VideoRecipe
 
@@ -105,6 +108,28 @@ def test_a_folder_of_another_version_is_resumed_if_it_was_painted_with_the_same_
     job.store.remember("job", facts | {"evaluations": 99})
     with pytest.raises(VideoError, match=r"following_iterations 99 → 2.*--restart"):
         prepare_video(clip, style, tmp_path / "out.mkv", QUICK)
+
+
+def test_a_folder_begun_by_a_version_that_finished_no_frames_goes_on_so(
+    clip: Path, style: Path, tmp_path: Path
+) -> None:
+    """The same with key frames, whose strokes are carried."""
+    recipe = QUICK.replace(picture=preset("fast"))
+    for then in (
+        recipe,
+        QUICK.replace(picture=Recipe()),
+    ):  # before and after there was a preset that finishes
+        job = prepare_video(clip, style, tmp_path / "out.mkv", then, restart=True)
+        assert job.recipe.picture.finishing == then.picture.finishing
+        facts = job.store.recall("job") or {}
+        job.store.remember("job", {name: fact for name, fact in facts.items() if name != FINISHED})
+        assert prepare_video(clip, style, tmp_path / "out.mkv", recipe).recipe.picture == Recipe(size=96)
+    with pytest.raises(VideoError, match=r"content_weight 0.05 → 1.0.*--restart"):
+        prepare_video(clip, style, tmp_path / "out.mkv", recipe.replace(picture=Recipe(content_weight=1.0)))
+    key = tmp_path / "key.png"
+    Image.fromarray(texture(64, 96)).save(key)
+    job = prepare_video(clip, key, tmp_path / "keys.mkv", recipe, keys={0: key})
+    assert job.recipe.picture == Recipe(size=96)
 
 
 def test_a_clip_is_known_by_its_bytes_not_by_its_place(clip: Path, style: Path, tmp_path: Path) -> None:

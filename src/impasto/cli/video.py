@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from impasto.cli.checks import check_inputs
-from impasto.cli.flags import MASK_SETTINGS, OUTPUT, Device, Output, Quiet, flag, merge, recipe_flags, typed
+from impasto.cli.flags import (
+    MASK_SETTINGS,
+    OUTPUT,
+    Device,
+    Output,
+    Preset,
+    Quiet,
+    flag,
+    merge,
+    recipe_flags,
+    typed,
+)
 from impasto.cli.lists import VALUE_LIST
 from impasto.cli.messages import count, duration
 from impasto.cli.painting import note, say
@@ -43,9 +54,7 @@ def video(
     style: list[Path],
     *,
     output: Output,
-    preset: Annotated[
-        Literal["draft", "fast", "fine", "instant", "reference"], Parameter(group=OUTPUT)
-    ] = "fast",
+    preset: Preset = None,
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     codec: Annotated[
         Literal["h264", "hevc", "vp9", "prores", "ffv1", "png"] | None, Parameter(group=OUTPUT)
@@ -84,8 +93,8 @@ def video(
     output
         File to write: .mp4, .mov, .mkv, .webm or .avi; a folder of pictures if the name has no extension.
     preset
-        Settings of each frame to start from, as in `impasto stylize`; instant: several frames a second, by a
-        trained network.
+        Settings of each frame to start from, as in `impasto stylize`. Default: fast; classic with --recipe or
+        --style-loss. instant: several frames a second, by a trained network.
     recipe
         Recipe file of a picture to use. It overrides the preset, and flags override it.
     codec

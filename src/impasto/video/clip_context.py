@@ -19,12 +19,15 @@ from impasto.scene import Past, Scene, Style
 from impasto.video.settings import VideoRecipe
 
 __all__ = [
+    "FINISHING_HOLD",
     "ClipContext",
     "build_clip_context",
     "fill_recipe",
     "following_recipe",
+    "following_recipes",
     "frame_recipe",
     "optimise",
+    "unfinished",
 ]
 
 #: Frames with more pixels are computed in tiles, and the optimiser's memory is limited. These limits are
@@ -78,56 +81,79 @@ def build_clip_context(
     levels: int = 255,
 ) -> ClipContext:
     """Compute the style statistics for all sizes at which frames of ``height`` × ``width`` are painted."""
-    scene = Scene(torch.zeros(1, 3, height, width), tuple(styles))
+    black = torch.zeros(1, 3, height, width)
+    scene = Scene(black, tuple(styles), start=black)
     statistics: dict[Size, Mapping[str, Tensor]] = {}
-    for picture in (
-        frame_recipe(recipe),
-        following_recipe(recipe, height, width),
-        fill_recipe(recipe, height, width),
-    ):
-        statistics |= engine.style_statistics(scene, picture.replace(init="content"), encoder)
+    for picture in (frame_recipe(recipe), *following_recipes(recipe, height, width)):
+        for size, by_name in engine.style_statistics(scene, picture, encoder).items():
+            statistics[size] = {**statistics.get(size, {}), **by_name}
     return ClipContext(tuple(styles), recipe, encoder, statistics, levels)
 
 
 # -- recipes of single frames ------------------------------------------------------------------------------
 
 
-#: Settings of the finishing pass, which clips do without.
+#: Settings of the finishing pass, and of painting larger.
 FINISHES = ("paint_size", "content_until", "coarse_finishing", "finishing")
+#: A following frame is finished by one step instead of so many iterations: most of it is finished already.
+ITERATIONS_PER_STEP = 5
+#: Factor of the temporal weight with finishing, whose steps move every pixel by about as much, however small
+#: its slope. With a third of it a clip is a third less steady (LOG.md, 2026-11-28).
+FINISHING_HOLD = 30.0
 
 
 def frame_recipe(recipe: VideoRecipe) -> Recipe:
     """The recipe of a frame that is painted as a picture of its own.
 
-    The content counts in full at every scale and there is no finishing, because strokes that do not depend on
-    the content would jump from frame to frame. With a preset that ends with finishing, the settings that
-    prepare for it take their defaults.
+    It is not painted larger and reduced, because the frames that follow are painted at their size. Without
+    finishing the content counts in full at every scale.
     """
-    fields, picture = Recipe.model_fields, recipe.picture
-    prepares = [
-        name for name in PAINTING if any(picture.finishing) and getattr(picture, name) == PAINTING[name]
-    ]
-    defaults = {name: fields[name].default for name in (*prepares, *FINISHES)}
-    return picture.replace(size="original", **defaults)
+    picture = recipe.picture.replace(size="original", paint_size=None)
+    return picture if any(picture.finishing) else picture.replace(content_until=None)
 
 
-def following_recipe(recipe: VideoRecipe, height: int, width: int, effort: float = 1.0) -> Recipe:
-    """The recipe of a frame that follows another: at full size only, with few iterations.
+def unfinished(picture: Recipe) -> Recipe:
+    """The recipe without finishing; what a preset sets to prepare for it takes its default."""
+    if not any(picture.finishing):
+        return picture
+    fields = Recipe.model_fields
+    prepares = [name for name in PAINTING if getattr(picture, name) == PAINTING[name]]
+    return picture.replace(**{name: fields[name].default for name in (*prepares, *FINISHES)})
+
+
+def following_recipe(
+    recipe: VideoRecipe, height: int, width: int, effort: float = 1.0, *, new: bool = False
+) -> Recipe:
+    """The recipe of a frame that follows another: few iterations at full size.
+
+    With finishing these are steps of it, without content: a warped stroke is near to the features of the
+    style that it was pulled to before. What has come into view is painted first, as in a picture: at a
+    quarter and at half the size, and its broad strokes at half. Colours are neither held nor cleaned again.
 
     It keeps the picture's margin: without one the style loss is a third lower, but the edge shows as a line.
 
     Args:
         effort: share of the recipe's iterations, in (0, 1].
+        new: whether something has come into view. Without finishing, :func:`fill_recipe` is for that.
     """
-    return frame_recipe(recipe).replace(
-        init="picture",
-        coarsest=max(height, width),
-        iterations=(math.ceil(effort * recipe.following_iterations),),
+    longest, iterations = max(height, width), effort * recipe.following_iterations
+    following = frame_recipe(recipe).replace(
+        init="picture", coarsest=longest, iterations=(math.ceil(iterations),)
     )
+    if not any(following.finishing):
+        return following
+    steps = 1 + math.ceil(iterations / ITERATIONS_PER_STEP)  # after the last evaluation nothing is changed
+    following = following.replace(
+        content_until=max(1, longest // 2), coarse_finishing=min(steps, following.coarse_finishing),
+        finishing=(steps,), keep_colours=0.0, clean_chroma=None,
+    )  # fmt: skip
+    if not new:
+        return following
+    return following.replace(coarsest=max(1, longest // 4), iterations=recipe.fill_iterations)
 
 
 def fill_recipe(recipe: VideoRecipe, height: int, width: int) -> Recipe:
-    """The recipe for what has come into view: at a quarter and at half the size."""
+    """The recipe for what has come into view, without finishing: at a quarter and at half the size."""
     half = max(height, width) // 2
     deepest_stride = max((geometry(layer).stride for layer in recipe.picture.active_layers()), default=1)
     if min(height, width) // 2 < deepest_stride:
@@ -135,6 +161,13 @@ def fill_recipe(recipe: VideoRecipe, height: int, width: int) -> Recipe:
     return frame_recipe(recipe).replace(
         size=half, init="picture", coarsest=max(1, half // 2), iterations=recipe.fill_iterations
     )
+
+
+def following_recipes(recipe: VideoRecipe, height: int, width: int) -> tuple[Recipe, ...]:
+    """All that a frame is painted by that follows another and shows something new."""
+    if any(recipe.picture.finishing):
+        return (following_recipe(recipe, height, width, new=True),)
+    return fill_recipe(recipe, height, width), following_recipe(recipe, height, width)
 
 
 def limits_for(size: Size) -> engine.MemoryLimits | None:

@@ -11,7 +11,7 @@ from impasto.painting import engine, schedule
 from impasto.pictures.geometry import fit
 from impasto.recipe import Recipe
 from impasto.scene import Scene
-from impasto.video.clip_context import fill_recipe, following_recipe, frame_recipe
+from impasto.video.clip_context import following_recipes, frame_recipe
 from impasto.video.decoding import shots_of
 from impasto.video.instant_painting import build_instant_clip
 from impasto.video.job import VideoJob
@@ -75,7 +75,10 @@ def _seconds_per_iteration(job: VideoJob) -> float:
     height, width = job.size
     small = fit(height, width, max(64, max(height, width) // 2))
     scene = Scene(torch.full((1, 3, *small), 0.5), job.styles)
-    recipe = job.recipe.picture.replace(size=max(small), coarsest=max(small), iterations=(2,), init="content")
+    recipe = frame_recipe(job.recipe).replace(
+        size=max(small), coarsest=max(small), iterations=(2,), finishing=(0,), init="content",
+        keep_colours=0.0, clean_chroma=None,
+    )  # fmt: skip
     begin = time.perf_counter()
     for _ in engine.steps(scene, recipe, job.encoder):
         pass
@@ -93,5 +96,5 @@ def _iterations(job: VideoJob) -> tuple[float, float]:
         iterations = schedule.max_evaluations(recipe, sizes)
         return sum(n * height * width / area for n, (height, width) in zip(iterations, sizes, strict=True))
 
-    following = cost(following_recipe(job.recipe, *job.size)) + cost(fill_recipe(job.recipe, *job.size))
+    following = sum(cost(recipe) for recipe in following_recipes(job.recipe, *job.size))
     return cost(frame_recipe(job.recipe)), following

@@ -15,8 +15,14 @@ import torch
 from torch import Tensor
 
 from impasto.scene import Past, overlay_past
-from impasto.video.clip_context import ClipContext, following_recipe, frame_recipe, optimise
-from impasto.video.filling import fill_unknown
+from impasto.video.clip_context import (
+    FINISHING_HOLD,
+    ClipContext,
+    following_recipe,
+    frame_recipe,
+    optimise,
+)
+from impasto.video.filling import fill_unknown, match_known_colours
 from impasto.video.warped_past import EarlierFrame, recall
 
 __all__ = ["PaintedFrame", "apply_mask", "paint_following_frame", "paint_frame", "quantise"]
@@ -91,10 +97,11 @@ def paint_following_frame(
     if recipe.drift == "hold" and first is not None:
         past = past.without_drift(first)
     effort = min(1.0, max(MIN_EFFORT, (1.0 - known) / FULL_EFFORT_SHARE)) if first_pass else 1.0
-    terms = past.as_terms(recipe.temporal_weight, effort)
-    start, start_cost = _start(filmed, terms, context, mask, base, known)
+    finishes, new = any(recipe.picture.finishing), first_pass and 1.0 - known > REFILL_SHARE
+    terms = past.as_terms(recipe.temporal_weight * (FINISHING_HOLD if finishes else 1.0), effort)
+    start, start_cost = _start(filmed, terms, context, mask, base, new=new)
     scene = context.scene(filmed, mask, terms, start)
-    step, cost = optimise(scene, following_recipe(recipe, *scene.size, effort), context)
+    step, cost = optimise(scene, following_recipe(recipe, *scene.size, effort, new=new), context)
     pixels = torch.lerp(step.picture.detach(), past.frames[0], past.still)
     painted_from = torch.where(past.still > 0.5, reference, filmed)
     return PaintedFrame(
@@ -109,18 +116,21 @@ def _start(
     context: ClipContext,
     mask: Tensor | None,
     base: Tensor | None,
-    known: float,
+    *,
+    new: bool,
 ) -> tuple[Tensor, float]:
     """The picture that a following frame starts from, and what it cost in iterations at full size.
 
     In a later pass it is the frame of the previous pass, mixed with the neighbour where that is certain. In
-    the first pass it is the past where that is known, and elsewhere the film. If more than ``REFILL_SHARE``
-    is unknown, the film is first painted there.
+    the first pass it is the past where that is known, and elsewhere the film. If there is something ``new``,
+    the film is in the colours of the painting there, and without finishing painted already.
     """
     if base is not None:
         return torch.lerp(base, past[0].pixels, context.recipe.pass_blend * past[0].certainty), 0.0
-    if 1.0 - known <= REFILL_SHARE:
+    if not new:
         return overlay_past(filmed, past), 0.0
+    if any(context.recipe.picture.finishing):
+        return overlay_past(match_known_colours(filmed, past[0].pixels, past[0].certainty), past), 0.0
     filled, cost = fill_unknown(filmed, past, context, mask)
     return overlay_past(filled, past), cost
 

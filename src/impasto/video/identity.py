@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from impasto.errors import VideoError
 from impasto.feedforward.style import InstantStyle
+from impasto.recipe import Recipe
 from impasto.scene import Style
+from impasto.video.clip_context import unfinished
 from impasto.video.frames import Clip
 from impasto.video.settings import OLD_NAMES, VideoRecipe
 from impasto.video.store import Store
 
-__all__ = ["OtherRunError", "claim_work_folder", "run_identity"]
+__all__ = ["OtherRunError", "begun_with_finishing", "claim_work_folder", "run_identity"]
+
+#: Fact of a run: whether its frames are finished, which earlier versions did not do.
+FINISHED = "frames are finished"
 
 _BLOCK, _MAX_BLOCKS = 1 << 20, 64  # bytes; larger files are read at so many places
 
@@ -54,6 +59,7 @@ def run_identity(
         "frames": frames,
         "processes": processes,
         "levels": levels,
+        FINISHED: any(recipe.picture.finishing),
     }
     return facts | _flat(recipe)
 
@@ -104,6 +110,18 @@ def claim_work_folder(store: Store, identity: dict[str, Any], clip: Clip, *, res
         )
 
 
+def begun_with_finishing(store: Store) -> bool:
+    """Whether the frames in a claimed work folder are finished; older versions finished none."""
+    return bool((store.recall("job") or {}).get(FINISHED))
+
+
+def _without_finishing(facts: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a run as if its recipe had no finishing, as in versions that finished no frames."""
+    known = {**defaults, **facts}
+    picture = Recipe(**{name: known[name] for name in Recipe.model_fields})
+    return {**facts, **json.loads(unfinished(picture).to_json())}
+
+
 def _compared(stored: dict[str, Any], identity: dict[str, Any], clip: Clip) -> list[tuple[str, Any, Any]]:
     """(name, before, now) of everything that can be compared.
 
@@ -111,6 +129,8 @@ def _compared(stored: dict[str, Any], identity: dict[str, Any], clip: Clip) -> l
     Version 0.1 knew a clip by the time of its last change instead of a digest.
     """
     defaults = _flat(VideoRecipe())
+    if FINISHED not in stored:
+        stored, identity = _without_finishing(stored, defaults), _without_finishing(identity, defaults)
     known = defaults | {OLD_NAMES.get(name, name): value for name, value in stored.items()}
     compared = [(name, known[name], value) for name, value in identity.items() if name in known]
     if "clip changed" in stored:

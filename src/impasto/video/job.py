@@ -26,8 +26,9 @@ from impasto.pictures.geometry import Size, resample
 from impasto.pieces.piece import Needs
 from impasto.pieces.places import device_at, resolved
 from impasto.scene import Scene, Style
+from impasto.video.clip_context import unfinished
 from impasto.video.frames import Clip, open_clip, read
-from impasto.video.identity import claim_work_folder, run_identity
+from impasto.video.identity import begun_with_finishing, claim_work_folder, run_identity
 from impasto.video.key_frames import KeyFrame, load_keys
 from impasto.video.needs import shot_needs
 from impasto.video.settings import VideoRecipe
@@ -189,6 +190,8 @@ def prepare_video(
     if key_frames:
         identity["keys"] = [f"{key.index} {_pixels_digest(key)}" for key in key_frames]
     claim_work_folder(store, identity, source, restart=restart)
+    if key_frames or not begun_with_finishing(store):
+        recipe = recipe.replace(picture=unfinished(recipe.picture))
     return VideoJob(
         clip=source,
         styles=styles,
