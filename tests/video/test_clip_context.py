@@ -43,7 +43,7 @@ def test_with_finishing_a_following_frame_takes_few_steps_and_the_layout_of_what
     assert [longest for _, longest in sizes] == [960, 1920, 1920, 3840]
     assert max_evaluations(new, sizes) == [32, 12, 6, 6]
     assert finishing_steps(new, sizes) == [0, 0, 6, 6]
-    assert content_shares(new, sizes) == [4.0, 4.0, 0.0, 0.0]
+    assert content_shares(new, sizes) == [4.0, 4.0, 1.0, 1.0]
 
 
 def test_a_following_frame_has_one_size_and_few_iterations() -> None:

@@ -126,9 +126,10 @@ def following_recipe(
 ) -> Recipe:
     """The recipe of a frame that follows another: few iterations at full size.
 
-    With finishing these are steps of it, without content: a warped stroke is near to the features of the
-    style that it was pulled to before. What has come into view is painted first, as in a picture: at a
-    quarter and at half the size, and its broad strokes at half. Colours are neither held nor cleaned again.
+    With finishing these are steps of it: a warped stroke is near to the features of the style that it was
+    pulled to before. The content counts, because over many frames strokes would spread over what moves. What
+    has come into view is painted first, as in a picture: at a quarter and at half the size, and its broad
+    strokes at half. Colours are neither held nor cleaned again.
 
     It keeps the picture's margin: without one the style loss is a third lower, but the edge shows as a line.
 
@@ -145,7 +146,7 @@ def following_recipe(
     steps = 1 + math.ceil(iterations / ITERATIONS_PER_STEP)  # after the last evaluation nothing is changed
     following = following.replace(
         content_until=max(1, longest // 2), coarse_finishing=min(steps, following.coarse_finishing),
-        finishing=(steps,), keep_colours=0.0, clean_chroma=None,
+        finishing=(steps,), fine_content=1.0, keep_colours=0.0, clean_chroma=None,
     )  # fmt: skip
     if not new:
         return following
