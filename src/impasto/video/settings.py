@@ -55,7 +55,8 @@ class VideoSettings(Validated):
         24,
         ge=1,
         le=100_000,
-        description="Iterations at full size for a frame that follows another; fewer where little is new.",
+        description="Iterations at full size for a frame that follows another; fewer where little is new. "
+        "With finishing, one step for five of them.",
     )
     fill_iterations: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(
         (32, 12),
