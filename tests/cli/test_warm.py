@@ -147,11 +147,12 @@ def test_painting_ends_with_the_command(home, number):
     process = start(home, "-o", "never.png", *LONG)
     assert process.stderr is not None
     process.stderr.readline()
-    assert children(the_helper(home))
+    serving = the_helper(home)  # asked once, because it forks at each question
+    assert children(serving)
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == -number
-    assert eventually(lambda: not children(the_helper(home)))
+    assert eventually(lambda: not children(serving))
     assert not (home / "work" / "never.png").exists()
 
 
