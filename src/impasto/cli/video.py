@@ -54,7 +54,7 @@ def video(
     style: list[Path],
     *,
     output: Output,
-    preset: Preset = None,
+    preset: Preset = "classic",
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     codec: Annotated[
         Literal["h264", "hevc", "vp9", "prores", "ffv1", "png"] | None, Parameter(group=OUTPUT)
@@ -93,8 +93,8 @@ def video(
     output
         File to write: .mp4, .mov, .mkv, .webm or .avi; a folder of pictures if the name has no extension.
     preset
-        Settings of each frame to start from, as in `impasto stylize`. Default: fast; classic with --recipe or
-        --style-loss. instant: several frames a second, by a trained network.
+        Settings of each frame to start from, as in `impasto stylize`. fast and fine: strokes as in pictures,
+        for shots of a second or two. instant: several frames a second, by a trained network.
     recipe
         Recipe file of a picture to use. It overrides the preset, and flags override it.
     codec
