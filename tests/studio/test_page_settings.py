@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browsing import PHONE, TINY, Visit
+from browsing import PHONE, TINY, Visit, picture
+from clips import moving_square, write_clip
 from impasto.recipe import preset
 
 pytest_plugins = ["browsing"]
@@ -103,6 +104,21 @@ def test_preset_and_strength(visit: Callable[..., Visit]) -> None:
     page.click("#reset")
     assert page.input_value("#recipe-size") == "512"
     assert page.inner_text("#strength-out") == "as usual"
+
+
+def test_a_clip_has_another_preset_until_one_is_chosen(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="no PyAV: pip install '.[video]'")
+    clip = write_clip(tmp_path / "clip.webm", moving_square(4), codec="libvpx-vp9", pix_fmt="yuv420p")
+    user = visit()
+    page = user.page
+    seen = []
+    photograph = picture(tmp_path / "photo.png", 96, 64)
+    for content in (photograph, clip, photograph):
+        user.choose(content)
+        seen.append(page.input_value("#presets input:checked"))
+    page.check("#presets input[value='draft']")
+    user.choose(clip)
+    assert [*seen, page.input_value("#presets input:checked")] == ["fast", "classic", "fast", "draft"]
 
 
 def test_an_error_stands_where_it_belongs(visit: Callable[..., Visit], tmp_path: Path) -> None:

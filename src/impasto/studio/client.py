@@ -144,7 +144,7 @@ class Client:
         mask: Sequence[PathLike] = (),
         style_mask: Sequence[PathLike] = (),
         keys: Mapping[int, PathLike] | None = None,
-        preset: str = "fast",
+        preset: str | None = None,
         video: Mapping[str, Any] | None = None,
         webhook: str | None = None,
         **settings: Any,
@@ -156,7 +156,8 @@ class Client:
             style: the name of a built-in style, or a picture; or several of these; none with ``keys``.
             mask, style_mask: pictures of regions, see docs/control.md.
             keys: number of a frame of the clip, from 0 → its painting, which is carried through the clip.
-            preset: name of a preset of the studio, such as ``draft``, ``fast`` or ``fine``.
+            preset: name of a preset of the studio, such as ``fine``; None: ``fast`` for a picture and
+                ``classic`` for a clip.
             video: settings of a clip; None for a picture or for the defaults.
             webhook: address that the studio tells when the job ends; at a host that its operator allowed.
             settings: any field of :class:`~impasto.recipe.Recipe`; they override the preset's.
@@ -166,7 +167,9 @@ class Client:
         """
         styles = [style] if isinstance(style, (str, os.PathLike)) else list(style)
         built_in = set(self.styles())
-        fields: list[tuple[str, Any]] = [("preset", (None, preset)), ("recipe", (None, json.dumps(settings)))]
+        fields: list[tuple[str, Any]] = [("recipe", (None, json.dumps(settings)))]
+        if preset is not None:
+            fields.append(("preset", (None, preset)))
         if video is not None:
             fields.append(("video", (None, json.dumps(dict(video)))))
         if webhook is not None:

@@ -69,6 +69,19 @@ def test_bad_settings_are_refused(studio: TestClient, folder: Path, name: str) -
 
 
 @pytest.mark.slow
+def test_a_clip_has_another_default_preset_than_a_picture(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="no PyAV: pip install '.[video]'")
+    studio = without_workers(tmp_path / "data", **SMALL_LIMITS)
+    content = clip_bytes(tmp_path)
+    clip, draft = (post(studio, content, **parts).json() for parts in ({}, {"preset": "draft"}))
+    again = studio.post(f"/v1/jobs/{draft['id']}/again", json={}).json()
+    picture = post(studio).json()
+    presets = [job["preset"] for job in (picture, clip, draft, again)]
+    assert presets == ["fast", "classic", "draft", "draft"]
+    assert [any(job["recipe"]["finishing"]) for job in (picture, clip, again)] == [True, False, True]
+
+
+@pytest.mark.slow
 def test_clip_settings_by_their_old_names_override_those_of_the_earlier_job(tmp_path: Path) -> None:
     pytest.importorskip("av", reason="no PyAV: pip install '.[video]'")
     studio = without_workers(tmp_path / "data", **SMALL_LIMITS)

@@ -65,7 +65,7 @@ def test_a_killed_worker_costs_nothing_but_time(studio: Studio) -> None:
 
 @pytest.mark.slow
 def test_a_killed_server_loses_no_job_and_paints_none_twice(studio: Studio, tmp_path: Path) -> None:
-    slow = TINY | {"iterations": [400], "seed": 2}
+    slow = TINY | {"iterations": [150], "seed": 2}
     responses = [
         studio.post(recipe=slow),
         studio.post(clip_bytes(tmp_path, count=5), video=json.dumps(TINY_CLIP)),

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from impasto.recipe import DEFAULT_SIZE, PRESETS, Recipe
-from impasto.studio.intake.chosen_settings import DEFAULT_PRESET
+from impasto.studio.intake.chosen_settings import DEFAULT_CLIP_PRESET, DEFAULT_PRESET
 from impasto.video.settings import VideoSettings
 
 __all__ = [
@@ -35,7 +35,11 @@ _OTHER_PARTS: dict[str, Any] = {
         "items": {"type": "integer", "minimum": 0},
         "description": "The numbers of these frames, from 0, in the same order.",
     },
-    "preset": {"type": "string", "enum": list(PRESETS), "default": DEFAULT_PRESET},
+    "preset": {
+        "type": "string",
+        "enum": list(PRESETS),
+        "description": f"Default: {DEFAULT_PRESET} for a picture, {DEFAULT_CLIP_PRESET} for a clip.",
+    },
     "recipe": {"$ref": "#/components/schemas/Recipe"},
     "video": {"$ref": "#/components/schemas/VideoSettings"},
     "webhook": {"type": "string", "description": "Address to tell when the job ends, at an allowed host."},

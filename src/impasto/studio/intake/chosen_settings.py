@@ -14,15 +14,18 @@ from impasto.recipe import PRESETS, Recipe, overridden
 from impasto.studio.errors import RefusedError
 from impasto.studio.intake.request import JobRequest
 from impasto.studio.queue.jobs import StudioJob
+from impasto.studio.sandbox.headers import detect_format
 from impasto.studio.settings import StudioSettings
 from impasto.video.settings import VideoSettings
 
 __all__ = [
-    "DEFAULT_PRESET", "ChosenSettings", "choose_settings", "refusal_about_setting", "usable_encoders",
-    "usable_presets",
+    "DEFAULT_CLIP_PRESET", "DEFAULT_PRESET", "ChosenSettings", "choose_settings", "refusal_about_setting",
+    "usable_encoders", "usable_presets",
 ]  # fmt: skip
 
 DEFAULT_PRESET = "fast"
+#: Over long clips the finished frames of other presets drift from the film (docs/video.md).
+DEFAULT_CLIP_PRESET = "classic"
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,12 @@ def usable_presets() -> dict[str, tuple[str, dict[str, Any]]]:
     }
 
 
+def default_preset(request: JobRequest) -> str:
+    """The preset of a request that names none: by its content, a picture or a clip."""
+    detected = None if request.content is None else detect_format(request.content)
+    return DEFAULT_CLIP_PRESET if detected is not None and detected[0] == "video" else DEFAULT_PRESET
+
+
 def choose_settings(request: JobRequest, earlier: StudioJob | None, limits: StudioSettings) -> ChosenSettings:
     """The settings of a new job.
 
@@ -65,7 +74,7 @@ def choose_settings(request: JobRequest, earlier: StudioJob | None, limits: Stud
     Raises:
         RefusedError: settings that are invalid, or not available on this server.
     """
-    preset = request.preset or (earlier.preset if earlier is not None else DEFAULT_PRESET)
+    preset = request.preset or (earlier.preset if earlier is not None else default_preset(request))
     if preset not in usable_presets():
         possible = f"possible are {', '.join(usable_presets())}"
         raise RefusedError(f"unknown preset {preset[:40]!r}", possible, field="preset")

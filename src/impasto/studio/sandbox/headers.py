@@ -1,7 +1,7 @@
 """Detects what an uploaded file is, by its bytes alone, and whether its header is within the limits.
 
-File names and content types that a client sends are never looked at. Runs sandboxed: even a header is
-parsed by code that has had security holes.
+File names and content types that a client sends are never looked at. All but :func:`detect_format` runs
+sandboxed: even a header is parsed by code that has had security holes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from impasto import pictures
 from impasto.studio.errors import RefusedError
@@ -54,10 +55,13 @@ class UploadHeader:
     seconds: float = 0.0
 
 
-def detect_format(path: Path) -> tuple[str, str] | None:
-    """(``image`` or ``video``, format) by the first bytes; None if it is neither."""
-    with path.open("rb") as file:
-        head = file.read(pictures.HEAD_BYTES)
+def detect_format(source: IO[bytes] | Path) -> tuple[str, str] | None:
+    """(``image`` or ``video``, format) by the first bytes, which are only compared; None if it is neither."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return detect_format(file)
+    source.seek(0)
+    head = source.read(pictures.HEAD_BYTES)
     picture_format = pictures.format_of(head)
     if picture_format is not None:
         return ("image", picture_format) if picture_format in _PICTURES else None

@@ -18,6 +18,8 @@ const recipeFields = new Map();
 /** @type {Fields} */
 const videoFields = new Map();
 let preset = 'fast';
+/** Whether someone chose the preset; until then it is the usual one for a picture or a clip. */
+let isChosen = false;
 /** @type {number | null} null: the preset decides */
 let strength = null;
 let selectPreset = (/** @type {string} */ _name) => {};
@@ -25,12 +27,18 @@ let selectPreset = (/** @type {string} */ _name) => {};
 const strengthSlider = () => $('strength', HTMLInputElement);
 const presetNamed = (/** @type {string} */ name) => draft.settings?.presets.find((candidate) => candidate.name === name);
 
+/** The preset for the content if nobody chose one; over long clips finished frames drift from the film. */
+const usualPreset = () => draft.content?.kind === 'video' ? 'classic' : 'fast';
+
 /** @param {import('./api.js').Settings} settings */
 export function startSettings(settings) {
   draft.settings = settings;
   const names = settings.presets.map(({ name }) => name);
   preset = names.includes('fast') ? 'fast' : names[0];
-  selectPreset = radioGroup($('presets'), 'preset', names.map((name) => [name, presetTitle(name)]), preset, (name) => setPreset(name));
+  selectPreset = radioGroup($('presets'), 'preset', names.map((name) => [name, presetTitle(name)]), preset, (name) => {
+    isChosen = true;
+    setPreset(name);
+  });
   addFields(recipeFields, 'recipe', settings.recipe);
   addFields(videoFields, 'video', settings.video);
   strengthSlider().addEventListener('input', () => { strength = strengthSlider().valueAsNumber / 100; showChanges(); });
@@ -40,10 +48,15 @@ export function startSettings(settings) {
   window.addEventListener('preset-needed', (event) => {
     const needed = /** @type {CustomEvent<string>} */ (event).detail;
     if (preset === needed || !names.includes(needed)) return;
+    isChosen = true;
     setPreset(needed);
     announce(text('presetNeeded', { name: presetTitle(needed) }));
   });
-  onDraftChange(() => { $('video-settings').hidden = draft.content?.kind !== 'video'; });
+  onDraftChange(() => {
+    $('video-settings').hidden = draft.content?.kind !== 'video';
+    const usual = usualPreset();
+    if (!isChosen && preset !== usual && names.includes(usual)) setPreset(usual);
+  });
   setPreset(preset, {});
   writeVideo({});
 }
@@ -138,7 +151,10 @@ export function chosenSettings() {
 
 /** Show the settings of an earlier job. @param {ChosenSettings} settings */
 export function setSettings(settings) {
-  if (settings.preset) setPreset(settings.preset, {});
+  if (settings.preset) {
+    isChosen = settings.preset !== usualPreset();
+    setPreset(settings.preset, {});
+  }
   strength = settings.recipe.strength ?? null;
   if (strength !== null) strengthSlider().value = String(strength * 100);
   for (const [name, { write }] of recipeFields) if (name in settings.recipe) write(settings.recipe[name]);
