@@ -153,13 +153,14 @@ class Studio:
             return False
 
     def wait(self, condition: Callable[[], Any], seconds: float = 120) -> Any:
-        """The first true value that ``condition`` returns."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        """The first true value that ``condition`` returns; asked less often the longer it takes."""
+        begin = time.monotonic()
+        while (waited := time.monotonic() - begin) < seconds:
             value = condition()
             if value:
                 return value
-            time.sleep(0.05)
+            # To ask takes time from what is waited for.
+            time.sleep(min(max(0.05, waited / 10), 0.4))
         raise AssertionError(
             f"still false after {seconds} s; the studio printed: {''.join(self.output)[-2000:]}"
         )
