@@ -11,8 +11,10 @@ from typing import Any
 from latex2mathml.converter import convert
 
 COMMANDS = (
-    "stylize", "batch", "texture", "reconstruct", "study", "study layers", "study weights", "video",
-    "propagate", "video-report", "studio", "blend", "mask", "learn", "export", "doctor", "weights",
+    "stylize", "batch", "texture", "reconstruct", "study", "study layers", "study weights", "study inits",
+    "study content-layers", "study styles", "study style-of", "study optimisers", "study custom",
+    "study claims", "video", "propagate", "video-report", "studio", "studio jobs", "studio users",
+    "studio backup", "studio restore", "blend", "mask", "learn", "export", "doctor", "weights",
     "weights list", "weights fetch", "weights verify", "demo",
 )  # fmt: skip
 

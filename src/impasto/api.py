@@ -372,7 +372,7 @@ def stylize(
         content: path, Pillow image, array (H, W, 3) or tensor (3, H, W) or (1, 3, H, W) in [0, 1].
         style: one or several of the same kinds (see ``style_blend``).
         preset: the settings to begin with, a key of :data:`impasto.recipe.PRESETS`. None: ``fast``, or
-            ``classic`` with a recipe, terms or a style loss of one's own.
+            ``classic`` with a recipe, terms, a style loss or a normalisation of one's own.
         recipe: its settings override the preset's.
         init_image: a picture to start from, instead of ``init``.
         mask, style_mask: regions: one picture of coloured labels each, or grey masks; see docs/control.md.
@@ -466,8 +466,8 @@ def instant(
     Args:
         style: as for :func:`stylize`, or one or several :class:`~impasto.feedforward.style.InstantStyle`.
         tile: side in pixels of the tiles that a large picture is painted in; None: 512.
-        settings: size, seed, strength, colours, style_blend, style_scale, style_rotation, style_crop,
-            region_weights, feather. ``strength=0`` gives the content as the network reconstructs it, which
+        settings: size, seed, precision, strength, colours, style_blend, style_scale, style_rotation,
+            style_crop, region_weights, feather. ``strength=0`` gives the content as the network reconstructs it, which
             is not exactly the content.
 
     Raises:

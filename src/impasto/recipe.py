@@ -106,7 +106,7 @@ class Recipe(Validated):
         None,
         description=(
             "Long side in pixels at which a smaller picture is painted, at most twice its own; it is reduced "
-            "to its size at the end, which hides the grain of single pixels. Pictures for tiling are not. "
+            "to its size at the end, which hides the grain of single pixels. No effect with padding circular. "
             "Default: every picture is painted at its size."
         ),
     )
@@ -619,8 +619,8 @@ def merged(preset: str | None, recipe: Recipe | None, settings: Mapping[str, Any
     """A preset's settings, overridden by those that ``recipe`` sets, and both by ``settings``.
 
     Args:
-        preset: a key of :data:`PRESETS`; None: ``fast``, or ``classic`` where a recipe or a style loss is
-            given, because finishing would replace most of what they ask for.
+        preset: a key of :data:`PRESETS`; None: ``fast``, or ``classic`` where a recipe, a style loss or a
+            normalisation is given, because finishing would replace most of what they ask for.
 
     Raises:
         RecipeError: an unknown preset or setting, or a value out of range.

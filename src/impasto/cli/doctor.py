@@ -25,6 +25,7 @@ EXTRAS = {
     "masks": ("cv2",),
     "heic": ("pillow_heif",),
     "ray": ("ray",),
+    "cloud": ("fsspec", "s3fs"),
     "export": ("onnx", "onnxruntime"),
 }
 

@@ -78,9 +78,10 @@ def stylize(
     output
         File to write: .png, .jpg, .webp, .avif or .tif.
     preset
-        Settings to start from. draft: a quick look; fast: the default; fine: slower, keeps motifs of the
-        style whole; classic: by Gram matrices, the default with --recipe or --style-loss; instant: at
-        once, by a trained network; reference: as in the paper of 2015, with the full VGG-19.
+        Settings to start from. draft: a quick look; fast: the default; fine, finest: slower, strokes that
+        have grown together; classic: by Gram matrices, the default with --recipe, --style-loss or
+        --normalisation; instant: at once, by a trained network; reference: as in the paper of 2015, with
+        the full VGG-19.
     recipe
         Recipe file to use. It overrides the preset, and flags override it.
     budget

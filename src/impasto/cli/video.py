@@ -182,7 +182,7 @@ def _note_new_name(quiet: bool, old: str, new: str) -> None:
 def summarise(result: VideoResult, quiet: bool) -> None:
     """Print what was painted, and which frames could not be decoded."""
     if result.corrupt:
-        numbers = ", ".join(str(index + 1) for index in result.corrupt[:8])
+        numbers = ", ".join(str(index) for index in result.corrupt[:8])
         more = "" if len(result.corrupt) <= 8 else f" and {len(result.corrupt) - 8} more"
         noun = "frame" if len(result.corrupt) == 1 else "frames"
         # Printed even with --quiet, because something did go wrong.
