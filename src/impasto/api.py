@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +30,7 @@ from impasto.painting import instant as instant_painting
 from impasto.painting.engine import Step
 from impasto.painting.planning import MemoryPlan, plan_memory, seconds_per_pixel, time_shares
 from impasto.painting.result import Result, record, trace_entry
-from impasto.painting.schedule import output_size, painting_size, scale_sizes
+from impasto.painting.schedule import max_evaluations, output_size, painting_size, scale_sizes
 from impasto.painting.setup import encoder_for
 from impasto.pictures import DEFAULT_MAX_PIXELS, Picture
 from impasto.pictures.alpha import fill, require_coverage
@@ -268,8 +269,9 @@ def run(
     Args:
         on_step: called after each evaluation.
         stop: called after each evaluation; if it returns True, the run ends with the best picture so far.
-        budget: seconds to use in full. Scales share them in proportion to the recipe's iterations, which
-            have no other effect then. None: as long as the recipe's iterations take.
+        budget: seconds to use, as far as they can be foreseen. Scales share them in proportion to the
+            recipe's iterations and finishing steps, which have no other effect then. None: as long as
+            these take.
         keep_on_interrupt: on Ctrl-C, return the best picture so far instead of raising.
         step_fn: yields the steps, with the arguments of :func:`impasto.painting.engine.steps`; None: the
             function of the recipe's method.
@@ -343,8 +345,22 @@ def _loop_arguments(prepared: PreparedRun, budget: float | None) -> tuple[Recipe
     begin, recipe, terms = time.perf_counter(), prepared.recipe, prepared.terms
     rate = seconds_per_pixel(recipe, prepared.encoder, prepared.scene, terms=terms)
     plan = scale_sizes(recipe, *prepared.scene.size, terms=terms)
-    options["stop_scale"] = time_shares(recipe, plan, budget, rate, begin)
-    return recipe.replace(iterations=(1_000_000,), tolerance=0.0), options
+    options["stop_scale"] = time_shares(recipe, plan, budget, rate, begin, terms=terms)
+    most = 1_000_000
+    counts = max_evaluations(recipe, plan, terms)
+    usual = rate * sum(count * height * width for count, (height, width) in zip(counts, plan, strict=True))
+    factor = budget / usual
+
+    def scaled(steps: int) -> int:
+        """Finishing steps for the budget: they are not only cut off, because their rate falls to the last."""
+        return min(most, math.ceil(steps * factor))
+
+    return recipe.replace(
+        iterations=(most,),
+        tolerance=0.0,
+        coarse_finishing=scaled(recipe.coarse_finishing),
+        finishing=tuple(scaled(steps) for steps in recipe.finishing),
+    ), options
 
 
 def stylize(

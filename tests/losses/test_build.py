@@ -216,6 +216,11 @@ def test_each_side_is_measured_on_its_own_scale():
         assert elsewhere["content/relu3_2"] == pytest.approx(BALANCE * ((1 - strength) / strength) ** 3)
 
 
+def test_the_least_strength_is_a_weight_and_no_error():
+    content = picture(48, 64, 1).double()
+    assert math.isfinite(judged(1e-300).evaluate(content.flip((-2, -1)))[0])
+
+
 def test_one_layer_far_off_does_not_hide_the_others():
     content = picture(48, 64, 1).double()
     layers = {"style_layers": ("relu1_1", "relu2_1", "relu3_1")}

@@ -79,6 +79,7 @@ def test_grey_masks_take_the_styles_in_turn_and_weights_leave_out():
         ([flags(WHITE, height=64)], [], {}, "64×64 pixels for a content of 64×48"),
         ([flags(WHITE)], [], {"weights": (1, 2)}, "2 region weights for 1 regions"),
         ([flags(WHITE)], [flags(BLACK, width=48)], {}, "less than a thousandth"),
+        ([flags(WHITE)], [], {"weights": (0,)}, "no region is painted"),
     ],
 )
 def test_masks_that_do_not_fit_are_refused(masks, style_masks, settings, what):

@@ -25,7 +25,8 @@ from impasto.painting.planning import (
     seconds_per_pixel,
     time_shares,
 )
-from impasto.recipe import Recipe
+from impasto.painting.schedule import max_evaluations, scale_sizes
+from impasto.recipe import Recipe, preset
 from impasto.scene import Region, Scene, Style
 
 MB, GB = 1e6, 1e9
@@ -57,6 +58,12 @@ def test_with_plenty_of_memory_a_picture_is_painted_whole():
     assert (plan.limits.tile, plan.limits.optimiser_bytes) == (None, None)
     # Seven and a half pictures, one evaluation (176 bytes a pixel), ten pairs of L-BFGS.
     assert plan.bytes == pytest.approx(0.5 * GB + 2e6 * (7.5 * 12 + 176 + 10 * 24))
+
+
+def test_tiles_may_be_given_without_a_limit_of_memory():
+    plan = plan_memory(SHALLOW, tiny_encoder(), (1000, 2000), math.inf, tile=512)
+    assert (plan.limits.tile, plan.limits.optimiser_bytes) == (512, None)
+    assert plan.bytes == pytest.approx(plan_memory(SHALLOW, tiny_encoder(), (1000, 2000), 1e15, tile=512).bytes)
 
 
 def test_what_the_content_keeps_in_memory_is_counted():
@@ -205,6 +212,26 @@ def test_a_time_budget_is_shared_by_the_cost_of_the_scales(monkeypatch):
         now[0] = 100.0 + seconds
         assert stop(scale, 3) is ends, seconds
         assert stop(scale, 0) is False
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.0, 5.0])
+def test_finishing_takes_its_share_of_a_time_budget(monkeypatch, factor):
+    monkeypatch.setattr(api, "seconds_per_pixel", lambda *arguments, **options: 1e-5)
+    recipe = preset("fast").replace(size=64, paint_size=128, coarsest=32)
+    prepared = api.prepare(picture(48, 64), checks(48, 48), recipe)
+    plan = scale_sizes(prepared.recipe, 48, 64)
+    usual = 1e-5 * sum(n * h * w for n, (h, w) in zip(max_evaluations(recipe, plan), plan, strict=True))
+    painted_with = []
+
+    def steps(scene, recipe, *arguments, **_):
+        painted_with.append(recipe)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        api.run(prepared, budget=factor * usual, step_fn=steps)
+    (given,) = painted_with
+    assert given.coarse_finishing == pytest.approx(factor * recipe.coarse_finishing, abs=1)
+    assert given.finishing[-1] == pytest.approx(factor * recipe.finishing[-1], abs=1)
 
 
 def test_a_time_budget_too_short_is_refused_with_the_time_it_takes():

@@ -155,7 +155,7 @@ def balanced(objective: Objective, content: Tensor, strength: float) -> Objectiv
     for the content picture turned by 180°, which has about the same features, all at wrong places. That
     value is computed from the geometric mean over layers, because at the start a single layer's loss may be
     a thousand times the others', and such a loss falls within the first steps. The content's weight is then
-    ``BALANCE`` ((1 − strength) / strength)³, the style's is 1.
+    ``BALANCE`` ((1 − strength) / strength)³, at most 10¹⁸ times ``BALANCE``, the style's is 1.
 
     Args:
         content: (1, 3, H, W) at the objective's size.
@@ -165,7 +165,7 @@ def balanced(objective: Objective, content: Tensor, strength: float) -> Objectiv
     style_losses = _losses_of("style", objective.losses(content))
     if not content_losses or not style_losses:
         return objective
-    balance = BALANCE * ((1.0 - strength) / strength) ** 3
+    balance = BALANCE * min((1.0 - strength) / strength, 1e6) ** 3
     content_factor = balance / _scale(content_losses)
     return objective.reweighted({
         "content": content_factor,

@@ -160,11 +160,16 @@ def regions_of(
         )
     soft = feathered([region.mask for region in regions if region.mask is not None], feather)
     overlap = torch.stack(soft).sum(0).clamp_min(1.0)  # where masks overlap, they share the pixel
-    return tuple(
+    painted = tuple(
         replace(region, mask=mask / overlap, weight=weight)
         for region, mask, weight in zip(regions, soft, weights or (1.0,) * len(regions), strict=True)
         if weight and region.styles
     )
+    if not painted:  # a scene without regions would be painted as a whole
+        raise RecipeError(
+            "masks of which no region is painted", "at least one with a weight above 0 and a style"
+        )
+    return painted
 
 
 def _from_labels(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -89,7 +90,7 @@ def plan_memory(
 
     Args:
         size: (height, width) of the result.
-        max_bytes: for the whole process.
+        max_bytes: for the whole process; may be infinite.
         tile: side in pixels of the tiles that must be used; None: choose it here.
         terms: the terms of the objective; None: those of the recipe.
 
@@ -122,8 +123,9 @@ def plan_memory(
     while tile is None and side < max(size) and cost(side + 128) <= 0.5 * available:
         side += 128
     for_optimiser = available - cost(side)
+    optimiser_limit = int(for_optimiser) if math.isfinite(for_optimiser) else None
     return MemoryPlan(
-        MemoryLimits(side, int(for_optimiser)), fixed + cost(side) + min(history, for_optimiser)
+        MemoryLimits(side, optimiser_limit), fixed + cost(side) + min(history, for_optimiser)
     )
 
 
@@ -203,7 +205,13 @@ def expected_seconds(
 
 
 def time_shares(
-    recipe: Recipe, plan: list[Size], seconds: float, rate: float, begin: float
+    recipe: Recipe,
+    plan: list[Size],
+    seconds: float,
+    rate: float,
+    begin: float,
+    *,
+    terms: Sequence[Term] | None = None,
 ) -> Callable[[int, int], bool]:
     """A stop rule for :func:`impasto.painting.engine.steps` that keeps to a time budget.
 
@@ -215,6 +223,7 @@ def time_shares(
         seconds: the time budget.
         rate: seconds per pixel, see :func:`seconds_per_pixel`.
         begin: ``time.perf_counter()`` when the budget began.
+        terms: the terms of the objective; None: those of the recipe.
 
     Raises:
         RecipeError: the final size takes too long for the budget.
@@ -226,7 +235,7 @@ def time_shares(
             f"here it takes at least {MIN_EVALUATIONS * costs[-1]:.0f} s",
             "raise --budget or choose a smaller --size",
         )
-    planned = [count * cost for count, cost in zip(max_evaluations(recipe, plan), costs, strict=True)]
+    planned = [count * cost for count, cost in zip(max_evaluations(recipe, plan, terms), costs, strict=True)]
     deadlines = [seconds * sum(planned[: k + 1]) / sum(planned) for k in range(len(plan))]
 
     def stop_scale(scale: int, iteration: int) -> bool:
