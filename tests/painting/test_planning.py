@@ -63,7 +63,9 @@ def test_with_plenty_of_memory_a_picture_is_painted_whole():
 def test_tiles_may_be_given_without_a_limit_of_memory():
     plan = plan_memory(SHALLOW, tiny_encoder(), (1000, 2000), math.inf, tile=512)
     assert (plan.limits.tile, plan.limits.optimiser_bytes) == (512, None)
-    assert plan.bytes == pytest.approx(plan_memory(SHALLOW, tiny_encoder(), (1000, 2000), 1e15, tile=512).bytes)
+    assert plan.bytes == pytest.approx(
+        plan_memory(SHALLOW, tiny_encoder(), (1000, 2000), 1e15, tile=512).bytes
+    )
 
 
 def test_what_the_content_keeps_in_memory_is_counted():

@@ -124,9 +124,7 @@ def plan_memory(
         side += 128
     for_optimiser = available - cost(side)
     optimiser_limit = int(for_optimiser) if math.isfinite(for_optimiser) else None
-    return MemoryPlan(
-        MemoryLimits(side, optimiser_limit), fixed + cost(side) + min(history, for_optimiser)
-    )
+    return MemoryPlan(MemoryLimits(side, optimiser_limit), fixed + cost(side) + min(history, for_optimiser))
 
 
 def _content_cache(recipe: Recipe, encoder: Encoder) -> float:

@@ -33,8 +33,8 @@ def propagate(
             the result unless the recipe has another, and the clip's shape. What is transparent in them is not
             painted: there the film shows, or the result is transparent where the output can be.
         output: .mp4, .mov, .mkv, .webm or .avi, or a folder for numbered PNG files.
-        recipe: None: the defaults. What no key frame shows is painted as by the preset ``classic``; finishing is
-            left out.
+        recipe: None: the defaults. What no key frame shows is painted as by the preset ``classic``; finishing
+            is left out.
         on_moment: called after each frame.
         keep_frames: keep the work folder beside the output.
         options: rate, codec, quality, copy, limit, preview, device, restart, as of
