@@ -23,7 +23,7 @@ MAX_SLOW_MOTION = MAX_STILL_MOTION / 3.0
 #: Factors of the temporal weight. Slow areas are hardly resampled, so that holding them firmly loses none of
 #: their style. Still areas will be replaced by copies, so that what is painted beside them must fit these.
 SLOW_WEIGHT_FACTOR, STILL_WEIGHT_FACTOR = 30.0, 300.0
-#: Most that drift is taken back in a frame: relative change of contrast, and of the mean in units of the range.
+#: Largest correction of drift: relative change of contrast, and of the mean in units of the range.
 MAX_CORRECTION = 0.01
 
 
