@@ -141,6 +141,9 @@ def test_a_saved_style_is_checked_before_any_work(tmp_path: Path, clip: InstantC
     ):
         with pytest.raises(RecipeError, match="saved style"):
             prepare_video(source, saved, tmp_path / output, recipe)
+    weights = INSTANT.replace(picture=INSTANT.picture.replace(style_blend=(2, 1)))
+    with pytest.raises(RecipeError, match="2 weights for 1 styles"):
+        prepare_video(source, saved, tmp_path / "out.mkv", weights)
     job = prepare_video(source, saved, tmp_path / "out.mkv", INSTANT)
     clip.regions[0].style.save(saved)
     assert prepare_video(source, saved, tmp_path / "out.mkv", INSTANT).store == job.store

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +13,7 @@ from PIL import Image
 
 from clips import texture
 from impasto import pictures
-from impasto.errors import VideoError
+from impasto.errors import RecipeError, VideoError
 from impasto.recipe import Recipe, preset
 from impasto.video.clip_context import build_clip_context
 from impasto.video.identity import FINISHED
@@ -140,3 +143,52 @@ def test_a_clip_is_known_by_its_bytes_not_by_its_place(clip: Path, style: Path, 
     copy.write_bytes(clip.read_bytes() + b"x")
     with pytest.raises(VideoError, match="clip digest"):
         prepare_video(copy, style, tmp_path / "out.mkv", QUICK)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "instant", "style_blend": (2, 1)}, "2 style weights for 1 style"),
+        ({"style_blend": (2, 1)}, "2 style weights for 1 style"),
+        ({"guidance": 0.5}, "guidance 0.5"),
+        ({"init": "picture"}, "a start from a picture"),
+    ],
+)
+def test_a_recipe_that_the_styles_do_not_fit_is_refused_at_once(
+    clip: Path, style: Path, tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        prepare_video(clip, style, tmp_path / "out.mkv", VideoRecipe(picture=Recipe(**settings)))
+    assert not list(tmp_path.glob("*.work"))
+
+
+def test_what_can_be_painted_is_not_refused(clip: Path, tmp_path: Path) -> None:
+    """Without a style, and from key frames, between which nothing is painted from the recipe's start."""
+    prepare_video(clip, [], tmp_path / "out.mkv", VideoRecipe(picture=Recipe(style_weight=0.0)))
+    key = tmp_path / "key.png"
+    Image.fromarray(texture(64, 96)).save(key)
+    recipe = VideoRecipe(picture=Recipe(init="picture"))
+    assert prepare_video(clip, key, tmp_path / "keys.mkv", recipe, keys={0: key}).keys
+
+
+def test_a_style_with_other_transparency_is_another_run(clip: Path, style: Path, tmp_path: Path) -> None:
+    pixels = pictures.load(style).pixels
+    facts = prepare_video(clip, style, tmp_path / "out.mkv", QUICK).store.recall("job") or {}
+    # As in folders of earlier versions, which did not know the alpha.
+    assert facts["styles"] == hashlib.sha256(pixels.numpy().tobytes()).hexdigest()[:16]
+    pictures.save(style, pixels, alpha=torch.full_like(pixels[:, :1], 0.5))
+    assert torch.equal(pictures.load(style).pixels, pixels)
+    with pytest.raises(VideoError, match=r"other settings \(styles"):
+        prepare_video(clip, style, tmp_path / "out.mkv", QUICK)
+
+
+def test_a_folder_of_masks_may_hold_folders_and_a_missing_mask_is_one_line(
+    clip: Path, style: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "masks" / "older").mkdir(parents=True)
+    Image.fromarray(texture(64, 96)).save(tmp_path / "masks" / "0.png")
+    for _ in range(2):  # the same run with the folder and without
+        prepare_video(clip, style, tmp_path / "out.mkv", QUICK, mask=tmp_path / "masks")
+        shutil.rmtree(tmp_path / "masks" / "older", ignore_errors=True)
+    with pytest.raises(VideoError, match=r"the mask '.*none\.png' cannot be read: no such file"):
+        prepare_video(clip, style, tmp_path / "new.mkv", QUICK, mask=tmp_path / "none.png")

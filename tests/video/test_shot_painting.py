@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from clips import moving_square
+from fakes import tiny_encoder
 from impasto.pieces.piece import Files
-from impasto.video import store
+from impasto.video import shot_painting, store
+from impasto.video.clip_context import ClipContext
 from impasto.video.cuts import Shot
+from impasto.video.frame_painting import PaintedFrame
 from impasto.video.shot_painting import ShotPiece, frame_order, paint_shot
 from impasto.video.store import Store, from_pixels, read_png
 from tiny_video import QUICK, STYLES, tiny_context
@@ -88,3 +91,17 @@ def test_a_shot_that_was_sent_to_another_machine_comes_back_the_same(tmp_path: P
     assert piece.is_done()
     for index in range(1, 5):
         assert here.frame("pass1", index).read_bytes() == sent.frame("pass1", index).read_bytes()
+
+
+def test_references_of_the_shots_beside_it_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may paint these at the same time, and would need them after a kill."""
+    frames, grey = Store(tmp_path), torch.full((1, 3, 8, 8), 0.5)
+    frames.make("reference", "pass1", "pass2")
+    for index in (1, 4):
+        frames.save("reference", index, grey)
+    painted = PaintedFrame(grey, grey, 0.0, 1.0, 1.0, {})
+    monkeypatch.setattr(shot_painting, "_paint", lambda *_: painted)
+    context = ClipContext((), QUICK.replace(passes=2), tiny_encoder(), {})
+    order = [(number, index) for number, index, _ in paint_shot(frames, Shot(2, 4), context)]
+    assert order == [(1, 2), (1, 3), (2, 3), (2, 2)]
+    assert [index for index in range(6) if frames.has("reference", index)] == [1, 2, 4]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -289,3 +291,21 @@ def test_colours_of_the_film_stay_and_those_of_the_style_are_fixed_by_its_first_
     for a, b, c in zip(found["content"], filmed, found["style"], strict=True):
         assert chroma(a, b) < 0.5 * chroma(c, b)
     assert any((a != b).any() for a, b in zip(found["match"], found["style"], strict=True))
+
+
+def test_only_what_is_still_to_be_painted_has_to_fit_on_the_disk(
+    tmp_path: Path, clip: Path, style: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the filmed frames, which are there already."""
+
+    def stop(*_: object) -> float:
+        raise Killed
+
+    monkeypatch.setattr(stages, "_paint", stop)
+    needed = 2 * 2 * 64 * 96 * 3  # frames, passes
+    recipe = QUICK.replace(passes=2)
+    for free, error in ((needed, Killed), (needed - 1, VideoError)):
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, usage=usage: usage)
+        with pytest.raises(error, match="" if error is Killed else "the painted frames need up to 73.7 kB"):
+            paint(clip, style, tmp_path / "out.mp4", recipe, limit=2)

@@ -42,7 +42,7 @@ from impasto.scene import Scene, overlay_past
 from impasto.scene.checks import check_scene
 from impasto.scene.preparing import in_style_colours, keep_outside_regions, postprocess, preprocess
 
-__all__ = ["MemoryLimits", "Step", "check", "steps", "style_statistics"]
+__all__ = ["MemoryLimits", "Step", "check", "check_shared", "steps", "style_statistics"]
 
 
 @dataclass(frozen=True)
@@ -216,17 +216,16 @@ def check(scene: Scene, recipe: Recipe, encoder: Encoder, terms: Sequence[Term] 
     return plan
 
 
-def style_statistics(scene: Scene, recipe: Recipe, encoder: Encoder) -> dict[Size, Mapping[str, Tensor]]:
-    """The style statistics of the recipe's terms, to be shared by many pictures.
+def check_shared(scene: Scene, recipe: Recipe, encoder: Encoder) -> list[Size]:
+    """Raise the errors that :func:`style_statistics` raises before any work, and those of :func:`check`.
 
     Returns:
-        Size of a scale → name → statistics, for ``Scene.style_statistics``.
+        The sizes of the scales.
 
     Raises:
         RecipeError: the styles' colours, or with guidance their parts, would depend on the content; otherwise
-            as :func:`steps`.
+            as :func:`check`.
     """
-    device = encoder.device
     fixed_colours = recipe.colours != "only" and all(style.palette is not None for style in scene.styles)
     if recipe.colours != "style" and not fixed_colours:
         raise RecipeError(
@@ -239,7 +238,20 @@ def style_statistics(scene: Scene, recipe: Recipe, encoder: Encoder) -> dict[Siz
             "only 0, because guidance weighs the parts of the styles by the content",
             "leave guidance out",
         )
-    plan = check(scene, recipe, encoder)
+    return check(scene, recipe, encoder)
+
+
+def style_statistics(scene: Scene, recipe: Recipe, encoder: Encoder) -> dict[Size, Mapping[str, Tensor]]:
+    """The style statistics of the recipe's terms, to be shared by many pictures.
+
+    Returns:
+        Size of a scale → name → statistics, for ``Scene.style_statistics``.
+
+    Raises:
+        RecipeError: as :func:`check_shared`; otherwise as :func:`steps`.
+    """
+    device = encoder.device
+    plan = check_shared(scene, recipe, encoder)
     finishing = finishing_steps(recipe, plan)
     prepared = preprocess(scene, recipe, min_style_side=min_style_side(recipe, None))
     statistics: dict[Size, Mapping[str, Tensor]] = {}

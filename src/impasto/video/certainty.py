@@ -36,6 +36,11 @@ __all__ = [
     "still_mask",
 ]
 
+#: Difference of the filmed frames, of 1, at which the certainty of the past falls to 1/e.
+TOLERANCE = 0.12
+#: The same on a motion boundary.
+BOUNDARY_TOLERANCE = 0.03
+
 
 def occluded(flow: Flow, back: Flow) -> npt.NDArray[np.bool_]:
     """Where the first frame shows what the second does not (Ruder et al. 2016, eq. 4; Sundaram 2010).
@@ -65,14 +70,7 @@ def motion_boundaries(flow: Flow) -> npt.NDArray[np.bool_]:
     return np.asarray(slopes > 0.01 * squared_length(flow) + 0.002)
 
 
-def past_certainty(
-    flow: Flow,
-    back: Flow,
-    present: Tensor,
-    past: Tensor,
-    tolerance: float = 0.12,
-    boundary_tolerance: float = 0.03,
-) -> tuple[Tensor, Flow]:
+def past_certainty(flow: Flow, back: Flow, present: Tensor, past: Tensor) -> tuple[Tensor, Flow]:
     """How far a past frame can be trusted at each pixel of the present one.
 
     Ruder's mask, its holes widened by a pixel and its edges smoothed, so that the outline of the mask does
@@ -86,8 +84,6 @@ def past_certainty(
         flow: (h, w, 2) present → past, at any size.
         back: (h, w, 2) past → present.
         present, past: (1, 3, H, W), the filmed frames.
-        tolerance: difference of the filmed frames at which the certainty falls to 1/e.
-        boundary_tolerance: the same on a motion boundary.
 
     Returns:
         The certainty (1, 1, H, W), and the symmetrised flow on the grid of the frames.
@@ -100,7 +96,7 @@ def past_certainty(
     full_flow = resize_flow(symmetrise(flow, back), size)
     difference = (present - warp(past, full_flow, "bilinear")).abs().mean(1, keepdim=True)
     gap = gaussian_blur(difference, 1.5).square()
-    agreement, strict_agreement = torch.exp(-gap / tolerance**2), torch.exp(-gap / boundary_tolerance**2)
+    agreement, strict_agreement = torch.exp(-gap / TOLERANCE**2), torch.exp(-gap / BOUNDARY_TOLERANCE**2)
     at_boundaries = torch.lerp(strict_agreement, torch.ones_like(agreement), inside_objects)
     return (visible * at_boundaries * agreement).clamp(0.0, 1.0), full_flow
 

@@ -13,7 +13,7 @@ from impasto import pictures
 from impasto.files import replacing
 from impasto.video.boundary import video_errors
 from impasto.video.frame_painting import apply_mask
-from impasto.video.job import VideoJob, clip_facts, pass_names
+from impasto.video.job import WRITING, VideoJob, clip_facts, pass_names
 from impasto.video.parts import joined_frame, parts_of
 from impasto.video.store import from_pixels, read_png, to_pixels
 from impasto.video.writing import write
@@ -84,11 +84,18 @@ def encode(job: VideoJob, told: Callable[[int], None]) -> None:
 
 
 def _write_folder(job: VideoJob, told: Callable[[int], None]) -> None:
-    """Write pictures, named as the frames are."""
+    """Write pictures, named as the frames are; a run that is killed meanwhile can be resumed."""
+    job.store.remember(WRITING, {})
     with video_errors(f"'{job.output}' cannot be written"):
         job.output.mkdir(exist_ok=True)
+    # Written in the work folder, so that a killed run leaves no other files behind.
+    written = job.store.root / "picture.png"
     for index, (_, pixels) in enumerate(finished_frames(job)):
         picture = from_pixels(pixels)
         alpha = picture[:, 3:] if picture.shape[1] == 4 else None
-        pictures.save(job.output / f"{job.clip.frame_name(index)}.png", picture[:, :3], alpha=alpha)
+        pictures.save(written, picture[:, :3], alpha=alpha)
+        target = job.output / f"{job.clip.frame_name(index)}.png"
+        with video_errors(f"'{target}' cannot be written"):
+            shutil.move(written, target)
         told(index + 1)
+    job.store.forget(WRITING)

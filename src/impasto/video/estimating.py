@@ -22,11 +22,18 @@ __all__ = ["VideoEstimate", "estimate"]
 
 @dataclass(frozen=True)
 class VideoEstimate:
-    """What a run will take: frames, shots, seconds of painting on this machine, bytes of the work folder."""
+    """What a run will take.
+
+    Attributes:
+        seconds: of painting on this machine.
+        painted_bytes: of the painted frames in the work folder, of all passes.
+        bytes: of the whole work folder, with the filmed frames.
+    """
 
     frames: int
     shots: int
     seconds: float
+    painted_bytes: int
     bytes: int
 
 
@@ -43,11 +50,13 @@ def estimate(job: VideoJob) -> VideoEstimate:
     else:
         seconds = _iterations_of_clip(job, painted, len(parts)) * _seconds_per_iteration(job)
     frame_bytes = job.size[0] * job.size[1] * 3 * (1 if job.store.levels == 255 else 2)
+    painted_bytes = painted * job.recipe.passes * frame_bytes
     return VideoEstimate(
         frames,
         len(shots),
         seconds / min(job.processes, len(parts)),
-        (frames + painted * job.recipe.passes) * frame_bytes,
+        painted_bytes,
+        frames * frame_bytes + painted_bytes,
     )
 
 

@@ -12,6 +12,7 @@ from impasto.errors import VideoError
 from impasto.feedforward.style import InstantStyle
 from impasto.recipe import Recipe
 from impasto.scene import Style
+from impasto.video.boundary import video_errors
 from impasto.video.clip_context import unfinished
 from impasto.video.frames import Clip
 from impasto.video.settings import OLD_NAMES, VideoRecipe
@@ -42,6 +43,9 @@ def run_identity(
     """Everything that the painted frames depend on; only a run with the same identity may resume another.
 
     Files count by what is in them, so that a folder may be moved in between.
+
+    Raises:
+        VideoError: the mask cannot be read.
     """
     digest = hashlib.sha256()
     for style in styles:
@@ -49,13 +53,15 @@ def run_identity(
             digest.update(style.digest.encode())
         else:
             digest.update(style.pixels.numpy().tobytes())
+            if style.mask is not None:
+                digest.update(style.mask.numpy().tobytes())
     frames = limit
     if clip.times:
         frames = len(clip.times) if limit is None else min(limit, len(clip.times))
     facts: dict[str, Any] = {
         "clip digest": _digest([clip.path] if not clip.files else clip.files),
         "styles": digest.hexdigest()[:16],
-        "mask digest": None if mask is None else _digest(sorted(mask.iterdir()) if mask.is_dir() else [mask]),
+        "mask digest": None if mask is None else _mask_digest(mask),
         "frames": frames,
         "processes": processes,
         "levels": levels,
@@ -68,6 +74,13 @@ def _flat(recipe: VideoRecipe) -> dict[str, Any]:
     settings: dict[str, Any] = json.loads(recipe.to_json())
     picture: dict[str, Any] = settings.pop("picture")
     return settings | picture
+
+
+def _mask_digest(mask: Path) -> str:
+    """As :func:`_digest`, of a picture, a clip or the files in a folder."""
+    with video_errors(f"the mask '{mask}' cannot be read"):
+        files = sorted(path for path in mask.iterdir() if path.is_file()) if mask.is_dir() else [mask]
+        return _digest(files)
 
 
 def _digest(files: Sequence[Path]) -> str:

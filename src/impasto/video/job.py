@@ -18,7 +18,7 @@ from impasto.errors import VideoError
 from impasto.feedforward.style import InstantStyle, is_saved_style, saved_styles
 from impasto.machine import choose_device
 from impasto.networks.encoder import Encoder
-from impasto.painting import instant as instant_painting
+from impasto.painting import engine, instant
 from impasto.painting.schedule import output_size
 from impasto.painting.setup import encoder_for
 from impasto.pictures.colour import palette_moments
@@ -26,7 +26,7 @@ from impasto.pictures.geometry import Size, resample
 from impasto.pieces.piece import Needs
 from impasto.pieces.places import device_at, resolved
 from impasto.scene import Scene, Style
-from impasto.video.clip_context import unfinished
+from impasto.video.clip_context import frame_recipe, unfinished
 from impasto.video.frames import Clip, open_clip, read
 from impasto.video.identity import begun_with_finishing, claim_work_folder, run_identity
 from impasto.video.key_frames import KeyFrame, load_keys
@@ -35,9 +35,12 @@ from impasto.video.settings import VideoRecipe
 from impasto.video.store import Store, from_pixels
 from impasto.video.writing import Codec, choose_codec, require_container
 
-__all__ = ["PathLike", "VideoJob", "clip_facts", "pass_names", "prepare_video"]
+__all__ = ["WRITING", "PathLike", "VideoJob", "clip_facts", "pass_names", "prepare_video"]
 
 PathLike = str | os.PathLike[str]
+
+#: Name of the facts that are in the work folder while pictures are written to the output.
+WRITING = "writing"
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,9 @@ def prepare_video(
     inputs = [Path(file) for file in files if is_saved_style(file)]
     inputs += [picture.source for picture in loaded if picture.source is not None]
     encoding = choose_codec(path, codec) if path.suffix else None
-    _check_output(path, source, inputs, encoding, copy, quality)
+    store = Store(path.with_name(path.name + ".work"), 65535 if encoding and encoding.deep else 255)
+    begun = store.recall(WRITING) is not None and not restart
+    _check_output(path, source, inputs, encoding, copy, quality, begun=begun)
     key_files = {index: Path(file) for index, file in (keys or {}).items()}
     frames = min(filter(None, (len(source.times), limit)), default=0)
     key_frames = load_keys(key_files, (source.height, source.width), frames)
@@ -172,15 +177,13 @@ def prepare_video(
     # A clip is enlarged only when a size is asked for.
     size = output_size(recipe.picture, source.height, source.width, enlarge=False)
     recipe = recipe.replace(picture=recipe.picture.replace(size=max(size)))
-    if saved:
-        instant_painting.check(Scene(torch.zeros(1, 3, *size)), recipe.picture, saved)
-    store = Store(path.with_name(path.name + ".work"), 65535 if encoding and encoding.deep else 255)
     palette = _palette(source, recipe, size, first_frame)
     styles = tuple(Style(picture.pixels, picture.alpha, palette) for picture in loaded)
     on = resolved(on)
     shot_device = device_at(on, device, gpus_per_piece)
     chosen_device = choose_device(device if on == "local" else "cpu")
     encoder = encoder_for(recipe.picture, chosen_device)
+    _check_recipe(recipe, size, styles, saved, encoder, from_keys=bool(key_frames))
     # Shots that are painted with another number of threads differ by rounding.
     shared_by = processes if on == "local" else "a cluster"
     mask_path = None if mask is None else Path(mask)
@@ -224,6 +227,32 @@ def _pixels_digest(key: KeyFrame) -> str:
     return digest.hexdigest()[:16]
 
 
+def _check_recipe(
+    recipe: VideoRecipe,
+    size: Size,
+    styles: tuple[Style, ...],
+    saved: Sequence[InstantStyle],
+    encoder: Encoder,
+    *,
+    from_keys: bool,
+) -> None:
+    """Refuse a recipe by which these styles cannot be painted at this size.
+
+    Args:
+        from_keys: whether there are key frames; what they do not show is painted without finishing.
+    """
+    black = torch.zeros(1, 3, *size)
+    if recipe.picture.method == "instant":
+        instant.check(Scene(black, styles), recipe.picture, saved)
+        if saved:
+            InstantStyle.blend(saved, recipe.picture.style_blend)  # refuses weights that do not fit
+        return
+    if from_keys:
+        recipe = recipe.replace(picture=unfinished(recipe.picture))
+    scene = Scene(black, styles, start=black if from_keys else None)
+    engine.check_shared(scene, frame_recipe(recipe), encoder)
+
+
 def _palette(
     clip: Clip, recipe: VideoRecipe, size: Size, first_frame: PathLike | None
 ) -> tuple[Tensor, Tensor] | None:
@@ -251,8 +280,14 @@ def _check_output(
     codec: Codec | None,
     copy: Sequence[str],
     quality: int,
+    *,
+    begun: bool,
 ) -> None:
-    """Refuse an output that cannot be written, or that is one of the inputs."""
+    """Refuse an output that cannot be written, or that is one of the inputs.
+
+    Args:
+        begun: whether this run has begun to write it, and goes on.
+    """
     if not path.parent.is_dir():
         raise VideoError(
             f"the folder of the output '{path}' does not exist", remedy=f"mkdir -p '{path.parent}'"
@@ -261,7 +296,7 @@ def _check_output(
         if path.exists() and path.resolve() == source.resolve():
             raise VideoError(f"the output '{path}' is also an input", remedy="choose another name")
     if codec is None:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not begun)):
             raise VideoError(f"the output '{path}' exists already", "a new or empty folder", "rename it")
     elif path.is_dir():
         raise VideoError(f"the output '{path}' is a folder", "a file name", "choose another name")

@@ -78,7 +78,9 @@ def paint_shot(
             # The reference is saved first, so that every painted frame in the store has one.
             frames.save("reference", index, painted.reference)
             frames.save(f"pass{pass_number}", index, painted.pixels)
-            store.delete("reference", index - direction(pass_number))
+            before = index - direction(pass_number)
+            if shot.first <= before < shot.end:  # the others are of the shots beside it
+                store.delete("reference", before)
             yield pass_number, index, painted
 
 

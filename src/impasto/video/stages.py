@@ -58,11 +58,11 @@ class VideoResult:
 
 
 def require_room(job: VideoJob, needed: int) -> None:
-    """Raise ``VideoError`` when the disk does not have the ``needed`` bytes for the work folder."""
+    """Raise ``VideoError`` when the disk does not have the ``needed`` bytes for the painted frames."""
     free = shutil.disk_usage(job.output.parent).free
     if _painted_count(job) == 0 and needed > free:
         raise VideoError(
-            f"the work folder needs up to {readable_size(needed)}, and {readable_size(free)} are free",
+            f"the painted frames need up to {readable_size(needed)}, and {readable_size(free)} are free",
             remedy="make room, or paint smaller with --size",
         )
 
@@ -191,7 +191,7 @@ def run_video(
     for progress in decode(job):
         report(progress)
     expected = estimate(job)
-    require_room(job, expected.bytes)
+    require_room(job, expected.painted_bytes)
     if on_estimate is not None:
         on_estimate(expected)
     iterations = _paint(job, painted)

@@ -162,6 +162,11 @@ class Store:
             return None
         return facts if isinstance(facts, dict) else None
 
+    def forget(self, name: str) -> None:
+        """Delete facts saved earlier, if they are there."""
+        with suppress(OSError):
+            (self.root / f"{name}.json").unlink()
+
     def remove(self) -> None:
         """Delete the work folder."""
         shutil.rmtree(self.root, ignore_errors=True)

@@ -23,6 +23,8 @@ MAX_SLOW_MOTION = MAX_STILL_MOTION / 3.0
 #: Factors of the temporal weight. Slow areas are hardly resampled, so that holding them firmly loses none of
 #: their style. Still areas will be replaced by copies, so that what is painted beside them must fit these.
 SLOW_WEIGHT_FACTOR, STILL_WEIGHT_FACTOR = 30.0, 300.0
+#: Largest correction of drift: relative change of contrast, and of the mean in units of the range.
+MAX_CORRECTION = 0.01
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def recall(
     return WarpedPast(tuple(warped), tuple(certainty.long_term_certainties(certainties)), slow, still)
 
 
-def correct_drift(painted: Tensor, first: Tensor, limit: float = 0.01) -> Tensor:
+def correct_drift(painted: Tensor, first: Tensor) -> Tensor:
     """Lead the mean and contrast of every channel back to those of the first painted frame of the shot.
 
     Resampling and a few iterations shift both a little for each frame, always in the same direction: over
@@ -115,12 +117,12 @@ def correct_drift(painted: Tensor, first: Tensor, limit: float = 0.01) -> Tensor
 
     Args:
         painted, first: (1, 3, H, W).
-        limit: largest relative change of contrast, and of the mean in units of the range.
     """
     (mean, spread), (first_mean, first_spread) = _mean_and_deviation(painted), _mean_and_deviation(first)
     floor = 1e-3  # a flat picture has no contrast to correct
-    gain = ((first_spread + floor) / (spread + floor)).clamp(1.0 - limit, 1.0 + limit)
-    shift = (first_mean - mean).clamp(-limit, limit)
+    gain = (first_spread + floor) / (spread + floor)
+    gain = gain.clamp(1.0 - MAX_CORRECTION, 1.0 + MAX_CORRECTION)
+    shift = (first_mean - mean).clamp(-MAX_CORRECTION, MAX_CORRECTION)
     return ((painted - mean) * gain + mean + shift).clamp(0.0, 1.0)
 
 
