@@ -12,7 +12,7 @@ import sys
 import torch
 
 from impasto import pictures
-from impasto.losses.functions import content_from_sums, content_sums, gram_loss
+from impasto.losses.functions import gram_loss
 from impasto.losses.statistics import gram
 from impasto.networks.registry import load_encoder
 from impasto.pictures.geometry import fit, resample
@@ -42,11 +42,11 @@ def paint(content: torch.Tensor, style: torch.Tensor, steps: int = STEPS) -> tor
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
         features = encoder(image, (CONTENT_LAYER, *STYLE_LAYERS))
-        content_loss = content_from_sums(content_sums(features[CONTENT_LAYER], content_target))
+        distance = (features[CONTENT_LAYER] - content_target).square().sum()
         style_loss = torch.stack(
             [gram_loss(gram(features[layer]), target) for layer, target in style_targets.items()]
         ).mean()
-        loss = CONTENT_WEIGHT * content_loss + STYLE_WEIGHT * style_loss
+        loss = CONTENT_WEIGHT * distance / content_target.square().sum() + STYLE_WEIGHT * style_loss
         loss.backward()
         return loss
 

@@ -92,6 +92,16 @@ def test_every_content_in_every_style_or_pairs_or_blends() -> None:
         listed(styles=("x.png",), pair=True)
 
 
+@pytest.mark.parametrize(
+    ("contents", "styles", "how"),
+    [([], ["x.png"], {}), (["p"], [], {}), ([], [], {"pair": True}), ([], ["x.png"], {"blend": True})],
+)
+@pytest.mark.usefixtures("pictures")
+def test_nothing_to_paint_is_refused(contents: list[str], styles: list[str], how: dict[str, bool]) -> None:
+    with pytest.raises(RecipeError, match=f"{len(contents)} contents and {len(styles)} styles; at least one"):
+        Listing(contents, styles, Path("out"), **how)
+
+
 @pytest.mark.usefixtures("pictures")
 def test_names_by_template() -> None:
     def names(template: str, **how: bool) -> list[str]:

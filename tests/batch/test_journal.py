@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,20 @@ def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path / "no" / "where", tmp_path / "file"):
         with pytest.raises(PictureError, match="a folder in a folder that exists"):
             Journal(folder)
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("impasto.batch.journal.FileLock.acquire", denied)
+    with (
+        pytest.raises(PictureError, match="cannot be written to: Permission denied; choose another folder"),
+        Journal(tmp_path).locked(),
+    ):
+        pass
 
 
 def test_what_a_killed_batch_left_is_removed_and_nothing_else(tmp_path: Path) -> None:

@@ -12,10 +12,30 @@ import oracles
 from fakes import array, values
 from impasto.errors import RecipeError
 from impasto.losses import functions, statistics
-from impasto.losses.functions import NORMALISATIONS, content_loss, gram_loss, temporal_loss, total_variation
-from impasto.losses.statistics import gram, moments
+from impasto.losses.functions import (
+    NORMALISATIONS,
+    content_from_sums,
+    gram_loss,
+    temporal_loss,
+    total_variation,
+)
+from impasto.losses.grids import Grid
+from impasto.losses.statistics import gram, layer_distance_sum, moments
+from impasto.networks.encoder import Features
 
 DTYPES = [(torch.float64, 1e-10), (torch.float32, 1e-4)]
+
+
+def content_loss(
+    features: Tensor, target: Tensor, normalisation: str = "relative", mask: Tensor | None = None
+) -> Tensor:
+    """Of features (1, C, h, w), from the sums that the content's term adds up."""
+    own, goal = Features({"relu1_1": features}), Features({"relu1_1": target})
+    weights = Grid.on((features.shape[-2], features.shape[-1]), 1, mask).weights
+    error = layer_distance_sum(own, goal, "relu1_1", weights)
+    energy = layer_distance_sum(goal, None, "relu1_1", weights)
+    count = energy.new_tensor([target.numel()])
+    return content_from_sums(torch.cat([error, energy, count]), normalisation)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)

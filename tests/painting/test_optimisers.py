@@ -209,6 +209,28 @@ def test_the_guard_goes_back_then_changes_hands_then_gives_up():
     assert events[-1] == "not finite: given up"
 
 
+def test_only_an_adam_goes_on_to_the_next_scale():
+    guard, adam, lbfgs = Guarded(LBFGS(), 0.02), Adam(), LBFGS()
+    for next_one in (lbfgs, adam):
+        guard.carry((8, 8), next_one)
+        assert guard.active is next_one
+    image = picture(8, 8)
+    adam.propose(image, 1.0, image)
+    guard.carry((16, 12), Adam())  # of the same precision: its moments go on
+    assert guard.active is adam
+    assert adam.mean is not None
+    assert adam.mean.shape[-2:] == (16, 12)
+    half = Adam(dtype=torch.bfloat16)
+    guard.carry((16, 12), half)
+    assert guard.active is half
+    guard.active, guard.fallen_back = adam, True  # L-BFGS has given up
+    guard.carry((8, 8), lbfgs)
+    assert guard.active is adam
+    guard.active = None  # and so has Adam: both are tried again
+    guard.carry((8, 8), lbfgs)
+    assert (guard.active, guard.fallen_back) == (lbfgs, False)
+
+
 @pytest.mark.parametrize(("capacity", "added"), [(1, 1), (3, 2), (3, 3), (3, 8), (5, 12)])
 def test_pairs_apply_the_inverse_hessian_of_the_textbook(capacity, added):
     """Against the two loops of Nocedal & Wright, algorithm 7.4, written over vectors in NumPy."""

@@ -113,6 +113,7 @@ class Journal:
 
         Raises:
             ImpastoError: another batch is at work there.
+            PictureError: the folder cannot be written to.
         """
         if isinstance(self.folder, Address):
             yield
@@ -124,6 +125,11 @@ class Journal:
             raise ImpastoError(
                 f"another batch is painting into '{self.folder}'",
                 remedy="wait for it, or choose another folder",
+            ) from None
+        except OSError as error:
+            raise PictureError(
+                f"the folder '{self.folder}' cannot be written to: {error.strerror}",
+                remedy="choose another folder",
             ) from None
         try:
             yield

@@ -65,7 +65,7 @@ class Listing:
 
     Raises:
         PictureError: something that is no picture and no folder of pictures.
-        RecipeError: pair and blend, or pairs of lists that are not equally long.
+        RecipeError: nothing to paint, pair and blend, or pairs of lists that are not equally long.
     """
 
     def __init__(
@@ -93,6 +93,8 @@ class Listing:
                 "as many of one as of the other",
                 "leave --pair out for every content in every style",
             )
+        if not len(self):
+            raise RecipeError(f"{self.contents} contents and {self.styles} styles", "at least one of each")
 
     def __len__(self) -> int:
         return self.contents * (1 if self.pair or self.blend else self.styles)

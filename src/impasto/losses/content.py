@@ -44,7 +44,7 @@ class ContentMemory:
         encoder: computes the content's features of a tile if they are not kept.
         features: of the whole content, by layer; None: not kept.
         grids: layer → its grid on the content.
-        energies: layer → (2,), ΣP² and the number of elements of the content, as in ``content_sums``.
+        energies: layer → (2,), ΣP² and the number of elements of the content, see ``content_from_sums``.
     """
 
     content: Tensor

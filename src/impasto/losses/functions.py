@@ -1,6 +1,6 @@
 """Loss functions: features, statistics or pixels in, a non-negative scalar out.
 
-The losses of features (:func:`content_loss`) and of Gram matrices (:func:`gram_loss`) exist in three
+The losses of features (:func:`content_from_sums`) and of Gram matrices (:func:`gram_loss`) exist in three
 normalisations, so that weights chosen for other programs can be used:
 
 - ``relative`` (Impasto's own): the squared distance over the squared norm of the target. It has no unit:
@@ -22,13 +22,10 @@ from torch import Tensor
 
 from impasto.errors import RecipeError
 from impasto.losses.neighbours import StyleDirections, unit_rows
-from impasto.pictures.alpha import mask_on_grid
 
 __all__ = [
     "NORMALISATIONS",
     "content_from_sums",
-    "content_loss",
-    "content_sums",
     "directions",
     "finishing_distance",
     "gram_loss",
@@ -49,38 +46,18 @@ NORMALISATIONS = ("relative", "gatys", "neural-style")
 FLOOR = 1e-6
 
 
-def content_loss(
-    features: Tensor, target: Tensor, normalisation: str = "relative", weights: Tensor | None = None
-) -> Tensor:
+def content_from_sums(sums: Tensor, normalisation: str = "relative") -> Tensor:
     """Squared distance of features (Gatys et al. 2015, eq. 1).
 
     Args:
-        features, target: (1, C, H, W).
+        sums: (3,), Σ(F−P)², ΣP² and the number of elements, with F the features of the picture and P those of
+            the content; the sums of all parts add up to those of the whole picture. Each position may be
+            weighted; in ``neural-style`` the mean is over all elements, also those of weight 0.
         normalisation: ``relative`` Σ(F−P)²/ΣP², ``gatys`` ½Σ(F−P)², ``neural-style`` mean (F−P)².
-        weights: (1, 1, h, w) in [0, 1] of any size, how much each part of the picture counts; averaged on
-            the features' grid. None: all equally. In ``neural-style`` the mean is over all elements, also
-            those of weight 0.
 
     Raises:
         RecipeError: an unknown normalisation.
     """
-    return content_from_sums(content_sums(features, target, weights), normalisation)
-
-
-def content_sums(features: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
-    """What :func:`content_loss` needs of a part of a picture: (3,), Σ(F−P)², ΣP² and the number of elements.
-
-    The sums of all parts add up to those of the whole picture. Arguments as :func:`content_loss`.
-    """
-    error, energy = (features - target).square(), target.square()
-    if weights is not None:
-        on_grid = mask_on_grid(weights, (target.shape[-2], target.shape[-1]))
-        error, energy = error * on_grid, energy * on_grid
-    return torch.stack([error.sum(), energy.sum(), error.new_full((), float(target.numel()))])
-
-
-def content_from_sums(sums: Tensor, normalisation: str = "relative") -> Tensor:
-    """:func:`content_loss` from the sum (3,) of the :func:`content_sums` of all parts."""
     error, energy, count = sums.unbind()
     if normalisation == "relative":
         return error / (energy + FLOOR * count)

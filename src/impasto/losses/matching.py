@@ -105,6 +105,8 @@ class Matcher:
         layer_weights: layer → its share of the squared length of a hypercolumn.
         mean: layer → mean (C,) of the canvas' hypercolumns.
         energy: layer → their mean square distance from it, a scalar.
+        membership: (m, K), 1 for the part of the style that a cell belongs to, else 0; None: there are no
+            parts.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class Matcher:
         Args:
             columns: layer → (n, C), see :func:`hypercolumn`.
             uniform_draws: (n,) in [0, 1), one for each cell of the canvas, the same however it is tiled.
+            suitability: (n, K), how well each part suits each cell, added to its cosine; None: no parts.
             chunk: hypercolumns compared at once; bounds the memory and does not change the result.
         """
         scaled = [
@@ -179,6 +182,8 @@ def assign(
         bank, layer_weights: see :class:`Matcher`.
         columns: tile → hypercolumns of its cells; called twice for each tile if there are several.
         seed: of the draw among matches that are nearly as good.
+        guidance: membership of the bank's rows, and tile → suitability of its cells, see :class:`Matcher`;
+            None: all suits everywhere.
     """
     if len(parts) == 1:  # both loops below need the same hypercolumns
         whole = columns(parts[0])

@@ -42,10 +42,6 @@ class Optimiser(Protocol):
         """
         ...
 
-    def carry(self, size: Size) -> None:
-        """Adapt the state to a new objective and a picture resampled to ``size``."""
-        ...
-
 
 #: Largest change of a pixel that counts as none; a grey level of 16 bits is 150 times as large.
 MIN_MOVE = 1e-7
@@ -159,12 +155,6 @@ class LBFGS:
         self.direction: Tensor | None = None
         self.length = 1.0
 
-    def carry(self, size: Size) -> None:
-        """Forget the curvature, which belongs to the previous objective."""
-        del size
-        self._forget()
-        self.caution = 1.0
-
     def _forget(self) -> None:
         self.losses.clear()
         self.pairs.clear()
@@ -269,6 +259,7 @@ class Adam:
         self.tries = 0
 
     def carry(self, size: Size) -> None:
+        """Adapt the moments to a new objective and a picture resampled to ``size``."""
         if self.mean is not None and self.square is not None:
             self.mean = resample_signed(self.mean.float(), size).to(self.dtype)
             self.square = resample_signed(self.square.float(), size).clamp_min(0.0).to(self.dtype)
@@ -328,11 +319,6 @@ class PyramidAdam:
         self.steps, self.tries = 0, 0
         self.bands: list[Adam] = []
 
-    def carry(self, size: Size) -> None:
-        """Forget the moments, which belong to the previous objective."""
-        del size
-        self.bands, self.steps = [], 0
-
     def retreat(self, picture: Tensor) -> Tensor | None:
         self.bands, self.rate, self.tries = [], self.rate * 0.25, self.tries + 1
         return picture if self.tries <= 5 else None
@@ -375,22 +361,19 @@ class Guarded:
         """Whether both optimisers have given up."""
         return self.active is None
 
-    def carry(self, size: Size, replacement: Optimiser | None = None) -> None:
+    def carry(self, size: Size, replacement: Optimiser) -> None:
         """Continue with a new objective and a picture resampled to ``size``.
 
         Args:
             replacement: takes over, unless the active optimiser is an Adam whose moments are kept.
         """
-        keep_state = isinstance(self.active, Adam) and (
-            self.fallen_back or (isinstance(replacement, Adam) and replacement.dtype == self.active.dtype)
-        )
-        if replacement is not None and self.active is None:
-            # Optimisers that gave up at one scale may work at another.
+        active = self.active
+        if isinstance(active, Adam) and (
+            self.fallen_back or (isinstance(replacement, Adam) and replacement.dtype == active.dtype)
+        ):
+            active.carry(size)
+        else:  # optimisers that gave up at one scale may work at another
             self.active, self.fallen_back = replacement, False
-        elif replacement is not None and not keep_state:
-            self.active = replacement
-        elif self.active is not None:
-            self.active.carry(size)
 
     def propose(
         self, picture: Tensor, loss: float, gradient: Tensor, best: Tensor, *, usable: bool

@@ -23,6 +23,7 @@ from impasto.studio.intake.client_limits import HourlyLimit
 from impasto.studio.intake.intake import JobIntake
 from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.queue.storage import folder_size
+from impasto.studio.settings import StudioSettings
 from serving import TINY, clip_bytes, encoded, in_a_thread, post, without_workers
 
 
@@ -124,6 +125,15 @@ def test_an_hour_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     limit.count("b")
     now[0] = 3600.0
     limit.count("a")
+
+
+def test_a_place_is_given_back_and_its_client_forgotten(tmp_path: Path) -> None:
+    intake = JobIntake(StudioSettings(data=tmp_path, client_jobs=2), JobStore(tmp_path / "studio.db"))
+    with intake.reserve_place("a"):
+        with intake.reserve_place("a"), pytest.raises(RefusedError), intake.reserve_place("a"):
+            pass
+        assert intake._reserved == {"a": 1}
+    assert not intake._reserved
 
 
 def test_the_same_request_with_the_same_key_is_the_same_job(tmp_path: Path) -> None:

@@ -240,6 +240,19 @@ def test_a_result_that_was_painted_but_not_recorded_is_not_painted_again(
     assert (settings.job_folder("j") / "result.png").read_bytes() == result
 
 
+def test_a_result_without_any_preview_is_a_result(store: RecordingStore, settings: StudioSettings) -> None:
+    def paint(claimed: ClaimedJob) -> str:
+        (claimed.folder / "result.png").write_bytes(encoded("PNG"))
+        return "result.png"
+
+    claimed = store.claim("w")
+    assert claimed is not None
+    paint_job(ClaimedJob(claimed, store, settings, "w", ALWAYS), store, paint)
+    job = store.get("j")
+    assert job is not None
+    assert (job.state, job.result, job.preview, job.error) == ("done", "result.png", 0, None)
+
+
 def test_previews_states_and_reports_that_cannot_be_written_do_not_fail_a_job(
     store: RecordingStore, settings: StudioSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from impasto.painting import schedule
-from impasto.recipe import Recipe
+from impasto.recipe import PRESETS, Recipe
 from impasto.studio.worker.saved_state import SavedState, remaining_recipe
 
 RECIPE = Recipe(size=512, coarsest=128, iterations=(50, 40, 30))
@@ -53,6 +54,29 @@ def test_finishing_goes_on_where_it_stopped(
     assert (plan, plan[0]) == (sizes[first:], first_size)
     assert schedule.max_evaluations(remaining, plan) == counts
     assert schedule.finishing_steps(remaining, plan) == finished
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [PRESETS["draft"][1], PRESETS["fast"][1], {"finishing": 9, "coarse_content": 4.0},
+     {"finishing": 9, "coarse_finishing": 5, "coarse_content": 0.5}, {"finishing": (9, 0), "content_until": 64},
+     {"content_until": 64, "coarse_content": 4.0}, {"style_weight": 0.0, "finishing": 9}],
+)  # fmt: skip
+@pytest.mark.parametrize("init", ["content", "picture"])
+@pytest.mark.parametrize("coarsest", [32, 200, 4096])
+def test_what_is_resumed_is_what_would_have_been_painted(
+    settings: dict[str, Any], init: str, coarsest: int
+) -> None:
+    """Also an only scale, and a first one that is coarse whatever its size."""
+    recipe = Recipe(**{**settings, "size": 400, "paint_size": None, "coarsest": coarsest, "init": init})
+    sizes = schedule.scale_sizes(recipe, 300, 400)
+    for scale in range(len(sizes)):
+        _, rest = remaining_recipe(recipe, sizes, SavedState(scale, 1, 0, torch.zeros(1, 3, 2, 2)))
+        assert schedule.scale_sizes(rest, 300, 400) == sizes[scale:]
+        assert schedule.content_shares(rest, sizes[scale:]) == schedule.content_shares(recipe, sizes)[scale:]
+        for counts in (schedule.finishing_steps, schedule.max_evaluations):
+            count, *others = counts(recipe, sizes)[scale:]
+            assert counts(rest, sizes[scale:]) == [max(0, count - 1), *others]
 
 
 def test_without_a_state_everything_is_left() -> None:

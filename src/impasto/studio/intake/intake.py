@@ -120,6 +120,8 @@ class JobIntake:
         finally:
             with self._lock:
                 self._reserved[client] -= 1
+                if not self._reserved[client]:
+                    del self._reserved[client]
 
     def rate_limits(self, client: str, person: Person | None) -> dict[str, str]:
         """Headers that say how many jobs the client may still send."""

@@ -73,8 +73,9 @@ def _result(claimed: ClaimedJob, store: JobStore, paint: Painter) -> str | None:
         return duplicate.result
     # Results are written whole or not at all: one that is there was finished, but not recorded.
     result = painted_before(claimed) or paint(claimed)
-    if result is not None:
-        write_thumbnail(claimed.folder / "thumb.webp", pictures.load(claimed.folder / "preview.jpg"))
+    preview = claimed.folder / "preview.jpg"
+    if result is not None and preview.is_file():  # one that could not be written is only missed
+        write_thumbnail(claimed.folder / "thumb.webp", pictures.load(preview))
     return result
 
 

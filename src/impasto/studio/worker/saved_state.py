@@ -72,8 +72,18 @@ def remaining_recipe(recipe: Recipe, sizes: list[Size], state: SavedState | None
     finishing = schedule.finishing_steps(recipe, sizes)[first:]
     counts[0] = max(1, counts[0] - (state.iteration if first == state.scale else 0))
     rest = recipe.replace(coarsest=max(sizes[first]), iterations=tuple(counts), init="picture")
-    if not any(finishing) or schedule.coarse_scales(recipe, sizes)[first]:
+    coarse = schedule.coarse_scales(recipe, sizes)[first]
+    if coarse and len(sizes) > 1:
+        if recipe.content_until is not None:
+            # The first scale of all is coarse whatever its size; one that begins with a picture, by its size.
+            rest = rest.replace(content_until=max(recipe.content_until, *sizes[first]))
         return first, rest
-    # Nothing coarse is left. A scale that was there twice is only to be finished.
+    # No scale is coarse, unless it is the only one. A scale that was there twice is only to be finished.
     left = tuple(count if steps else 0 for count, steps in zip(counts, finishing, strict=True))
-    return first, rest.replace(content_until=1, coarse_finishing=0, finishing=left)
+    rest = rest.replace(content_until=1, coarse_finishing=0, finishing=left)
+    if recipe.content_until is not None and not coarse:
+        return first, rest
+    # All the same the content counts as at coarse scales.
+    if len(left) == 1:
+        return first, rest.replace(content_until=None)
+    return first, rest.replace(fine_content=min(1.0, recipe.coarse_content))
