@@ -483,8 +483,8 @@ def instant(
         style: as for :func:`stylize`, or one or several :class:`~impasto.feedforward.style.InstantStyle`.
         tile: side in pixels of the tiles that a large picture is painted in; None: 512.
         settings: size, seed, precision, strength, colours, style_blend, style_scale, style_rotation,
-            style_crop, region_weights, feather. ``strength=0`` gives the content as the network reconstructs it, which
-            is not exactly the content.
+            style_crop, region_weights, feather. ``strength=0`` gives the content as the network reconstructs
+            it, which is not exactly the content.
 
     Raises:
         PictureError, RecipeError, WeightsError: one line each, all of them ``ImpastoError``.

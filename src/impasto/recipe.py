@@ -106,7 +106,7 @@ class Recipe(Validated):
         None,
         description=(
             "Long side in pixels at which a smaller picture is painted, at most twice its own; it is reduced "
-            "to its size at the end, which hides the grain of single pixels. No effect with circular padding. "
+            "to its size at the end, which hides the grain of single pixels. Not for padding circular. "
             "Default: every picture is painted at its size."
         ),
     )

@@ -41,10 +41,11 @@ def test_a_folder_of_pictures_that_was_begun_is_written_to_its_end(
     with pytest.raises(VideoError, match="exists already"):
         prepare()
     (output / "000000.png").unlink()
-    for finished, names in ((2, ["000000.png", "000001.png"]), (1, ["000000.png", "000001.png"])):
+    for count in (2, 1):
+        finished = count
         with pytest.raises(Killed):
             encode(prepare(), told.append)
-        assert sorted(path.name for path in output.iterdir()) == names
+        assert sorted(path.name for path in output.iterdir()) == ["000000.png", "000001.png"]
     with pytest.raises(VideoError, match="exists already"):
         prepare(restart=True)  # pictures of another run could stay among the new ones
     finished = 3

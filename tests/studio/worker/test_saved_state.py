@@ -59,8 +59,9 @@ def test_finishing_goes_on_where_it_stopped(
 @pytest.mark.parametrize(
     "settings",
     [PRESETS["draft"][1], PRESETS["fast"][1], {"finishing": 9, "coarse_content": 4.0},
-     {"finishing": 9, "coarse_finishing": 5, "coarse_content": 0.5}, {"finishing": (9, 0), "content_until": 64},
-     {"content_until": 64, "coarse_content": 4.0}, {"style_weight": 0.0, "finishing": 9}],
+     {"finishing": 9, "coarse_finishing": 5, "coarse_content": 0.5},
+     {"finishing": (9, 0), "content_until": 64}, {"content_until": 64, "coarse_content": 4.0},
+     {"style_weight": 0.0, "finishing": 9}],
 )  # fmt: skip
 @pytest.mark.parametrize("init", ["content", "picture"])
 @pytest.mark.parametrize("coarsest", [32, 200, 4096])
