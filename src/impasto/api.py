@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,9 +27,9 @@ from impasto.networks.encoder import Encoder
 from impasto.painting import engine
 from impasto.painting import instant as instant_painting
 from impasto.painting.engine import Step
-from impasto.painting.planning import MemoryPlan, plan_memory, seconds_per_pixel, time_shares
+from impasto.painting.planning import MemoryPlan, for_budget, plan_memory, seconds_per_pixel, time_shares
 from impasto.painting.result import Result, record, trace_entry
-from impasto.painting.schedule import max_evaluations, output_size, painting_size, scale_sizes
+from impasto.painting.schedule import output_size, painting_size, scale_sizes
 from impasto.painting.setup import encoder_for
 from impasto.pictures import DEFAULT_MAX_PIXELS, Picture
 from impasto.pictures.alpha import fill, require_coverage
@@ -346,21 +345,7 @@ def _loop_arguments(prepared: PreparedRun, budget: float | None) -> tuple[Recipe
     rate = seconds_per_pixel(recipe, prepared.encoder, prepared.scene, terms=terms)
     plan = scale_sizes(recipe, *prepared.scene.size, terms=terms)
     options["stop_scale"] = time_shares(recipe, plan, budget, rate, begin, terms=terms)
-    most = 1_000_000
-    counts = max_evaluations(recipe, plan, terms)
-    usual = rate * sum(count * height * width for count, (height, width) in zip(counts, plan, strict=True))
-    factor = budget / usual
-
-    def scaled(steps: int) -> int:
-        """Finishing steps for the budget: they are not only cut off, because their rate falls to the last."""
-        return min(most, math.ceil(steps * factor))
-
-    return recipe.replace(
-        iterations=(most,),
-        tolerance=0.0,
-        coarse_finishing=scaled(recipe.coarse_finishing),
-        finishing=tuple(scaled(steps) for steps in recipe.finishing),
-    ), options
+    return for_budget(recipe, plan, budget, rate, terms=terms), options
 
 
 def stylize(

@@ -26,6 +26,7 @@ from impasto.scene import Scene
 __all__ = [
     "MemoryPlan",
     "expected_seconds",
+    "for_budget",
     "plan_memory",
     "seconds_per_pixel",
     "time_shares",
@@ -202,6 +203,34 @@ def expected_seconds(
     return total
 
 
+def _planned_seconds(
+    recipe: Recipe, plan: Sequence[Size], rate: float, terms: Sequence[Term] | None
+) -> list[float]:
+    """Seconds that the evaluations at each scale of a plan take by a rate in seconds per pixel."""
+    counts = max_evaluations(recipe, plan, terms)
+    return [count * size[0] * size[1] * rate for count, size in zip(counts, plan, strict=True)]
+
+
+def for_budget(
+    recipe: Recipe,
+    plan: Sequence[Size],
+    seconds: float,
+    rate: float,
+    *,
+    terms: Sequence[Term] | None = None,
+) -> Recipe:
+    """The recipe without an end to its iterations, and with as many finishing steps as the time allows.
+
+    Finishing steps are not only cut off, as iterations are by :func:`time_shares`, because their rate falls
+    to the last one. Arguments as there.
+    """
+    most, factor = 1_000_000, seconds / sum(_planned_seconds(recipe, plan, rate, terms))
+    coarse, *fine = (
+        min(most, math.ceil(steps * factor)) for steps in (recipe.coarse_finishing, *recipe.finishing)
+    )
+    return recipe.replace(iterations=(most,), tolerance=0.0, coarse_finishing=coarse, finishing=tuple(fine))
+
+
 def time_shares(
     recipe: Recipe,
     plan: list[Size],
@@ -233,7 +262,7 @@ def time_shares(
             f"here it takes at least {MIN_EVALUATIONS * costs[-1]:.0f} s",
             "raise --budget or choose a smaller --size",
         )
-    planned = [count * cost for count, cost in zip(max_evaluations(recipe, plan, terms), costs, strict=True)]
+    planned = _planned_seconds(recipe, plan, rate, terms)
     deadlines = [seconds * sum(planned[: k + 1]) / sum(planned) for k in range(len(plan))]
 
     def stop_scale(scale: int, iteration: int) -> bool:
