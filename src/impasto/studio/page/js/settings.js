@@ -27,8 +27,10 @@ let selectPreset = (/** @type {string} */ _name) => {};
 const strengthSlider = () => $('strength', HTMLInputElement);
 const presetNamed = (/** @type {string} */ name) => draft.settings?.presets.find((candidate) => candidate.name === name);
 
+const isClip = () => draft.content?.kind === 'video';
+
 /** The preset for the content if nobody chose one; over long clips finished frames drift from the film. */
-const usualPreset = () => draft.content?.kind === 'video' ? 'classic' : 'fast';
+const usualPreset = () => isClip() ? 'classic' : 'fast';
 
 /** @param {import('./api.js').Settings} settings */
 export function startSettings(settings) {
@@ -53,7 +55,7 @@ export function startSettings(settings) {
     announce(text('presetNeeded', { name: presetTitle(needed) }));
   });
   onDraftChange(() => {
-    $('video-settings').hidden = draft.content?.kind !== 'video';
+    $('video-settings').hidden = !isClip();
     const usual = usualPreset();
     if (!isChosen && preset !== usual && names.includes(usual)) setPreset(usual);
   });
@@ -121,8 +123,7 @@ function changesOf(fields) {
 
 /** Mark the changed settings, count them, and show the strength. */
 function showChanges() {
-  const isClip = draft.content?.kind === 'video';
-  const changed = [changesOf(recipeFields), isClip ? changesOf(videoFields) : {}].flatMap(Object.keys);
+  const changed = [changesOf(recipeFields), isClip() ? changesOf(videoFields) : {}].flatMap(Object.keys);
   for (const fields of [recipeFields, videoFields]) {
     for (const [name, { element }] of fields) element.classList.toggle('differs', changed.includes(name));
   }
@@ -146,7 +147,7 @@ function filterFields() {
 export function chosenSettings() {
   const recipe = changesOf(recipeFields);
   if (strength !== null) recipe.strength = strength;
-  return { preset, recipe, video: draft.content?.kind === 'video' ? changesOf(videoFields) : null };
+  return { preset, recipe, video: isClip() ? changesOf(videoFields) : null };
 }
 
 /** Show the settings of an earlier job. @param {ChosenSettings} settings */
