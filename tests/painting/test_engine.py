@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -150,6 +151,51 @@ def test_the_same_seed_gives_the_same_bytes(optimiser):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"content_until": 32, "coarse_content": 4.0, "fine_content": 0.5}, {"style_order": "coarse-to-fine"},
+     {"init": "noise", "padding": "circular"},
+     {"content_until": 32, "finishing": (4, 3), "coarse_finishing": 2, "coarse_content": 4.0},
+     {"coarsest": 64, "finishing": 3}],
+)  # fmt: skip
+def test_what_is_resumed_between_two_scales_goes_on_as_if_never_stopped(changes):
+    """The same bytes, because L-BFGS and the finishing pass begin each scale anew."""
+    scene = sources(styles=(Style(checks(48, 48)), Style(picture(48, 48, seed=3))))
+    chosen = recipe(**changes)
+    whole = paint(chosen, scene)
+    for index, step in enumerate(whole):
+        after = engine.Progress(step.scale, 0, step.evaluations, step.picture)
+        if step.last or whole[index + 1].scale == step.scale:
+            continue
+        rest = list(engine.steps(scene, chosen, tiny_encoder(), after=after))
+        for ours, expected in zip(rest, whole[index + 1 :], strict=True):
+            assert torch.equal(ours.picture, expected.picture)
+            assert replace(ours, picture=None) == replace(expected, picture=None)
+
+
+@pytest.mark.parametrize("changes", [{}, {"content_until": 32, "finishing": (5, 4), "coarse_finishing": 2}])
+def test_what_is_resumed_within_a_scale_counts_on(changes):
+    chosen = recipe(**changes)
+    whole = paint(chosen)
+    for index, step in enumerate(whole):
+        after = engine.Progress(step.scale - 1, step.iteration, step.evaluations, step.picture)
+        rest = list(engine.steps(sources(), chosen, tiny_encoder(), after=after))
+        # The last evaluation of a scale is made again, because there is no scale without one.
+        expected = whole[index + 1 :] if step.iteration < step.iterations else whole[index:]
+        assert [(s.scale, s.iteration, s.iterations, s.size, s.last) for s in rest] == [
+            (s.scale, s.iteration, s.iterations, s.size, s.last) for s in expected
+        ]
+        assert rest[0].evaluations == step.evaluations + 1
+        assert rest[0].terms.keys() == expected[0].terms.keys()
+
+
+def test_what_is_resumed_by_a_plan_with_fewer_scales_paints_the_last_one():
+    rest = list(
+        engine.steps(sources(), recipe(), tiny_encoder(), after=engine.Progress(7, 3, 20, picture(24, 32)))
+    )
+    assert [(s.scale, s.iteration, s.evaluations) for s in rest] == [(3, k, 20 + k) for k in range(1, 5)]
+
+
 def test_tolerance_ends_a_scale_that_no_longer_changes_and_zero_does_not():
     chosen = recipe(iterations=(40,), optimiser="adam", learning_rate=1e-4)
     assert len(paint(chosen.replace(tolerance=0.0))) == 120

@@ -42,7 +42,7 @@ from impasto.scene import Scene, overlay_past
 from impasto.scene.checks import check_scene
 from impasto.scene.preparing import in_style_colours, keep_outside_regions, postprocess, preprocess
 
-__all__ = ["MemoryLimits", "Step", "check", "check_shared", "steps", "style_statistics"]
+__all__ = ["MemoryLimits", "Progress", "Step", "check", "check_shared", "steps", "style_statistics"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,23 @@ class Step:
     def picture_within(self, size: Size) -> Tensor:
         """The picture, reduced to ``size`` if it is larger: a small one may be painted larger."""
         return resample(self.picture, min(self.size, size))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a picture was painted.
+
+    Attributes:
+        scale: index, from 0, of the scale to go on with.
+        iteration: evaluations already done at that scale.
+        evaluations: evaluations done at all scales together.
+        picture: (1, 3, height, width), the best so far.
+    """
+
+    scale: int
+    iteration: int
+    evaluations: int
+    picture: Tensor
 
 
 @dataclass(frozen=True)
@@ -123,6 +140,7 @@ def steps(
     terms: Sequence[Term] | None = None,
     limits: MemoryLimits | None = None,
     stop_scale: Callable[[int, int], bool] | None = None,
+    after: Progress | None = None,
 ) -> Iterator[Step]:
     """Paint a scene: yields one :class:`Step` per evaluation, from the coarsest scale to the finest.
 
@@ -132,6 +150,8 @@ def steps(
         terms: the terms of the objective; None: those of the recipe.
         limits: how much memory may be used; None: no limits.
         stop_scale: called with (scale, iteration), both from 1, after each evaluation; True ends that scale.
+        after: go on with what was painted so far, counting from there. What the optimiser had learned is not
+            part of it: L-BFGS rebuilds that within a few evaluations.
 
     Raises:
         RecipeError: a layer that the encoder does not have, a picture too small, or a start that is missing.
@@ -148,16 +168,22 @@ def steps(
         prepared = replace(prepared, colour_plan=colour_plan(prepared, recipe, encoder))
     budgets, finishing = max_evaluations(recipe, plan, terms), finishing_steps(recipe, plan, terms)
     shares = content_shares(recipe, plan)
-    limits, count = limits or MemoryLimits(), itertools.count(1)
-    picture = first_canvas(prepared, recipe, plan[0]).to(device)
-    optimiser = Guarded(limits.optimiser(recipe, plan[0], finishing[0]), recipe.learning_rate)
-    for index, size in enumerate(plan):
+    limits = limits or MemoryLimits()
+    after = after or Progress(0, 0, 0, first_canvas(prepared, recipe, plan[0]))
+    begin = min(after.scale, len(plan) - 1)
+    done = min(after.iteration, budgets[begin] - 1) if begin == after.scale else 0
+    picture, count = after.picture.to(device), itertools.count(after.evaluations + 1)
+    del after  # the canvas is a copy, and a very large picture should not be in memory twice
+    optimiser = Guarded(limits.optimiser(recipe, plan[begin], finishing[begin]), recipe.learning_rate)
+    for index, size in enumerate(plan[begin:], begin):
         give_back_memory()  # what is free is in pieces that the blocks of another size would not fit into
         margin = _margin(recipe, size)
         at_scale = prepared.at(size, margin, device, fineness=_fineness(index, plan))
-        canvas = add_margin(_start_of_scale(picture, prepared, recipe, size, index), margin)
-        del picture  # the canvas is a copy, and a very large picture should not be in memory twice
-        replacement = limits.optimiser(recipe, size, finishing[index])
+        canvas = _start_of_scale(picture, prepared, recipe, size, overlaid=index > 0 and done == 0)
+        canvas = add_margin(canvas, margin)
+        del picture
+        left = budgets[index] - done
+        replacement = limits.optimiser(recipe, size, left if finishing[index] else 0)
         optimiser.carry((canvas.shape[-2], canvas.shape[-1]), replacement)
         objective = objective_of(
             encoder,
@@ -170,11 +196,11 @@ def steps(
             finishing=finishing[index] > 0,
         )
         stop = None if stop_scale is None else functools.partial(stop_scale, index + 1)
-        ended = _stop_rule(budgets[index], recipe.tolerance, stop)
+        ended = _stop_rule(left, recipe.tolerance, stop)
         descents = _descend(objective, canvas, optimiser, ended, latest=finishing[index] > 0)
         chroma_limit = _chroma_limit(at_scale, recipe) if index + 1 == len(plan) else None
         del canvas, at_scale, objective
-        for iteration, descent in enumerate(descents, 1):
+        for iteration, descent in enumerate(descents, done + 1):
             picture = crop_margin(descent.best, margin)
             last = descent.ended and index + 1 == len(plan)
             if last and chroma_limit is not None:
@@ -194,6 +220,7 @@ def steps(
                 event=descent.event,
                 last=last,
             )
+        done = 0
 
 
 def check(scene: Scene, recipe: Recipe, encoder: Encoder, terms: Sequence[Term] | None = None) -> list[Size]:
@@ -292,14 +319,17 @@ def _recoloured_step(scene: Scene, recipe: Recipe, size: Size) -> Step:
     return Step(1, 1, size, 1, 1, 1, 1, 0.0, {}, 0.0, picture, None, last=True)
 
 
-def _start_of_scale(picture: Tensor, scene: Scene, recipe: Recipe, size: Size, index: int) -> Tensor:
-    """The canvas that a scale starts from: the coarser result, with the past and the unpainted areas on top.
+def _start_of_scale(picture: Tensor, scene: Scene, recipe: Recipe, size: Size, *, overlaid: bool) -> Tensor:
+    """The canvas that a scale starts from: the coarser result, with the unpainted areas on top.
+
+    Args:
+        overlaid: put the past on top, too.
 
     None of the content's fine detail is added to the enlarged picture, because the style would have to remove
     it again.
     """
     picture = (resample_wrapped if recipe.padding == "circular" else resample)(picture, size)
-    if index:
+    if overlaid:
         past = tuple(past.at(size, 0, picture.device) for past in scene.past)
         picture = overlay_past(picture, past)
     if scene.regions and scene.content is not None:

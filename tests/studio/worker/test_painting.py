@@ -22,7 +22,7 @@ from impasto.studio.settings import StudioSettings
 from impasto.studio.worker import claimed_job
 from impasto.studio.worker.claimed_job import ClaimedJob, ReportIntervals
 from impasto.studio.worker.painting import paint_here, paint_job
-from impasto.studio.worker.saved_state import SavedState
+from impasto.studio.worker.saved_state import load_state
 from serving import encoded
 
 RECIPE = Recipe(size=64, coarsest=32, iterations=(6, 8), tolerance=0)
@@ -278,7 +278,7 @@ def test_previews_states_and_reports_that_cannot_be_written_do_not_fail_a_job(
 
     monkeypatch.setattr(claimed_job, "write_atomically", failing_write)
     monkeypatch.setattr(store, "update", failing_update)
-    monkeypatch.setattr("impasto.studio.worker.saved_state.SavedState.save", failing_save)
+    monkeypatch.setattr("impasto.studio.worker.pictures.save_state", failing_save)
     assert paint_next(store, settings).state == "done"
     assert len(failures) > 10
 
@@ -300,6 +300,6 @@ def test_a_worker_that_is_asked_to_end_saves_its_job(store: RecordingStore, sett
     job = store.get("j")
     assert job is not None
     assert (job.state, job.attempts, job.owner) == ("queued", 0, None)
-    state = SavedState.load(settings.job_folder("j") / "state.safetensors")
+    state = load_state(settings.job_folder("j") / "state.safetensors")
     assert state is not None
     assert state.iteration == 4

@@ -5,20 +5,20 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from safetensors import SafetensorError
-from torch import Tensor
 
 from impasto import api
 from impasto.machine import available_memory, choose_device
-from impasto.painting import schedule
-from impasto.painting.engine import Step
+from impasto.painting import engine, schedule
+from impasto.painting.engine import Progress, Step
 from impasto.pictures.geometry import Size
 from impasto.recipe import Recipe
 from impasto.studio.worker.claimed_job import ClaimedJob
-from impasto.studio.worker.saved_state import SavedState, remaining_recipe
+from impasto.studio.worker.saved_state import load_state, save_state
 
 __all__ = ["paint_picture", "prepare_run"]
 
@@ -63,34 +63,18 @@ def paint_picture(claimed: ClaimedJob, device: str) -> str:
     recipe = claimed.inputs.complete_recipe()
     job = claimed.job
     run = prepare_run(claimed, recipe.replace(size=max(job.height, job.width)), device)
-    state = SavedState.load(_STATE_FILE)
-    sizes = schedule.scale_sizes(run.recipe, *run.scene.size)
-    first_scale, remaining = remaining_recipe(run.recipe, sizes, state)
-    follower = _StepFollower(claimed, run.recipe, sizes, first_scale, state)
-    if state is not None:
-        run = replace(run, recipe=remaining, scene=replace(run.scene, start=state.picture))
-    result = api.run(run, on_step=follower.on_step, stop=lambda: follower.stopped)
-    # The picture carries the recipe that was asked for, not the one that resumed it.
+    state = load_state(_STATE_FILE) if recipe.method == "optimise" else None  # others are not worth resuming
+    follower = _StepFollower(claimed, run.recipe, schedule.scale_sizes(run.recipe, *run.scene.size))
+    result = api.run(
+        run,
+        on_step=follower.on_step,
+        stop=lambda: follower.stopped,
+        step_fn=None if state is None else partial(engine.steps, after=state),
+    )
+    # The picture carries the recipe that was asked for, not the one with its size.
     replace(result, recipe=recipe).save("result.png")
     claimed.publish_preview(result.image)
     return "result.png"
-
-
-@dataclass(frozen=True)
-class _Position:
-    """Where painting stands after an evaluation, counted from the first start of the job, not a resumption.
-
-    Attributes:
-        scale: index, from 0, among all scales.
-        iteration: evaluations done at that scale.
-        evaluations: evaluations done at all scales together.
-        picture: (1, 3, H, W).
-    """
-
-    scale: int
-    iteration: int
-    evaluations: int
-    picture: Tensor
 
 
 class _StepFollower:
@@ -102,31 +86,21 @@ class _StepFollower:
         stopped: whether the run should end.
     """
 
-    def __init__(
-        self,
-        claimed: ClaimedJob,
-        recipe: Recipe,
-        sizes: list[Size],
-        first_scale: int,
-        state: SavedState | None,
-    ) -> None:
+    def __init__(self, claimed: ClaimedJob, recipe: Recipe, sizes: list[Size]) -> None:
         self.stopped = False
-        self._claimed, self._first_scale = claimed, first_scale
+        self._claimed = claimed
         self._pixels = [height * width for height, width in sizes]
         iterations = schedule.max_evaluations(recipe, sizes)
         costs = [n * pixels for n, pixels in zip(iterations, self._pixels, strict=True)]
         self._cost_before = [sum(costs[:scale]) for scale in range(len(sizes))]
         self._total_cost = max(1, sum(costs))
-        resumed_scale = state is not None and state.scale == first_scale
-        self._skipped_iterations = state.iteration if state is not None and resumed_scale else 0
-        self._earlier_evaluations = state.evaluations if state is not None else 0
         self._first_progress: float | None = None
         self._started = self._last_save = time.monotonic()
         self._save_interval = claimed.intervals.save
-        self._newest: _Position | None = None
+        self._newest: Progress | None = None
 
     def on_step(self, step: Step) -> None:
-        position = self._position(step)
+        position = Progress(step.scale - 1, step.iteration, step.evaluations, step.picture)
         new_scale = self._newest is not None and self._newest.scale != position.scale
         if self._claimed.draining.is_set():
             self._save(position)
@@ -141,17 +115,7 @@ class _StepFollower:
             self._claimed.publish_preview(step.picture)
         self._report(step, position, force=first_preview)
 
-    def _position(self, step: Step) -> _Position:
-        """The position of ``step`` in the whole job: the engine counts from where it was resumed."""
-        skipped = self._skipped_iterations if step.scale == 1 else 0
-        return _Position(
-            self._first_scale + step.scale - 1,
-            step.iteration + skipped,
-            self._earlier_evaluations + step.evaluations,
-            step.picture,
-        )
-
-    def _report(self, step: Step, position: _Position, *, force: bool) -> None:
+    def _report(self, step: Step, position: Progress, *, force: bool) -> None:
         cost = self._cost_before[position.scale] + position.iteration * self._pixels[position.scale]
         progress = min(1.0, cost / self._total_cost)
         self._first_progress = progress if self._first_progress is None else self._first_progress
@@ -167,12 +131,11 @@ class _StepFollower:
         elapsed = time.monotonic() - self._started
         return None if done < 0.01 or elapsed < 0.5 else elapsed / done * (1.0 - progress)
 
-    def _save(self, position: _Position) -> None:
+    def _save(self, position: Progress) -> None:
         """Save a state; the next one waits until saving costs a small share of the time at most."""
         begin = time.monotonic()
-        state = SavedState(position.scale, position.iteration, position.evaluations, position.picture)
         try:
-            state.save(_STATE_FILE)
+            save_state(position, _STATE_FILE)
         except (OSError, SafetensorError) as error:  # such as a full disk: painting can go on all the same
             log.warning("job %s…: its state is not saved: %s", self._claimed.job.id[:6], error)
         self._last_save = time.monotonic()
