@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin
+from typing import Annotated, Any, Final, Literal, get_origin
 
 from pydantic import Field, GetPydanticSchema, ValidationInfo, field_validator, model_validator
 from pydantic_core.core_schema import no_info_after_validator_function
@@ -20,7 +20,9 @@ from impasto.networks.layers import canonical_layers
 from impasto.validation import Validated, add_ranges_to_descriptions
 
 __all__ = [
+    "CLIP_PRESET",
     "CONTENT_LOSSES",
+    "DEFAULT_PRESET",
     "DEFAULT_SIZE",
     "PAINTING",
     "PRESETS",
@@ -609,6 +611,11 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
+#: The preset of pictures where none is chosen.
+DEFAULT_PRESET: Final = "fast"
+#: That of clips: over long ones the finished frames of other presets drift from the film (docs/video.md).
+CLIP_PRESET: Final = "classic"
+
 
 def preset(name: str) -> Recipe:
     """The recipe of a preset; ``RecipeError`` if ``name`` is not a key of :data:`PRESETS`."""
@@ -627,7 +634,7 @@ def merged(preset: str | None, recipe: Recipe | None, settings: Mapping[str, Any
     """
     if preset is None:
         chosen = recipe is not None or not {"style_loss", "normalisation"}.isdisjoint(settings)
-        preset = "classic" if chosen else "fast"
+        preset = "classic" if chosen else DEFAULT_PRESET
     recipe_settings = {} if recipe is None else recipe.model_dump(exclude_unset=True)
     return Recipe(**overridden(overridden(_preset_settings(preset), recipe_settings), settings))
 

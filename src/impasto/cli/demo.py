@@ -14,7 +14,7 @@ from impasto.cli.messages import duration
 from impasto.cli.painting import paint, say, summary
 from impasto.cli.progress import working
 from impasto.errors import PictureError
-from impasto.recipe import preset
+from impasto.recipe import DEFAULT_PRESET, preset
 
 __all__ = ["DEMO_STYLES", "demo"]
 
@@ -48,7 +48,7 @@ def demo(
     impasto demo --photograph coffee --size 256 -o coffee-out
     """
     start = time.perf_counter()
-    recipe = preset("fast").replace(size=size)
+    recipe = preset(DEFAULT_PRESET).replace(size=size)
     with working("loading", quiet):
         from impasto import api, pictures, samples
         from impasto.painting import schedule

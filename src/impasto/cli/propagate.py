@@ -17,6 +17,7 @@ from impasto.cli.painting import say
 from impasto.cli.progress import working
 from impasto.cli.video import VIDEO_MODULES, StageBars, summarise
 from impasto.errors import VideoError, require_extra
+from impasto.recipe import CLIP_PRESET
 
 __all__ = ["propagate"]
 
@@ -111,7 +112,7 @@ def propagate(
         from impasto.video.settings import VideoRecipe
         from impasto.video.stages import run_video
 
-        picture = merge("fast", recipe, None)
+        picture = merge(CLIP_PRESET, recipe, None)
         chosen = {} if filling is None else {"key_filling": filling}
         settings = VideoRecipe(
             flow=flow, picture=picture if size is None else picture.replace(size=size), **chosen

@@ -26,6 +26,7 @@ from impasto.cli.painting import note, say
 from impasto.cli.progress import ProgressBar, working
 from impasto.errors import VideoError, require_extra
 from impasto.files import readable_size
+from impasto.recipe import CLIP_PRESET
 from impasto.video.settings import OLD_NAMES, VideoRecipe, VideoSettings
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def video(
     style: list[Path],
     *,
     output: Output,
-    preset: Preset = "classic",
+    preset: Preset = CLIP_PRESET,
     recipe: Annotated[Path | None, Parameter(group=OUTPUT)] = None,
     codec: Annotated[
         Literal["h264", "hevc", "vp9", "prores", "ffv1", "png"] | None, Parameter(group=OUTPUT)

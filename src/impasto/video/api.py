@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from impasto.errors import VideoError
-from impasto.recipe import preset
+from impasto.recipe import CLIP_PRESET, preset
 from impasto.video.frames import Clip
 from impasto.video.job import PathLike, prepare_video
 from impasto.video.settings import VideoRecipe
@@ -50,6 +50,6 @@ def propagate(
     """
     if not keys:
         raise VideoError("no key frame", "numbers of frames with their paintings")
-    recipe = recipe or VideoRecipe(picture=preset("fast"))
+    recipe = recipe or VideoRecipe(picture=preset(CLIP_PRESET))
     job = prepare_video(clip, list(keys.values()), output, recipe, keys=keys, **options)
     return run_video(job, on_moment=on_moment, keep_frames=keep_frames)

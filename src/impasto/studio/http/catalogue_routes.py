@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
 from impasto import __version__, samples
-from impasto.recipe import Recipe
+from impasto.recipe import CLIP_PRESET, DEFAULT_PRESET, Recipe
 from impasto.studio.http.openapi import recipe_schema, video_schema
 from impasto.studio.http.responses import CACHED, ERROR_RESPONSES, FILE_RESPONSE, PAGE_FOLDER
 from impasto.studio.http.service import get_service
@@ -92,6 +92,7 @@ def settings(request: Request) -> SettingsView:
     ]  # fmt: skip
     return SettingsView(
         presets=presets,
+        usual_presets={"image": DEFAULT_PRESET, "video": CLIP_PRESET},
         recipe=recipe_schema(usable_encoders(), limits.result_side),
         video=video_schema(),
         limits=UploadLimits(**limits.model_dump(include=set(UploadLimits.model_fields))),

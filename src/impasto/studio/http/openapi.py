@@ -7,8 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from impasto.recipe import DEFAULT_SIZE, PRESETS, Recipe
-from impasto.studio.intake.chosen_settings import DEFAULT_CLIP_PRESET, DEFAULT_PRESET
+from impasto.recipe import CLIP_PRESET, DEFAULT_PRESET, DEFAULT_SIZE, PRESETS, Recipe
 from impasto.video.settings import VideoSettings
 
 __all__ = [
@@ -38,7 +37,7 @@ _OTHER_PARTS: dict[str, Any] = {
     "preset": {
         "type": "string",
         "enum": list(PRESETS),
-        "description": f"Default: {DEFAULT_PRESET} for a picture, {DEFAULT_CLIP_PRESET} for a clip.",
+        "description": f"Default: {DEFAULT_PRESET} for a picture, {CLIP_PRESET} for a clip.",
     },
     "recipe": {"$ref": "#/components/schemas/Recipe"},
     "video": {"$ref": "#/components/schemas/VideoSettings"},

@@ -76,6 +76,9 @@ class SettingsView(BaseModel):
     """Everything that a job can be given."""
 
     presets: list[PresetView]
+    usual_presets: dict[Literal["image", "video"], str] = Field(
+        description="The preset where none is chosen, of a picture and of a clip."
+    )
     recipe: dict[str, Any] = Field(description="JSON schema of a picture's settings.")
     video: dict[str, Any] = Field(description="JSON schema of a clip's settings.")
     limits: UploadLimits

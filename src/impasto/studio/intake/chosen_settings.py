@@ -10,7 +10,7 @@ from typing import Any
 
 from impasto.errors import ImpastoError, RecipeError
 from impasto.networks import weights
-from impasto.recipe import PRESETS, Recipe, overridden
+from impasto.recipe import CLIP_PRESET, DEFAULT_PRESET, PRESETS, Recipe, overridden
 from impasto.studio.errors import RefusedError
 from impasto.studio.intake.request import JobRequest
 from impasto.studio.queue.jobs import StudioJob
@@ -19,13 +19,8 @@ from impasto.studio.settings import StudioSettings
 from impasto.video.settings import VideoSettings
 
 __all__ = [
-    "DEFAULT_CLIP_PRESET", "DEFAULT_PRESET", "ChosenSettings", "choose_settings", "refusal_about_setting",
-    "usable_encoders", "usable_presets",
+    "ChosenSettings", "choose_settings", "refusal_about_setting", "usable_encoders", "usable_presets",
 ]  # fmt: skip
-
-DEFAULT_PRESET = "fast"
-#: Over long clips the finished frames of other presets drift from the film (docs/video.md).
-DEFAULT_CLIP_PRESET = "classic"
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ def usable_presets() -> dict[str, tuple[str, dict[str, Any]]]:
 def default_preset(request: JobRequest) -> str:
     """The preset of a request that names none: by its content, a picture or a clip."""
     detected = None if request.content is None else detect_format(request.content)
-    return DEFAULT_CLIP_PRESET if detected is not None and detected[0] == "video" else DEFAULT_PRESET
+    return CLIP_PRESET if detected is not None and detected[0] == "video" else DEFAULT_PRESET
 
 
 def choose_settings(request: JobRequest, earlier: StudioJob | None, limits: StudioSettings) -> ChosenSettings:

@@ -51,6 +51,7 @@ import { text } from './texts.js';
  * What GET /v1/settings answers.
  * @typedef {object} Settings
  * @property {Preset[]} presets
+ * @property {Record<'image' | 'video', string>} usual_presets  where none is chosen
  * @property {SettingsSchema} recipe
  * @property {SettingsSchema} video
  * @property {{upload_bytes: number}} limits

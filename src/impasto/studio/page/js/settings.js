@@ -17,7 +17,7 @@ const SHOWN_ELSEWHERE = new Set(['strength', 'style_blend', 'weights']);
 const recipeFields = new Map();
 /** @type {Fields} */
 const videoFields = new Map();
-let preset = 'fast';
+let preset = '';
 /** Whether someone chose the preset; until then it is the usual one for a picture or a clip. */
 let isChosen = false;
 /** @type {number | null} null: the preset decides */
@@ -29,14 +29,14 @@ const presetNamed = (/** @type {string} */ name) => draft.settings?.presets.find
 
 const isClip = () => draft.content?.kind === 'video';
 
-/** The preset for the content if nobody chose one; over long clips finished frames drift from the film. */
-const usualPreset = () => isClip() ? 'classic' : 'fast';
+/** The preset for the content if nobody chose one. */
+const usualPreset = () => draft.settings?.usual_presets[draft.content?.kind ?? 'image'] ?? preset;
 
 /** @param {import('./api.js').Settings} settings */
 export function startSettings(settings) {
   draft.settings = settings;
   const names = settings.presets.map(({ name }) => name);
-  preset = names.includes('fast') ? 'fast' : names[0];
+  preset = usualPreset();
   selectPreset = radioGroup($('presets'), 'preset', names.map((name) => [name, presetTitle(name)]), preset, (name) => {
     isChosen = true;
     setPreset(name);
@@ -57,7 +57,7 @@ export function startSettings(settings) {
   onDraftChange(() => {
     $('video-settings').hidden = !isClip();
     const usual = usualPreset();
-    if (!isChosen && preset !== usual && names.includes(usual)) setPreset(usual);
+    if (!isChosen && preset !== usual) setPreset(usual);
   });
   setPreset(preset, {});
   writeVideo({});
