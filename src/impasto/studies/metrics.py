@@ -49,7 +49,7 @@ def psnr(a: Tensor, b: Tensor) -> float:
     if torch.equal(a, b):
         return math.inf
     x, y = (picture.double().numpy() for picture in (a, b))
-    return float(peak_signal_noise_ratio(x, y, data_range=1.0))  # type: ignore[no-untyped-call]
+    return float(peak_signal_noise_ratio(x, y, data_range=1.0))
 
 
 def ssim(a: Tensor, b: Tensor) -> float:
@@ -62,7 +62,7 @@ def ssim(a: Tensor, b: Tensor) -> float:
         return math.nan
     x, y = (luma(picture).double()[0, 0].numpy() for picture in (a, b))
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0}
-    return float(structural_similarity(x, y, **options))  # type: ignore[no-untyped-call]
+    return float(structural_similarity(x, y, **options))
 
 
 def _blur(plane: Tensor, sigma: float, radius: int) -> Tensor:
