@@ -41,6 +41,16 @@ def test_a_large_picture_is_cut_out_at_its_size(monkeypatch):
     assert float((mask - truth).abs().mean()) < 0.05
 
 
+def test_a_box_that_leaves_out_a_line_is_a_part_of_a_large_picture_too(monkeypatch):
+    monkeypatch.setattr(cutouts, "LONGEST", 64)
+    picture, truth = disc(120, 160)
+    assert float((cutouts.cut_out(picture, (0, 0, 159, 119)) - truth).abs().mean()) < 0.05
+    for box in ((0, 0, 159, 120), (1, 0, 159, 120), (156, 116, 4, 4), (0, 0, 4, 4)):
+        left, top, width, height = cutouts._scale(box, (120, 160), (6, 8))
+        assert min(left, top) >= 0 and left + width <= 8 and top + height <= 6
+        assert 2 <= min(width, height) and (width, height) != (8, 6)
+
+
 @pytest.mark.parametrize("box", [(-1, 0, 20, 20), (70, 0, 20, 20), (0, 0, 80, 60), (5, 5, 2, 20)])
 def test_a_box_outside_is_refused(box):
     with pytest.raises(PictureError, match="a part of it"):
@@ -73,8 +83,8 @@ def test_specks_are_removed_and_second_objects_kept():
 def test_each_round_is_reported():
     heard: list[Progress] = []
     with listening(heard.append):
-        cutouts.cut_out(disc()[0], (16, 6, 48, 48), rounds=3)
-    assert heard == [Progress("cutting out", done, 3, "rounds") for done in range(4)]
+        cutouts.cut_out(disc()[0], (16, 6, 48, 48))
+    assert heard == [Progress("cutting out", done, 5, "rounds") for done in range(6)]
 
 
 def test_without_opencv(monkeypatch):

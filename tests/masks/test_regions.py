@@ -75,6 +75,7 @@ def test_grey_masks_take_the_styles_in_turn_and_weights_leave_out():
         ([], [flags(RED)], {}, "without a mask of the content"),
         ([flags(RED, BLUE)], [], {}, "0 style masks for 1 styles"),
         ([flags(RED)], [flags(BLUE, width=48)], {}, "none of them"),
+        ([flags(RED)], [flags(RED, width=48)], {"blend": (1, 2)}, "2 style weights for 1 style pictures"),
         ([flags(WHITE)] * 2, [flags(WHITE)], {}, "2 grey masks, 1 styles and 1 style masks"),
         ([flags(WHITE, height=64)], [], {}, "64×64 pixels for a content of 64×48"),
         ([flags(WHITE)], [], {"weights": (1, 2)}, "2 region weights for 1 regions"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import psutil
@@ -50,7 +52,8 @@ def test_only_as_many_processes_as_memory_allows(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     free = available_memory(torch.device("cpu"))
     assert local_executor(100, device="cpu", needs=Needs(memory=0.25 * free)) == LocalExecutor(3, 5)
-    assert local_executor(100, device="cpu", needs=Needs(memory=9 * free)).processes == 1
+    alone = LocalExecutor(1, torch.get_num_threads())  # its threads are the user's choice
+    assert local_executor(100, device="cpu", needs=Needs(memory=9 * free)) == alone
     assert local_executor(100, device="cpu").processes == 16
     assert local_executor(100, processes=8, device="cpu", needs=Needs(memory=free)) == LocalExecutor(8, 2)
 
@@ -81,7 +84,7 @@ def test_only_a_choice_of_any_gpu_is_one_of_several(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    assert local_executor(9, device="cuda").gpus == ("4", "7")
+    assert local_executor(9, device="cuda", needs=Needs(memory=1e15)).gpus == ("4", "7")
     assert local_executor(9, device="cuda:1") == LocalExecutor(1, torch.get_num_threads())
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert local_executor(9, device="cuda").gpus == ("0", "1")
@@ -104,3 +107,14 @@ def test_a_killed_process_is_one_line(tmp_path: Path) -> None:
     pieces = squares(tmp_path, 3, _1="die")
     with pytest.raises(ImpastoError, match=r"killed, most likely because memory ran out; .* fewer processes"):
         list(LocalExecutor(2, 1).run(pieces, lambda index, share: None))
+
+
+def test_a_process_that_is_found_killed_at_the_next_piece_is_the_same_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def submit(*_: object) -> None:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", submit)
+    with pytest.raises(ImpastoError, match="a process was killed"):
+        list(LocalExecutor(2, 1).run(squares(tmp_path, 1), lambda index, share: None))

@@ -34,6 +34,14 @@ def test_equal_loss_is_reached_by_all_and_last_by_the_slowest(study) -> None:
         assert worst.values["equal_loss"] == pytest.approx(worst.curve[-1][2], rel=1e-4)
 
 
+def test_a_loss_that_was_never_finite_is_no_number(tmp_path) -> None:
+    lines = [{"evaluation": k, "seconds": 0.1 * k, "best_loss": loss, "scale": 0} for k, loss in ((1, None), (2, 3.0))]
+    (tmp_path / "trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    curve, scales = results._trace(tmp_path)
+    assert (math.isnan(curve[0][2]), curve[1], scales) == (True, (2, 0.2, 3.0), 1)
+    assert results.iterations_to_settle(curve) is None
+
+
 def test_seeds_are_compared_in_pairs(study) -> None:
     rows, _ = results.gather(study.tasks, "tiny", {})
     groups = results.compare_seeds(rows)

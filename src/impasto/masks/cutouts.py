@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -19,11 +21,13 @@ Box = tuple[int, int, int, int]
 
 #: Long side in pixels of the picture that GrabCut gets, at most: its time grows with the number of pixels.
 LONGEST = 1024
+#: Alternations of GrabCut.
+ROUNDS = 5
 #: Connected parts of the mask smaller than this share of the largest one are removed as noise.
 SMALLEST_PART = 0.02
 
 
-def cut_out(picture: Tensor, box: Box, *, rounds: int = 5) -> Tensor:
+def cut_out(picture: Tensor, box: Box) -> Tensor:
     """A mask of the object in a box, (1, 1, H, W) in [0, 1], by OpenCV's GrabCut (Rother et al. 2004).
 
     GrabCut alternates between learning the colours of object and background and cutting where they differ
@@ -33,7 +37,6 @@ def cut_out(picture: Tensor, box: Box, *, rounds: int = 5) -> Tensor:
     Args:
         picture: (1, 3, H, W), sRGB, [0, 1].
         box: contains the object and a little of its surroundings.
-        rounds: number of alternations.
 
     Raises:
         PictureError: the box does not lie in the picture, is all of it, or is smaller than 4×4 pixels.
@@ -50,7 +53,7 @@ def cut_out(picture: Tensor, box: Box, *, rounds: int = 5) -> Tensor:
         )
     size = fit(height, width, min(max(height, width), LONGEST))
     scaled_box = _scale(box, (height, width), size)
-    selected = _keep_large_parts(_grabcut(to_uint8(resample(picture, size)), scaled_box, rounds))
+    selected = _keep_large_parts(_grabcut(to_uint8(resample(picture, size)), scaled_box))
     if not selected.any():
         x, y, w, h = scaled_box
         selected[y : y + h, x : x + w] = True
@@ -61,15 +64,18 @@ def cut_out(picture: Tensor, box: Box, *, rounds: int = 5) -> Tensor:
 
 
 def _scale(box: Box, size: Size, target: Size) -> Box:
-    """The box in a picture resized from ``size`` to ``target``."""
-    down, across = target[0] / size[0], target[1] / size[1]
-    return (
-        int(box[0] * across), int(box[1] * down),
-        max(2, round(box[2] * across)), max(2, round(box[3] * down)),
-    )  # fmt: skip
+    """The box in a picture resized from ``size`` to ``target``, rounded inwards: GrabCut needs pixels outside."""
+    left, width = _scale_side(box[0], box[2], target[1] / size[1], target[1])
+    top, height = _scale_side(box[1], box[3], target[0] / size[0], target[0])
+    return left, top, width, height
 
 
-def _grabcut(picture: npt.NDArray[np.uint8], box: Box, rounds: int) -> npt.NDArray[np.bool_]:
+def _scale_side(start: int, length: int, factor: float, end: int) -> tuple[int, int]:
+    scaled = max(0, min(math.ceil(start * factor), end - 2))
+    return scaled, max(2, math.floor((start + length) * factor) - scaled)
+
+
+def _grabcut(picture: npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.bool_]:
     """The foreground, (H, W), of a picture (H, W, 3) in RGB."""
     import cv2
 
@@ -77,11 +83,11 @@ def _grabcut(picture: npt.NDArray[np.uint8], box: Box, rounds: int) -> npt.NDArr
     labels = np.zeros(picture.shape[:2], np.uint8)
     models = np.zeros((1, 65)), np.zeros((1, 65))  # background, foreground; OpenCV keeps its state here
     bgr = np.ascontiguousarray(picture[..., ::-1])
-    for index in range(rounds):
-        report(Progress("cutting out", index, rounds, "rounds"))
+    for index in range(ROUNDS):
+        report(Progress("cutting out", index, ROUNDS, "rounds"))
         mode = cv2.GC_INIT_WITH_RECT if index == 0 else cv2.GC_EVAL
         cv2.grabCut(bgr, labels, list(box), *models, 1, mode)
-    report(Progress("cutting out", rounds, rounds, "rounds"))
+    report(Progress("cutting out", ROUNDS, ROUNDS, "rounds"))
     return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 

@@ -24,6 +24,7 @@ from impasto.pictures import Picture
 from impasto.pictures.geometry import Size
 from impasto.recipe import Recipe
 from impasto.scene import Region, Scene, Style
+from impasto.scene.checks import check_blend
 
 __all__ = ["feathered", "is_grey", "labels", "regions_from_masks", "regions_of"]
 
@@ -140,7 +141,8 @@ def regions_of(
         feather: see :func:`feathered`.
 
     Raises:
-        PictureError, RecipeError: the masks do not match the pictures, each other or the weights.
+        PictureError, RecipeError: the masks do not match the pictures, each other or the weights, or the weights not the
+            styles.
     """
     if not masks:
         raise RecipeError(
@@ -184,6 +186,7 @@ def _from_labels(
             "one style mask for each style, in the same colours",
             "or give a grey mask for each style",
         )
+    check_blend(blend, len(styles))
     style_labels = [
         labels(_resized(mask, _size(style.pixels), "style mask", "style"))
         for mask, style in zip(style_masks, styles, strict=True)

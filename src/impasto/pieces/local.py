@@ -59,7 +59,8 @@ def local_executor(
 
     Args:
         pieces: how many there are.
-        processes: see :func:`share_out`; where it is 0, no more than fit into four fifths of the free memory.
+        processes: see :func:`share_out`; where it is 0, no more on the CPU than fit into four fifths of the free
+            memory.
         device: ``auto``, ``cpu``, ``cuda`` …
         needs: what one piece takes; only its memory counts here.
     """
@@ -67,11 +68,12 @@ def local_executor(
     cores = os.cpu_count() or 1
     gpus = visible_gpus() if chosen == torch.device("cuda") else ()
     count, threads = share_out(pieces, cores, processes, chosen.type, len(gpus))
-    if count == 1:  # the work is done in this process, whose threads are the user's choice
-        return LocalExecutor(1, torch.get_num_threads())
-    if not processes and needs is not None and needs.memory and count > 1:
+    # Several GPUs have one process each, so that nobody shares their memory.
+    if not processes and not gpus and needs is not None and needs.memory and count > 1:
         fitting = max(1, int(0.8 * available_memory(chosen) // needs.memory))
         count, threads = share_out(pieces, cores, min(count, fitting), chosen.type, len(gpus))
+    if count == 1:  # the work is done in this process, whose threads are the user's choice
+        return LocalExecutor(1, torch.get_num_threads())
     return LocalExecutor(count, threads, gpus)
 
 
@@ -121,22 +123,17 @@ def _run_in_processes(
             finished, running = wait(running, timeout=0.25, return_when=FIRST_COMPLETED)
             _forward(messages, report)
             for future in finished:
-                outcomes, seconds = _outcomes_of(future)
+                outcomes, seconds = future.result()
                 parcels.ended(len(outcomes), seconds)
                 yield from outcomes
-    finally:
-        _shut_down(pool, stop, running)
-
-
-def _outcomes_of(future: Future[Results]) -> Results:
-    try:
-        return future.result()
     except BrokenProcessPool:
         raise PlaceError(
             "a process was killed, most likely because memory ran out",
             "everything that was finished is kept",
             "run the same command again with fewer processes",
         ) from None
+    finally:
+        _shut_down(pool, stop, running)
 
 
 def _shut_down(pool: ProcessPoolExecutor, stop: Any, running: set[Future[Results]]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from impasto.errors import RecipeError
 from impasto.recipe import Recipe
 from impasto.scene.scene import Scene
 
-__all__ = ["check_scene"]
+__all__ = ["check_blend", "check_scene"]
 
 
 def check_scene(scene: Scene, recipe: Recipe, *, own_terms: bool = False) -> None:
@@ -17,12 +19,7 @@ def check_scene(scene: Scene, recipe: Recipe, *, own_terms: bool = False) -> Non
         own_terms: whether the objective has terms given by the caller, so that the recipe's weights do not
             require pictures.
     """
-    if recipe.style_blend and len(recipe.style_blend) != len(scene.styles):
-        raise RecipeError(
-            f"{len(recipe.style_blend)} style weights for {len(scene.styles)} style pictures",
-            "one weight per style picture, or none for all alike",
-            f"give {len(scene.styles)}",
-        )
+    check_blend(recipe.style_blend, len(scene.styles))
     if recipe.wants_style and not own_terms and not scene.styles:
         raise RecipeError("no style picture", "at least one", "give one or set style_weight to 0")
     wants_content = recipe.wants_content and not own_terms
@@ -46,6 +43,16 @@ def check_scene(scene: Scene, recipe: Recipe, *, own_terms: bool = False) -> Non
         raise RecipeError("a start with the style's colours, but no style picture", "at least one")
     if recipe.init == "picture" and scene.start is None:
         raise RecipeError("a start from a picture, but no picture", "one with --init-image")
+
+
+def check_blend(blend: Sequence[float], styles: int) -> None:
+    """Raise ``RecipeError`` unless there is a weight for each of the style pictures, or none."""
+    if len(blend) not in (0, styles):
+        raise RecipeError(
+            f"{len(blend)} style weights for {styles} style pictures",
+            "one weight per style picture, or none for all alike",
+            f"give {styles}",
+        )
 
 
 def _check_lists(scene: Scene, recipe: Recipe) -> None:

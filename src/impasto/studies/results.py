@@ -66,7 +66,7 @@ class ResultRow:
 
     Attributes:
         values: column → value.
-        curve: (iteration, seconds, best loss) after each iteration.
+        curve: (iteration, seconds, best loss) after each iteration; NaN as long as no loss was finite.
         scales: number of scales that it was painted at.
     """
 
@@ -135,7 +135,9 @@ def _trace(folder: Path) -> tuple[list[tuple[int, float, float]], int]:
     """A cell's curve, see :class:`ResultRow`, and its number of scales."""
     lines = (folder / "trace.jsonl").read_text(encoding="utf-8").splitlines()
     entries = [json.loads(line) for line in lines]
-    curve = [(entry["evaluation"], entry["seconds"], entry["best_loss"]) for entry in entries]
+    # The file has null for a loss that is not finite, which JSON lacks.
+    losses = [math.nan if entry["best_loss"] is None else entry["best_loss"] for entry in entries]
+    curve = [(entry["evaluation"], entry["seconds"], loss) for entry, loss in zip(entries, losses, strict=True)]
     return curve, len({entry["scale"] for entry in entries})
 
 
