@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import SimpleNamespace
+
 import pytest
 
 from impasto import pictures
@@ -20,6 +23,23 @@ def test_a_learned_style_paints(impasto):
     assert pictures.load("out.png").size == (48, 64)
     code, out, _ = impasto("export", "mine.onnx", "--style", "mine.safetensors", "--size", "64,48")
     assert (code, out.split()[0]) == (0, "mine.onnx")
+
+
+def test_ctrl_c_keeps_what_has_been_learned(impasto, monkeypatch):
+    class Learner:
+        def __init__(self, *_: object) -> None: ...
+
+        def run(self, seconds: float) -> Iterator[float]:
+            yield 0.5
+            raise KeyboardInterrupt
+
+        def style(self) -> SimpleNamespace:
+            return SimpleNamespace(save=lambda path: path.write_bytes(b"learned"))
+
+    monkeypatch.setattr("impasto.training.learning.StyleLearner", Learner)
+    code, out, _ = impasto("learn", "style.png", "-o", "mine.safetensors", "--contents", "content.png")
+    assert code == 130
+    assert out.startswith("stopped after 1 step: mine.safetensors (")
 
 
 @pytest.mark.parametrize(

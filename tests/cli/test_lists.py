@@ -25,7 +25,8 @@ FLAGS = {
         ("--blend 2,1 3", "--blend 2,1,3"),
         ("--blend=2 1", "--blend=2,1"),
         ("--blend 2 --blend 1", "--blend 2 --blend 1"),
-        ("--blend -45 90 --other 3 4", "--blend -45,90 --other 3 4"),
+        ("--blend -45 90 --other 3 4", "--blend=-45,90 --other 3 4"),
+        ("--blend -45,90 -3 a.jpg -1 --other", "--blend=-45,90,-3 a.jpg -1 --other"),
         ("--blend 2 1 photo.jpg 3", "--blend 2,1 photo.jpg 3"),
         ("--blend x 1", "--blend x,1"),
         ("--layers relu1_1 block3_conv2 photo.jpg", "--layers relu1_1,block3_conv2 photo.jpg"),
@@ -73,6 +74,8 @@ def test_a_list_may_stand_before_or_after_the_pictures(line, first):
         ("--style-layers relu1_1 relu2_1", "style_layers", ("relu1_1", "relu2_1")),
         ("--iterations 60 60,250", "iterations", (60, 60, 250)),
         ("--style-rotation 0 -90", "style_rotation", (0.0, -90.0)),
+        ("--style-rotation -45 -90", "style_rotation", (-45.0, -90.0)),
+        ("--style-rotation -45,90", "style_rotation", (-45.0, 90.0)),
         ("--style-crop 1 2 3 4", "style_crop", (1, 2, 3, 4)),
     ],
 )

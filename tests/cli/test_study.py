@@ -127,6 +127,9 @@ def test_the_claims_are_run_one_after_the_other(impasto, monkeypatch):
     assert impasto("study", "claims", "--only", "nan", "starts", "-o", "studies")[0] == 0
     assert folders == [Path("studies/nan"), Path("studies/starts")]
     shutil.rmtree("studies")
+    code, _, err = impasto("study", "claims", "--only", "nan", "-o", "style.png/studies")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no folder 'style.png/studies'" in err
 
 
 def test_studies_need_their_extra(impasto, monkeypatch):

@@ -179,7 +179,7 @@ def test_every_default_is_the_recipes_own():
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--iterations", "3"], "--iterations 3 is ignored"),
+        (["--finishing", "3"], "--finishing 3 only divides the time among the scales"),
         (["--iterations", "3,6"], "--iterations 3,6 only divides the time among the scales"),
         (["--tolerance", "0.1"], "--tolerance is ignored"),
     ],

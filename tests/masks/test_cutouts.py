@@ -47,8 +47,9 @@ def test_a_box_that_leaves_out_a_line_is_a_part_of_a_large_picture_too(monkeypat
     assert float((cutouts.cut_out(picture, (0, 0, 159, 119)) - truth).abs().mean()) < 0.05
     for box in ((0, 0, 159, 120), (1, 0, 159, 120), (156, 116, 4, 4), (0, 0, 4, 4)):
         left, top, width, height = cutouts._scale(box, (120, 160), (6, 8))
-        assert min(left, top) >= 0 and left + width <= 8 and top + height <= 6
-        assert 2 <= min(width, height) and (width, height) != (8, 6)
+        assert 0 <= left <= left + 2 <= left + width <= 8
+        assert 0 <= top <= top + 2 <= top + height <= 6
+        assert (width, height) != (8, 6)
 
 
 @pytest.mark.parametrize("box", [(-1, 0, 20, 20), (70, 0, 20, 20), (0, 0, 80, 60), (5, 5, 2, 20)])

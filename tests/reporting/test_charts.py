@@ -10,7 +10,7 @@ from impasto.reporting.charts import COLOURS, inline_svg
 
 
 def figure() -> Figure:
-    drawn = Figure(figsize=(3, 2))
+    drawn = Figure(figsize=(3, 2), layout="constrained")
     drawn.subplots().plot([0, 1, 2], [3, 1, 2], color=COLOURS[0], label="loss")
     drawn.legend()
     return drawn

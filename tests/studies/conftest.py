@@ -38,10 +38,10 @@ def _small_paintings() -> Iterator[None]:
     """Render the built-in paintings at 64 pixels, which takes little time."""
     patch = pytest.MonkeyPatch()
     patch.setattr("impasto.studies.sources.PAINTED", 64)
-    sources.picture.cache_clear()
+    sources._picture.cache_clear()
     yield
     patch.undo()
-    sources.picture.cache_clear()
+    sources._picture.cache_clear()
 
 
 @pytest.fixture(scope="session")

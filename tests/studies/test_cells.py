@@ -36,6 +36,15 @@ def test_the_identity_changes_with_what_the_picture_depends_on(task, tmp_path: P
     assert replace(task, cell=replace(cell, recipe=cell.recipe.replace(tv_weight=1.0))).identity != first
 
 
+def test_references_have_measures_of_their_own(task, monkeypatch) -> None:
+    monkeypatch.setattr(cells.metrics, "style_distances", lambda *_: {"relu1_1": 1.0})
+    monkeypatch.setattr(cells, "_as_painted", lambda *_: None)
+    insets = tuple(f"inset:mosaic:wave:{share}" for share in (0.1, 0.25))
+    alone = replace(task, cell=replace(task.cell, content=None, style=None), references=insets)
+    measures = cells.measure(alone, picture(32, 32), Files())
+    assert sum(name.endswith("/relu1_1") for name in measures) == 2
+
+
 def test_what_a_killed_process_left_is_removed(task) -> None:
     leftover = task.parent / f".{task.folder.stem}.0badcafe.partial.{task.identity}"
     (leftover / "inside").mkdir(parents=True)

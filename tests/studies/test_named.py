@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from impasto.errors import RecipeError
+from impasto.painting import schedule
 from impasto.studies import named
 from impasto.studies.plan import StudyPlan
 
@@ -38,6 +40,12 @@ def test_layers_of_three_vocabularies_are_one() -> None:
     assert plan.cells()[-1].recipe.content_layers == ("conv1_1", "conv4_1")
 
 
+def test_lists_of_layers_between_the_same_two_have_labels_of_their_own() -> None:
+    long = ["relu1_1+relu2_1+relu3_1+relu4_1", "relu1_1+relu2_2+relu3_1+relu4_1"]
+    assert named.layers("a.png", names=long).axes["layers"] == tuple(long)
+    assert named.layers("a.png", names=[long[0], "relu1_1"]).axes["layers"] == ("relu1_1…relu4_1", "relu1_1")
+
+
 def test_cumulated_layers() -> None:
     assert named.cumulated(("a", "b", "c")) == ("a", "a+b", "a+b+c")
 
@@ -52,4 +60,20 @@ def test_settings_go_over_the_studys_own() -> None:
     recipe = named.inits(settings={"size": 64, "iterations": (7,)}).cells()[0].recipe
     assert (recipe.size, recipe.coarsest, recipe.iterations) == (64, 64, (7,))
     assert named.inits(settings={"size": 64, "coarsest": 32}).cells()[0].recipe.coarsest == 32
-    assert "coarsest" not in named.inits(settings={"size": "original"}).base
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        named.inits(settings={"size": "original"}),
+        named.weights(x=("size", [64, 400]), y=("tv_weight", [0.0])),
+    ],
+)
+def test_there_is_one_scale_at_any_size(plan: StudyPlan) -> None:
+    for cell in plan.cells():
+        assert len(schedule.scale_sizes(cell.recipe, 500, 700)) == 1
+
+
+def test_a_setting_is_not_on_both_axes() -> None:
+    with pytest.raises(RecipeError, match="style_weight along the columns and down the rows"):
+        named.weights(x=("style_weight", [1.0, 2.0]))

@@ -35,7 +35,10 @@ def test_equal_loss_is_reached_by_all_and_last_by_the_slowest(study) -> None:
 
 
 def test_a_loss_that_was_never_finite_is_no_number(tmp_path) -> None:
-    lines = [{"evaluation": k, "seconds": 0.1 * k, "best_loss": loss, "scale": 0} for k, loss in ((1, None), (2, 3.0))]
+    lines = [
+        {"evaluation": k, "seconds": 0.1 * k, "best_loss": loss, "scale": 0}
+        for k, loss in ((1, None), (2, 3.0))
+    ]
     (tmp_path / "trace.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     curve, scales = results._trace(tmp_path)
     assert (math.isnan(curve[0][2]), curve[1], scales) == (True, (2, 0.2, 3.0), 1)

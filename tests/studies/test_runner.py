@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -17,8 +18,9 @@ import pytest
 from fakes import picture
 from impasto import pictures
 from impasto.errors import PictureError, RecipeError
-from impasto.studies.cells import read
+from impasto.studies.cells import CellTask, read
 from impasto.studies.plan import StudyPlan
+from impasto.studies.results import gather
 from impasto.studies.runner import run_study
 
 
@@ -80,6 +82,23 @@ def test_another_judge_measures_without_painting(copied: Path, plan) -> None:
         record = read(task.folder)
         assert record is not None
         assert record["measures"]["reference/glass/relu2_1"] > 0
+
+
+@pytest.mark.usefixtures("unreported")
+def test_a_cell_that_cannot_be_measured_again_was_painted_earlier(copied: Path, plan, monkeypatch) -> None:
+    (record := next((copied / "cells").glob("*/cell.json"))).write_text(
+        json.dumps(json.loads(record.read_text()) | {"judged_by": "another"})
+    )
+
+    def work(*_: object) -> None:
+        raise PictureError("not this one")
+
+    monkeypatch.setattr(CellTask, "work", work)
+    outcome = run_study(plan(), copied, workers=1)
+    assert (outcome.painted, list(outcome.failures)) == (0, [record.parent.name])
+    rows, flat = gather(outcome.tasks, "tiny", outcome.failures)
+    assert len(rows) == 3
+    assert sorted(row["status"] for row in flat) == ["done", "done", "done", "failed"]
 
 
 @pytest.mark.slow

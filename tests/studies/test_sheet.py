@@ -21,10 +21,11 @@ def test_cells_lie_where_their_labels_say(study, plan) -> None:
     rows, _ = gather(study.tasks, "tiny", {})
     grid = arrange(plan(), rows[1:])  # one is missing
     assert grid.columns == ("content weight 0.1", "content weight 1")
-    assert [label for label, _ in grid.rows] == ["seed 1", "seed 0"]
+    assert [label for label, _ in grid.rows] == ["seed 0", "seed 1"]
     for label, cells in grid.rows:
         for column, row in zip(("0.1", "1"), cells, strict=True):
             assert row is None or (row.coordinates["content_weight"], f"seed {row.coordinates['seed']}") == (
                 column, label,
             )  # fmt: skip
     assert sum(row is None for _, cells in grid.rows for row in cells) == 1
+    assert arrange(plan(), rows[:1]).rows[1] == ("seed 1", (None, None))  # a row that failed is there

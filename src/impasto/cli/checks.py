@@ -12,7 +12,7 @@ from pathlib import Path
 
 from impasto.errors import PictureError
 
-__all__ = ["check_inputs", "check_layers", "check_output", "check_run_folder"]
+__all__ = ["check_inputs", "check_layers", "check_output", "check_run_folder", "make_folder"]
 
 #: The file name extensions of the formats that can be written.
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff")
@@ -102,6 +102,16 @@ def check_run_folder(folder: Path, inputs: Iterable[Path], *, overwrite: bool) -
             "a new or empty folder",
             "choose another, or add --overwrite to replace the run in it",
         )
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder if it is missing; ``PictureError`` if that is not possible."""
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise PictureError(
+            f"no folder '{path}': {error.strerror}", "a folder in a folder that exists"
+        ) from None
 
 
 def _is_one_of(path: Path, others: Iterable[Path]) -> bool:

@@ -8,12 +8,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from impasto.cli.checks import make_folder
 from impasto.cli.exit_codes import INTERRUPTED
 from impasto.cli.flags import OUTPUT, Output, Quiet
 from impasto.cli.messages import duration
 from impasto.cli.painting import paint, say, summary
 from impasto.cli.progress import working
-from impasto.errors import PictureError
 from impasto.recipe import DEFAULT_PRESET, preset
 
 __all__ = ["DEMO_STYLES", "demo"]
@@ -55,7 +55,7 @@ def demo(
     content = samples.photograph(photograph)
     # Refuses an unsuitable --size before anything is written.
     schedule.scale_sizes(recipe, *content.shape[-2:])
-    _make_folder(output)
+    make_folder(output)
     pictures.save(output / f"{photograph}.png", content)
     for name in DEMO_STYLES:
         style = samples.painting(name)
@@ -67,12 +67,3 @@ def demo(
     elapsed = duration(time.perf_counter() - start)
     say(quiet, f"{len(DEMO_STYLES)} pictures in {output.resolve()}, {elapsed} in all")
     return 0
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(exist_ok=True)
-    except OSError as error:
-        raise PictureError(
-            f"no folder '{path}': {error.strerror}", "a folder in a folder that exists"
-        ) from None

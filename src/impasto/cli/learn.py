@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 from impasto.cli.checks import check_inputs
+from impasto.cli.exit_codes import INTERRUPTED
 from impasto.cli.flags import Output, Quiet
 from impasto.cli.lists import PATH_LIST
+from impasto.cli.messages import count
 from impasto.cli.progress import ProgressBar, working
 from impasto.errors import WeightsError
 from impasto.files import readable_size
@@ -30,7 +32,7 @@ def learn(
     """Train the network of `--preset instant` further for one style, or for several works of one artist.
 
     `impasto stylize`, `video` and `batch` with `--preset instant`, `impasto export` and the studio take the
-    file in place of a style picture.
+    file in place of a style picture. Ctrl-C keeps what has been learned so far.
 
     Parameters
     ----------
@@ -76,12 +78,19 @@ def learn(
         )
         keep_memory()
         learner = StyleLearner([picture.pixels for picture in loaded], practice)
+    steps, code = 0, 0
     with ProgressBar(quiet) as bar:
-        steps = 0
-        for steps, share in enumerate(learner.run(seconds), 1):
-            bar.update(share, f"step {steps}")
-        bar.finish(f"{steps} steps")
+        try:
+            for steps, share in enumerate(learner.run(seconds), 1):
+                bar.update(share, f"step {steps}")
+        except KeyboardInterrupt:
+            if not steps:
+                raise
+            code = INTERRUPTED
+        else:
+            bar.finish(f"{steps} steps")
     learner.style().save(output)
     if not quiet:
-        print(f"{output} ({readable_size(output.stat().st_size)})")
-    return 0
+        stopped = f"stopped after {count(steps, 'step')}: " if code else ""
+        print(f"{stopped}{output} ({readable_size(output.stat().st_size)})")
+    return code

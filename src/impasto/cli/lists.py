@@ -134,7 +134,7 @@ def join(tokens: Sequence[str], test_of: Callable[[str], ValueTest | None]) -> l
         if token == "--":
             return joined + list(tokens[position:])
         name, equals, value = token.partition("=")
-        if name.startswith("-") and not is_number(token):
+        if name.startswith("-") and not _all_values(token, is_number):
             flag, has_value = name, bool(equals and value)
             joined.append(token)
         elif flag and has_value and (is_value := test_of(flag)) and _all_values(token, is_value):
@@ -143,8 +143,11 @@ def join(tokens: Sequence[str], test_of: Callable[[str], ValueTest | None]) -> l
             # The first word after a flag is its value whatever it looks like. Later, a word that does not
             # look like a value ends the list.
             flag = flag if not has_value else ""
+            if flag.startswith("--") and token.startswith("-"):
+                joined[-1] += f"={token}"  # the parser would take -45,90 for a flag
+            else:
+                joined.append(token)
             has_value = True
-            joined.append(token)
     return joined
 
 

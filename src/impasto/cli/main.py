@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except CycloptsError as error:
         code = _fail(explain(error))
     except KeyboardInterrupt:
-        code = _fail("stopped before there was a picture", INTERRUPTED)
+        code = _fail("stopped", INTERRUPTED)
     except BrokenPipeError:
         code = 0  # The program that reads the output, such as `head`, has closed it.
     sys.exit(code if isinstance(code, int) else 0)

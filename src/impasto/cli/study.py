@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from impasto.cli.checks import make_folder
 from impasto.cli.exit_codes import INTERRUPTED
 from impasto.cli.flags import (
     CONTENT_SETTINGS,
@@ -360,7 +361,7 @@ def claims(*, only: Words = (), options: StudyOptions | None = None) -> int:
     for name in chosen:
         if name not in CLAIMS:
             raise RecipeError(f"no study {name!r}", f"possible are {', '.join(CLAIMS)}")
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     codes = []
     for name in chosen:
         codes.append(run(CLAIMS[name](), options, folder / name))

@@ -42,7 +42,8 @@ class StudyOptions:
     judge_weights
         File to load the judge's weights from.
     workers
-        Number of pictures to paint at the same time; 0: one per core, or one on a GPU.
+        Number of pictures to paint at the same time; 0: as many as cores and memory allow, or
+        one for each GPU.
     on
         Where to paint. local: on this machine; ray: the Ray cluster of this machine, or one that is started;
         ray://HOST:PORT: a cluster; auto: a Ray that runs already, or else local.

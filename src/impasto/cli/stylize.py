@@ -18,6 +18,7 @@ from impasto.cli.flags import (
     Paths,
     Preset,
     Quiet,
+    flag,
     merge,
     recipe_flags,
     typed,
@@ -191,10 +192,10 @@ def _note_unused(
     budget: float | None, settings: dict[str, Any], save_run: Path | None, overwrite: bool, quiet: bool
 ) -> None:
     """Print a note for each flag that has no effect because of the other flags."""
-    if budget is not None and "iterations" in settings:
-        iterations = settings["iterations"]
-        effect = "is ignored" if len(iterations) == 1 else "only divides the time among the scales"
-        note(quiet, f"--budget decides when to stop: --iterations {as_typed(iterations)} {effect}")
+    for name in ("iterations", "coarse_finishing", "finishing"):
+        if budget is not None and settings.get(name, 0) not in (0, (0,)):  # 0 turns finishing off
+            given = f"{flag(name)} {as_typed(settings[name])}"
+            note(quiet, f"--budget decides when to stop: {given} only divides the time among the scales")
     if budget is not None and "tolerance" in settings:
         note(quiet, "--budget decides when to stop: --tolerance is ignored")
     if overwrite and save_run is None:

@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> int:
         print(f"impasto: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("impasto: stopped before there was a picture", file=sys.stderr)
+        print("impasto: stopped", file=sys.stderr)
         return INTERRUPTED
     if code is not None:
         return code

@@ -64,7 +64,7 @@ def cut_out(picture: Tensor, box: Box) -> Tensor:
 
 
 def _scale(box: Box, size: Size, target: Size) -> Box:
-    """The box in a picture resized from ``size`` to ``target``, rounded inwards: GrabCut needs pixels outside."""
+    """The box in a picture resized from ``size`` to ``target``, rounded inwards to leave pixels outside."""
     left, width = _scale_side(box[0], box[2], target[1] / size[1], target[1])
     top, height = _scale_side(box[1], box[3], target[0] / size[0], target[0])
     return left, top, width, height

@@ -141,8 +141,7 @@ def regions_of(
         feather: see :func:`feathered`.
 
     Raises:
-        PictureError, RecipeError: the masks do not match the pictures, each other or the weights, or the weights not the
-            styles.
+        PictureError, RecipeError: masks, pictures and weights do not match each other.
     """
     if not masks:
         raise RecipeError(

@@ -59,8 +59,8 @@ def local_executor(
 
     Args:
         pieces: how many there are.
-        processes: see :func:`share_out`; where it is 0, no more on the CPU than fit into four fifths of the free
-            memory.
+        processes: see :func:`share_out`; where it is 0, no more than fit into four fifths of the free memory
+            of a CPU.
         device: ``auto``, ``cpu``, ``cuda`` …
         needs: what one piece takes; only its memory counts here.
     """

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-__all__ = ["CHART_STYLE", "COLOURS", "for_page", "inline_svg"]
+__all__ = ["CHART_STYLE", "COLOURS", "as_png", "as_svg", "inline_svg"]
 
 #: Colours after Okabe and Ito, which people with colour blindness can tell apart too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333", "#B8A800")
@@ -29,18 +29,35 @@ CHART_STYLE: Any = {
 
 
 def inline_svg(figure: Figure) -> str:
-    """A figure as an SVG element, as :func:`for_page` returns it; the same figure gives the same text."""
-    data = io.BytesIO()
-    with rc_context(CHART_STYLE):
-        figure.savefig(data, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return for_page(data.getvalue().decode())
+    """An SVG element to embed in an HTML page: without namespaces, metadata or a size.
 
-
-def for_page(svg: str) -> str:
-    """The SVG element of a file, to embed in an HTML page: without namespaces, metadata or a size."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
+    The same figure gives the same text.
+    """
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", as_svg(figure), count=1, flags=re.DOTALL)
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
     for attribute in ("height", "width"):
         svg = re.sub(rf'(<svg[^>]*?) {attribute}="[^"]*"', r"\1", svg, count=1)
     return svg
+
+
+def as_svg(figure: Figure) -> str:
+    """SVG without date, doctype or links; cropped to what is drawn, unless the figure has a layout."""
+    data = io.BytesIO()
+    _save(figure, data, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    svg = data.getvalue().decode()
+    return svg[svg.index("<svg") :]
+
+
+def as_png(figure: Figure) -> bytes:
+    """PNG at 160 dpi, cropped in the same way."""
+    data = io.BytesIO()
+    _save(figure, data, format="png", dpi=160, metadata={"Software": None})
+    return data.getvalue()
+
+
+def _save(figure: Figure, data: io.BytesIO, **options: Any) -> None:
+    cropping: dict[str, Any] = (
+        {"bbox_inches": "tight", "pad_inches": 0.05} if figure.get_layout_engine() is None else {}
+    )
+    with rc_context(CHART_STYLE):
+        figure.savefig(data, **options, **cropping)

@@ -160,15 +160,15 @@ def strokes_along(
     return Strokes(x, y, centre, bend.astype(np.float32), length, width, colour, second)
 
 
-def smear_along_flow(field: Array, angle: Array, reach: float, steps: int = 24) -> Array:
+def smear_along_flow(field: Array, angle: Array, reach: float) -> Array:
     """Smear noise along a flow by line integral convolution (Cabral & Leedom 1993), (H, W).
 
     Args:
         field: (H, W), the noise.
         angle: (H, W), direction of the flow in radians.
         reach: distance in each direction, in spans.
-        steps: number of samples in each direction.
     """
+    steps = 24  # in each direction
     x0, y0 = pixel_centres((field.shape[0], field.shape[1]))
     total = field.copy()
     for sign in (1.0, -1.0):
@@ -185,11 +185,11 @@ def smear_along_flow(field: Array, angle: Array, reach: float, steps: int = 24) 
     return np.asarray(total / total.std(), np.float32)
 
 
-def bristles(rng: np.random.Generator, rows: int = 512, columns: int = 512) -> Array:
-    """A texture of bristles: streaks along axis 1 of zero mean and unit variance; it tiles."""
-    raw = rng.standard_normal((rows, columns))
+def bristles(rng: np.random.Generator) -> Array:
+    """A texture of bristles, (512, 512): streaks along axis 1 of zero mean and unit variance; it tiles."""
+    raw = rng.standard_normal((512, 512))
     fine = ndimage.gaussian_filter(raw, (0.8, 40), mode="wrap")
-    coarse = ndimage.gaussian_filter(rng.standard_normal((rows, columns)), (4, 60), mode="wrap")
+    coarse = ndimage.gaussian_filter(rng.standard_normal((512, 512)), (4, 60), mode="wrap")
     mark = fine / fine.std() + 0.8 * coarse / coarse.std()
     return np.asarray(mark / mark.std(), np.float32)
 

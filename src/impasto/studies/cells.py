@@ -33,7 +33,7 @@ from impasto.pieces.piece import Files, Report
 from impasto.recipe import DEFAULT_SIZE
 from impasto.studies import metrics, sources, textbook
 from impasto.studies.judges import JUDGED, Judge, load
-from impasto.studies.plan import StudyCell
+from impasto.studies.plan import StudyCell, picture_labels
 
 __all__ = ["PAINTERS", "CellTask", "is_judged", "is_painted", "read"]
 
@@ -243,10 +243,9 @@ def measure(task: CellTask, result: Tensor, files: Files) -> dict[str, float]:
         style = _as_painted(cell.style, size, cell.recipe.style_scale)
         measures["style_palette"] = metrics.palette_distance(result, style)
         measures |= _by_layer("style_judge", metrics.style_distances(judge, result, style, JUDGED))
-    for spec in task.references:
+    for label, spec in zip(picture_labels(task.references), task.references, strict=True):
         reference = _as_painted(spec, size, cell.recipe.style_scale)
-        name = f"reference/{Path(spec).stem.rpartition(':')[2]}"
-        measures |= _by_layer(name, metrics.style_distances(judge, result, reference, JUDGED))
+        measures |= _by_layer(f"reference/{label}", metrics.style_distances(judge, result, reference, JUDGED))
     return measures
 
 

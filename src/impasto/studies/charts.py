@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from impasto.reporting.charts import CHART_STYLE, COLOURS
 from impasto.studies.plan import StudyPlan, with_axis
 from impasto.studies.results import ResultRow, SeedGroup, mean_and_deviation, objective_of
 
-__all__ = ["AXIS_NAMES", "as_png", "as_svg", "loss_curves", "measure_charts"]
+__all__ = ["AXIS_NAMES", "loss_curves", "measure_charts"]
 
 #: Measurement → its title on a chart.
 AXIS_NAMES = {
@@ -140,7 +139,7 @@ def measure_charts(
 def _figure(plan: StudyPlan, panels: Sequence[tuple[str, Series]], across: int) -> Figure:
     down = math.ceil(len(panels) / across)
     with rc_context(CHART_STYLE):
-        # A single panel is cropped to what is drawn (see _save), which is quicker than a layout.
+        # A single panel is cropped to what is drawn, which is quicker than a layout.
         layout: Any = "constrained" if len(panels) > 1 else None
         figure = Figure(figsize=(4.8 * across, 3.5 * down), layout=layout)
         grid = figure.subplots(down, across, squeeze=False).ravel()
@@ -245,26 +244,3 @@ def _is_number(label: str) -> bool:
 
 def _short(label: str, max_length: int = 24) -> str:
     return label if len(label) <= max_length else label[: max_length - 1] + "…"
-
-
-def as_svg(figure: Figure) -> str:
-    """SVG without date, doctype or links, so that it can be inserted into a page."""
-    data = io.BytesIO()
-    _save(figure, data, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    svg = data.getvalue().decode()
-    return svg[svg.index("<svg") :]
-
-
-def as_png(figure: Figure) -> bytes:
-    """PNG at 160 dpi."""
-    data = io.BytesIO()
-    _save(figure, data, format="png", dpi=160, metadata={"Software": None})
-    return data.getvalue()
-
-
-def _save(figure: Figure, data: io.BytesIO, **options: Any) -> None:
-    cropping: dict[str, Any] = (
-        {"bbox_inches": "tight", "pad_inches": 0.05} if figure.get_layout_engine() is None else {}
-    )
-    with rc_context(CHART_STYLE):
-        figure.savefig(data, **options, **cropping)

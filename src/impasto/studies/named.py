@@ -1,6 +1,6 @@
 """The ready-made studies: functions that return a plan.
 
-All of them paint at one scale (``coarsest`` = ``size``), as Gatys et al. did, because losses at two sizes
+All of them paint at one scale (``coarsest`` = ``size``, or more), as Gatys et al. did, because losses at two sizes
 cannot be drawn as one curve. There is no margin, so that all that was painted is measured. Precision is
 float32, so that numbers do not depend on the processor, and all iterations are made.
 """
@@ -13,7 +13,7 @@ from typing import Any
 from impasto.errors import RecipeError
 from impasto.networks.layers import canonical_layer
 from impasto.recipe import Recipe
-from impasto.studies.plan import Axis, StudyPlan, Value
+from impasto.studies.plan import Axis, StudyPlan, Value, distinct
 
 __all__ = [
     "DEFAULTS",
@@ -44,19 +44,26 @@ DEFAULTS: dict[str, Settings] = {
     "optimisers": {"size": 192, "iterations": (250,)},
 }
 
+#: ``coarsest`` where the size is not known: there is one scale at every size.
+LARGEST = 65536
+
 #: The first convolution of each block; courses and lectures call them conv1 to conv5.
 BLOCKS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 DEFAULT_LAYERS = (*BLOCKS, "conv1_1+conv4_1", "+".join(BLOCKS))
 CONTENT, STYLE = "photograph:chelsea", "painting:wave"
 
 
-def single_scale(*settings: Settings) -> dict[str, Any]:
-    """The shared settings, overridden by each of ``settings``; one scale, unless they set ``coarsest``."""
+def single_scale(*settings: Settings, sizes: bool = False) -> dict[str, Any]:
+    """The shared settings, overridden by each of ``settings``; one scale, unless they set ``coarsest``.
+
+    Args:
+        sizes: whether the study varies the size.
+    """
     merged = dict(SHARED)
     for overriding in settings:
         merged |= overriding
-    if isinstance(merged.get("size"), int):
-        merged.setdefault("coarsest", merged["size"])
+    size = merged.get("size")
+    merged.setdefault("coarsest", size if isinstance(size, int) and not sizes else LARGEST)
     return merged
 
 
@@ -92,16 +99,22 @@ def layers(
         contents=(picture,) if content else (),
         styles=() if content else (picture,),
         seeds=tuple(seeds),
-        vary=(Axis(name="layers", values=tuple(_at_layers(f"{of}_layers", name) for name in names)),),
+        vary=(Axis(name="layers", values=_at_layers(f"{of}_layers", names)),),
         columns="layers",
     )
 
 
-def _at_layers(setting: str, names: str) -> Value:
-    """A point on an axis of layers, from ``conv1_1+conv4_1``; four or more are labelled by first and last."""
-    chosen = [canonical_layer(name) for name in names.split("+")]
-    label = "+".join(chosen) if len(chosen) < 4 else f"{chosen[0]}…{chosen[-1]}"
-    return Value(label=label, settings={setting: chosen})
+def _at_layers(setting: str, names: Sequence[str]) -> tuple[Value, ...]:
+    """Points on an axis of layers, from names such as ``conv1_1+conv4_1``.
+
+    The label of four or more layers is the first and the last, unless another has the same ones.
+    """
+    chosen = [[canonical_layer(name) for name in each.split("+")] for each in names]
+    short = ["+".join(layers) if len(layers) < 4 else f"{layers[0]}…{layers[-1]}" for layers in chosen]
+    labels = distinct(short, ["+".join(layers) for layers in chosen])
+    return tuple(
+        Value(label=label, settings={setting: layers}) for label, layers in zip(labels, chosen, strict=True)
+    )
 
 
 def cumulated(names: Sequence[str]) -> tuple[str, ...]:
@@ -181,11 +194,13 @@ def weights(
     for name, _ in (x, y):
         if name not in Recipe.model_fields:
             raise RecipeError(f"unknown setting {name!r}", f"possible are {', '.join(Recipe.model_fields)}")
+    if x[0] == y[0]:
+        raise RecipeError(f"{x[0]} along the columns and down the rows", "two settings", "give both axes")
     return StudyPlan(
         name="weights",
         title=f"{x[0].replace('_', ' ').capitalize()} × {y[0].replace('_', ' ')}",
         question="How much of the content and how much of the style is left for each pair of settings?",
-        base=single_scale(DEFAULTS["weights"], settings or {}),
+        base=single_scale(DEFAULTS["weights"], settings or {}, sizes="size" in (x[0], y[0])),
         contents=(content,),
         styles=(style,),
         seeds=(seed,),
@@ -214,7 +229,6 @@ def content_layers(
         Value(label=f"content × {factor:g}", settings={"content_weight": weight * factor})
         for factor in factors
     )
-    at_layer = tuple(_at_layers("content_layers", canonical_layer(name)) for name in names)
     return StudyPlan(
         name="content-layers",
         title="Which layer holds the content",
@@ -223,7 +237,10 @@ def content_layers(
         contents=(content,),
         styles=(style,),
         seeds=(seed,),
-        vary=(Axis(name="factor", values=scaled), Axis(name="layer", values=at_layer)),
+        vary=(
+            Axis(name="factor", values=scaled),
+            Axis(name="layer", values=_at_layers("content_layers", names)),
+        ),
         columns="layer",
         charts=("content_ssim", "content_edges", "content_judge", "style_judge"),
     )

@@ -30,7 +30,7 @@ from impasto.errors import RecipeError, require_extra
 from impasto.recipe import DEFAULT_SIZE, Recipe
 from impasto.validation import Validated
 
-__all__ = ["Axis", "Painter", "StudyCell", "StudyPlan", "Value", "with_axis"]
+__all__ = ["Axis", "Painter", "StudyCell", "StudyPlan", "Value", "distinct", "picture_labels", "with_axis"]
 
 Painter = Literal["impasto", "textbook"]
 
@@ -175,7 +175,7 @@ class StudyPlan(Validated):
     @property
     def axes(self) -> dict[str, tuple[str, ...]]:
         """Axis → labels, in the order of a cell's coordinates; single-valued ones included."""
-        axes = {CONTENT: _labels(self.contents), STYLE: _labels(self.styles)}
+        axes = {CONTENT: picture_labels(self.contents), STYLE: picture_labels(self.styles)}
         axes |= {axis.name: tuple(value.label for value in axis.values) for axis in self.vary}
         axes[SEED] = tuple(str(seed) for seed in self.seeds)
         return {name: labels for name, labels in axes.items() if labels}
@@ -330,10 +330,14 @@ def with_axis(axis: str, label: str) -> str:
     return f"{axis.replace('_', ' ')} {label}" if bare else label
 
 
-def _labels(specs: Sequence[str]) -> tuple[str, ...]:
+def picture_labels(specs: Sequence[str]) -> tuple[str, ...]:
     """Short names of pictures; full ones where two short names would be the same."""
-    short = [_short(spec) for spec in specs]
-    return tuple(name if short.count(name) == 1 else spec for name, spec in zip(short, specs, strict=True))
+    return distinct([_short(spec) for spec in specs], specs)
+
+
+def distinct(short: Sequence[str], full: Sequence[str]) -> tuple[str, ...]:
+    """Short names, and full ones where two short names are the same."""
+    return tuple(name if short.count(name) == 1 else whole for name, whole in zip(short, full, strict=True))
 
 
 def _short(spec: str) -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from PIL import Image
 
 from impasto.errors import PictureError
 from impasto.files import write_atomically
-from impasto.reporting.charts import for_page
+from impasto.reporting.charts import as_png, as_svg, inline_svg
+from impasto.reporting.page import data_uri, render
 from impasto.studies import charts, results
 from impasto.studies.judges import DESCRIPTIONS
 from impasto.studies.results import ResultRow, SeedGroup, StudyOutcome
@@ -69,8 +68,8 @@ def write(outcome: StudyOutcome) -> Path:
         measures = charts.measure_charts(plan, rows, groups)
         curves = charts.loss_curves(plan, rows)
         figures = {"curves": curves[-1]} | ({"measures": measures[-1][1]} if measures else {})
-        files |= {f"{name}.png": charts.as_png(figure) for name, figure in figures.items()}
-        files["curves.svg"] = '<?xml version="1.0" encoding="utf-8"?>\n' + charts.as_svg(curves[-1])
+        files |= {f"{name}.png": as_png(figure) for name, figure in figures.items()}
+        files["curves.svg"] = '<?xml version="1.0" encoding="utf-8"?>\n' + as_svg(curves[-1])
         drawn = {"curves": curves[:-1], "measures": [figure for _, figure in measures[:-1]]}
         sheet = contact_sheet(plan, grid, {row.task.folder.name: _caption(row) for row in rows})
         files["sheet.png"] = _png(sheet)
@@ -101,21 +100,16 @@ def page(
     sheet: Image.Image | None,
 ) -> str:
     """The page as HTML, with all pictures and charts inside."""
-    environment = Environment(
-        loader=PackageLoader("impasto.studies", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     judge = outcome.tasks[0].judge.name if rows else ""
     shown = [name for name in TABLE if any(row.values.get(name) not in (None, 0) for row in rows)]
-    return environment.get_template("report.html.jinja").render(
+    return render(
+        "impasto.studies",
+        "report.html.jinja",
         plan=outcome.plan,
         yaml=outcome.plan.to_yaml(),
         grid=_grid(grid),
         width=max(1, len(grid.columns)),
-        drawings={
-            name: [for_page(charts.as_svg(figure)) for figure in figures]
-            for name, figures in drawings.items()
-        },
+        drawings={name: [inline_svg(figure) for figure in figures] for name, figures in drawings.items()},
         axes=[name for name, labels in outcome.plan.axes.items() if len(labels) > 1],
         columns=[TABLE[name] for name in shown],
         table=[(row.coordinates, [number(row.values.get(name)) for name in shown]) for row in rows],
@@ -207,7 +201,7 @@ def _seed_rows(groups: Sequence[SeedGroup]) -> list[dict[str, results.Scalar]]:
 def _embedded(image: Image.Image, quality: int) -> str:
     data = io.BytesIO()
     image.save(data, "JPEG", quality=quality, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+    return data_uri(data.getvalue(), "image/jpeg")
 
 
 def _png(image: Image.Image) -> bytes:

@@ -110,7 +110,7 @@ def gather(
     for task in tasks:
         record = cells.read(task.folder)
         values: dict[str, Scalar] = {"study": study, "cell": task.folder.name, **task.cell.coordinates}
-        if record is None:
+        if record is None or task.folder.name in failures:  # painted, but not measured by this judge
             flat.append(values | {"status": "failed", "error": failures.get(task.folder.name, "not run")})
             continue
         losses = {f"loss/{name}": value for name, value in record["losses"].items() if name != "total"}
@@ -137,7 +137,9 @@ def _trace(folder: Path) -> tuple[list[tuple[int, float, float]], int]:
     entries = [json.loads(line) for line in lines]
     # The file has null for a loss that is not finite, which JSON lacks.
     losses = [math.nan if entry["best_loss"] is None else entry["best_loss"] for entry in entries]
-    curve = [(entry["evaluation"], entry["seconds"], loss) for entry, loss in zip(entries, losses, strict=True)]
+    curve = [
+        (entry["evaluation"], entry["seconds"], loss) for entry, loss in zip(entries, losses, strict=True)
+    ]
     return curve, len({entry["scale"] for entry in entries})
 
 

@@ -58,7 +58,7 @@ def run_study(
     Args:
         folder: of the study; its parent must exist. One run per cell goes into ``folder/cells``.
         judge, judge_weights: the encoder that measures, see :mod:`impasto.studies.judges`.
-        workers: number of processes; 0: as many as there are cores, but no more than cells, and one on a GPU.
+        workers: number of processes; 0: as many as cores and memory allow, or one for each GPU.
         on: where the cells are painted, see :func:`impasto.pieces.places.executor_for`.
         gpus_per_piece: GPUs that a picture takes on a cluster.
         device: ``auto``, ``cpu``, ``cuda`` …
@@ -74,7 +74,7 @@ def run_study(
     begin, on = time.perf_counter(), resolved(on)
     tasks = tasks_of(plan, folder, judge, judge_weights, device_at(on, device, gpus_per_piece))
     missing = [task for task in tasks if not task.is_done()]
-    to_paint = sum(not cells.is_painted(task) for task in missing)
+    to_paint = {task.folder.name for task in missing if not cells.is_painted(task)}
 
     def show(progress: PieceProgress) -> None:
         if on_progress is not None:
@@ -90,7 +90,8 @@ def run_study(
     finished = run_pieces(missing, executor, earlier=len(tasks) - len(missing), on_progress=show)
     failures = {missing[end.index].folder.name: end.error for end in finished if end.error is not None}
     seconds = time.perf_counter() - begin
-    outcome = StudyOutcome(folder, plan, tuple(tasks), failures, to_paint - len(failures), seconds)
+    painted = len(to_paint - failures.keys())  # others were only measured again
+    outcome = StudyOutcome(folder, plan, tuple(tasks), failures, painted, seconds)
     report.write(outcome)
     return outcome
 

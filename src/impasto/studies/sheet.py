@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,10 +41,11 @@ class SheetGrid:
 def arrange(plan: StudyPlan, rows: Sequence[ResultRow]) -> SheetGrid:
     """Arrange a study's cells: one axis along the columns, the others down the rows."""
     columns = plan.axes[plan.column_axis]
-    by_row: dict[tuple[str, ...], dict[str, ResultRow]] = {}
+    labels = ([with_axis(axis, label) for label in plan.axes[axis]] for axis in plan.row_axes)
+    by_row: dict[tuple[str, ...], dict[str, ResultRow]] = {down: {} for down in itertools.product(*labels)}
     for row in rows:
         down = tuple(with_axis(axis, row.coordinates[axis]) for axis in plan.row_axes)
-        by_row.setdefault(down, {})[row.coordinates[plan.column_axis]] = row
+        by_row[down][row.coordinates[plan.column_axis]] = row
     lines = [("\n".join(down), tuple(cells.get(name) for name in columns)) for down, cells in by_row.items()]
     return SheetGrid(tuple(with_axis(plan.column_axis, name) for name in columns), tuple(lines))
 

@@ -42,7 +42,6 @@ def is_file(spec: str) -> bool:
     return spec.partition(":")[0] not in ("photograph", "painting", "inset")
 
 
-@lru_cache(maxsize=8)
 def picture(spec: str) -> Picture:
     """The picture that a plan calls ``spec``.
 
@@ -50,6 +49,12 @@ def picture(spec: str) -> Picture:
         spec: a path; ``photograph:chelsea``; ``painting:wave``; ``inset:mosaic:wave:0.1``, a painting in
             the middle of another, with a tenth of its area.
     """
+    return _picture(spec, digest(spec))
+
+
+@lru_cache(maxsize=8)
+def _picture(spec: str, digest: str) -> Picture:
+    """See :func:`picture`; read again when the file has changed, and with it ``digest``."""
     kind, _, name = spec.partition(":")
     if kind == "photograph":
         return Picture(samples.photograph(name))
@@ -91,7 +96,6 @@ def _inset_parts(spec: str) -> tuple[str, str, float]:
     return motif, ground, share
 
 
-@lru_cache(maxsize=256)
 def digest(spec: str) -> str:
     """What identifies a picture: the SHA-256 of a file, which changes with its contents; a sample's name."""
     return hashlib.sha256((_files.get() or Files()).read(Path(spec))).hexdigest() if is_file(spec) else spec
