@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -36,7 +37,7 @@ def test_ctrl_c_keeps_what_has_been_learned(impasto, monkeypatch):
         def style(self) -> SimpleNamespace:
             return SimpleNamespace(save=lambda path: path.write_bytes(b"learned"))
 
-    monkeypatch.setattr("impasto.training.learning.StyleLearner", Learner)
+    monkeypatch.setitem(sys.modules, "impasto.training.learning", SimpleNamespace(StyleLearner=Learner))
     code, out, _ = impasto("learn", "style.png", "-o", "mine.safetensors", "--contents", "content.png")
     assert code == 130
     assert out.startswith("stopped after 1 step: mine.safetensors (")

@@ -1,8 +1,8 @@
 """The ready-made studies: functions that return a plan.
 
-All of them paint at one scale (``coarsest`` = ``size``, or more), as Gatys et al. did, because losses at two sizes
-cannot be drawn as one curve. There is no margin, so that all that was painted is measured. Precision is
-float32, so that numbers do not depend on the processor, and all iterations are made.
+All of them paint at one scale (``coarsest`` = ``size``, or more), as Gatys et al. did, because losses at two
+sizes cannot be drawn as one curve. There is no margin, so that all that was painted is measured. Precision
+is float32, so that numbers do not depend on the processor, and all iterations are made.
 """
 
 from __future__ import annotations
