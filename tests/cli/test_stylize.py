@@ -175,23 +175,24 @@ def test_every_default_is_the_recipes_own():
 # -- flags that go together ----------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("settings", "says"),
     [
-        (["--finishing", "3"], "--finishing 3 only divides the time among the scales"),
-        (["--iterations", "3,6"], "--iterations 3,6 only divides the time among the scales"),
-        (["--tolerance", "0.1"], "--tolerance is ignored"),
+        ({"finishing": (3,), "coarse_finishing": 0}, "--finishing 3 only divides the time among the scales"),
+        ({"iterations": (3, 6)}, "--iterations 3,6 only divides the time among the scales"),
+        ({"tolerance": 0.1}, "--tolerance is ignored"),
     ],
 )
-def test_a_budget_says_what_it_overrides(impasto, folder, flags, says):
-    small = ("--size", "32", "--paint-size", "32", "--coarsest", "32")
-    paint = ["stylize", "content.png", "style.png", "-o", "out.png", *small]
-    code, _, err = impasto(*paint, "--budget", "0.3s", *flags)
-    assert code == 0
-    assert err.splitlines()[0] == f"impasto: --budget decides when to stop: {says}"
-    if "--tolerance" in flags:
-        assert impasto(*paint, "--budget", "0.3s", *flags, "--quiet") == (0, "", "")
+def test_a_budget_says_what_it_overrides(capsys, settings, says):
+    command._note_unused(0.3, settings, None, False, False)
+    assert capsys.readouterr().err == f"impasto: --budget decides when to stop: {says}\n"
+
+
+@pytest.mark.slow
+def test_a_budget_stops_in_time(impasto, folder):
+    small = ("--size", "32", "--paint-size", "32", "--coarsest", "32", "--tolerance", "0.1")
+    paint = ["stylize", "content.png", "style.png", "-o", "out.png", *small, "--budget", "0.3s"]
+    assert impasto(*paint, "--quiet") == (0, "", "")
 
 
 def test_overwrite_alone_says_that_it_does_nothing(stylize):
