@@ -110,7 +110,8 @@ def gather(
     for task in tasks:
         record = cells.read(task.folder)
         values: dict[str, Scalar] = {"study": study, "cell": task.folder.name, **task.cell.coordinates}
-        if record is None or task.folder.name in failures:  # painted, but not measured by this judge
+        # A failed cell may have been painted, and measured by another judge.
+        if record is None or task.folder.name in failures:
             flat.append(values | {"status": "failed", "error": failures.get(task.folder.name, "not run")})
             continue
         losses = {f"loss/{name}": value for name, value in record["losses"].items() if name != "total"}
