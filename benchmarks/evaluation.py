@@ -45,7 +45,7 @@ Actions = dict[str, Callable[[], object]]
 def scene_of(recipe: Recipe, shape: tuple[int, int]) -> Scene:
     """A photograph and a painting at one scale, with the photograph as the canvas."""
     content = resample(samples.photograph("chelsea"), shape)
-    scene = Scene(content, (Style(samples.painting("swirl", size=max(shape))),))
+    scene = Scene(content, (Style(samples.painting("glass", size=max(shape))),))
     at_scale = preprocess(scene, recipe, min_style_side=16).at(shape, recipe.margin, content.device)
     return replace(at_scale, start=add_margin(content, recipe.margin))
 
