@@ -28,7 +28,10 @@ def test_a_tiny_run(speed, tmp_path: Path) -> None:  # type: ignore[no-untyped-d
     files = [pictures.save(tmp_path / f"{i}.png", x) for i, x in enumerate((picture(64, 80), checks(64, 64)))]
     flags = ["--content", str(files[0]), "--style", str(files[1])]  # the default ones take seconds to paint
     found = speed.main(["--out", str(tmp_path), "--quick", *flags])
-    assert {name for name, row in found["presets"].items() if row["seconds"]["min"] > 0} == {"instant", "fast"}
+    assert {name for name, row in found["presets"].items() if row["seconds"]["min"] > 0} == {
+        "instant",
+        "fast",
+    }
     assert json.loads((tmp_path / "results.json").read_text()).keys() == found.keys()
     assert {row["encoder"] for row in found["growth"]} == {"compact", "vgg19"}
     assert all(row["bytes"] > 1e8 and row["seconds"] > 0 for row in found["growth"])
