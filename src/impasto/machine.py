@@ -100,7 +100,7 @@ def fast_bfloat16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """Convolutions and products on ``device`` in bfloat16 where :func:`fast_bfloat16`, unchanged elsewhere."""
+    """Products on ``device`` in bfloat16 where that is faster, see :func:`fast_bfloat16`."""
     return torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device))
 
 
