@@ -119,7 +119,7 @@ RECIPE = Recipe(finishing=5, content_until=16, style_loss="nearest", keep_detail
 @pytest.mark.parametrize("finishing", [False, True])
 def test_tiles_change_nothing(finishing):
     encoder = tiny_encoder(dtype=torch.float64)
-    content, style = picture(48, 64).double(), picture(40, 48, 2).double()
+    content, style = picture(48, 64).double(), picture(24, 32, 2).double()
     scene = guided(Scene(content, (Style(style),)), encoder, 1.0).at((48, 64), 4, CPU)
     scene = replace(scene, start=scene.content.flip(-1))
     image = torch.rand(scene.start.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)

@@ -81,7 +81,7 @@ FREE = {
 
 
 def scene() -> Scene:
-    return Scene(picture(72, 96), (Style(checks(64, 64)),))
+    return Scene(picture(72, 96), (Style(checks(32, 32)),))
 
 
 def painted(**settings: object) -> list[engine.Step]:

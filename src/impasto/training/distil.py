@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from impasto.files import replacing
+from impasto.machine import autocast
 from impasto.training.data import Crops
 from impasto.training.policy import Canvases, folded_gram_distance, inner
 from impasto.training.reshaping import rebuild, widen, without_silent
@@ -162,9 +163,9 @@ class Trainer:
         index, canvases = self.canvases.take(self.plan.canvases)
         batch = torch.cat([self.draw_crops(self.plan.crops).to(self.device), canvases])
         batch = batch.contiguous(memory_format=torch.channels_last).requires_grad_(True)
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+        with torch.no_grad(), autocast(self.device):
             targets = self.teacher.raw(batch)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device):
             features = self.student.features(batch)
             loss, record = self.loss(features, targets)
         on_canvases = {k: v[self.plan.crops :] for k, v in features.items()}

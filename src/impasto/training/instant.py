@@ -30,6 +30,7 @@ from impasto.feedforward.noise import PERIOD, noise_field
 from impasto.feedforward.statistics import BANK_LAYERS, LEVELS, feature_moments
 from impasto.feedforward.style import remember
 from impasto.files import replacing
+from impasto.machine import autocast
 from impasto.networks.encoder import Encoder
 from impasto.pictures.colour import LUMA
 from impasto.training.data import Crops
@@ -149,7 +150,7 @@ class DecoderTrainer:
         content, style, same = self._draw()
         inputs, of_content, of_style = self._inputs(content, style)
         inputs = {k: v.contiguous(memory_format=torch.channels_last) for k, v in inputs.items()}
-        with torch.autocast(content.device.type, torch.bfloat16):
+        with autocast(content.device):
             painted = self.decoder(inputs)
         losses = self._losses(painted, of_content, of_style)
         if self.plan.variation:
