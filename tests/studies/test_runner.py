@@ -83,7 +83,7 @@ def test_another_judge_measures_without_painting(copied: Path, plan) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("unreported")
+@pytest.mark.usefixtures("unreported", "forked_workers")
 def test_two_processes_paint_what_one_paints(tmp_path: Path, plan) -> None:
     pictures.save(tmp_path / "a.png", picture(32, 40))
     small = plan(contents=[str(tmp_path / "a.png")], styles=[], vary={})
