@@ -33,7 +33,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _arguments_assembled_once() -> Iterator[None]:
-    """Cyclopts assembles a command's arguments anew for each line that it parses, which is half of that work."""
+    """Else Cyclopts does it for each line that it parses, which is half of that work."""
     assemble, known = App.assemble_argument_collection, {}
 
     def fresh(app: App, **options: Any) -> ArgumentCollection:
