@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from cyclopts import App, ArgumentCollection
 
 from fakes import tiny_encoder
 from impasto.networks.encoder import Encoder
+from impasto.pieces import local
+from impasto.studio.sandbox import isolation
 
 ROOT = Path(__file__).resolve().parents[1]
 pytest.register_assert_rewrite("browsing", "built_site")
@@ -23,6 +29,40 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(previous)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _arguments_assembled_once() -> Iterator[None]:
+    """Else Cyclopts does it for each line that it parses, which is half of that work."""
+    assemble, known = App.assemble_argument_collection, {}
+
+    def fresh(app: App, **options: Any) -> ArgumentCollection:
+        key = app.default_command, app.app_stack.default_parameter, *sorted(options.items())
+        if key not in known:
+            known[key] = assemble(app, **options)
+        # What was parsed is kept in the arguments; what they were made from never changes.
+        shared = [part for one in known[key] for part in (one.parameter, one.field_info, one.hint)]
+        return deepcopy(known[key], {id(part): part for part in shared})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(App, "assemble_argument_collection", fresh)
+        yield
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are forked from the process that has PyTorch loaded, for tests that are not about their start.
+
+    Each worker that is started afresh, as the program does, imports for three seconds.
+    """
+    stand_in = SimpleNamespace(get_context=lambda _: isolation._context())
+    monkeypatch.setattr(local, "multiprocessing", stand_in)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts of studies are made but not drawn, which takes seconds, for tests that do not look at them."""
+    monkeypatch.setattr("impasto.studies.charts._save", lambda figure, data, **_: data.write(b"<svg></svg>"))
 
 
 @pytest.fixture
