@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
-from cyclopts import App, ArgumentCollection
 
 from fakes import tiny_encoder
 from impasto.networks.encoder import Encoder
@@ -29,24 +26,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(previous)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _arguments_assembled_once() -> Iterator[None]:
-    """Else Cyclopts does it for each line that it parses, which is half of that work."""
-    assemble, known = App.assemble_argument_collection, {}
-
-    def fresh(app: App, **options: Any) -> ArgumentCollection:
-        key = app.default_command, app.app_stack.default_parameter, *sorted(options.items())
-        if key not in known:
-            known[key] = assemble(app, **options)
-        # What was parsed is kept in the arguments; what they were made from never changes.
-        shared = [part for one in known[key] for part in (one.parameter, one.field_info, one.hint)]
-        return deepcopy(known[key], {id(part): part for part in shared})
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(App, "assemble_argument_collection", fresh)
-        yield
 
 
 @pytest.fixture
