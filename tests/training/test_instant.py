@@ -12,6 +12,7 @@ import torch
 from impasto.errors import WeightsError
 from impasto.feedforward.decoder import load_decoder
 from impasto.networks.registry import load_encoder
+from impasto.training.checkpoint import read_checkpoint, write_checkpoint
 from impasto.training.data import Crops
 from impasto.training.instant import (
     DecoderPlan,
@@ -88,10 +89,15 @@ def test_training_starts_from_given_weights(folders: Path, saved: Saved):
     assert all(p.requires_grad for p in second.decoder.parameters())
 
 
-@pytest.mark.slow
-def test_no_checkpoint_is_one_line(folders: Path, tmp_path: Path):
-    with pytest.raises(WeightsError, match="no checkpoint"):
-        make_trainer(folders).resume(tmp_path)
+@pytest.mark.parametrize("content", [None, b"", b"half", b"other training"])
+def test_no_checkpoint_is_one_line(tmp_path: Path, content: bytes | None):
+    if content == b"other training":
+        write_checkpoint(tmp_path, {"student": {}})
+    elif content is not None:
+        (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(WeightsError, match="no checkpoint to resume from") as caught:
+        read_checkpoint(tmp_path, ("decoder",))
+    assert "\n" not in str(caught.value)
 
 
 def test_distances_are_zero_for_the_same_and_large_for_others():

@@ -147,11 +147,11 @@ class Canvases:
         images = images.detach().requires_grad_(True)
         style, content, weight = self._targets(index)
         layers = (*STYLE_TARGETS, CONTENT)
-        with autocast(self.device):
-            features = teacher.raw(images, layers)
-            with torch.no_grad():
-                styles = grams(teacher.raw(style, STYLE_TARGETS))
-                contents = teacher.raw(content, (CONTENT,))[CONTENT]
+        # Not under autocast: the backward pass of an encoder runs in one precision.
+        features = teacher.raw(images, layers)
+        with torch.no_grad():
+            styles = grams(teacher.raw(style, STYLE_TARGETS))
+            contents = teacher.raw(content, (CONTENT,))[CONTENT]
         total = torch.zeros(len(index), device=self.device)
         for layer, gram in grams(features).items():
             scale = styles[layer].square().sum((1, 2))
