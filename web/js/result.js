@@ -25,7 +25,7 @@ let isPainting = false;
 let ending = new AbortController();
 let progressText = '';
 let shownContent = '';
-/** Counts the wishes, to tell whether a picture is still wanted. */
+/** Counts the wishes and what was stopped, to tell whether a picture is still wanted. */
 let version = 0;
 /** The wish that is or was painted at full size. */
 let fullVersion = -1;
@@ -113,9 +113,10 @@ function setBusy(value) {
 }
 
 function stop() {
-  fullVersion = -1;
+  version += 1; // so that what still arrives is not shown
   ending.abort();
   stopPainting();
+  setBusy(false);
   setPainting(false);
 }
 

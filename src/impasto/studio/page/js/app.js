@@ -34,15 +34,16 @@ function showView(view) {
 async function route() {
   const id = jobIdOf(location.hash);
   if (!id) {
-    if (location.hash && location.hash !== '#') return; // an anchor of the page
     showView('compose');
     showHistory();
     return;
   }
+  leavePainting();
   try {
-    await showJob(await getJson(`/v1/jobs/${id}`));
+    const job = await getJson(`/v1/jobs/${id}`);
+    if (jobIdOf(location.hash) === id) await showJob(job);
   } catch (error) {
-    showJobGone(id, error);
+    if (jobIdOf(location.hash) === id) showJobGone(id, error);
   }
 }
 
@@ -77,13 +78,15 @@ async function showJob(job) {
   showPainting(job, backdrop, onEnd, (error) => showJobGone(job.id, error));
 }
 
-/** The server accepted a job. @param {Job} job */
-function onSubmitted(job) {
+/**
+ * The server accepted a job.
+ * @param {Job} job
+ * @param {import('./draft.js').Content} [content] which it was sent with; a job that was repeated has none
+ */
+function onSubmitted(job, content) {
   rememberJob(job.id);
-  if (draft.content && !$('compose').hidden) {
-    draft.content.submittedAs = job.id;
-    if (draft.content.kind === 'video' && draft.content.file) clipUrls.set(job.id, draft.content.url);
-  }
+  if (content) content.submittedAs = job.id;
+  if (content?.kind === 'video' && content.file) clipUrls.set(job.id, content.url);
   goTo(`#job/${job.id}`);
 }
 
@@ -159,7 +162,7 @@ async function start() {
     if (unfinished && !location.hash && !draft.content) goTo(`#job/${unfinished.id}`);
   }
   await composeStarted;
-  await startSavingDraft(() => !location.hash && !draft.content);
+  await startSavingDraft(() => !location.hash && !draft.content).catch((error) => showMessage('form-error', messageOf(error)));
   document.body.dataset.ready = 'yes';
   navigator.serviceWorker?.register('sw.js').catch(() => {}); // browsers allow it on secure addresses only
 }

@@ -74,7 +74,7 @@ export async function showResult(endedJob, clipUrl) {
   showLinks();
   if (!painted) showContent(job);
   else if (isClip) showPlayers(painted, job.original ?? clipUrl);
-  else await showPicture(painted);
+  else await showPicture(painted).catch(() => showLoadError(painted));
   announce($('result-title').textContent ?? '');
 }
 
@@ -117,6 +117,13 @@ async function showPicture(painted) {
   after.dataset.exact = '1';
   startComparison($('result-frame'), $('compare', HTMLInputElement), before, after);
   $('result-frame').prepend(backdrop);
+}
+
+/** @param {PaintedJob} painted */
+function showLoadError(painted) {
+  if (painted !== job) return;
+  $('result-frame').replaceChildren();
+  showMessage('result-error', text('errorLoad'));
 }
 
 /** @param {PaintedJob} painted @param {number} share */

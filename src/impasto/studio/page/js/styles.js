@@ -96,8 +96,8 @@ async function sampleOfStyle(file) {
  * @param {number[]} [weights]
  */
 export function chooseStylesOfJob(styles, weights) {
-  gallery.choose(styles.map((style, index) => {
+  gallery.choose(styles.map((style) => {
     const key = style.id ? `id:${style.id}` : `job:${style.thumbnail}`;
-    return gallery.has(key) ? key : gallery.add({ ...style, title: titleOf(style), key, indexInJob: index, weight: 1 }, true);
+    return gallery.has(key) ? key : gallery.add({ ...style, title: titleOf(style), key, weight: 1 }, true);
   }), weights);
 }
