@@ -118,8 +118,9 @@ async function onDelete(job) {
 }
 
 function startConnectionMessages() {
-  connection.onUnreachable = (seconds) => {
-    showMessage('connection-message', text('unreachable', { seconds }));
+  connection.onUnreachable = () => { // without showMessage: nothing the user does asked for it, so nothing scrolls
+    $('connection-message').textContent = text('unreachable');
+    $('connection-message').hidden = false;
   };
   connection.onReachable = () => { showMessage('connection-message', ''); announce(text('reachable')); };
 }
@@ -131,6 +132,10 @@ function startNavigation() {
   for (const id of ['to-new', 'home']) {
     $(id).addEventListener('click', (event) => { event.preventDefault(); clearContent(); showEmptyForm(); });
   }
+  $('skip').addEventListener('click', (event) => { // by itself it would replace the job in the address
+    event.preventDefault();
+    $('main').focus();
+  });
   $('to-history').addEventListener('click', (event) => {
     event.preventDefault();
     $('pictures').scrollIntoView();

@@ -50,6 +50,8 @@ export function showMessage(where, message) {
 /** Let a screen reader say something without moving the focus. @param {string} message */
 export function announce(message) {
   const element = $('announcement');
+  const home = document.querySelector('dialog[open]') ?? document.body; // outside an open dialog nothing is read out
+  if (element.parentElement !== home) home.append(element);
   if (element.textContent !== message) element.textContent = message;
 }
 

@@ -81,16 +81,21 @@ function startPointer(canvas) {
     const box = canvas.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
   };
+  /** @type {number | null} */
+  let drawing = null; // id of the one pointer that draws
   canvas.addEventListener('pointerdown', (event) => {
+    if (drawing !== null || event.button) return;
     canvas.setPointerCapture(event.pointerId);
+    drawing = event.pointerId;
     const point = position(event);
     add({ erase: tool === 'eraser', size: $('mask-size', HTMLInputElement).valueAsNumber / 100, points: [point, point] });
   });
   canvas.addEventListener('pointermove', (event) => {
-    if (!canvas.hasPointerCapture(event.pointerId)) return;
+    if (event.pointerId !== drawing) return;
     for (const sample of event.getCoalescedEvents?.() ?? [event]) currentMask().extendStroke(position(sample));
     redraw();
   });
+  canvas.addEventListener('lostpointercapture', (event) => { if (event.pointerId === drawing) drawing = null; });
 }
 
 function addRectangle() {
