@@ -1,9 +1,9 @@
 /** The live view: what the camera sees, painted frame by frame. */
 
-import { $, announce, context2d, h, showMessage } from './dom.js';
+import { $, announce, blobOf, context2d, h, showMessage } from './dom.js';
 import { messageOf } from './messages.js';
 import { paintPicture, Superseded } from './painter.js';
-import { blobOf, fitted, longSideOf } from './pictures.js';
+import { fitted, longSideOf } from './pictures.js';
 import { download, show } from './result.js';
 import { decimal, text, UserError } from './texts.js';
 import { onWish, stylesAndSettings, wish } from './wish.js';

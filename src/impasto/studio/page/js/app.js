@@ -8,7 +8,7 @@ import { draft } from './draft.js';
 import { deleteJob, findUnfinishedJob, forgetJob, rememberJob, showHistory, startHistory } from './history.js';
 import { instantPicture } from './instant.js';
 import { leavePainting, showPainting } from './painting.js';
-import { showResult, startResult } from './result.js';
+import { resultTitle, showResult, startResult } from './result.js';
 import { startSavingDraft } from './saved-draft.js';
 import { startSigningIn } from './session.js';
 import { startTexts, switchLanguage, text } from './texts.js';
@@ -63,7 +63,7 @@ async function showJob(job) {
   if (hasEnded(job)) {
     showView('result');
     $('result-title').focus({ preventScroll: true });
-    document.title = `${text(job.state === 'done' ? 'finished' : 'stopped')} – Impasto`;
+    document.title = `${resultTitle(job)} – Impasto`;
     await showResult(job, clipUrls.get(job.id));
     showHistory();
     return;
@@ -118,10 +118,7 @@ async function onDelete(job) {
 }
 
 function startConnectionMessages() {
-  connection.onUnreachable = () => { // without showMessage: nothing the user does asked for it, so nothing scrolls
-    $('connection-message').textContent = text('unreachable');
-    $('connection-message').hidden = false;
-  };
+  connection.onUnreachable = () => showMessage('connection-message', text('unreachable'), false);
   connection.onReachable = () => { showMessage('connection-message', ''); announce(text('reachable')); };
 }
 
@@ -152,7 +149,9 @@ function showEmptyForm() {
 
 async function start() {
   await startTexts();
-  $('language').addEventListener('click', async () => { await switchLanguage(); location.reload(); });
+  $('language').addEventListener('click', () => {
+    switchLanguage().then(() => location.reload(), () => showMessage('connection-message', text('errorUnreachable')));
+  });
   startConnectionMessages();
   startSigningIn().catch((error) => showMessage('connection-message', messageOf(error)));
   startHistory();

@@ -1,7 +1,7 @@
 /** The photograph or clip to paint. */
 
 import { ApiError, getBlob, getJson, messageOf, previewUpload } from './api.js';
-import { $, announce, formatBytes, h, showMessage } from './dom.js';
+import { $, announce, blobOf, formatBytes, h, showMessage } from './dom.js';
 import { draft, draftChanged } from './draft.js';
 import { addSample, startSources } from './sources.js';
 import { text, UserError } from './texts.js';
@@ -176,11 +176,11 @@ async function scaledDown(file, shown) {
   if (!context) return file; // no memory for the canvas: the photograph is sent as it is
   context.imageSmoothingQuality = 'high';
   context.drawImage(shown.element, 0, 0, width, height);
-  const type = file.type === 'image/png' ? 'image/png' : 'image/jpeg'; // a PNG may be transparent
-  /** @type {Blob | null} */
-  const blob = await new Promise((resolve) => { canvas.toBlob(resolve, type, 0.95); });
+  // What may be transparent must not become a JPEG.
+  const type = /webp|avif|gif/.test(file.type) ? 'image/webp' : file.type === 'image/png' ? 'image/png' : 'image/jpeg';
+  const blob = await blobOf(canvas, type, 0.95).catch(() => null);
   if (!blob || blob.size >= file.size) return file;
   shown.scaledFrom = `${shown.width} × ${shown.height}`;
   Object.assign(shown, { width, height });
-  return new File([blob], file.name, { type });
+  return new File([blob], file.name, { type: blob.type });
 }

@@ -32,14 +32,16 @@ export async function startStyles() {
 /** Add the user's pictures and learned styles to the gallery and choose them. @param {File[]} files */
 export async function addStyleFiles(files) {
   showMessage('style-error', '');
+  let failure = '';
   for (const file of files) {
     try {
       gallery.toggle(await addStyleFile(file, file.name.replace(/\.[^.]*$/, '')));
       announce(text('styleAdded', { name: file.name }));
     } catch (error) {
-      showMessage('style-error', messageOf(error));
+      failure = messageOf(error);
     }
   }
+  if (failure) showMessage('style-error', failure); // at the end, because choosing a good one takes messages away
 }
 
 /**
