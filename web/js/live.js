@@ -151,12 +151,12 @@ async function paintFrames(shown) {
   const canvas = $('live-canvas', HTMLCanvasElement);
   while (stream === shown) {
     await (document.hidden ? nextVisible() : nextFrame());
-    if (stream !== shown || !video.videoWidth) continue;
+    if (stream !== shown || document.hidden || !video.videoWidth) continue;
     const start = performance.now();
     const { width, height } = cameraFrame(SIDES[level]);
     const frame = context2d(capture).getImageData(0, 0, width, height);
     const painted = await paintedFrame(frame);
-    if (!painted || stream !== shown) continue;
+    if (!painted || stream !== shown || document.hidden) continue;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     context2d(canvas).putImageData(painted, 0, 0);
     if (wish.styles.length) adaptSize((performance.now() - start) / 1000, width, height);
