@@ -153,7 +153,7 @@ def test_again_with_another_seed(visit: Callable[..., Visit], painted: str) -> N
     assert job["recipe"]["size"] == 64
 
 
-#: When the server takes the styles of the earlier job; those of two regions in one style; how long 7,180 seconds are.
+#: When the server takes the styles of the earlier job; styles of two regions in one; how long 7,180 s are.
 STYLES_AND_TIMES = """async () => {
   const { areStylesOf, draft, orderedStyles } = await import('/js/draft.js');
   const { formatDuration } = await import('/js/dom.js');
