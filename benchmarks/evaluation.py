@@ -45,7 +45,7 @@ Actions = dict[str, Callable[[], object]]
 def scene_of(recipe: Recipe, shape: tuple[int, int]) -> Scene:
     """A photograph and a painting at one scale, with the photograph as the canvas."""
     content = resample(samples.photograph("chelsea"), shape)
-    scene = Scene(content, (Style(samples.painting("swirl", size=max(shape))),))
+    scene = Scene(content, (Style(samples.painting("glass", size=max(shape))),))
     at_scale = preprocess(scene, recipe, min_style_side=16).at(shape, recipe.margin, content.device)
     return replace(at_scale, start=add_margin(content, recipe.margin))
 
@@ -62,15 +62,14 @@ def actions_of(size: int, *, finishing: bool) -> Actions:
     optimiser = MemoryLimits().optimiser(recipe, shape, recipe.finishing[0] if finishing else 0)
     loss, gradient, _ = objective.evaluate(canvas)
     leaf = canvas.clone().requires_grad_()
-    features = tuple(encoder(leaf, objective.layers).raw.values())
-    slopes = [torch.ones_like(x) for x in features]
+    total = torch.stack([x.sum() for x in encoder(leaf, objective.layers).raw.values()]).sum()
     terms = [t for t in terms_of(recipe, finishing=finishing) if t.applies(scene)]
     terms = [t for t in terms if share or t.name != "content"]
     return {
         "evaluation": lambda: objective.evaluate(canvas),
         "step": lambda: optimiser.propose(canvas, loss, gradient),
         "encoder, forward": lambda: encoder(leaf, objective.layers),
-        "encoder, back": lambda: torch.autograd.grad(features, leaf, slopes, retain_graph=True),
+        "encoder, back": lambda: torch.autograd.grad(total, leaf, retain_graph=True),
         **{type(term).__name__: term_action(term, encoder, scene, canvas) for term in terms},
     }
 

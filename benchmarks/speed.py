@@ -186,12 +186,15 @@ def _until(painting: Any, judged: Callable[[Tensor], float], target: float, spen
 
 
 def commands(
-    content: Tensor, style: Tensor, presets: Sequence[str], rounds: int, flags: Sequence[str]
+    content: Tensor, style: Tensor, presets: Sequence[str], rounds: int, flags: Sequence[str] = ()
 ) -> dict[str, Any]:
     """Seconds and peak bytes of ``impasto stylize`` with each preset, from its start to the written file.
 
     They are run in turn, ``finest`` once only, and started by a process that stays small, see
     :func:`memory.measured`.
+
+    Args:
+        flags: more of them, to see that the commands run; the first one is not measured well then.
     """
     size = max(content.shape[-2:])
     rows: dict[str, list[Usage]] = {name: [] for name in presets}
@@ -206,7 +209,8 @@ def commands(
             words = ["--preset", preset, "--size", str(size), *(flags if preset != "instant" else ())]
             return starter.submit(measured, *files, Path(folder) / "out.png", words).result()
 
-        run(presets[0])  # reads the libraries from the disk; does not count
+        if not flags:
+            run(presets[0])  # reads the libraries from the disk; does not count
         for round_ in range(rounds):
             for name in presets:
                 if name != "finest" or not round_:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from fakes import tiny_encoder
 from impasto.networks.encoder import Encoder
+from impasto.pieces import local
+from impasto.studio.sandbox import isolation
 
 ROOT = Path(__file__).resolve().parents[1]
 pytest.register_assert_rewrite("browsing", "built_site")
@@ -23,6 +26,22 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(previous)
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are forked from the process that has PyTorch loaded, for tests that are not about their start.
+
+    Each worker that is started afresh, as the program does, imports for three seconds.
+    """
+    stand_in = SimpleNamespace(get_context=lambda _: isolation._context())
+    monkeypatch.setattr(local, "multiprocessing", stand_in)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Charts of studies are made but not drawn, which takes seconds, for tests that do not look at them."""
+    monkeypatch.setattr("impasto.studies.charts._save", lambda figure, data, **_: data.write(b"<svg></svg>"))
 
 
 @pytest.fixture

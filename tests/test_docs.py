@@ -13,8 +13,11 @@ from conftest import ROOT
 from fakes import checks, picture
 from impasto import pictures
 from impasto.cli.main import app
+from impasto.feedforward.decoder import load_decoder
+from impasto.feedforward.network import InstantNetwork
+from impasto.networks.registry import load_encoder
 from impasto.recipe import PRESETS, STYLE_LOSSES
-from serving import Studio, clip_bytes
+from serving import clip_bytes
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -26,6 +29,7 @@ SKIPPED = {
     "curl": "run against a studio in test_studio_docs.py",
     "impasto export fixed.onnx": "run small in tests/cli/test_export.py",
     "impasto export instant.onnx --parts": "run small in tests/cli/test_export.py",
+    "impasto learn": "trained in tests/cli/test_learn.py",
     "impasto demo": "painted small in tests/cli/test_demo.py",
     "impasto batch photos/ --style wave.jpg -o painted --on ray": "needs a cluster; see tests/pieces",
     "impasto batch s3://holiday/photos": "needs a bucket; see tests/batch/test_addresses.py",
@@ -33,6 +37,7 @@ SKIPPED = {
     "impasto study inits cat.jpg wave.jpg --on ray": "needs a cluster; run small in tests/pieces",
     "impasto video clip.mp4 wave.jpg -o painted.mp4 --on ray": "needs a cluster",
     "impasto propagate": "needs frames that the reader has painted; run small in tests/cli",
+    "impasto studio": "started by most of tests/studio",
     "impasto studio backup": "run in tests/cli/test_studio_jobs.py",
     "impasto studio restore": "run in tests/cli/test_studio_jobs.py",
     "impasto studio --no-open": "started in test_studio_docs.py",
@@ -60,6 +65,7 @@ SKIPPED = {
 ELSEWHERE = {
     "add-a-study.md": "its command needs a file of the reader's; its Python runs",
     "api.md": "test_studio_docs.py runs its script",
+    "studio.md": "its command is started by most of tests/studio",
     "server.md": "its commands need a certificate, people or a backup, or are started elsewhere",
     "browser.md": "make web needs npm; tests/web drives what it has built",
     "CONTRIBUTING.md": "make targets, run by CI",
@@ -80,17 +86,9 @@ def reason_to_skip(command: str) -> str | None:
     return SKIPPED[max(matching, key=len)] if matching else None
 
 
-def run(command: str, folder: Path) -> None:
+def run(command: str) -> None:
     """Run a command, as small as its flags allow."""
     words = shlex.split(command)[1:]
-    if words[0] == "studio":
-        studio = Studio(folder / "studio", *words[1:])
-        try:
-            studio.start(ready=False)  # its workers need seconds more, and other tests wait for them
-            assert studio.http.get("/healthz").status_code == 200
-        finally:
-            studio.stop()
-        return
     if "--help" not in words:
         words = _small(words)
     try:
@@ -108,8 +106,6 @@ def _small(words: list[str]) -> list[str]:
             del words[place : place + 2]
     small = {"mask": [], "export": []}
     flags = small.get(words[0], ["--size", "48"])
-    if words[0] == "learn":
-        return [*words, "--budget", "1s", "--quiet"]
     if words[0] == "study":
         flags = [*flags, "--seeds", "0", "--workers", "1"]
     if words[0] not in small and "instant" not in words:
@@ -137,15 +133,19 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_the_page_says_to_type_runs(page: Path, workplace: Path) -> None:
     typed = commands(page)
     if page.name == "video.md":
         (workplace / "clip.mp4").write_bytes(clip_bytes(workplace, count=2))
+    if page.name == "instant.md":
+        network = InstantNetwork(load_encoder(), load_decoder())
+        network.remember(pictures.load("painting.jpg").pixels).save("mine.safetensors")
     ran = 0
     for command in typed:
         if reason_to_skip(command) is None:
-            run(command, workplace)
+            run(command)
             ran += 1
     assert ran or not typed or page.name in ELSEWHERE, "all are skipped"
 

@@ -6,12 +6,14 @@ import importlib.util
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 
+import impasto
 from conftest import ROOT
 from fakes import checks, picture, tiny_encoder
 from impasto import pictures
@@ -71,6 +73,7 @@ def test_the_own_loss_paints(monkeypatch, tmp_path: Path, capsys):
     pictures.save(tmp_path / "content.png", picture(48, 64))
     pictures.save(tmp_path / "style.png", checks(48, 48))
     paths = [str(tmp_path / name) for name in ("content.png", "style.png", "out.png")]
+    monkeypatch.setattr(impasto, "stylize", partial(impasto.stylize, iterations=(3,)))
     example("own_loss", monkeypatch).main(*paths, size=32)
     assert "orientations" in capsys.readouterr().out
     assert pictures.load(paths[2]).size == (24, 32)

@@ -26,7 +26,7 @@ CASES: dict[str, dict[str, Any]] = MANIFEST["cases"]
 TOLERANCE = 0.5
 
 #: Cases that take more than two seconds on one idle core.
-SLOW = {"tiles", "tiles-of-all", "video"}
+SLOW = {"tiles-of-all", "video"}
 
 Repaint = Callable[..., float]
 
@@ -85,12 +85,10 @@ def test_paints_the_picture_of_the_version_before(repaint, name):
 @pytest.mark.parametrize(
     ("name", "flags", "measured"),
     [
-        ("gram", ["--style-loss", "remd"], 6.3),
         ("noise", ["--seed", "8"], 57.3),
         ("colours-content", ["--colours", "style"], 3.5),
         ("blend", ["--style-blend", "1,1"], 4.0),
         ("strokes", ["--style-rotation", "0"], 2.9),
-        ("feather-and-weights", ["--region-weights", "1,1"], 12.1),
     ],
 )
 def test_another_setting_paints_another_picture(repaint, name, flags, measured):

@@ -9,6 +9,7 @@ import torch
 
 from impasto.errors import RecipeError
 from impasto.machine import (
+    autocast,
     beside,
     choose_device,
     choose_dtype,
@@ -56,6 +57,8 @@ def test_precision():
     assert choose_dtype("float32", CPU) is torch.float32
     assert choose_dtype("bfloat16", CPU) is torch.bfloat16
     assert (choose_dtype("auto", CPU) is torch.bfloat16) == fast_bfloat16(CPU)
+    with autocast(CPU):
+        assert (torch.rand(2, 2) @ torch.rand(2, 2)).dtype is choose_dtype("auto", CPU)
 
 
 def test_a_run_is_stored_with_the_versions_that_made_it():

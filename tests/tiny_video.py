@@ -19,9 +19,11 @@ QUICK = VideoRecipe(picture=PICTURE, following_iterations=3, fill_iterations=(4,
 STYLES = (Style(from_pixels(texture(64, 64, 7))),)
 
 
-def tiny_context(recipe: VideoRecipe = QUICK, height: int = 64, width: int = 96) -> ClipContext:
+def tiny_context(
+    recipe: VideoRecipe = QUICK, height: int = 64, width: int = 96, styles: tuple[Style, ...] = STYLES
+) -> ClipContext:
     """The context of a clip of ``height`` × ``width`` pixels."""
-    return build_clip_context(STYLES, recipe, tiny_encoder(), height, width)
+    return build_clip_context(styles, recipe, tiny_encoder(), height, width)
 
 
 def paint_in_order(frames: list[torch.Tensor], context: ClipContext) -> list[PaintedFrame]:

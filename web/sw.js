@@ -17,7 +17,7 @@ const ISOLATION = {
 };
 
 worker.addEventListener('install', (event) => {
-  event.waitUntil(keep(site.files).then(() => worker.skipWaiting()));
+  event.waitUntil(Promise.all([keep(site.files), keepRuntime()]).then(() => worker.skipWaiting()));
 });
 
 worker.addEventListener('activate', (event) => {
@@ -41,9 +41,17 @@ async function keep(files) {
   await cache.addAll(files.filter((_, index) => !known[index]).map((file) => new Request(file, { cache: 'no-cache' })));
 }
 
+/** Keep, of this version, what the page asked for in older ones: it asks before this worker is there. */
+async function keepRuntime() {
+  const requests = await Promise.all((await oldCaches()).map(async (name) => (await caches.open(name)).keys()));
+  const files = requests.flat().map(({ url }) => url).filter((url) => url.includes('/runtime/'));
+  await Promise.allSettled(files.map((file) => keep([file]))); // this version may lack one
+}
+
+const oldCaches = async () => (await caches.keys()).filter((name) => name.startsWith(PREFIX) && name !== CACHE);
+
 async function removeOld() {
-  const names = await caches.keys();
-  await Promise.all(names.filter((name) => name.startsWith(PREFIX) && name !== CACHE).map((name) => caches.delete(name)));
+  await Promise.all((await oldCaches()).map((name) => caches.delete(name)));
 }
 
 /** @param {Request} request */

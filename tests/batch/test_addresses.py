@@ -181,6 +181,7 @@ def test_an_address_that_fsspec_cannot_open_is_one_line(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_a_shared_folder_is_read_and_written_where_the_work_is_done(workplace: Path) -> None:
     shared = f"file://{workplace}"
     outcome = run_batch([f"{shared}/in/*.png"], [f"{shared}/wave.png"], f"{shared}/out", QUICK, processes=2)

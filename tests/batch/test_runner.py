@@ -67,7 +67,7 @@ def test_bad_files_are_reported_and_tried_again() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("workplace")
+@pytest.mark.usefixtures("workplace", "forked_workers")
 def test_two_processes_paint_what_one_paints() -> None:
     batch(styles=["wave.png"])
     alone = {path.name: path.read_bytes() for path in Path("out").glob("*.png")}

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from fakes import checks, picture
+from impasto import pictures
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -22,7 +25,13 @@ def speed(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
 
 @pytest.mark.slow
 def test_a_tiny_run(speed, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    found = speed.main(["--out", str(tmp_path), "--quick"])
+    files = [pictures.save(tmp_path / f"{i}.png", x) for i, x in enumerate((picture(64, 80), checks(64, 64)))]
+    flags = ["--content", str(files[0]), "--style", str(files[1])]  # the default ones take seconds to paint
+    found = speed.main(["--out", str(tmp_path), "--quick", *flags])
+    assert {name for name, row in found["presets"].items() if row["seconds"]["min"] > 0} == {
+        "instant",
+        "fast",
+    }
     assert json.loads((tmp_path / "results.json").read_text()).keys() == found.keys()
     assert {row["encoder"] for row in found["growth"]} == {"compact", "vgg19"}
     assert all(row["bytes"] > 1e8 and row["seconds"] > 0 for row in found["growth"])
@@ -58,7 +67,7 @@ def test_style_losses_are_painted_measured_and_shown(monkeypatch, tmp_path: Path
     import losses
 
     # Each is rendered again and again; these two are rendered fast.
-    monkeypatch.setattr(losses, "OWN", (("rocket", "glass"), ("astronaut", "facets")))
+    monkeypatch.setattr(losses, "OWN", (("rocket", "glass"), ("astronaut", "woodcut")))
     few = ["--own", "--out", str(tmp_path), "--size", "48", "--iterations", "1", "--first", "1"]
     found = losses.main([*few, "--only", "gram", "nearest", "--show", "gram", "nearest"])
     rows = [row for row in found if row["pair"] == "rocket-glass"]

@@ -115,9 +115,9 @@ def test_without_a_style_or_contents(impasto: Impasto) -> None:
 def test_kill_9_loses_nothing_and_leaves_nothing_half_written(photos: Path, impasto: Impasto) -> None:
     for number, name in enumerate("cdef"):
         pictures.save(photos / "photos" / f"{name}.png", picture(48, 64, number))
-    words = ["batch", "photos", "--style", "style.png", "-o", "out", "--size", "96", "--paint-size", "96"]
+    words = ["batch", "photos", "--style", "style.png", "-o", "out", "--size", "64", "--paint-size", "64"]
     words += ["--iterations", "10", "-q"]
-    process = subprocess.Popen([sys.executable, "-m", "impasto.cli", *words, "--processes", "2"], cwd=photos)
+    process = subprocess.Popen([sys.executable, "-m", "impasto.cli", *words, "--processes", "1"], cwd=photos)
     journal = photos / "out" / "results.jsonl"
     wait_until(lambda: journal.exists() and journal.stat().st_size > 0)
     os.kill(process.pid, signal.SIGKILL)

@@ -16,7 +16,7 @@ from impasto.recipe import Recipe
 def test_it_paints_a_photograph_in_every_style_that_it_names(impasto, monkeypatch):
     quick = Recipe(coarsest=32, iterations=(1,))
     monkeypatch.setattr(command, "preset", {"fast": quick}.__getitem__)
-    monkeypatch.setattr(samples, "painting", partial(samples.painting, size=96))
+    monkeypatch.setattr(samples, "painting", partial(samples.painting, size=64))
     code, out, _ = impasto("demo", "-o", "show", "--size", "32")
     assert code == 0
     names = {path.name for path in Path("show").iterdir()}

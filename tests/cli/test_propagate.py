@@ -20,10 +20,10 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def propagate(impasto: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs ``impasto propagate clip.mkv`` on a clip of three frames of 96×64, with a painting in key.png."""
+    """Runs ``impasto propagate clip.mkv`` on a clip of three frames of 64×48, with a painting in key.png."""
     monkeypatch.setattr(setup, "load_encoder", lambda *_, **__: tiny_encoder())
-    write_clip(folder / "clip.mkv", moving_square(3))
-    pictures.save(folder / "key.png", picture(64, 96))
+    write_clip(folder / "clip.mkv", moving_square(3, 48, 64, 16))
+    pictures.save(folder / "key.png", picture(48, 64))
     return lambda *words: impasto("propagate", "clip.mkv", *words)
 
 
@@ -81,7 +81,7 @@ def test_keys_are_named_as_the_frames_of_a_folder(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_is_suggested_and_painted_over_is_a_key(propagate: Run, folder: Path, impasto: Run) -> None:
     (folder / "film").mkdir()
-    for number, frame in enumerate(moving_square(3), 7):
+    for number, frame in enumerate(moving_square(3, 48, 64, 16), 7):
         pictures.save(folder / "film" / f"f{number}.png", from_pixels(frame))
     assert impasto("propagate", "film", "--suggest", "1", "-o", "paint")[0] == 0
     (suggested,) = (folder / "paint").iterdir()
@@ -94,7 +94,7 @@ def test_what_is_suggested_and_painted_over_is_a_key(propagate: Run, folder: Pat
     ("words", "message"),
     [(["--key", "3=key.png"], "key 3 ('key.png') is not in the clip; frames are counted from 0 to 2"),
      (["--key", "1=key.png", "--limit", "1"], "key 1 ('key.png') is not in the clip; frames are"),
-     (["--key", "0=style.png"], "key 0 ('style.png') is 48×48 pixels; the clip is 96×64, of another shape"),
+     (["--key", "0=style.png"], "key 0 ('style.png') is 48×48 pixels; the clip is 64×48, of another shape"),
      (["--key", "0=none.png"], "there is no file 'none.png'"), ([], "no key frame"),
      (["--suggest", "-1"], "-1 frames to suggest; 1 or more")],
 )  # fmt: skip

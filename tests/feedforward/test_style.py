@@ -63,6 +63,7 @@ DAMAGES: dict[str, dict[str, torch.Tensor | None]] = {
     "one axis less": {"relu3_1.bank": torch.zeros(1024, 96)},
     "an empty bank": {"relu3_1.bank": torch.zeros(1, 0, 96)},
     "too large a bank": {"relu3_1.bank": torch.zeros(1, 1025, 96)},
+    "numbers of another format": {"relu3_1.mean": FULL.to(torch.float8_e4m3fn)},
     "whole numbers": {"relu3_1.mean": FULL.long()},
     "no number": {"relu3_1.mean": FULL * float("nan")},
     "infinity": {"decoder.picture.bias": torch.full((3,), float("inf"))},
@@ -122,6 +123,28 @@ def test_a_blend_has_the_mean_of_the_moments_and_shares_of_the_banks():
     bank = blend.banks["relu3_1"]
     assert float((bank.mean(-1) > 5).float().mean()) == pytest.approx(0.25)
     assert InstantStyle.blend([first, second], (0, 1)) is second
+
+
+@pytest.mark.parametrize("count", range(2, 17))
+def test_a_blend_of_any_number_can_be_saved_and_has_all_of_them(tmp_path: Path, count: int):
+    """Also one of a blend, whose bank has one style after the other."""
+    first = InstantStyle.blend([style(10 * k) for k in range(count)])
+    again = InstantStyle.blend([first, style(-10)])
+    again.save(tmp_path / "s.safetensors")
+    bank = InstantStyle.load(tmp_path / "s.safetensors").banks["relu3_1"]
+    kinds = (bank.mean(-1)[0] / 10).round().long()
+    assert set(kinds.tolist()) == {-1, *range(count)}
+    assert float((kinds == 0).float().mean()) == pytest.approx(0.5 / count, rel=0.1)
+
+
+def test_numbers_of_half_precision_paint_as_well(saved: Path):
+    rewrite(saved, **{"relu3_1.mean": InstantStyle.load(saved).moments["relu3_1"].mean.half()})
+    assert {m.mean.dtype for m in InstantStyle.load(saved).moments.values()} == {torch.float64}
+
+
+def test_a_style_that_cannot_be_written_is_one_line(tmp_path: Path):
+    with pytest.raises(WeightsError, match="cannot be written"):
+        style(0).save(tmp_path / "nowhere" / "s.safetensors")
 
 
 @pytest.mark.parametrize("weights", [(1.0,), (0.0, 0.0), (1.0, -1.0)])

@@ -82,10 +82,10 @@ def test_positions_are_not_far_apart_in_a_large_picture(side, pixels, stride):
     assert rows.step == columns.step == pixels // stride
 
 
-def scene(styles: int = 1, *, masked: bool = False) -> Scene:
-    pictures = [checks(48, 40, 3 + 2 * index).double() for index in range(styles)]
-    content = picture(40, 56).double()
-    made = Scene(content, tuple(Style(pixels) for pixels in pictures)).at((40, 56), 0, CPU)
+def scene(styles: int = 1, *, masked: bool = False, size: tuple[int, int] = (40, 56)) -> Scene:
+    # Small styles, because the time goes into comparing every position with every one of theirs.
+    pictures = [checks(24, 20, 3 + 2 * index).double() for index in range(styles)]
+    made = Scene(picture(*size).double(), tuple(Style(pixels) for pixels in pictures)).at(size, 0, CPU)
     if not masked:
         return made
     left = torch.zeros(1, 1, 40, 56, dtype=torch.float64)
@@ -178,14 +178,14 @@ def test_motifs_count_only_where_the_content_has_no_forms_and_no_more_there():
 
 
 def test_the_use_of_style_features_comes_to_its_bound():
-    at_scale = replace(scene(), start=torch.full((1, 3, 40, 56), 0.5, dtype=torch.float64))
+    at_scale = replace(scene(size=(24, 32)), start=torch.full((1, 3, 24, 32), 0.5, dtype=torch.float64))
     encoder = TiledEncoder(tiny_encoder(dtype=torch.float64))
     term = FinishingTerm(weight=1.0)
     memory = term.prepare(at_scale, encoder)
     (part,) = encoder.parts(at_scale.start, term.layers)
     gathered = term.gather(part, memory)
     later = memory
-    for _ in range(60):
+    for _ in range(90):
         later = term.advance(term.gather(part, later), later)
     settled = term.gather(part, later)
     for layer in FINISHING_LAYERS:

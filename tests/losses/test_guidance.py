@@ -20,7 +20,7 @@ from impasto.losses.neighbours import StyleDirections, unit_rows
 from impasto.losses.tiled import TiledEncoder
 from impasto.painting import engine
 from impasto.recipe import Recipe
-from impasto.scene import Guidance, Scene, Style
+from impasto.scene import Guidance, Region, Scene, Style
 
 CPU = torch.device("cpu")
 
@@ -119,7 +119,7 @@ RECIPE = Recipe(finishing=5, content_until=16, style_loss="nearest", keep_detail
 @pytest.mark.parametrize("finishing", [False, True])
 def test_tiles_change_nothing(finishing):
     encoder = tiny_encoder(dtype=torch.float64)
-    content, style = picture(48, 64).double(), picture(40, 48, 2).double()
+    content, style = picture(48, 64).double(), picture(24, 32, 2).double()
     scene = guided(Scene(content, (Style(style),)), encoder, 1.0).at((48, 64), 4, CPU)
     scene = replace(scene, start=scene.content.flip(-1))
     image = torch.rand(scene.start.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
@@ -163,6 +163,26 @@ def test_nearest_matches_the_parts_that_suit():
 @pytest.mark.parametrize("scene", [Scene(None, (Style(picture(32, 32)),)), Scene(picture(32, 32))])
 def test_without_content_or_style_nothing_is_guided(scene):
     assert guided(scene, tiny_encoder(), 1.0) is scene
+
+
+def test_a_region_without_content_is_not_guided_and_the_other_is_painted():
+    styles = (Style(halves(0.3, 0.8)),)
+    regions = tuple(
+        Region(name, torch.full((1, 1, 64, 64), covered), styles)
+        for name, covered in (("all", 1.0), ("nothing", 0.0))
+    )
+    scene = Scene(halves(0.9, 0.4), styles, regions=regions)
+    recipe = Recipe(
+        size=64,
+        coarsest=64,
+        iterations=3,
+        style_layers=("relu1_1",),
+        content_layers=("relu2_1",),
+        guidance=1.0,
+    )
+    *_, last = engine.steps(scene, recipe, tiny_encoder())
+    assert np.isfinite(last.loss)
+    assert not torch.equal(last.picture, scene.content)
 
 
 def test_statistics_that_many_pictures_share_know_no_content():

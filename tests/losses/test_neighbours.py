@@ -78,7 +78,7 @@ def within_bound(prices: torch.Tensor, use: torch.Tensor) -> torch.Tensor:
     return next_prices(prices, use, CAPACITY * use.mean())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(st.integers(0, 1000), st.floats(0.0, 1.0))
 def test_prices_keep_the_use_within_its_bound(seed, flatness):
     # A part of the queries are all alike, as in an even sky, and nearest to very few directions.

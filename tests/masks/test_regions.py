@@ -120,18 +120,18 @@ def test_each_region_has_its_own_style():
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["gram", "nearest", "remd"])
 def test_regions_are_exact_in_tiles(loss):
-    parts = regions.regions_of((112, 176), [style(1), style(2)], [flags(WHITE, BLACK, height=112, width=176),
-                          flags(BLACK, WHITE, height=112, width=176)], [], feather=0.05)  # fmt: skip
-    scene = Scene(picture(112, 176).double(), (style(1), style(2)), regions=parts)
+    parts = regions.regions_of((64, 176), [style(1), style(2)], [flags(WHITE, BLACK, height=64, width=176),
+                          flags(BLACK, WHITE, height=64, width=176)], [], feather=0.05)  # fmt: skip
+    scene = Scene(picture(64, 176).double(), (style(1), style(2)), regions=parts)
     recipe = Recipe(size=176, style_loss=loss, mask_spread="inside", margin=0)
     found = []
     for tile in (None, 48):
         encoder = tiny_encoder(dtype=torch.float64)
-        at_scale = scene.at((112, 176), 0, torch.device("cpu"))
-        start = picture(112, 176).double()
+        at_scale = scene.at((64, 176), 0, torch.device("cpu"))
+        start = picture(64, 176).double()
         judged = objective_of(encoder, replace(at_scale, start=start), recipe, tile=tile)
         assert isinstance(judged, Objective)
-        found.append(judged.evaluate(picture(112, 176, 4).double()))
+        found.append(judged.evaluate(picture(64, 176, 4).double()))
     assert found[1][0] == pytest.approx(found[0][0], rel=1e-10)
     torch.testing.assert_close(found[1][1], found[0][1], rtol=0, atol=1e-10 * float(found[0][1].abs().max()))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,6 +18,7 @@ from impasto.networks.encoder import Encoder
 from impasto.networks.layers import CONVS, convolution_of
 from impasto.networks.operations import pool
 from impasto.networks.registry import ENCODERS, load_encoder
+from impasto.networks.weights import encoder_digest
 from impasto.recipe import Recipe
 
 
@@ -59,6 +63,24 @@ def test_its_features_are_finite_and_of_one_size(compact):
         channels = features.shape[1]
         per_position = float(features.square().sum(1).mean().sqrt())
         assert 0.05 * channels**0.5 < per_position < 30 * channels**0.5, layer
+
+
+def test_a_compact_encoder_pools_as_it_was_trained(tmp_path):
+    file = tmp_path / "max.safetensors"
+    save_file(tiny_state() | {"head.relu1_1.weight": torch.eye(4)}, file, metadata={"pooling": "max"})
+    assert load_encoder("compact", weights=file).pooling == "max"
+    with pytest.raises(RecipeError, match="trained with max pooling"):
+        load_encoder("compact", weights=file, pooling="average")
+
+
+def test_the_digest_follows_the_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    digests = []
+    for content in (b"one", b"other", b"one"):
+        (tmp_path / "w.pth").write_bytes(content)
+        digests.append(encoder_digest("vgg19", Path("~/w.pth")))
+    assert digests[0] == digests[2] == hashlib.sha256(b"one").hexdigest()[:8] != digests[1]
+    assert encoder_digest("vgg19", tmp_path / "missing.pth") == ""
 
 
 def test_a_file_that_is_no_compact_encoder_is_refused(tmp_path):

@@ -160,7 +160,7 @@ def test_the_same_seed_gives_the_same_bytes(optimiser):
 )  # fmt: skip
 def test_what_is_resumed_between_two_scales_goes_on_as_if_never_stopped(changes):
     """The same bytes, because L-BFGS and the finishing pass begin each scale anew."""
-    scene = sources(styles=(Style(checks(48, 48)), Style(picture(48, 48, seed=3))))
+    scene = sources(styles=(Style(checks(24, 24)), Style(picture(24, 24, seed=3))))
     chosen = recipe(**changes)
     whole = paint(chosen, scene)
     for index, step in enumerate(whole):
@@ -173,13 +173,15 @@ def test_what_is_resumed_between_two_scales_goes_on_as_if_never_stopped(changes)
             assert replace(ours, picture=None) == replace(expected, picture=None)
 
 
-@pytest.mark.parametrize("changes", [{}, {"content_until": 32, "finishing": (5, 4), "coarse_finishing": 2}])
+@pytest.mark.parametrize("changes", [{}, {"content_until": 32, "finishing": (4, 3), "coarse_finishing": 2}])
 def test_what_is_resumed_within_a_scale_counts_on(changes):
-    chosen = recipe(**changes)
-    whole = paint(chosen)
+    chosen, scene = recipe(**changes), sources(styles=(Style(checks(24, 24)),))
+    whole = paint(chosen, scene)
     for index, step in enumerate(whole):
+        if step.iteration not in (2, step.iterations):
+            continue
         after = engine.Progress(step.scale - 1, step.iteration, step.evaluations, step.picture)
-        rest = list(engine.steps(sources(), chosen, tiny_encoder(), after=after))
+        rest = list(engine.steps(scene, chosen, tiny_encoder(), after=after))
         # The last evaluation of a scale is made again, because there is no scale without one.
         expected = whole[index + 1 :] if step.iteration < step.iterations else whole[index:]
         assert [(s.scale, s.iteration, s.iterations, s.size, s.last) for s in rest] == [
@@ -197,13 +199,13 @@ def test_what_is_resumed_by_a_plan_with_fewer_scales_paints_the_last_one():
 
 
 def test_tolerance_ends_a_scale_that_no_longer_changes_and_zero_does_not():
-    chosen = recipe(iterations=(40,), optimiser="adam", learning_rate=1e-4)
-    assert len(paint(chosen.replace(tolerance=0.0))) == 120
+    chosen = recipe(iterations=(24,), optimiser="adam", learning_rate=1e-4)
+    assert len(paint(chosen.replace(tolerance=0.0))) == 72
     # Ten steps of 1e-4 change nothing by more than 1e-3.
     steps = paint(chosen.replace(tolerance=2e-3))
     assert [s.scale for s in steps] == [1] * 20 + [2] * 20 + [3] * 20
     assert [s.last for s in steps] == [False] * 59 + [True]
-    assert len(paint(chosen.replace(tolerance=1e-5))) == 120
+    assert len(paint(chosen.replace(tolerance=1e-5))) == 72
 
 
 def test_a_small_place_that_changes_keeps_a_scale_going():
@@ -243,12 +245,11 @@ def test_content_alone_brings_the_content_back_from_noise():
 
 @pytest.mark.slow
 def test_style_alone_forgets_the_content():
-    steps = paint(recipe(content_weight=0.0, init="noise", iterations=40))
+    style_alone = recipe(content_weight=0.0, init="noise")
+    steps = paint(style_alone.replace(iterations=30))
     assert steps[-1].best_loss < 0.05 * steps[0].loss
-    assert torch.equal(
-        steps[-1].picture, paint(recipe(content_weight=0.0, init="noise", iterations=40),
-                                 sources(content=picture(48, 64, 7)))[-1].picture
-    )  # fmt: skip
+    other = sources(content=picture(48, 64, 7))
+    assert torch.equal(paint(style_alone)[-1].picture, paint(style_alone, other)[-1].picture)
 
 
 def test_total_variation_alone_flattens():
@@ -522,7 +523,7 @@ def test_a_style_that_is_all_but_black_does_not_stop_the_picture():
 # ------------------------------------------------------------------------------------------------ any recipe
 
 #: How many are drawn; `make soak` draws more.
-RECIPES = int(os.environ.get("IMPASTO_RECIPES", "100"))
+RECIPES = int(os.environ.get("IMPASTO_RECIPES", "50"))
 #: How the cases below ended: the property would be empty if most were refused.
 painted: list[Step] = []
 
@@ -554,7 +555,7 @@ def test_any_recipe_paints_a_finite_picture_or_says_why_not():
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=20, deadline=None, derandomize=True, database=None)
 @given(recipes(1), st.booleans(), st.integers(1, 300))
 def test_a_strip_one_pixel_wide_is_refused(recipe, upright, length):
     content = picture(length, 1) if upright else picture(1, length)

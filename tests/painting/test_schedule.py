@@ -9,6 +9,7 @@ import pytest
 from fakes import checks, picture, tiny_encoder
 from impasto.errors import RecipeError
 from impasto.losses.finishing import FINISHING_LAYERS
+from impasto.networks.registry import load_encoder
 from impasto.painting import engine, schedule
 from impasto.painting.schedule import content_shares, finishing_steps, max_evaluations, scale_sizes
 from impasto.recipe import Recipe
@@ -81,7 +82,7 @@ FREE = {
 
 
 def scene() -> Scene:
-    return Scene(picture(72, 96), (Style(checks(64, 64)),))
+    return Scene(picture(72, 96), (Style(checks(32, 32)),))
 
 
 def painted(**settings: object) -> list[engine.Step]:
@@ -189,3 +190,10 @@ def test_the_largest_coarse_scale_is_finished_too(size, settings, sides, steps):
     # Terms of one's own are not finished.
     own = scale_sizes(recipe, 300, 400, terms=())
     assert own == list(dict.fromkeys(plan))
+
+
+def test_a_narrow_style_is_large_enough_for_the_layers_of_finishing():
+    scene = Scene(picture(48, 64), (Style(checks(12, 400)),))
+    settings = {"style_layers": ("relu1_1", "relu2_1"), "finishing": (2,), "iterations": (2,)}
+    recipe = Recipe(size=64, coarsest=32, content_layers=("relu2_1",), **settings)
+    assert list(engine.steps(scene, recipe, load_encoder()))[-1].last

@@ -103,6 +103,7 @@ def test_several_processes_do_all_pieces_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_a_killed_process_is_one_line(tmp_path: Path) -> None:
     pieces = squares(tmp_path, 3, _1="die")
     with pytest.raises(ImpastoError, match=r"killed, most likely because memory ran out; .* fewer processes"):

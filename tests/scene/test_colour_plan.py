@@ -14,19 +14,16 @@ CPU = torch.device("cpu")
 
 
 def means(pixels: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Twin of :meth:`ColourPlan.of`, area by area and pixel by pixel."""
+    """Twin of :meth:`ColourPlan.of`, area by area."""
     height, width = pixels.shape[1:]
     result = np.zeros((3, rows, columns))
     for r in range(rows):
         for c in range(columns):
-            total = 0.0
-            for y in range(height):
-                for x in range(width):
-                    down = max(0.0, 1 - abs((y + 0.5) / height - (r + 0.5) / rows) * min(rows, height))
-                    across = max(0.0, 1 - abs((x + 0.5) / width - (c + 0.5) / columns) * min(columns, width))
-                    result[:, r, c] += down * across * pixels[:, y, x]
-                    total += down * across
-            result[:, r, c] /= total
+            y, x = np.arange(height)[:, None], np.arange(width)
+            down = np.maximum(0.0, 1 - abs((y + 0.5) / height - (r + 0.5) / rows) * min(rows, height))
+            across = np.maximum(0.0, 1 - abs((x + 0.5) / width - (c + 0.5) / columns) * min(columns, width))
+            weights = down * across
+            result[:, r, c] = (weights * pixels).sum((1, 2)) / weights.sum()
     return result
 
 

@@ -75,6 +75,7 @@ def test_the_plots_are_the_same_each_time(study, plan, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_without_pairs_of_seeds_there_is_no_table_of_them(study, plan, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(study.folder, folder)

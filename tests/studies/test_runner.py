@@ -102,7 +102,7 @@ def test_a_cell_that_cannot_be_measured_again_was_painted_earlier(copied: Path, 
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("unreported")
+@pytest.mark.usefixtures("unreported", "forked_workers")
 def test_two_processes_paint_what_one_paints(tmp_path: Path, plan) -> None:
     pictures.save(tmp_path / "a.png", picture(32, 40))
     small = plan(contents=[str(tmp_path / "a.png")], styles=[], vary={})
@@ -112,6 +112,7 @@ def test_two_processes_paint_what_one_paints(tmp_path: Path, plan) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_a_cell_that_fails_fails_alone_and_is_tried_again(tmp_path: Path, plan) -> None:
     wide = plan(seeds=[0], vary={"style_layers": ["relu1_1", "relu5_4"]})  # compact ends at relu5_1
     for painted in (1, 0):

@@ -153,10 +153,25 @@ def test_again_with_another_seed(visit: Callable[..., Visit], painted: str) -> N
     assert job["recipe"]["size"] == 64
 
 
+#: When the server takes the styles of the earlier job; styles of two regions in one; how long 7,180 s are.
+STYLES_AND_TIMES = """async () => {
+  const { areStylesOf, draft, orderedStyles } = await import('/js/draft.js');
+  const { formatDuration } = await import('/js/dom.js');
+  const [wave, own, other] = ['wave', 'own', 'other'].map(key => ({ key, thumbnail: `/${key}` }));
+  const same = [[wave, own], [own, wave], [own], [wave, other]]
+    .map(styles => areStylesOf(styles, { styles: [wave, own] }));
+  Object.assign(draft, { styles: [wave, own], regions: [{ style: '' }, { style: 'wave' }] });
+  const ordered = orderedStyles().map(({ key }) => key);
+  Object.assign(draft, { styles: [], regions: null });
+  return [same, ordered, formatDuration(7180)];
+}"""
+
+
 def test_again_with_other_settings(visit: Callable[..., Visit], painted: str) -> None:
     """In a browser that never had the file; the server still has it."""
     user = visit(f"/#job/{painted}")
     user.finished()
+    assert user.page.evaluate(STYLES_AND_TIMES) == [[True, False, False, False], ["wave"], "2 h 0 min"]
     user.page.click("#again-settings")
     user.page.wait_for_selector("#compose:not([hidden]) #frame img")
     assert user.page.get_attribute("[data-style='id:wave']", "aria-pressed") == "true"
@@ -197,6 +212,7 @@ def test_history_and_deleting(visit: Callable[..., Visit], painted: str, studio:
     user.page.click(f"#history li:has(a[href='#job/{mine}']) .delete")
     user.page.wait_for_function("() => document.querySelectorAll('#history li').length === 1")
     assert user.get(f"/v1/jobs/{mine}").status == 404
+    assert user.page.evaluate("document.activeElement.matches('#history .delete')")
     user.page.click(f"#history a[href='#job/{painted}']")
     user.finished()
 
@@ -209,8 +225,8 @@ DROP = """([bytes, name, type, target, kind]) => {
   const element = document.querySelector(target);
   const init = { bubbles: true, cancelable: true };
   if (kind === 'paste') element.dispatchEvent(new ClipboardEvent('paste', { ...init, clipboardData: data }));
-  else for (const type of ['dragenter', 'dragover', 'drop'])
-    element.dispatchEvent(new DragEvent(type, { ...init, dataTransfer: data }));
+  else return ['dragenter', 'dragover', 'drop']
+    .map(type => element.dispatchEvent(new DragEvent(type, { ...init, dataTransfer: data }))).at(-1);
 }"""
 
 
@@ -226,10 +242,24 @@ def test_drag_and_drop_and_paste(visit: Callable[..., Visit], tmp_path: Path) ->
     page.wait_for_selector("#gallery [data-style^='upload:'][aria-pressed='true']")
     page.evaluate(DROP, [bytes_, "pasted.png", "image/png", "body", "paste"])
     page.wait_for_function("() => document.getElementById('about').textContent.includes('pasted.png')")
+    page.click("#mask-open")
+    assert page.evaluate(DROP, [bytes_, "late.png", "image/png", "#mask", "drop"]) is False  # prevented
+    page.click("#mask-remove")
+    assert "pasted.png" in page.inner_text("#about")
     user.set(TINY)
+    held: list[Any] = []
+    page.route("**/v1/jobs", lambda route: held.append(route))
     user.paint()
+    page.wait_for_function("() => document.querySelector('#paint[aria-busy]')")
+    page.evaluate(DROP, [bytes_, "next.png", "image/png", "#start", "drop"])  # while the other one is sent
+    page.wait_for_function("() => document.getElementById('about').textContent.includes('next.png')")
+    held[0].continue_()
+    page.unroute("**/v1/jobs")
     job = user.get(f"/v1/jobs/{user.finished()}").json()
     assert [style["id"] for style in job["styles"]] == [None]
+    page.click("#again-settings")
+    page.wait_for_selector("#compose:not([hidden])")
+    assert "From an earlier painting" in page.inner_text("#about")
 
 
 def test_twelve_megapixels_rotated_by_exif(visit: Callable[..., Visit], tmp_path: Path) -> None:
@@ -250,8 +280,7 @@ def test_large_photographs_are_scaled_down(visit: Callable[..., Visit], tmp_path
     user.choose(large)
     assert "4096 × 410 · scaled from 5000 × 500" in user.page.inner_text("#about")
     user.page.evaluate("document.getElementById('more').open = true")
-    user.page.uncheck("#shrink")
-    user.page.set_input_files("#file", large)
+    user.page.uncheck("#shrink")  # also for the photograph that is chosen already
     user.page.wait_for_function("() => !document.getElementById('about').textContent.includes('scaled')")
     assert "5000 × 500" in user.page.inner_text("#about")
 

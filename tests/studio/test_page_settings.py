@@ -191,6 +191,10 @@ def test_a_painted_mask_reaches_the_job(visit: Callable[..., Visit]) -> None:
     page.mouse.down()
     page.mouse.up()
     page.click("#mask-undo")  # the last dab, on the right
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 20)
+    page.mouse.down(button="right")  # which paints nothing
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + 0.9 * box["height"])
+    page.mouse.up(button="right")
     page.click("#mask-done")
     page.wait_for_selector("#mask", state="hidden")
     assert page.inner_text("#mask-open") == "1 part painted"

@@ -19,19 +19,19 @@ from impasto.pictures.geometry import resample
 from impasto.training.instant import DecoderPlan
 from impasto.training.learning import StyleLearner
 
-PLAN = DecoderPlan(batch=2, size=96, style_size=128, lr=7e-4, recolour=0.0, rotate=0.0, identity_share=0.0)
+PLAN = DecoderPlan(batch=2, size=64, style_size=96, lr=7e-4, recolour=0.0, rotate=0.0, identity_share=0.0)
 
 
 @pytest.fixture(scope="module")
 def painting() -> torch.Tensor:
-    return samples.painting("mosaic", size=192)
+    return samples.painting("glass", size=128)
 
 
 @pytest.fixture(scope="module")
 def learned(painting: torch.Tensor) -> InstantStyle:
     learner = StyleLearner([painting], [samples.photograph("coffee")], PLAN)
-    for _ in range(24):  # by number, because a busy machine makes few steps in a given time
-        learner.trainer.step(3e-4)
+    for _ in range(10):  # by number, because a busy machine makes few steps in a given time
+        learner.trainer.step(6e-4)
     return learner.style()
 
 
@@ -47,17 +47,17 @@ def distance(picture: torch.Tensor, style: torch.Tensor, encoder: Encoder) -> fl
 @pytest.mark.slow
 def test_another_photograph_comes_nearer_to_the_style(learned: InstantStyle, painting: torch.Tensor):
     encoder = load_encoder()
-    content = resample(samples.photograph("chelsea"), (128, 192))
+    content = resample(samples.photograph("chelsea"), (85, 128))
     general = InstantNetwork(encoder, load_decoder())
     before = general.paint(content, [StyledRegion(general.remember(painting))])
-    result = impasto.instant(content, learned, size=192, precision="float32")
+    result = impasto.instant(content, learned, size=128, precision="float32")
     assert distance(result.pixels, painting, encoder) < 0.9 * distance(before, painting, encoder)
 
 
 @pytest.mark.slow
 def test_the_time_that_is_over_is_told(painting: torch.Tensor):
     learner = StyleLearner([painting], [painting], PLAN)
-    shares = list(learner.run(1.0))
+    shares = list(learner.run(0.4))
     assert shares == sorted(shares)
     assert shares[-1] > 0.5
 

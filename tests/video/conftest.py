@@ -27,5 +27,5 @@ def style(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """Five frames of 96 × 64 pixels with sound."""
-    return write_clip(tmp_path / "in.mp4", moving_square(5), codec="libx264", pix_fmt="yuv420p", audio=True)
+    """Three frames of 96 × 64 pixels with sound."""
+    return write_clip(tmp_path / "in.mp4", moving_square(3), codec="libx264", pix_fmt="yuv420p", audio=True)

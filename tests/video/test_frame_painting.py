@@ -10,6 +10,7 @@ import torch
 
 from clips import moving_square, texture
 from impasto.painting.engine import MemoryLimits
+from impasto.scene import Style
 from impasto.video import clip_context
 from impasto.video.frame_painting import apply_mask, paint_following_frame, paint_frame, quantise
 from impasto.video.store import from_pixels
@@ -25,15 +26,15 @@ def test_a_still_clip_is_painted_once() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("tolerance", "within"), [(0.02, 0.0), (0.0, 0.01)])
-def test_two_hundred_noisy_still_frames_do_not_drift(tolerance: float, within: float) -> None:
-    """Not at all by default; mean and contrast within 1 % where every frame is painted anew."""
+@pytest.mark.parametrize(("tolerance", "within"), [(0.02, 0.0), (0.0, 0.003)])
+def test_sixty_noisy_still_frames_do_not_drift(tolerance: float, within: float) -> None:
+    """Not at all by default; mean and contrast within 5e-5 a frame where every frame is painted anew."""
     generator = torch.Generator().manual_seed(0)
     ground = from_pixels(texture(48, 48)) * 0.8 + 0.1
     recipe = QUICK.replace(still_tolerance=tolerance, following_iterations=2, fill_iterations=(1,))
     context = tiny_context(recipe, 48, 48)
     first = last = paint_frame(ground, context)
-    for _ in range(200):
+    for _ in range(60):
         noisy = quantise(ground + 0.008 * torch.randn(ground.shape, generator=generator))
         earlier = [EarlierFrame(noisy, last.pixels)]
         last = paint_following_frame(noisy, earlier, last.reference, context, first=first.pixels)
@@ -44,9 +45,9 @@ def test_two_hundred_noisy_still_frames_do_not_drift(tolerance: float, within: f
 @pytest.mark.slow
 def test_a_slow_fade_is_followed() -> None:
     """Each frame differs from the last by less than the tolerance, the last from the first by far more."""
-    ground = from_pixels(texture(64, 96))
+    ground = from_pixels(texture(40, 40))
     frames = [quantise(ground * (1 - 0.012 * k)) for k in range(30)]
-    painted = paint_in_order(frames, tiny_context())
+    painted = paint_in_order(frames, tiny_context(height=40, width=40))
     assert sum(one.iterations > 0 for one in painted[1:]) >= 5
     assert float((painted[-1].reference - frames[-1]).abs().mean()) < 0.04
 
@@ -83,7 +84,8 @@ def test_finished_frames_follow_the_motion() -> None:
     """What is known is finished again, and yet nearly what it was; from other noise it gets other strokes."""
     frames = [from_pixels(frame) for frame in moving_square(2)]
     picture = PICTURE.replace(init="noise", iterations=(4,), finishing=(4,))
-    context = tiny_context(QUICK.replace(picture=picture, fill_iterations=(1, 1), still_tolerance=0.0))
+    recipe = QUICK.replace(picture=picture, fill_iterations=(1, 1), still_tolerance=0.0)
+    context = tiny_context(recipe, styles=(Style(from_pixels(texture(32, 32, 7))),))
     before, after = paint_in_order(frames, context)
     assert any("finishing" in name for name in after.terms)
     other = replace(context, recipe=context.recipe.replace(picture=picture.replace(seed=1)))

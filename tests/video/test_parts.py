@@ -85,7 +85,7 @@ def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Ten frames in one shot; parts of four frames are allowed, and share two."""
     for name, value in (("OVERLAP", 2), ("LEAST", 4), ("SHORTEST", 4)):
         monkeypatch.setattr(parts, name, value)
-    return write_clip(tmp_path / "film.mkv", moving_square(10))
+    return write_clip(tmp_path / "film.mkv", moving_square(10, 48, 64, 16))
 
 
 def prepare(film: Path, style: Path, name: str, **options: Any) -> VideoJob:
@@ -190,7 +190,7 @@ def test_a_run_that_was_begun_unbroken_goes_on_unbroken(film: Path, style: Path)
     for _ in stages.decode(job):
         pass
     job.store.make("pass1")
-    job.store.save("pass1", 0, torch.zeros(1, 3, 64, 96))
+    job.store.save("pass1", 0, torch.zeros(1, 3, 48, 64))
     assert parts_of(job) == [Part(Shot(0, 10))]
 
 
@@ -210,7 +210,7 @@ def test_a_part_that_was_sent_to_another_machine_comes_back_beside_the_others(
     for _ in stages.decode(job):
         pass
     part = parts_of(job)[1]
-    piece = ShotPiece(part.store(job.store), part.frames, STYLES, QUICK, (64, 96))
+    piece = ShotPiece(part.store(job.store), part.frames, STYLES, QUICK, (48, 64))
     result = piece.work(Files({path: path.read_bytes() for path in piece.inputs()}), lambda share: None)
     assert sorted(path.relative_to(job.store.root).as_posix() for path in result) == [
         f"odd/pass1/{index:06d}.png" for index in range(5, 10)

@@ -28,7 +28,7 @@ def test_passes_go_forward_and_backward_in_turn() -> None:
 def filmed(folder: Path, count: int, passes: int) -> Store:
     frames = Store(folder)
     frames.make("input", "mask", "reference", *(f"pass{k + 1}" for k in range(passes)))
-    for index, pixels in enumerate(moving_square(count)):
+    for index, pixels in enumerate(moving_square(count, 48, 64, 16)):
         frames.save("input", index, from_pixels(pixels))
         frames.save("mask", index, torch.ones(1, 1, *pixels.shape[:2]))
     return frames
@@ -37,15 +37,15 @@ def filmed(folder: Path, count: int, passes: int) -> Store:
 @pytest.mark.slow
 def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, a frame read its input twice and eleven files in all."""
-    frames, reads = filmed(tmp_path, 6, 1), Counter[str]()
+    frames, reads = filmed(tmp_path, 4, 1), Counter[str]()
 
     def counting(path: Path) -> store.Pixels:
         reads[f"{path.parent.name}/{path.name}"] += 1
         return read_png(path)
 
     monkeypatch.setattr(store, "read_png", counting)
-    order = [index for _, index, _ in paint_shot(frames, Shot(0, 6), tiny_context())]
-    assert order == list(range(6))
+    order = [index for _, index, _ in paint_shot(frames, Shot(0, 4), tiny_context(QUICK, 48, 64))]
+    assert order == list(range(4))
     assert set(reads.values()) == {1}
     assert {name.split("/")[0] for name in reads} == {"input", "mask"}, "painted frames stay in memory"
 
@@ -53,16 +53,16 @@ def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.slow
 @pytest.mark.parametrize("passes", [1, 2])
 def test_a_resumed_shot_ends_in_the_same_frames(tmp_path: Path, passes: int) -> None:
-    context, results = tiny_context(QUICK.replace(passes=passes)), []
-    for name, stop in (("whole", None), ("resumed", 5 * passes - 2)):
+    context, results = tiny_context(QUICK.replace(passes=passes), 48, 64), []
+    for name, stop in (("whole", None), ("resumed", 3 * passes - 1)):
         (tmp_path / name).mkdir()
-        frames = filmed(tmp_path / name, 5, passes)
-        for count, _ in enumerate(paint_shot(frames, Shot(0, 5), context), 1):
+        frames = filmed(tmp_path / name, 3, passes)
+        for count, _ in enumerate(paint_shot(frames, Shot(0, 3), context), 1):
             if count == stop:
                 break
-        fresh = [painted is not None for _, _, painted in paint_shot(frames, Shot(0, 5), context)]
-        assert sum(fresh) == (0 if stop is None else 2)
-        results.append([frames.frame(f"pass{passes}", index).read_bytes() for index in range(5)])
+        fresh = [painted is not None for _, _, painted in paint_shot(frames, Shot(0, 3), context)]
+        assert sum(fresh) == (0 if stop is None else 1)
+        results.append([frames.frame(f"pass{passes}", index).read_bytes() for index in range(3)])
         assert frames.count("reference") == 1, "of the last frame; the others are deleted"
     assert results[0] == results[1]
 
@@ -73,9 +73,9 @@ def test_a_shot_that_was_sent_to_another_machine_comes_back_the_same(tmp_path: P
     """Half of it is painted here; the rest from the files that are sent, into a folder elsewhere."""
     here, sent = (filmed(tmp_path / name, 5, 1) for name in ("here", "sent"))
     shares: list[float] = []
-    whole, piece = (ShotPiece(frames, Shot(1, 5), STYLES, QUICK, (64, 96)) for frames in (here, sent))
+    whole, piece = (ShotPiece(frames, Shot(1, 5), STYLES, QUICK, (48, 64)) for frames in (here, sent))
     assert whole.work(Files(), lambda share: None) == {}
-    for count, _ in enumerate(paint_shot(sent, Shot(1, 5), tiny_context()), 1):
+    for count, _ in enumerate(paint_shot(sent, Shot(1, 5), tiny_context(QUICK, 48, 64)), 1):
         if count == 2:
             break
     assert (whole.is_done(), piece.is_done(), piece.cost, piece.label) == (True, False, 2.0, "frames 2 to 5")

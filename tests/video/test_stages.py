@@ -67,15 +67,15 @@ def test_a_clip_keeps_its_frames_times_and_sound(tmp_path: Path, clip: Path, sty
         on_moment=told.append,
         on_estimate=estimates.append,
     )
-    assert (result.frames, result.shots, result.corrupt) == (5, 1, ())
+    assert (result.frames, result.shots, result.corrupt) == (3, 1, ())
     before, after = open_clip(clip), open_clip(result.path)
     assert [f.time * after.time_base for f in read(after)] == [
         f.time * before.time_base for f in read(before)
     ]
     assert (after.width, after.height) == (96, 64)
     assert [data for _, data in packets(clip, "audio")] == [data for _, data in packets(result.path, "audio")]
-    assert [m.done for m in told if m.stage == "paint"] == [1, 2, 3, 4, 5]
-    assert estimates[0].frames == 5
+    assert [m.done for m in told if m.stage == "paint"] == [1, 2, 3]
+    assert estimates[0].frames == 3
     assert estimates[0].seconds > 0
     assert Image.open(preview).size == (96, 64)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "now.png", "out.mp4", "style.png"]
@@ -103,8 +103,8 @@ def test_stopped_anywhere_it_goes_on_with_the_same_bytes(
 ) -> None:
     recipe = QUICK.replace(passes=passes)
     whole = digest(paint(clip, style, tmp_path / "whole.mp4", recipe).path)
-    total = 5 * passes
-    for stage, at in [("decode", 2), ("paint", 2), ("encode", 0)] if passes == 1 else [("paint", 7)]:
+    total = 3 * passes
+    for stage, at in [("decode", 2), ("paint", 2), ("encode", 0)] if passes == 1 else [("paint", 4)]:
 
         def stop(moment: VideoProgress, stage: str = stage, at: int = at) -> None:
             if (moment.stage, moment.done) == (stage, at):
@@ -125,13 +125,15 @@ def test_stopped_anywhere_it_goes_on_with_the_same_bytes(
 
 @pytest.mark.slow
 def test_a_killed_process_leaves_whole_files_and_goes_on(
-    tmp_path: Path, clip: Path, style: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A real SIGKILL, with the real encoder and command."""
     monkeypatch.undo()  # a process of its own knows nothing of the tiny encoder
+    film = write_clip(tmp_path / "in.mkv", moving_square(4, 48, 64, 16))
+    Image.fromarray(texture(24, 24, 7)).save(tmp_path / "small.png")
     words = [
-        "video", str(clip), str(style), "--iterations", "2,2,2", "--coarse-finishing", "1",
-        "--finishing", "1", "--evaluations", "2", "--fill-evaluations", "2,2", "--quiet", "-o",
+        "video", str(film), str(tmp_path / "small.png"), "--iterations", "2", "--coarse-finishing", "1",
+        "--finishing", "1", "--evaluations", "2", "--fill-evaluations", "1", "--quiet", "-o",
     ]  # fmt: skip
 
     def paint_here(path: Path) -> None:
@@ -143,10 +145,10 @@ def test_a_killed_process_leaves_whole_files_and_goes_on(
     output = tmp_path / "part.mp4"
     process = subprocess.Popen([sys.executable, "-m", "impasto.cli", *words, str(output)])
     frames = tmp_path / "part.mp4.work" / "pass1"
-    for _ in range(1200):
-        if frames.is_dir() and len(list(frames.glob("*.png"))) >= 2:
+    for _ in range(3000):
+        if frames.is_dir() and list(frames.glob("*.png")):
             break
-        time.sleep(0.05)
+        time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not output.exists()
@@ -170,7 +172,7 @@ def test_other_settings_do_not_go_on_with_these_frames(tmp_path: Path, clip: Pat
 
 
 def cut_clip(tmp_path: Path) -> Path:
-    scenes = [*moving_square(4), *[255 - frame for frame in moving_square(4)]]
+    scenes = [*moving_square(2), *[255 - frame for frame in moving_square(2)]]
     return write_clip(tmp_path / "cut.mkv", scenes)
 
 
@@ -179,25 +181,26 @@ def test_nothing_is_carried_over_a_cut(tmp_path: Path, style: Path) -> None:
     """The first frame after a cut is what it would be without the shot before."""
     result = paint(cut_clip(tmp_path), style, tmp_path / "out.mkv", codec="ffv1")
     assert result.shots == 2
-    alone = write_clip(tmp_path / "alone.mkv", [255 - frame for frame in moving_square(4)])
+    alone = write_clip(tmp_path / "alone.mkv", [255 - frame for frame in moving_square(2)])
     single = paint(alone, style, tmp_path / "single.mkv", codec="ffv1")
-    after = [frame.pixels for frame in read(open_clip(result.path))][4:]
+    after = [frame.pixels for frame in read(open_clip(result.path))][2:]
     expected = [frame.pixels for frame in read(open_clip(single.path))]
     assert all(np.array_equal(a, b) for a, b in zip(after, expected, strict=True))
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_workers")
 def test_shots_in_processes_of_their_own(tmp_path: Path, style: Path) -> None:
     """With the compact encoder: a process of its own knows nothing of the tiny one."""
     clip = cut_clip(tmp_path)
     recipe = QUICK.replace(picture=QUICK.picture.replace(iterations=(2, 2, 2)))
     told: list[VideoProgress] = []
     result = paint(
-        clip, style, tmp_path / "out.mkv", recipe, processes=2, limit=6, codec="ffv1", on_moment=told.append
+        clip, style, tmp_path / "out.mkv", recipe, processes=2, limit=3, codec="ffv1", on_moment=told.append
     )
-    assert (result.frames, result.shots) == (6, 2)
-    assert [m for m in told if m.stage == "paint"][-1].done == 6
-    assert len(list(read(open_clip(result.path)))) == 6
+    assert (result.frames, result.shots) == (3, 2)
+    assert [m for m in told if m.stage == "paint"][-1].done == 3
+    assert len(list(read(open_clip(result.path)))) == 3
 
 
 @pytest.mark.slow
@@ -210,9 +213,9 @@ def test_a_mask_leaves_the_film_where_it_is_black(tmp_path: Path, clip: Path, st
     if kind == "folder":
         mask = tmp_path / "masks"
         mask.mkdir()
-        for number in range(5):
+        for number in range(3):
             Image.fromarray(black).save(mask / f"{number}.png")
-    film = write_clip(tmp_path / "film.mkv", moving_square(5))
+    film = write_clip(tmp_path / "film.mkv", moving_square(3))
     result = paint(film, style, tmp_path / "out.mkv", mask=mask, codec="ffv1")
     for before, after in zip(read(open_clip(film)), read(open_clip(result.path)), strict=True):
         assert np.array_equal(before.pixels[:, 44:], after.pixels[:, 44:])
@@ -236,13 +239,13 @@ def test_a_folder_becomes_a_folder(tmp_path: Path, style: Path) -> None:
 
 @pytest.mark.slow
 def test_a_corrupt_frame_costs_nothing_and_is_told(tmp_path: Path, style: Path) -> None:
-    film = write_clip(tmp_path / "in.mkv", moving_square(5), codec="mjpeg", pix_fmt="yuvj420p")
+    film = write_clip(tmp_path / "in.mkv", moving_square(4), codec="mjpeg", pix_fmt="yuvj420p")
     body = packets(film, "video")[2][1]
     film.write_bytes(film.read_bytes().replace(body, b"\0" * len(body)))
     result = paint(film, style, tmp_path / "out.mkv", codec="ffv1")
     assert result.corrupt == (2,)
     frames = [frame.pixels for frame in read(open_clip(result.path))]
-    assert len(frames) == 5
+    assert len(frames) == 4
     assert np.array_equal(frames[1], frames[2])
 
 
@@ -253,7 +256,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
     output, written = tmp_path / "out.mp4", []
 
     def write_until_full(path: Path, data: bytes) -> None:
-        if "pass1" in str(path) and len(written) == 3:
+        if "pass1" in str(path) and len(written) == 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if "pass1" in str(path):
             written.append(path)
@@ -265,8 +268,8 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
             paint(clip, style, output)
     fresh: list[int] = []
     paint(clip, style, output, on_moment=lambda m: fresh.append(m.fresh) if m.stage == "paint" else None)
-    assert max(fresh) == 2
-    assert len(list(read(open_clip(output)))) == 5
+    assert max(fresh) == 1
+    assert len(list(read(open_clip(output)))) == 3
 
 
 @pytest.mark.slow

@@ -19,11 +19,17 @@ pytestmark = pytest.mark.browser
 #: Keeps which camera the page asks for.
 NOTE_CAMERA = """() => {
   const own = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-  navigator.mediaDevices.getUserMedia = (wanted) => {
+  window.opened = [];
+  navigator.mediaDevices.getUserMedia = async (wanted) => {
     window.facing = wanted.video.facingMode;
-    return own(wanted);
+    const stream = await own(wanted);
+    window.opened.push(stream.getVideoTracks()[0]);
+    return stream;
   };
 }"""
+
+
+LIVE = "window.opened.filter(({ readyState }) => readyState === 'live').length"
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +71,11 @@ def test_a_hidden_page_does_not_paint(cameras: Any, site: str) -> None:
     user = Visit(cameras, site, permissions=["camera"])
     page = user.open("/?backend=wasm")
     page.evaluate(COUNTER)
-    page.click("#live-open")
+    page.evaluate(NOTE_CAMERA)
+    page.evaluate("for (let tap = 0; tap < 2; tap += 1) document.getElementById('live-open').click()")
     page.wait_for_function(f"() => {FRAMES} > 2")
+    assert page.evaluate(LIVE) == 1  # a second tap leaves no camera running behind
+    assert page.inner_text("#live-about") == "Tap a style"
     set_hidden = """hidden => {
       Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });
       document.dispatchEvent(new Event('visibilitychange'));
@@ -79,13 +88,13 @@ def test_a_hidden_page_does_not_paint(cameras: Any, site: str) -> None:
     assert "Paused" in page.inner_text("#live-about")
     page.evaluate(set_hidden, False)
     page.wait_for_function(f"() => {FRAMES} > {frames + 2}")
-    page.evaluate(NOTE_CAMERA)
     page.click("#live-turn")
     frames = page.evaluate(FRAMES)
     page.wait_for_function(f"() => {FRAMES} > {frames + 2}")
     assert page.evaluate("window.facing") == "user"
     page.click("#live-close")
     assert page.is_visible("#start")
+    assert page.evaluate(LIVE) == 0
     user.verify()
     user.context.close()
 

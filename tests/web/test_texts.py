@@ -55,7 +55,6 @@ NOT_SHOWN = {
     "'Impasto'", "'(prefers-reduced-motion: reduce)'", "'AbortError'", "'Files'", "'NotAllowedError'",
     "'NotFoundError'", "'OverconstrainedError'", "'SecurityError'", "'Content-Type'", "'Enter'",
     "'Retry-After'", "'The studio has no network for browsers.'", "'This studio paints no first looks.'",
-    "'no memory'",
     "`The page has no ${type?.name ?? 'element'} #${id}.`",
 }  # fmt: skip
 everywhere = pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)

@@ -1,7 +1,7 @@
 /** Starts the page. */
 
 import { choosePicture, nameSamples, startContent } from './content.js';
-import { $, radioGroup } from './dom.js';
+import { $, radioGroup, showMessage } from './dom.js';
 import { showRecording, startLive } from './live.js';
 import { messageOf } from './messages.js';
 import { startOffline } from './offline.js';
@@ -59,16 +59,21 @@ async function start() {
   await startTexts();
   startResult();
   startLive((blob) => choosePicture(blob, text('livePhotograph')));
-  await Promise.all([startContent(addStyleFiles), startStyles()]);
-  nameSamples();
   $('language').addEventListener('click', async () => {
-    await switchLanguage();
+    try {
+      await switchLanguage();
+    } catch {
+      showMessage('source-error', text('errorLoad'));
+      return;
+    }
     nameSamples();
     show();
     nameStyles();
     showRecording();
     showEngine();
   });
+  await Promise.all([startContent(addStyleFiles), startStyles()]).catch(() => showMessage('source-error', text('errorLoad')));
+  nameSamples();
   onEngineChange((engine) => { $('engine').textContent = `${text('engineLost')} ${nameEngine(engine)}`; });
   document.body.dataset.ready = '';
   const engine = await showEngine();

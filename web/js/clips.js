@@ -1,8 +1,8 @@
 /** Clips: the first frame is the picture that styles are tried on; then every frame is painted into a WebM file. */
 
-import { context2d, h } from './dom.js';
+import { blobOf, context2d, h } from './dom.js';
 import { paintPicture, Superseded } from './painter.js';
-import { blobOf, fitted, readPicture } from './pictures.js';
+import { fitted, readPicture } from './pictures.js';
 import { UserError } from './texts.js';
 import { stylesAndSettings } from './wish.js';
 
@@ -100,6 +100,7 @@ export async function paintClip(content, longSide, { onFrame, signal }) {
     });
     if (!conversion.isValid) throw new UserError('errorNoClips');
     signal.addEventListener('abort', () => conversion.cancel());
+    signal.throwIfAborted(); // it may have been before there was a conversion
     await conversion.execute();
     const isSilenced = conversion.discardedTracks.some(({ track }) => track.type === 'audio');
     return { file: new Blob([/** @type {ArrayBuffer} */ (target.buffer)], { type: 'video/webm' }), frames, isSilenced };

@@ -6,7 +6,7 @@ import { messageOf } from './messages.js';
 import { readPicture } from './pictures.js';
 import { siteFacts } from './site.js';
 import { addSample, startSources } from './sources.js';
-import { text } from './texts.js';
+import { text, UserError } from './texts.js';
 import { wish, wishChanged } from './wish.js';
 
 let latestChoice = 0; // a slow file must not replace one that was chosen after it
@@ -17,11 +17,7 @@ export async function startContent(onStyleFiles) {
   $('back').addEventListener('click', () => { setContent(null); $('choose').focus(); });
   for (const name of (await siteFacts()).photographs) {
     const address = `photographs/${name}.jpg`;
-    const button = addSample(address, async () => {
-      const response = await fetch(address).catch(() => null);
-      if (response?.ok) await choosePicture(await response.blob(), text(`sample-${name}`));
-      else showMessage('source-error', text('errorLoad'));
-    });
+    const button = addSample(address, () => choosePicture(load(address), text(`sample-${name}`)));
     button.setAttribute('data-sample', name);
   }
 }
@@ -33,12 +29,20 @@ export function nameSamples() {
   }
 }
 
-/** Make a picture the photograph, or a clip what is painted. @param {Blob} blob @param {string} name */
-export async function choosePicture(blob, name) {
+/** @param {string} address */
+async function load(address) {
+  const response = await fetch(address).catch(() => null);
+  if (!response?.ok) throw new UserError('errorLoad');
+  return response.blob();
+}
+
+/** Make a picture the photograph, or a clip what is painted. @param {Blob | Promise<Blob>} chosen @param {string} name */
+export async function choosePicture(chosen, name) {
   latestChoice += 1;
   const choice = latestChoice;
   showMessage('source-error', '');
   try {
+    const blob = await chosen;
     const picture = isClip(blob, name) ? await readClip(blob, name) : await readPicture(blob, name);
     if (choice === latestChoice) setContent(picture);
   } catch (error) {
@@ -48,6 +52,7 @@ export async function choosePicture(blob, name) {
 
 /** @param {import('./pictures.js').Picture | null} picture */
 function setContent(picture) {
+  latestChoice += 1; // what is still being loaded is no longer wanted
   if (wish.content) URL.revokeObjectURL(wish.content.url);
   wish.content = picture;
   showMessage('source-error', '');

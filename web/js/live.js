@@ -1,9 +1,9 @@
 /** The live view: what the camera sees, painted frame by frame. */
 
-import { $, context2d, h, showMessage } from './dom.js';
+import { $, announce, blobOf, context2d, h, showMessage } from './dom.js';
 import { messageOf } from './messages.js';
 import { paintPicture, Superseded } from './painter.js';
-import { blobOf, fitted, longSideOf } from './pictures.js';
+import { fitted, longSideOf } from './pictures.js';
 import { download, show } from './result.js';
 import { decimal, text, UserError } from './texts.js';
 import { onWish, stylesAndSettings, wish } from './wish.js';
@@ -28,6 +28,7 @@ const video = h('video', { muted: true, playsInline: true });
 const capture = h('canvas');
 /** @type {MediaStream | null} */
 let stream = null;
+let openings = 0; // a camera that opens slowly must not replace one that was opened after it, or a closed view
 /** @type {MediaRecorder | null} */
 let recorder = null;
 let facing = 'environment';
@@ -45,16 +46,7 @@ export function startLive(onPhotograph) {
     facing = facing === 'environment' ? 'user' : 'environment';
     open();
   });
-  $('live-photograph').addEventListener('click', async () => {
-    try {
-      await enlarge();
-      const photograph = await blobOf(cameraFrame(Infinity), 'image/jpeg');
-      close();
-      onPhotograph(photograph);
-    } catch (error) {
-      showMessage('source-error', messageOf(error));
-    }
-  });
+  $('live-photograph').addEventListener('click', () => photograph(onPhotograph));
   $('live-record').addEventListener('click', toggleRecording);
   onWish(() => { prepared = null; });
   document.addEventListener('visibilitychange', () => {
@@ -64,12 +56,38 @@ export function startLive(onPhotograph) {
   });
 }
 
+/** @param {(photograph: Blob) => void} onPhotograph */
+async function photograph(onPhotograph) {
+  const shown = stream;
+  const button = $('live-photograph', HTMLButtonElement);
+  button.disabled = true;
+  try {
+    await enlarge();
+    if (stream !== shown) return;
+    const taken = await blobOf(cameraFrame(Infinity), 'image/jpeg');
+    close();
+    onPhotograph(taken);
+  } catch (error) {
+    showMessage('source-error', messageOf(error));
+  } finally {
+    button.disabled = false;
+  }
+}
+
 async function open() {
   showMessage('source-error', '');
   stopCamera();
+  const opening = openings;
   try {
     const opened = await openCamera();
+    if (opening !== openings) {
+      for (const track of opened.getTracks()) track.stop();
+      return;
+    }
     stream = opened;
+    opened.getVideoTracks()[0]?.addEventListener('ended', () => { // it was unplugged, or another program took it
+      if (stream === opened) fail(new UserError('errorCameraBusy'));
+    });
     $('live').hidden = false;
     $('live-about').textContent = text('liveStarting');
     show();
@@ -82,9 +100,14 @@ async function open() {
     frameTimes = [];
     await paintFrames(opened);
   } catch (error) {
-    close();
-    showMessage('source-error', messageOf(error));
+    if (opening === openings) fail(error);
   }
+}
+
+/** @param {unknown} error */
+function fail(error) {
+  close();
+  showMessage('source-error', messageOf(error));
 }
 
 /** @returns {Promise<MediaStream>} */
@@ -128,15 +151,16 @@ async function paintFrames(shown) {
   const canvas = $('live-canvas', HTMLCanvasElement);
   while (stream === shown) {
     await (document.hidden ? nextVisible() : nextFrame());
-    if (stream !== shown || !video.videoWidth) continue;
+    if (stream !== shown || document.hidden || !video.videoWidth) continue;
     const start = performance.now();
     const { width, height } = cameraFrame(SIDES[level]);
     const frame = context2d(capture).getImageData(0, 0, width, height);
     const painted = await paintedFrame(frame);
-    if (!painted || stream !== shown) continue;
+    if (!painted || stream !== shown || document.hidden) continue;
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
     context2d(canvas).putImageData(painted, 0, 0);
     if (wish.styles.length) adaptSize((performance.now() - start) / 1000, width, height);
+    else $('live-about').textContent = text('paintStyle');
   }
 }
 
@@ -196,7 +220,7 @@ function toggleRecording() {
     showRecording();
     const ending = type.includes('mp4') ? 'mp4' : 'webm';
     download(new File(parts, `impasto-live.${ending}`, { type: type.split(';')[0] }));
-    $('announcement').textContent = text('clipSaved');
+    announce(text('clipSaved'));
   };
   started.start(1000);
   recorder = started;
@@ -210,6 +234,7 @@ export function showRecording() {
 }
 
 function stopCamera() {
+  openings += 1;
   recorder?.stop();
   for (const track of stream?.getTracks() ?? []) track.stop();
   stream = null;

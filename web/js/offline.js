@@ -9,7 +9,7 @@ import { text } from './texts.js';
 export async function startOffline(backend) {
   if (!navigator.serviceWorker) return;
   try {
-    await navigator.serviceWorker.register('sw.js');
+    await navigator.serviceWorker.register('sw.js', { updateViaCache: 'none' });
     const { active } = await navigator.serviceWorker.ready;
     const { port1, port2 } = new MessageChannel();
     const answer = new Promise((resolve) => { port1.onmessage = ({ data }) => resolve(data); });

@@ -8,7 +8,7 @@ import { SITE, siteFacts } from './site.js';
 /** @typedef {import('./engine/tiles.js').Pixels} Pixels */
 /** @typedef {import('./engine/painting.js').Task} Task */
 /** @typedef {{backend: 'webgpu' | 'wasm', threads: number}} Engine */
-/** @typedef {{resolve: (value: any) => void, reject: (reason: unknown) => void, onProgress?: ((share: number) => void) | undefined}} Waiting */
+/** @typedef {{kind: 'start' | 'paint' | 'frame', resolve: (value: any) => void, reject: (reason: unknown) => void, onProgress?: ((share: number) => void) | undefined}} Waiting */
 
 /** The picture was given up because another is wanted. */
 export class Superseded extends Error {}
@@ -27,6 +27,7 @@ let worker = null;
 /** @type {Map<number, Waiting>} */
 const waiting = new Map();
 let count = 0;
+let stops = 0;
 /** @type {Promise<Engine> | null} */
 let started = null;
 /** Called where the graphics card fails, with what paints from then on. @type {(engine: Engine) => void} */
@@ -55,26 +56,32 @@ export function startPainter() {
  * @returns {Promise<Pixels>}
  */
 export async function paintPicture(task, { isFrame = false, onProgress } = {}) {
+  const stopsBefore = stops;
   await startPainter();
+  if (stops !== stopsBefore) throw new Superseded();
   const { painted } = await ask({ kind: isFrame ? 'frame' : 'paint', task }, onProgress);
   return painted;
 }
 
-/** Give up what is being painted; the worker ends the tile that it is at. */
+/** Give up what is being painted; the worker ends the tile that it is at. The network goes on loading. */
 export function stopPainting() {
-  rejectAll(new Superseded());
+  rejectAll(new Superseded(), ['paint', 'frame']);
+  stops += 1;
   count += 1;
   worker?.postMessage({ kind: 'stop', id: count });
 }
 
-/** @param {Error} reason */
-function rejectAll(reason) {
-  for (const { reject } of waiting.values()) reject(reason);
-  waiting.clear();
+/** @param {Error} reason @param {Waiting['kind'][]} kinds */
+function rejectAll(reason, kinds = ['start', 'paint', 'frame']) {
+  for (const [id, { kind, reject }] of waiting) {
+    if (!kinds.includes(kind)) continue;
+    reject(reason);
+    waiting.delete(id);
+  }
 }
 
 /**
- * @param {Record<string, unknown>} message
+ * @param {Record<string, unknown> & {kind: Waiting['kind']}} message
  * @param {(share: number) => void} [onProgress]
  * @returns {Promise<any>}
  */
@@ -83,7 +90,7 @@ function ask(message, onProgress) {
   count += 1;
   const id = count;
   return new Promise((resolve, reject) => {
-    waiting.set(id, { resolve, reject, onProgress });
+    waiting.set(id, { kind: message.kind, resolve, reject, onProgress });
     worker?.postMessage({ ...message, id });
   });
 }

@@ -69,8 +69,3 @@ export function canvasOf({ data, width, height }) {
   context2d(canvas).putImageData(new ImageData(/** @type {any} */ (data), width, height), 0, 0);
   return canvas;
 }
-
-/** A canvas as a file. @param {HTMLCanvasElement} canvas @param {string} type such as image/png @returns {Promise<Blob>} */
-export const blobOf = (canvas, type) => new Promise((resolve, reject) => {
-  canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new UserError('errorMemory'))), type, 0.92);
-});

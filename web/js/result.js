@@ -2,10 +2,10 @@
 
 import { clipSize, paintClip } from './clips.js';
 import { startComparison, stopComparison } from './compare.js';
-import { $, announce, debounce, h, showMessage } from './dom.js';
+import { $, announce, blobOf, debounce, h, showMessage } from './dom.js';
 import { messageOf } from './messages.js';
 import { paintPicture, stopPainting, Superseded } from './painter.js';
-import { blobOf, canvasOf, fitted, longSideOf, pixelsOf } from './pictures.js';
+import { canvasOf, fitted, longSideOf, pixelsOf } from './pictures.js';
 import { decimal, text, UserError } from './texts.js';
 import { onWish, stylesAndSettings, wish, wishedSide } from './wish.js';
 
@@ -24,8 +24,9 @@ let isPainting = false;
 /** Ends the clip that is being painted. */
 let ending = new AbortController();
 let progressText = '';
+let clipUrl = ''; // of the clip that is shown
 let shownContent = '';
-/** Counts the wishes, to tell whether a picture is still wanted. */
+/** Counts the wishes and what was stopped, to tell whether a picture is still wanted. */
 let version = 0;
 /** The wish that is or was painted at full size. */
 let fullVersion = -1;
@@ -113,9 +114,10 @@ function setBusy(value) {
 }
 
 function stop() {
-  fullVersion = -1;
+  version += 1; // so that what still arrives is not shown
   ending.abort();
   stopPainting();
+  setBusy(false);
   setPainting(false);
 }
 
@@ -132,6 +134,8 @@ function setPainting(value) {
 function showPainting(content) {
   if (!painting) return;
   const { canvas, clip } = painting;
+  URL.revokeObjectURL(clipUrl);
+  clipUrl = '';
   if (clip) {
     showClip(clip.file);
     announce(about());
@@ -151,9 +155,8 @@ function showPainting(content) {
 /** @param {Blob} file */
 function showClip(file) {
   stopComparison($('result-frame'));
-  const src = URL.createObjectURL(file);
-  const video = h('video', { src, controls: true, loop: true, muted: true, autoplay: !prefersStill(), playsInline: true, 'aria-label': text('clipAlt') });
-  video.addEventListener('emptied', () => URL.revokeObjectURL(src), { once: true });
+  clipUrl = URL.createObjectURL(file);
+  const video = h('video', { src: clipUrl, controls: true, loop: true, muted: true, autoplay: !prefersStill(), playsInline: true, 'aria-label': text('clipAlt') });
   $('result-frame').replaceChildren(video);
 }
 

@@ -34,6 +34,7 @@ export function nameStyles() {
 /** Add the user's pictures to the gallery and choose them. @param {File[]} files */
 export async function addStyleFiles(files) {
   showMessage('style-error', '');
+  let failure = '';
   $('gallery').setAttribute('aria-busy', 'true');
   for (const file of files) {
     try {
@@ -44,9 +45,10 @@ export async function addStyleFiles(files) {
       gallery.toggle(picture.key);
     } catch (error) {
       $('gallery').removeAttribute('aria-busy');
-      showMessage('style-error', messageOf(error));
+      failure = messageOf(error);
     }
   }
+  if (failure) showMessage('style-error', failure); // at the end, because choosing a good one takes messages away
 }
 
 /** Read the chosen styles and make them the wish. */

@@ -30,7 +30,6 @@ def _periodic_noise(channels: int, seed: int) -> Tensor:
     return (smooth / smooth.std()).half().float()
 
 
-@functools.lru_cache(maxsize=16)
 def noise_field(
     channels: int, height: int, width: int, top: int = 0, left: int = 0, *, seed: int = 0
 ) -> Tensor:
@@ -38,8 +37,6 @@ def noise_field(
 
     Args:
         top, left: first row and first column of the window.
-
-    The latest windows are kept, for pictures of one size: do not change them.
     """
     rows = torch.arange(top, top + height) % PERIOD
     columns = torch.arange(left, left + width) % PERIOD

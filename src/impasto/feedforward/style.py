@@ -31,6 +31,8 @@ FORMAT = "impasto instant style 1"
 SUFFIX = ".safetensors"
 #: Larger files are no saved styles, and are not read.
 MAX_BYTES = 8_000_000
+#: Number formats that a file may have.
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class InstantStyle:
     Attributes:
         moments: by layer of :data:`~impasto.feedforward.statistics.LEVELS`.
         banks: layer of :data:`~impasto.feedforward.statistics.BANK_LAYERS` → (N, K, C), float32: features of
-            the style in random order.
+            the style.
         decoder: weights of a decoder that was trained for this style; None: the general one.
     """
 
@@ -72,10 +74,12 @@ class InstantStyle:
         for style, weight in used[1:]:
             total += weight
             moments = {k: moments[k].blend(style.moments[k], weight / total) for k in LEVELS}
+        # Rounded shares may come to a little more than a bank.
         banks = {
             layer: torch.cat([_share(style.banks[layer], weight / total) for style, weight in used], 1)
             for layer in BANK_LAYERS
         }
+        banks = {layer: bank[:, :BANK_SIZE] for layer, bank in banks.items()}
         decoders = [(style.decoder, weight / total) for style, weight in used]
         return InstantStyle(moments, banks, _mean_decoder(decoders))
 
@@ -85,13 +89,15 @@ class InstantStyle:
         Raises:
             WeightsError: the file cannot be written.
         """
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
         try:
             with replacing(path) as partial:
                 save_file(self._tensors(), partial, metadata={"format": FORMAT})
-        except OSError as error:
-            raise WeightsError(f"{os.fspath(path)} cannot be written ({error.strerror or error})") from None
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise WeightsError(f"{os.fspath(path)} cannot be written ({reason})") from None
 
     def _tensors(self) -> dict[str, Tensor]:
         """What a file holds, by name."""
@@ -137,7 +143,7 @@ class InstantStyle:
         except RuntimeError:
             raise WeightsError(f"{name!r} was learned by another version", remedy="learn it again") from None
         return cls(
-            {k: Moments(tensors[f"{k}.mean"], tensors[f"{k}.second"]) for k in LEVELS},
+            {k: Moments(tensors[f"{k}.mean"].double(), tensors[f"{k}.second"].double()) for k in LEVELS},
             {k: tensors[f"{k}.bank"].float() for k in BANK_LAYERS},
             state,
         )
@@ -165,7 +171,7 @@ def _is_sound(statistics: Mapping[str, Tensor], decoder: Mapping[str, Tensor]) -
         if len(shape) != 3 or (shape[0], shape[2]) != (1, channels) or not 1 <= shape[1] <= BANK_SIZE:
             return False
     values = [*statistics.values(), *decoder.values()]
-    return all(value.is_floating_point() and bool(value.isfinite().all()) for value in values)
+    return all(value.dtype in DTYPES and bool(value.isfinite().all()) for value in values)
 
 
 def is_saved_style(source: object) -> TypeGuard[str | os.PathLike[str]]:
@@ -209,8 +215,9 @@ def _mean_decoder(
 
 
 def _share(bank: Tensor, share: float) -> Tensor:
-    """The first ``share`` of a bank (N, K, C): a random sample, because the bank's order is random."""
-    return bank[:, : max(1, round(share * bank.shape[1]))]
+    """Rows of a bank (N, K, C) from all over it, because that of a blend has one style after the other."""
+    count = max(1, round(share * bank.shape[1]))
+    return bank[:, torch.arange(count) * bank.shape[1] // count]
 
 
 def remember(features: Mapping[str, Tensor], generator: torch.Generator | None = None) -> InstantStyle:

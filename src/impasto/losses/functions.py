@@ -15,6 +15,7 @@ number of positions.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -132,10 +133,17 @@ def sliced_loss(features: Tensor, target: Tensor) -> Tensor:
         features: (n, C), the picture's features at sampled positions.
         target: (m, C), the style's.
     """
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(features.shape[1], features.shape[1], generator=generator, dtype=torch.float64)
-    projections = torch.linalg.qr(noise)[0].to(features)  # (C, C), a direction in each column
+    projections = _directions(features.shape[1]).to(features)
     return _sorted_distance(features @ projections, target @ projections)
+
+
+@lru_cache(maxsize=16)
+def _directions(channels: int) -> Tensor:
+    """(C, C) float64, a direction in each column."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(channels, channels, generator=generator, dtype=torch.float64)
+    directions: Tensor = torch.linalg.qr(noise)[0]
+    return directions
 
 
 def histogram_loss(features: Tensor, target: Tensor) -> Tensor:

@@ -80,9 +80,12 @@ def guided(scene: Scene, encoder: Encoder, strength: float) -> Scene:
 def _guided_region(region: Region, scene: Scene, encoder: Encoder, strength: float) -> Region:
     assert scene.content is not None, "checked in guided"
     content = _places(scene.content, product(region.mask, scene.content_mask), encoder)
+    if not content.weights.any():  # nothing of the content lies in it
+        return region
     shares = {index: share for index, share in enumerate(region.style_shares) if share > 0}
     styles = list(region.styles)
-    places = {index: _places(styles[index].pixels, styles[index].mask, encoder) for index in shares}
+    padding = "reflect" if encoder.padding == "circular" else None  # a style never repeats
+    places = {i: _places(styles[i].pixels, styles[i].mask, encoder, padding=padding) for i in shares}
     weights = torch.cat([share * places[index].weights for index, share in shares.items()])
     centres, parts = _clusters(torch.cat([place.features for place in places.values()]), weights)
     areas = torch.zeros(len(centres)).index_add_(0, parts, weights)
@@ -103,7 +106,7 @@ def _with_parts(style: Style, parts: Tensor, factors: Tensor) -> Style:
     return replace(style, mask=product(style.mask, mask), parts=parts)
 
 
-def _places(picture: Tensor, mask: Tensor | None, encoder: Encoder) -> _Places:
+def _places(picture: Tensor, mask: Tensor | None, encoder: Encoder, *, padding: str | None = None) -> _Places:
     """The places of a picture (1, 3, H, W), and their weights by a mask (1, 1, H, W)."""
     layers = [layer for layer in GUIDING_LAYERS if layer in encoder.layers] or [encoder.layers[-1]]
     deepest = max(geometry(layer).stride for layer in layers)
@@ -116,7 +119,7 @@ def _places(picture: Tensor, mask: Tensor | None, encoder: Encoder) -> _Places:
     )
     weights = weights.flatten() / weights.sum().clamp_min(1e-12)
     with torch.no_grad():
-        features = encoder(small.to(device), tuple(layers))
+        features = encoder(small.to(device), tuple(layers), padding=padding)
     columns = [_standardised(_on_grid(features[layer].cpu(), grid), weights) for layer in layers]
     lightness = F.adaptive_avg_pool2d(to_oklab(small.cpu().float())[:, :1], grid)
     contrast = (box_mean((lightness - box_mean(lightness, 1)).square(), 1) + 1e-6).log()

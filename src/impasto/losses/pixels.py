@@ -31,12 +31,16 @@ class TotalVariationTerm(Term):
         count, repeats = memory
         if part.tile.is_whole:
             return (total_variation(part.image, wrap=repeats) * count).reshape(1)
-        rows, columns = part.tile.inner(1)
+        height, width = (inner.stop - inner.start for inner in part.tile.inner(1))
         # A difference belongs to the tile of its left or upper pixel, so the tile needs one pixel more on the
         # right and below, and no difference is counted twice.
         image = part.without_halo(part.image, beyond=1)
-        in_rows = image[..., : rows.stop - rows.start, :]
-        in_columns = image[..., : columns.stop - columns.start]
+        if repeats and image.shape[-2] == height:  # all rows, without a halo: the first follows the last
+            image = torch.cat((image, image[..., :1, :]), -2)
+        if repeats and image.shape[-1] == width:
+            image = torch.cat((image, image[..., :1]), -1)
+        in_rows = image[..., :height, :]
+        in_columns = image[..., :width]
         horizontal = (in_rows[..., 1:] - in_rows[..., :-1]).square().sum()
         vertical = (in_columns[..., 1:, :] - in_columns[..., :-1, :]).square().sum()
         return (horizontal + vertical).reshape(1)

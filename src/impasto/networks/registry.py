@@ -24,18 +24,14 @@ EncoderBuilder = Callable[["Path | None", "str | None"], Encoder]
 
 
 def _compact(path: Path | None, pooling: str | None) -> Encoder:
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
-    if pooling not in (None, "average"):
-        raise RecipeError(
-            f"pooling {pooling!r} was asked for with the compact encoder",
-            "it was trained with average pooling and works with no other",
-            "leave --pooling out or choose --encoder vgg19",
-        )
-    file = path if path is not None else weight_files.embedded("compact")
-    problem = "it has no heads"
+    file = path.expanduser() if path is not None else weight_files.embedded("compact")
+    problem, trained_with = "it has no heads", "average"
     try:
+        with safe_open(file, "pt") as opened:
+            trained_with = (opened.metadata() or {}).get("pooling", trained_with)
         state = load_file(file)
     except (OSError, ValueError, SafetensorError) as error:
         state, problem = {}, getattr(error, "strerror", None) or str(error)
@@ -45,7 +41,13 @@ def _compact(path: Path | None, pooling: str | None) -> Encoder:
             "expected the file that `python -m impasto.training` writes",
             "leave --weights out for the embedded one",
         )
-    return Encoder({k: v.float() for k, v in state.items()}, CENTRED, pooling="average")
+    if pooling not in (None, trained_with):
+        raise RecipeError(
+            f"pooling {pooling!r} was asked for with the compact encoder",
+            f"it was trained with {trained_with} pooling and works with no other",
+            "leave --pooling out or choose --encoder vgg19",
+        )
+    return Encoder({k: v.float() for k, v in state.items()}, CENTRED, pooling=trained_with)
 
 
 def _vgg19(name: str, normalisation: Normalisation) -> EncoderBuilder:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from importlib import resources
 from pathlib import Path
@@ -98,12 +98,16 @@ def encoder_digest(name: str, weights: Path | None = None) -> str:
         weights: a file to use instead of the encoder's own.
     """
     path = weights if weights is not None else embedded(name) if name == "compact" else None
-    return "" if path is None else _digest(str(path))
+    if path is None or not (path := path.expanduser()).is_file():
+        return ""
+    status = path.stat()
+    return _digest(path, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=8)
-def _digest(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:8] if Path(path).is_file() else ""
+def _digest(path: Path, modified: int, size: int) -> str:
+    """The digest of a file as long as it does not change."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:8]
 
 
 def locate(name: str) -> Path | None:
@@ -263,9 +267,10 @@ def _acquire(lock: FileLock) -> bool:
 def _report_other_process(entry: Published, folder: Path) -> None:
     """Report the progress of another process's download, by the size of its partial file."""
     for source in entry.sources:
-        if (target := _partial_file(source, folder)).exists():
+        with suppress(FileNotFoundError):  # it is renamed at its end
+            size = _partial_file(source, folder).stat().st_size
             task = f"waiting for another process to download {source.filename}"
-            report(Progress(task, target.stat().st_size, source.bytes, "bytes"))
+            report(Progress(task, size, source.bytes, "bytes"))
             return
 
 

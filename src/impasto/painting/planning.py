@@ -34,7 +34,7 @@ __all__ = [
 
 GB = 1e9
 #: Memory of the interpreter, PyTorch and an encoder before the first picture (measured, rounded up).
-RUNTIME_BYTES = 0.5 * GB
+RUNTIME_BYTES = 0.35 * GB
 #: Bytes per pixel of a float32 picture.
 PICTURE_BYTES = 12
 #: Pictures in memory at once: content, the one evaluated, the best, that of ten evaluations ago in half
@@ -63,19 +63,20 @@ def bytes_per_pixel(encoder: Encoder, layers: tuple[str, ...]) -> float:
     """Working memory of one evaluation in bytes per pixel of the picture or tile.
 
     For the backward pass each convolution keeps its result, in the encoder's precision; as much again is
-    counted for the gradients at one layer. Each of ``layers`` may need a float32 copy and its gradient.
-    Measured peaks are 8 to 50 % lower.
+    counted for the gradients at one layer. Each of ``layers`` may need a float32 copy and its gradient. A
+    quarter is taken off, because not all of it is there at once: measured peaks are as high (VGG-19) to a
+    third lower (LOG.md, 2026-11-28).
     """
     width = 2 if encoder.compute_dtype is torch.bfloat16 else 4
     deepest = max((encoder.convs.index(f"conv{layer[4:]}") for layer in layers), default=-1)
-    total = 8.0 * PICTURE_BYTES
+    total = 0.0
     for conv in encoder.convs[: deepest + 1]:
         channels = encoder.get_buffer(f"{conv}__weight").shape[0]
         total += 2.0 * width * channels / geometry(conv).stride ** 2
     for layer in layers:
         channels = encoder.get_buffer(f"conv{layer[4:]}__weight").shape[0]
         total += 12.0 * channels / geometry(layer).stride ** 2
-    return total
+    return 8.0 * PICTURE_BYTES + 0.75 * total
 
 
 def plan_memory(

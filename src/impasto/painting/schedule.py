@@ -79,9 +79,12 @@ def scale_sizes(
 def layers_of(recipe: Recipe, terms: Sequence[Term] | None) -> tuple[str, ...]:
     """The layers that the encoder has to compute at some scale."""
     if terms is None:
-        finishing = FINISHING_LAYERS if recipe.wants_style and any(recipe.finishing) else ()
-        return tuple(dict.fromkeys((*recipe.active_layers(), *finishing)))
+        return tuple(dict.fromkeys((*recipe.active_layers(), *_finishing_layers(recipe))))
     return tuple(dict.fromkeys(layer for term in terms for layer in term.layers))
+
+
+def _finishing_layers(recipe: Recipe) -> tuple[str, ...]:
+    return FINISHING_LAYERS if recipe.wants_style and any(recipe.finishing) else ()
 
 
 def min_style_side(recipe: Recipe, terms: Sequence[Term] | None) -> int:
@@ -89,7 +92,7 @@ def min_style_side(recipe: Recipe, terms: Sequence[Term] | None) -> int:
     if terms is not None:
         layers = layers_of(recipe, terms)
     else:
-        layers = recipe.style_layers if recipe.wants_style else ()
+        layers = (*(recipe.style_layers if recipe.wants_style else ()), *_finishing_layers(recipe))
     return max((geometry(layer).stride for layer in layers), default=1)
 
 

@@ -20,6 +20,7 @@ __all__ = ["mosaic"]
 
 GRID = 640  # cells per span of the raster on which the rows are planned
 STONE = 0.0118  # width of a stone in spans
+NEAR = 0.04  # how far around a capsule distances to it are asked for, in spans
 MORTAR = brush.palette("8d7c66")[0]
 IVORY, GOLD, OCHRE, TERRACOTTA, OXBLOOD = brush.palette("e9dbb8 dcaa3e c08434 b3532f 6a2319")
 TEAL, TURQUOISE, COBALT, NAVY, OLIVE = brush.palette("22706f 68a99c 2b529c 17244a 61753a")
@@ -75,10 +76,18 @@ def flat(colour: Array) -> Array:
 def capsule(
     x: Array, y: Array, a: tuple[float, float], b: tuple[float, float], ra: float, rb: float
 ) -> Array:
-    """Signed distance to a rounded cone from a to b with radii ra and rb; negative inside."""
+    """Signed distance to a rounded cone from a to b with radii ra and rb; negative inside, 1 if far away."""
+    distance, reach = np.ones(x.shape, np.float32), max(ra, rb) + NEAR
+    near = [
+        (axis > min(ends) - reach) & (axis < max(ends) + reach)
+        for axis, *ends in ((y[:, 0], a[1], b[1]), (x[0], a[0], b[0]))
+    ]
+    box = np.ix_(*near)
+    x, y = x[box], y[box]
     dx, dy = b[0] - a[0], b[1] - a[1]
     t = np.clip(((x - a[0]) * dx + (y - a[1]) * dy) / (dx * dx + dy * dy), 0, 1)
-    return np.asarray(np.hypot(x - a[0] - t * dx, y - a[1] - t * dy) - (ra + (rb - ra) * t), np.float32)
+    distance[box] = np.hypot(x - a[0] - t * dx, y - a[1] - t * dy) - (ra + (rb - ra) * t)
+    return distance
 
 
 def background(x: Array, y: Array) -> list[Area]:
@@ -216,9 +225,9 @@ def rows(rng: np.random.Generator, region: Area) -> list[Stones]:
     """Rows of stones in a region, parallel to its edge, from the edge inwards."""
     if not region.mask.any():
         return []
-    box = ndimage.find_objects(region.mask.astype(np.int8))[0]
-    first = np.array([max(0, side.start - 3) for side in box])
-    around = tuple(slice(a, side.stop + 3) for a, side in zip(first, box, strict=True))
+    taken = [np.flatnonzero(region.mask.any(axis)) for axis in (1, 0)]  # its rows and columns
+    first = np.array([max(0, side[0] - 3) for side in taken])
+    around = tuple(slice(a, side[-1] + 4) for a, side in zip(first, taken, strict=True))
     pad = np.pad(region.mask[around], 3, mode="edge")
     depth = ndimage.distance_transform_edt(pad)[3:-3, 3:-3] / GRID
     stones = []

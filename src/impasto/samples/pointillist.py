@@ -212,10 +212,11 @@ def tree_at(
         cx = foot + wide * 0.85 * r * np.cos(a)
         cy = ground - 0.66 * tall + 0.30 * tall * r * np.sin(a)
         size = wide * rng.uniform(0.30, 0.46)
-        dx, dy = (x - cx) / size, (y - cy) / size
+        box = np.ix_(np.abs(y[:, 0] - cy) < 1.1 * size, np.abs(x[0] - cx) < 1.1 * size)
+        dx, dy = (x[box] - cx) / size, (y[box] - cy) / size
         inside = np.hypot(dx, dy) < 1 + 0.10 * np.sin(7 * np.arctan2(dy, dx) + 5 * r)
         tone = 0.46 - 0.30 * dx + 0.34 * dy - 0.25 * (foot + 0.2 * wide < cx)
-        plan = put(plan, inside, brush.ramp(LEAVES, tone))
+        plan[box] = put(plan[box], inside, brush.ramp(LEAVES, tone))
     return plan
 
 

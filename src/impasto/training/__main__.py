@@ -12,6 +12,7 @@ import torch
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 from rich.table import Table
+from safetensors import SafetensorError
 from torch import Tensor
 
 from impasto.errors import ImpastoError, RecipeError
@@ -204,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command. A user's error is printed as one line, with exit code 2."""
     try:
         app(arguments, exit_on_error=False, print_error=False)
-    except (ImpastoError, CycloptsError) as error:
+    except (ImpastoError, CycloptsError, OSError, SafetensorError) as error:  # a full disk, say
         print(f"impasto.training: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

@@ -41,7 +41,8 @@ class Crops:
     """
 
     def __init__(self, folder: Path, *, held_out: bool = False, limit: int | None = None) -> None:
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+        listed = folder.iterdir() if folder.is_dir() else ()
+        files = sorted(p for p in listed if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
         files = [p for p in files if _is_held_out(p.name) == held_out][:limit]
         if not files:
             raise PictureError(f"no pictures in {folder}", ".jpg or .png files", "choose another --data")

@@ -20,6 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from impasto.files import replacing
+from impasto.machine import autocast
+from impasto.training.checkpoint import read_checkpoint, write_checkpoint
 from impasto.training.data import Crops
 from impasto.training.policy import Canvases, folded_gram_distance, inner
 from impasto.training.reshaping import rebuild, widen, without_silent
@@ -162,9 +164,9 @@ class Trainer:
         index, canvases = self.canvases.take(self.plan.canvases)
         batch = torch.cat([self.draw_crops(self.plan.crops).to(self.device), canvases])
         batch = batch.contiguous(memory_format=torch.channels_last).requires_grad_(True)
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+        with torch.no_grad(), autocast(self.device):
             targets = self.teacher.raw(batch)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device):
             features = self.student.features(batch)
             loss, record = self.loss(features, targets)
         on_canvases = {k: v[self.plan.crops :] for k, v in features.items()}
@@ -265,7 +267,6 @@ class Trainer:
 
     def save(self, folder: Path) -> None:
         """Write ``checkpoint.pt``, to resume from, and ``compact.safetensors``, to paint with."""
-        folder.mkdir(parents=True, exist_ok=True)
         state = {
             "student": self.student.state_dict(),
             "mean": self.mean_state,
@@ -275,15 +276,19 @@ class Trainer:
             "rms": self.teacher.rms,
             "plan": asdict(self.plan),
         }
-        with replacing(folder / "checkpoint.pt") as partial:
-            torch.save(state, partial)
+        write_checkpoint(folder, state)
         meta = {"plan": json.dumps(asdict(self.plan)), "steps": str(self.steps), "pooling": self.plan.pooling}
         with replacing(folder / "compact.safetensors") as partial:
             save_file(export(self.student, self.mean_state), partial, metadata=meta)
 
     def resume(self, folder: Path) -> None:
-        """Continue from the checkpoint of :meth:`save`, with new canvases and crops."""
-        state = torch.load(folder / "checkpoint.pt", weights_only=True, map_location=self.device)
+        """Continue from the checkpoint of :meth:`save`, with new canvases and crops.
+
+        Raises:
+            WeightsError: there is none, or it is damaged.
+        """
+        keys = ("student", "mean", "optimiser", "steps", "seconds", "rms")
+        state = read_checkpoint(folder, keys, self.device)
         self._train_student(rebuild(self.student, state["student"]))
         self.mean_state = state["mean"]
         self.optimiser.load_state_dict(state["optimiser"])

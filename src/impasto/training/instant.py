@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,8 +29,10 @@ from impasto.feedforward.noise import PERIOD, noise_field
 from impasto.feedforward.statistics import BANK_LAYERS, LEVELS, feature_moments
 from impasto.feedforward.style import remember
 from impasto.files import replacing
+from impasto.machine import autocast
 from impasto.networks.encoder import Encoder
 from impasto.pictures.colour import LUMA
+from impasto.training.checkpoint import read_checkpoint, write_checkpoint
 from impasto.training.data import Crops
 from impasto.training.pixel_losses import chroma_excess, grid_pattern, lost_forms, variation
 
@@ -149,7 +150,7 @@ class DecoderTrainer:
         content, style, same = self._draw()
         inputs, of_content, of_style = self._inputs(content, style)
         inputs = {k: v.contiguous(memory_format=torch.channels_last) for k, v in inputs.items()}
-        with torch.autocast(content.device.type, torch.bfloat16):
+        with autocast(content.device):
             painted = self.decoder(inputs)
         losses = self._losses(painted, of_content, of_style)
         if self.plan.variation:
@@ -261,8 +262,7 @@ class DecoderTrainer:
             "generator": self.generator.get_state(),
             "plan": dataclasses.asdict(self.plan),
         }
-        with replacing(folder / "checkpoint.pt") as partial:
-            torch.save(state, partial)
+        write_checkpoint(folder, state)
         export_decoder(self.mean_state, folder / "instant.safetensors", steps=self.steps)
 
     def resume(self, folder: Path) -> None:
@@ -271,14 +271,14 @@ class DecoderTrainer:
         Raises:
             WeightsError: there is none, or it is damaged.
         """
-        path = folder / "checkpoint.pt"
+        keys = ("decoder", "mean", "optimiser", "steps", "seconds", "rng", "generator")
+        state = read_checkpoint(folder, keys)
         try:
-            state: dict[str, Any] = torch.load(path, weights_only=True)
             self.decoder.load_state_dict(state["decoder"])
             self.optimiser.load_state_dict(state["optimiser"])
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except (RuntimeError, ValueError) as error:
             raise WeightsError(
-                f"no checkpoint of a decoder in '{folder}' ({str(error).splitlines()[0]})",
+                f"the checkpoint in '{folder}' is one of another decoder ({str(error).splitlines()[0]})",
                 remedy="leave --resume out to begin anew",
             ) from None
         self.mean_state, self.steps, self.seconds = state["mean"], state["steps"], state["seconds"]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from impasto.machine import autocast
 from impasto.networks.layers import convolution_of
 from impasto.training.data import Crops
 from impasto.training.student import Student
@@ -118,7 +119,7 @@ class Canvases:
             features: layer → (N, C, h, w) of these canvases, before the heads.
         """
         style, content, weight = self._targets(index)
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+        with torch.no_grad(), autocast(self.device):
             styles = grams(student.features(style))
             contents = student.features(content, until=convolution_of(CONTENT))[CONTENT]
         total = torch.zeros(len(index), device=self.device)
@@ -146,11 +147,11 @@ class Canvases:
         images = images.detach().requires_grad_(True)
         style, content, weight = self._targets(index)
         layers = (*STYLE_TARGETS, CONTENT)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            features = teacher.raw(images, layers)
-            with torch.no_grad():
-                styles = grams(teacher.raw(style, STYLE_TARGETS))
-                contents = teacher.raw(content, (CONTENT,))[CONTENT]
+        # Not under autocast: the backward pass of an encoder runs in one precision.
+        features = teacher.raw(images, layers)
+        with torch.no_grad():
+            styles = grams(teacher.raw(style, STYLE_TARGETS))
+            contents = teacher.raw(content, (CONTENT,))[CONTENT]
         total = torch.zeros(len(index), device=self.device)
         for layer, gram in grams(features).items():
             scale = styles[layer].square().sum((1, 2))

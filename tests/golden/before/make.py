@@ -89,11 +89,7 @@ CASES = {
     "histogram": large("chelsea.png wave.png", style_loss="histogram"),
     "remd": large("chelsea.png wave.png", style_loss="remd"),
     "nearest": large("chelsea.png wave.png", style_loss="nearest"),
-    "gram-and-nearest": small("chelsea.png wave.png", style_loss="gram,nearest"),
     "fine": small("chelsea.png wave.png", style_loss="gram,nearest", style_loss_weights="3,1"),
-    "several-losses": small(
-        "chelsea.png garden.png", style_loss="gram,histogram,remd", style_loss_weights="1,5,0.1", **ADAM
-    ),
     "automatic-precision": small("coffee.png glass.png", precision="auto"),
     # -- the content and its weight ------------------------------------------------------------------------
     "self-similarity": small(
@@ -136,7 +132,6 @@ CASES = {
     "blend": small("chelsea.png garden.png woodcut.png", style_blend="1,3"),
     "coarse-to-fine": small("chelsea.png garden.png woodcut.png", style_order="coarse-to-fine"),
     # -- regions -------------------------------------------------------------------------------------------
-    "grey-masks": large(TWO, "--mask left.png right.png", **ADAM),
     "grey-style-masks": small(TWO, "--mask left.png right.png --style-mask top.png glass-left.png", **ADAM),
     "labels": small(
         TWO,
@@ -151,7 +146,6 @@ CASES = {
     "alpha": small("chelsea-cut.png wave.png"),
     "alpha-style": small("coffee.png chelsea-cut.png"),
     # -- tiles ---------------------------------------------------------------------------------------------
-    "tiles": large("chelsea.png wave.png", "--tile 64"),
     "tiles-of-all": small(
         TWO,
         "--mask left.png right.png --tile 64",

@@ -10,6 +10,8 @@ const PAGE_FILES = [
     .map((name) => `js/${name}.js`),
 ];
 const CACHE = 'impasto-shell';
+/** A proxy answers with one of these while the studio behind it is down. */
+const GATEWAY_ERRORS = new Set([502, 503, 504]);
 const cachedPaths = new Set(PAGE_FILES.map((path) => new URL(path, worker.registration.scope).pathname));
 
 worker.addEventListener('install', (event) => {
@@ -27,6 +29,7 @@ worker.addEventListener('fetch', (event) => {
 /** @param {Request} request */
 async function fetchAndCache(request) {
   const response = await fetch(request);
+  if (GATEWAY_ERRORS.has(response.status)) throw new Error(`The studio is down: ${response.status}`);
   if (response.ok) (await caches.open(CACHE)).put(request, response.clone());
   return response;
 }

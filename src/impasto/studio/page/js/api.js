@@ -127,8 +127,7 @@ export const hasEnded = (job) => FINAL_STATES.has(job.state);
 export const connection = {
   /** Resolves when a session has been started. */
   requestToken: async () => {},
-  /** @param {number} _seconds until the next attempt */
-  onUnreachable: (_seconds) => {},
+  onUnreachable: () => {},
   onReachable: () => {},
 };
 
@@ -138,9 +137,9 @@ let reconnecting = null;
 /** Resolves when the server answers again; tries after 1, 2, 4 … at most 10 s, and when the network returns. */
 function waitForServer() {
   reconnecting ??= (async () => {
+    connection.onUnreachable();
     for (let attempt = 0; ; attempt += 1) {
       const pause = Math.min(10, 2 ** attempt);
-      connection.onUnreachable(pause);
       await new Promise((/** @type {(value?: undefined) => void} */ resolve) => {
         const timer = setTimeout(resolve, pause * 1000);
         window.addEventListener('online', () => { clearTimeout(timer); resolve(); }, { once: true });

@@ -8,7 +8,7 @@ import { draft } from './draft.js';
 import { deleteJob, findUnfinishedJob, forgetJob, rememberJob, showHistory, startHistory } from './history.js';
 import { instantPicture } from './instant.js';
 import { leavePainting, showPainting } from './painting.js';
-import { showResult, startResult } from './result.js';
+import { resultTitle, showResult, startResult } from './result.js';
 import { startSavingDraft } from './saved-draft.js';
 import { startSigningIn } from './session.js';
 import { startTexts, switchLanguage, text } from './texts.js';
@@ -34,15 +34,16 @@ function showView(view) {
 async function route() {
   const id = jobIdOf(location.hash);
   if (!id) {
-    if (location.hash && location.hash !== '#') return; // an anchor of the page
     showView('compose');
     showHistory();
     return;
   }
+  leavePainting();
   try {
-    await showJob(await getJson(`/v1/jobs/${id}`));
+    const job = await getJson(`/v1/jobs/${id}`);
+    if (jobIdOf(location.hash) === id) await showJob(job);
   } catch (error) {
-    showJobGone(id, error);
+    if (jobIdOf(location.hash) === id) showJobGone(id, error);
   }
 }
 
@@ -62,7 +63,7 @@ async function showJob(job) {
   if (hasEnded(job)) {
     showView('result');
     $('result-title').focus({ preventScroll: true });
-    document.title = `${text(job.state === 'done' ? 'finished' : 'stopped')} – Impasto`;
+    document.title = `${resultTitle(job)} – Impasto`;
     await showResult(job, clipUrls.get(job.id));
     showHistory();
     return;
@@ -77,13 +78,15 @@ async function showJob(job) {
   showPainting(job, backdrop, onEnd, (error) => showJobGone(job.id, error));
 }
 
-/** The server accepted a job. @param {Job} job */
-function onSubmitted(job) {
+/**
+ * The server accepted a job.
+ * @param {Job} job
+ * @param {import('./draft.js').Content} [content] which it was sent with; a job that was repeated has none
+ */
+function onSubmitted(job, content) {
   rememberJob(job.id);
-  if (draft.content && !$('compose').hidden) {
-    draft.content.submittedAs = job.id;
-    if (draft.content.kind === 'video' && draft.content.file) clipUrls.set(job.id, draft.content.url);
-  }
+  if (content) content.submittedAs = job.id;
+  if (content?.kind === 'video' && content.file) clipUrls.set(job.id, content.url);
   goTo(`#job/${job.id}`);
 }
 
@@ -115,9 +118,7 @@ async function onDelete(job) {
 }
 
 function startConnectionMessages() {
-  connection.onUnreachable = (seconds) => {
-    showMessage('connection-message', text('unreachable', { seconds }));
-  };
+  connection.onUnreachable = () => showMessage('connection-message', text('unreachable'), false);
   connection.onReachable = () => { showMessage('connection-message', ''); announce(text('reachable')); };
 }
 
@@ -128,6 +129,10 @@ function startNavigation() {
   for (const id of ['to-new', 'home']) {
     $(id).addEventListener('click', (event) => { event.preventDefault(); clearContent(); showEmptyForm(); });
   }
+  $('skip').addEventListener('click', (event) => { // by itself it would replace the job in the address
+    event.preventDefault();
+    $('main').focus();
+  });
   $('to-history').addEventListener('click', (event) => {
     event.preventDefault();
     $('pictures').scrollIntoView();
@@ -144,7 +149,9 @@ function showEmptyForm() {
 
 async function start() {
   await startTexts();
-  $('language').addEventListener('click', async () => { await switchLanguage(); location.reload(); });
+  $('language').addEventListener('click', () => {
+    switchLanguage().then(() => location.reload(), () => showMessage('connection-message', text('errorUnreachable')));
+  });
   startConnectionMessages();
   startSigningIn().catch((error) => showMessage('connection-message', messageOf(error)));
   startHistory();
@@ -159,7 +166,7 @@ async function start() {
     if (unfinished && !location.hash && !draft.content) goTo(`#job/${unfinished.id}`);
   }
   await composeStarted;
-  await startSavingDraft(() => !location.hash && !draft.content);
+  await startSavingDraft(() => !location.hash && !draft.content).catch((error) => showMessage('form-error', messageOf(error)));
   document.body.dataset.ready = 'yes';
   navigator.serviceWorker?.register('sw.js').catch(() => {}); // browsers allow it on secure addresses only
 }

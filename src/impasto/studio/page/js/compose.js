@@ -3,7 +3,7 @@
 import { ApiError, UnreachableError, getJson, messageOf, postForm } from './api.js';
 import { setContent, startContent } from './content.js';
 import { $, loadImage, showMessage } from './dom.js';
-import { draft, onDraftChange, orderedStyles } from './draft.js';
+import { areStylesOf, draft, onDraftChange, orderedStyles } from './draft.js';
 import { startInstant } from './instant.js';
 import { startKeys } from './keys.js';
 import { startMaskDialog } from './mask-dialog.js';
@@ -12,10 +12,11 @@ import { addStyleFiles, chooseStylesOfJob, startStyles } from './styles.js';
 import { text } from './texts.js';
 
 /** @typedef {import('./api.js').Job} Job */
+/** @typedef {import('./draft.js').Content} Content */
 
 let isSubmitting = false;
 
-/** Connect the view; `onSubmitted` is called with each new job. @param {(job: Job) => void} onSubmitted */
+/** Connect the view. @param {(job: Job, content: Content) => void} onSubmitted gets each new job and what it paints */
 export async function startCompose(onSubmitted) {
   startContent(addStyleFiles);
   startMaskDialog();
@@ -43,7 +44,7 @@ function showButton() {
   $('paint').classList.toggle('idle', Boolean(missing));
 }
 
-/** @param {(job: Job) => void} onSubmitted */
+/** @param {(job: Job, content: Content) => void} onSubmitted */
 async function submit(onSubmitted) {
   if (isSubmitting) return;
   clearErrors();
@@ -61,7 +62,7 @@ async function submit(onSubmitted) {
     const job = await postForm(path, createForm(content), (share) => {
       $('paint').textContent = share < 1 ? text('sendingShare', { share: Math.round(share * 100) }) : text('checking');
     });
-    onSubmitted(job);
+    onSubmitted(job, content); // another may have been chosen while this one was sent
   } catch (error) {
     showError(error);
   } finally {
@@ -73,7 +74,7 @@ async function submit(onSubmitted) {
 
 /**
  * The multipart form of a job. Styles are sent in order, because weights and masks refer to their positions.
- * @param {import('./draft.js').Content} content
+ * @param {Content} content
  */
 function createForm(content) {
   const form = new FormData();
@@ -97,20 +98,18 @@ function createForm(content) {
 }
 
 /**
- * The server takes the styles of an earlier job all together (then none is sent) or not at all.
+ * The server takes the styles of an earlier job all together (then none is sent) or not at all; it gives their files to
+ * nobody, so that among others they cannot be sent.
  * @param {FormData} form
  * @param {import('./draft.js').DraftStyle[]} styles
  * @param {Job} [job]
  */
 function appendStyles(form, styles, job) {
-  const uploadedBefore = styles.filter((style) => style.indexInJob !== undefined).length;
-  if (uploadedBefore && !(job && uploadedBefore === styles.length)) {
-    throw new ApiError(422, { detail: text('errorStyleGone'), field: 'style' });
-  }
-  if (uploadedBefore) return;
+  if (job && areStylesOf(styles, job)) return;
   for (const { file, id } of styles) {
     if (file) form.append('style', file, file.name);
-    else form.append('style_id', String(id));
+    else if (id) form.append('style_id', id);
+    else throw new ApiError(422, { detail: text('errorStyleGone'), field: 'style' });
   }
 }
 

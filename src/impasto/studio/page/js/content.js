@@ -1,7 +1,7 @@
 /** The photograph or clip to paint. */
 
 import { ApiError, getBlob, getJson, messageOf, previewUpload } from './api.js';
-import { $, announce, formatBytes, h, showMessage } from './dom.js';
+import { $, announce, blobOf, formatBytes, h, showMessage } from './dom.js';
 import { draft, draftChanged } from './draft.js';
 import { addSample, startSources } from './sources.js';
 import { text, UserError } from './texts.js';
@@ -17,32 +17,40 @@ let latestChoice = 0; // a slow file must not replace one that was chosen after 
 /** @param {(files: File[]) => void} onStyleFiles gets files dropped or pasted on the gallery */
 export function startContent(onStyleFiles) {
   startSources(chooseFile, onStyleFiles);
+  $('shrink').addEventListener('change', () => {
+    const { content } = draft;
+    const isLarge = content?.kind === 'image' && (content.scaledFrom || Math.max(content.width, content.height) > MAX_SIDE);
+    if (content?.original && isLarge) chooseFile(content.original, content.title);
+  });
   getJson('/v1/samples').then(showSamples, () => {});
 }
 
 /** @param {import('./api.js').Sample[]} samples */
 function showSamples(samples) {
   for (const sample of samples) {
-    const button = addSample(sample.thumbnail, async () => {
-      try {
-        const blob = await getBlob(sample.picture);
-        await chooseFile(new File([blob], `${sample.id}.jpg`, { type: blob.type }), titleOf(sample));
-      } catch (error) {
-        showMessage('source-error', messageOf(error));
-      }
-    });
+    const load = async () => {
+      const blob = await getBlob(sample.picture);
+      return new File([blob], `${sample.id}.jpg`, { type: blob.type });
+    };
+    const button = addSample(sample.thumbnail, () => chooseFile(load(), titleOf(sample)));
     button.setAttribute('aria-label', text('try', { name: titleOf(sample) }));
   }
   $('samples-box').hidden = !samples.length;
 }
 
-/** Make a file the content: decode it, scale it down if asked to, show it. @param {File} file */
-export async function chooseFile(file, title = file.name) {
-  latestChoice += 1;
+/**
+ * Make a file the content: decode it, scale it down if asked to, show it.
+ * @param {File | Promise<File>} chosen
+ * @param {string} [name] if not the file's
+ */
+export async function chooseFile(chosen, name) {
+  endChoice();
   const choice = latestChoice;
   showMessage('source-error', '');
   $('compose').setAttribute('aria-busy', 'true');
   try {
+    const file = await chosen;
+    const title = name ?? file.name;
     const { isDecoded, ...shown } = await preview(file);
     const upload = shown.kind === 'image' && isDecoded ? await scaledDown(file, shown) : file;
     const limit = draft.settings?.limits?.upload_bytes;
@@ -51,17 +59,24 @@ export async function chooseFile(file, title = file.name) {
     }
     if (choice !== latestChoice) return;
     if (location.hash) history.pushState(null, '', location.pathname);
-    setContent({ ...shown, file: upload, title, size: upload.size });
+    setContent({ ...shown, file: upload, original: file, title, size: upload.size });
     announce(text('chosen', { name: title }));
   } catch (error) {
-    if (choice === latestChoice) showMessage('source-error', messageOf(error));
-  } finally {
-    if (choice === latestChoice) $('compose').removeAttribute('aria-busy');
+    if (choice !== latestChoice) return;
+    endChoice();
+    showMessage('source-error', messageOf(error));
   }
+}
+
+/** What is still being loaded is no longer wanted. */
+function endChoice() {
+  latestChoice += 1;
+  $('compose').removeAttribute('aria-busy');
 }
 
 /** Put a content into the draft and onto the page. @param {Content} content */
 export function setContent(content) {
+  endChoice();
   const previous = draft.content;
   if (previous?.url !== content.url) release(previous);
   draft.content = content;
@@ -87,6 +102,7 @@ function release(content) {
 
 /** Remove the content from the draft and from the page. */
 export function clearContent() {
+  endChoice();
   release(draft.content);
   Object.assign(draft, { content: null, regions: null, keptMasks: 0, keys: [], keptKeys: [] });
   $('frame').replaceChildren();
@@ -160,11 +176,11 @@ async function scaledDown(file, shown) {
   if (!context) return file; // no memory for the canvas: the photograph is sent as it is
   context.imageSmoothingQuality = 'high';
   context.drawImage(shown.element, 0, 0, width, height);
-  const type = file.type === 'image/png' ? 'image/png' : 'image/jpeg'; // a PNG may be transparent
-  /** @type {Blob | null} */
-  const blob = await new Promise((resolve) => { canvas.toBlob(resolve, type, 0.95); });
+  // What may be transparent must not become a JPEG.
+  const type = /webp|avif|gif/.test(file.type) ? 'image/webp' : file.type === 'image/png' ? 'image/png' : 'image/jpeg';
+  const blob = await blobOf(canvas, type, 0.95).catch(() => null);
   if (!blob || blob.size >= file.size) return file;
   shown.scaledFrom = `${shown.width} × ${shown.height}`;
   Object.assign(shown, { width, height });
-  return new File([blob], file.name, { type });
+  return new File([blob], file.name, { type: blob.type });
 }

@@ -1,6 +1,6 @@
 /** Helpers for elements, messages and the formatting of numbers. */
 
-import { decimal, text } from './texts.js';
+import { decimal, text, UserError } from './texts.js';
 
 /**
  * The element with this id, which index.html must have; with `type` it must also be of that class.
@@ -39,17 +39,20 @@ export function h(tag, properties = {}, ...children) {
  * Show a message in an element with role=alert; an empty message hides it.
  * @param {string | HTMLElement} where an element or its id
  * @param {string} message
+ * @param {boolean} mayScroll  not where the message is about nothing that the user has just done
  */
-export function showMessage(where, message) {
+export function showMessage(where, message, mayScroll = true) {
   const element = typeof where === 'string' ? $(where) : where;
   element.textContent = message;
   element.hidden = !message;
-  if (message) element.scrollIntoView({ block: 'nearest' });
+  if (message && mayScroll) element.scrollIntoView({ block: 'nearest' });
 }
 
 /** Let a screen reader say something without moving the focus. @param {string} message */
 export function announce(message) {
   const element = $('announcement');
+  const home = document.querySelector('dialog[open]') ?? document.body; // outside an open dialog nothing is read out
+  if (element.parentElement !== home) home.append(element);
   if (element.textContent !== message) element.textContent = message;
 }
 
@@ -71,7 +74,8 @@ export function formatDuration(seconds) {
   const whole = Math.max(1, Math.round(seconds));
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min${whole % 60 ? ` ${whole % 60} s` : ''}`;
-  return `${Math.floor(whole / 3600)} h ${Math.round((whole % 3600) / 60)} min`;
+  const minutes = Math.round(whole / 60);
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 /** 3400000 → "3.4 MB", or "3,4 MB" where the language writes it so. @param {number} count */
@@ -125,3 +129,14 @@ export function context2d(canvas, options = {}) {
   if (!context) throw new Error(text('errorMemory'));
   return context;
 }
+
+/**
+ * A canvas as a file.
+ * @param {HTMLCanvasElement} canvas
+ * @param {string} type such as image/png; the file is a PNG where the browser cannot write the type
+ * @param {number} [quality] from 0 to 1, of JPEG and WebP
+ * @returns {Promise<Blob>}
+ */
+export const blobOf = (canvas, type, quality = 0.92) => new Promise((resolve, reject) => {
+  canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new UserError('errorMemory'))), type, quality);
+});

@@ -10,6 +10,7 @@
  * @property {number} height
  * @property {string} title
  * @property {File} [file]
+ * @property {File} [original]  the file before it was scaled down
  * @property {number} [size]  bytes of the file
  * @property {string} [scaledFrom]  "width × height" before it was scaled down
  * @property {import('./api.js').Job} [job]
@@ -17,7 +18,7 @@
  */
 
 /**
- * A style of the gallery: the studio's (`id`), a `file`, or the style at `indexInJob` of an earlier job.
+ * A style of the gallery: the studio's (`id`), a `file`, or one that was uploaded for an earlier job (neither).
  * @typedef {object} DraftStyle
  * @property {string} key
  * @property {string} title
@@ -25,7 +26,6 @@
  * @property {number} weight
  * @property {string | null} [id]
  * @property {File} [file]
- * @property {number} [indexInJob]
  * @property {boolean} [learned]  a file of `impasto learn`, which the preset "instant" alone can use
  */
 
@@ -60,8 +60,18 @@ const listeners = new Set();
 export const onDraftChange = (listener) => listeners.add(listener);
 export const draftChanged = () => listeners.forEach((listener) => listener());
 
-/** The styles as the server takes them: one for each region, or all for the whole picture. */
+/** The styles as the server takes them: one for each region, or one for all; without regions all for the whole picture. */
 export function orderedStyles() {
-  if (!draft.regions) return draft.styles;
-  return draft.regions.map((region) => draft.styles.find((style) => style.key === region.style) ?? draft.styles[0]);
+  const { regions, styles } = draft;
+  if (!regions || !styles.length) return styles;
+  const ofRegions = regions.map((region) => styles.find((style) => style.key === region.style) ?? styles[0]);
+  return new Set(ofRegions).size === 1 ? ofRegions.slice(0, 1) : ofRegions;
 }
+
+/**
+ * Whether these are the styles of the earlier job, all and in its order: then the server takes its own.
+ * @param {DraftStyle[]} styles
+ * @param {import('./api.js').Job} job
+ */
+export const areStylesOf = (styles, job) => styles.length === job.styles.length
+  && styles.every(({ thumbnail }, index) => thumbnail === job.styles[index].thumbnail);

@@ -80,6 +80,7 @@ export class Gallery {
     });
     this.chosen = [...chosen];
     if (this.chosen.length > 1) blendSwitch().checked = true;
+    delete $('weights').dataset.shown; // the sliders may show other weights
     this.#changed();
   }
 

@@ -41,16 +41,17 @@ export const forgetJob = (id) => storeIds(storedIds().filter((other) => other !=
 
 /** All jobs of the user; stored ids that the server does not know are forgotten. @returns {Promise<Job[]>} */
 async function loadJobs() {
-  if (await signedInPerson() !== null) return getJson('/v1/jobs').catch(() => []);
+  if (await signedInPerson() !== null) return getJson('/v1/jobs');
   const answers = await Promise.all(storedIds().map((id) => getJson(`/v1/jobs/${id}`).catch((error) => {
-    if (isNotFound(error)) forgetJob(id);
+    if (!isNotFound(error)) throw error;
+    forgetJob(id);
     return null;
   })));
   return answers.filter(Boolean);
 }
 
 /** The newest of the user's jobs that is still being painted. */
-export const findUnfinishedJob = async () => (await loadJobs()).find((job) => !hasEnded(job));
+export const findUnfinishedJob = async () => (await loadJobs().catch(() => [])).find((job) => !hasEnded(job));
 
 export function startHistory() {
   $('tidy').addEventListener('click', () => {
@@ -63,10 +64,19 @@ export function startHistory() {
 
 /** Load and show the list. */
 export async function showHistory() {
-  const jobs = await loadJobs();
-  $('history').replaceChildren(...jobs.map(jobTile));
-  $('pictures').hidden = !jobs.length;
-  $('to-history').hidden = !jobs.length;
+  let failure = '';
+  try {
+    $('history').replaceChildren(...(await loadJobs()).map(jobTile));
+  } catch (error) {
+    failure = messageOf(error);
+  }
+  showMessage('history-error', failure, false);
+  hideEmptyList();
+}
+
+function hideEmptyList() {
+  $('to-history').hidden = !$('history').children.length;
+  $('pictures').hidden = $('to-history').hidden && $('history-error').hidden;
 }
 
 /** Keys of texts. */
@@ -84,8 +94,12 @@ function jobTile(job) {
   const item = h('li', {}, h('a', { href: `#job/${job.id}`, 'aria-label': name }, image, state));
   const button = h('button', { type: 'button', className: 'delete', 'aria-label': text('deleteNamed', { name }) }, '×');
   button.addEventListener('click', async () => {
-    if (await deleteJob(job.id)) item.remove();
-    $('pictures').hidden = !$('history').children.length;
+    if (!await deleteJob(job.id)) return;
+    const neighbour = item.nextElementSibling ?? item.previousElementSibling;
+    item.remove();
+    hideEmptyList();
+    (neighbour?.querySelector('button') ?? $('main')).focus({ preventScroll: true });
+    if (location.hash === `#job/${job.id}`) location.hash = ''; // it is the one that is shown
   });
   item.append(button);
   return item;

@@ -4,7 +4,7 @@
  */
 
 import { isNotFound, postImage } from './api.js';
-import { $, debounce, h, context2d } from './dom.js';
+import { $, blobOf, debounce, h, context2d } from './dom.js';
 import { draft, onDraftChange, orderedStyles } from './draft.js';
 import { isEngineReady, loadEngine, loadEngineSoon, paintHere } from './engine.js';
 import { chosenSettings } from './settings.js';
@@ -110,9 +110,14 @@ async function paintOne(look) {
 async function painted(look) {
   const start = performance.now();
   if (isPlain(look) && isEngineReady() && (isOff || seconds.browser <= seconds.studio)) {
-    const blob = await paintedHere(look);
-    seconds.browser = (performance.now() - start) / 1000;
-    return blob;
+    try {
+      const blob = await paintedHere(look);
+      seconds.browser = (performance.now() - start) / 1000;
+      return blob;
+    } catch (error) {
+      if (isOff) throw error;
+      seconds.browser = Infinity;
+    }
   }
   try {
     if (isOff) throw new Error('This studio paints no first looks.');
@@ -140,7 +145,8 @@ async function paintedHere({ content, styles, recipe }) {
   const copies = await Promise.all(styles.map(async (style) => (
     { key: `${style.key} ${style.thumbnail}`, weight: style.weight, canvas: await smallCopy(style, addressOf(style), STYLE_SIDE_HERE) }
   )));
-  return fileOf(await paintHere(await smallCopy(content, content.url, CONTENT_SIDE), copies, recipe.strength ?? 1, content.url));
+  const small = await smallCopy(content, content.url, CONTENT_SIDE);
+  return blobOf(await paintHere(small, copies, recipe.strength ?? 1, content.url), 'image/jpeg');
 }
 
 /** The studio's styles have thumbnails of 256 pixels, which would do for no painting. @param {import('./draft.js').DraftStyle} style */
@@ -149,11 +155,11 @@ const addressOf = (style) => (style.id ? `/v1/styles/${style.id}/picture` : styl
 /** @param {Look} look */
 async function createForm({ content, styles, recipe, regions }) {
   const form = new FormData();
-  form.append('content', await fileOf(await smallCopy(content, content.url, CONTENT_SIDE)));
+  form.append('content', await blobOf(await smallCopy(content, content.url, CONTENT_SIDE), 'image/jpeg'));
   for (const style of styles) {
     if (style.id) form.append('style_id', style.id);
     else if (style.learned && style.file) form.append('style', style.file);
-    else form.append('style', await fileOf(await smallCopy(style, style.thumbnail, STYLE_SIDE)));
+    else form.append('style', await blobOf(await smallCopy(style, style.thumbnail, STYLE_SIDE), 'image/jpeg'));
   }
   for (const region of regions ?? []) form.append('mask', region.blob, 'mask.png');
   form.append('recipe', JSON.stringify(recipe));
@@ -189,11 +195,6 @@ async function makeSmallCopy(address, side) {
   context.drawImage(image, 0, 0, width, height);
   return canvas;
 }
-
-/** A canvas as a JPEG. @param {HTMLCanvasElement} canvas @returns {Promise<Blob>} */
-const fileOf = (canvas) => new Promise((resolve, reject) => {
-  canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error('no memory'))), 'image/jpeg', 0.92);
-});
 
 /** Take the picture away as soon as there is another photograph, or no style. */
 function hideIfOutdated() {

@@ -39,7 +39,10 @@ function keyRow(key) {
   const number = h('input', {
     type: 'number', min: '0', step: '1', inputMode: 'numeric', value: String(key.frame), 'aria-label': text('keyFrame', { name: key.file.name }),
   });
-  number.addEventListener('change', () => { key.frame = Math.max(0, Math.trunc(number.valueAsNumber || 0)); });
+  number.addEventListener('change', () => {
+    key.frame = Math.max(0, Math.trunc(number.valueAsNumber || 0));
+    number.value = String(key.frame);
+  });
   const remove = h('button', { type: 'button', className: 'plain slim', 'aria-label': text('removeNamed', { name: key.file.name }) }, text('remove'));
   remove.addEventListener('click', () => {
     draft.keys = draft.keys.filter((other) => other !== key);

@@ -1,5 +1,6 @@
 /** The dialog in which parts of the picture are marked (brush, eraser, rectangle, file), each with a style. */
 
+import { messageOf } from './api.js';
 import { $, announce, context2d, h, radioGroup, showMessage } from './dom.js';
 import { draft, draftChanged, onDraftChange } from './draft.js';
 import { Mask, maskFromFile, remainder } from './mask.js';
@@ -81,16 +82,21 @@ function startPointer(canvas) {
     const box = canvas.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
   };
+  /** @type {number | null} */
+  let drawing = null; // id of the one pointer that draws
   canvas.addEventListener('pointerdown', (event) => {
+    if (drawing !== null || event.button) return;
     canvas.setPointerCapture(event.pointerId);
+    drawing = event.pointerId;
     const point = position(event);
     add({ erase: tool === 'eraser', size: $('mask-size', HTMLInputElement).valueAsNumber / 100, points: [point, point] });
   });
   canvas.addEventListener('pointermove', (event) => {
-    if (!canvas.hasPointerCapture(event.pointerId)) return;
+    if (event.pointerId !== drawing) return;
     for (const sample of event.getCoalescedEvents?.() ?? [event]) currentMask().extendStroke(position(sample));
     redraw();
   });
+  canvas.addEventListener('lostpointercapture', (event) => { if (event.pointerId === drawing) drawing = null; });
 }
 
 function addRectangle() {
@@ -143,7 +149,8 @@ function showRegions() {
   const rows = regions.map((region, index) => {
     const radio = h('input', { type: 'radio', name: 'region', checked: index === current });
     radio.addEventListener('change', () => { current = index; redraw(); });
-    const swatch = h('i', { className: `tint tint-${index}`, 'aria-hidden': 'true' });
+    const swatch = h('i', { className: 'tint', 'aria-hidden': 'true' });
+    swatch.style.background = TINTS[index];
     const label = h('label', { className: 'inline' }, radio, swatch, h('span', {}, text('part', { number: index + 1 })));
     const select = isClip ? null : styleSelect(text('partStyle', { number: index + 1 }), region.style, (key) => { region.style = key; });
     return h('div', { className: 'row' }, label, select);
@@ -186,7 +193,12 @@ async function finish() {
   }
   const parts = marked.map(({ mask, style }) => ({ mask, style }));
   if (restStyle) parts.push({ mask: remainder(marked.map(({ mask }) => mask)), style: restStyle });
-  draft.regions = await Promise.all(parts.map(async ({ mask, style }) => ({ blob: await mask.toPng(), style })));
+  try {
+    draft.regions = await Promise.all(parts.map(async ({ mask, style }) => ({ blob: await mask.toPng(), style })));
+  } catch (error) {
+    showMessage('mask-error', messageOf(error));
+    return;
+  }
   $('mask', HTMLDialogElement).close();
   const keys = parts.map(({ style }) => style).filter(Boolean);
   window.dispatchEvent(new CustomEvent('styles-needed', { detail: keys }));

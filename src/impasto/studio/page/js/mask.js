@@ -1,7 +1,6 @@
 /** A mask as a list of operations, so that the last one can be undone. */
 
-import { context2d, h } from './dom.js';
-import { UserError } from './texts.js';
+import { blobOf, context2d, h } from './dom.js';
 
 /**
  * Lengths are shares of the picture's sides, so that a mask can be drawn at any size.
@@ -89,17 +88,15 @@ export class Mask {
     return false;
   }
 
-  /** White on black as a PNG. @returns {Promise<Blob>} */
-  async toPng() {
+  /** White on black as a PNG. */
+  toPng() {
     const { width, height } = this.canvas;
     const opaque = h('canvas', { width, height });
     const context = context2d(opaque);
     context.fillStyle = '#000';
     context.fillRect(0, 0, width, height);
     context.drawImage(this.canvas, 0, 0);
-    return new Promise((resolve, reject) => {
-      opaque.toBlob((blob) => (blob ? resolve(blob) : reject(new UserError('errorPng'))), 'image/png');
-    });
+    return blobOf(opaque, 'image/png');
   }
 }
 

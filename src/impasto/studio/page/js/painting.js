@@ -9,7 +9,8 @@ import { text } from './texts.js';
 let stopWatching = () => {};
 /** @type {string | null} */
 let shownPreview = null;
-let isLoadingPreview = false;
+/** @type {string | null} */
+let loadingPreview = null;
 
 /**
  * Show the progress of `job` until its end.
@@ -20,7 +21,7 @@ let isLoadingPreview = false;
  */
 export function showPainting(job, backdrop, onEnd, onGone) {
   stopWatching();
-  shownPreview = null;
+  shownPreview = loadingPreview = null;
   showMessage('live-error', '');
   $('live').replaceChildren(...(backdrop ? [backdrop] : []));
   $('stop', HTMLButtonElement).disabled = false;
@@ -85,14 +86,16 @@ function showProgress(job) {
 /** Show the newest preview; previews that arrive while one is loading are skipped. @param {Job} job */
 async function showPreview(job) {
   if (!$('live').children.length && job.content && !job.preview) $('live').append(h('img', { src: job.content, alt: text('yourPhotograph') }));
-  if (!job.preview || job.preview === shownPreview || isLoadingPreview) return;
-  isLoadingPreview = true;
+  if (!job.preview || job.preview === shownPreview || loadingPreview) return;
+  const address = job.preview;
+  loadingPreview = address;
   try {
-    const image = await loadImage(job.preview, text(job.frames ? 'newestFrame' : 'soFar'));
-    image.dataset.preview = job.preview;
-    shownPreview = job.preview;
+    const image = await loadImage(address, text(job.frames ? 'newestFrame' : 'soFar'));
+    if (loadingPreview !== address) return; // another job is shown by now
+    image.dataset.preview = address;
+    shownPreview = address;
     $('live').replaceChildren(image);
   } catch { /* The next preview takes its place. */ } finally {
-    isLoadingPreview = false;
+    if (loadingPreview === address) loadingPreview = null;
   }
 }

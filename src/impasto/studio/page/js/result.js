@@ -1,10 +1,10 @@
 /** The third view: a finished picture or clip to compare, weaken, save or paint again. */
 
-import { messageOf, postJson } from './api.js';
+import { ApiError, messageOf, postJson } from './api.js';
 import { startComparison, stopComparison } from './compare.js';
 import { $, announce, debounce, formatDuration, h, loadImage, radioGroup, showMessage, withQuery } from './dom.js';
 import { listed, text } from './texts.js';
-import { titleOf } from './titles.js';
+import { presetTitle, titleOf } from './titles.js';
 
 /** @typedef {import('./api.js').Job} Job */
 /** A job that has a picture or clip. @typedef {Job & {result: string}} PaintedJob */
@@ -62,24 +62,24 @@ export async function showResult(endedJob, clipUrl) {
   const isClip = job.kind === 'video';
   $('after', HTMLInputElement).value = '100';
   $('after-out').textContent = '100 %';
-  $('result-title').textContent = title(job);
+  $('result-title').textContent = resultTitle(job);
   $('result-about').textContent = summary(job);
   showMessage('result-error', job.error ?? (painted ? '' : text('errorStopped')));
   for (const id of ['after-field', 'compare-field', 'format', 'zoom-open']) $(id).hidden = isClip || !painted;
-  $('save').hidden = !painted;
-  $('share').hidden = !painted || !navigator.canShare;
+  $('save-bar').hidden = !painted;
+  $('share').hidden = !navigator.canShare;
   $('recipe-text').textContent = JSON.stringify(isClip ? { ...job.recipe, video: job.video } : job.recipe, null, 2);
   $('result-frame').className = isClip ? 'players' : 'frame';
   stopComparison($('result-frame'));
   showLinks();
   if (!painted) showContent(job);
   else if (isClip) showPlayers(painted, job.original ?? clipUrl);
-  else await showPicture(painted);
+  else await showPicture(painted).catch(() => showLoadError(painted));
   announce($('result-title').textContent ?? '');
 }
 
-/** @param {Job} ended */
-function title({ state, result }) {
+/** What became of a job. @param {Job} ended */
+export function resultTitle({ state, result }) {
   if (state === 'done') return text('finished');
   if (state === 'cancelled') return text(result ? 'stoppedBest' : 'stopped');
   return text('failed');
@@ -92,7 +92,7 @@ function summary({ size, styles, frames, seconds, preset, recipe }) {
     size ? `${size[1]} × ${size[0]}` : '',
     frames ? text('frames', { count: frames }) : '',
     seconds ? text('paintedIn', { time: formatDuration(seconds) }) : '',
-    preset,
+    preset && presetTitle(preset),
     text('seed', { number: Number(recipe.seed ?? 0) }),
   ].filter(Boolean).join(' · ');
 }
@@ -119,6 +119,13 @@ async function showPicture(painted) {
   $('result-frame').prepend(backdrop);
 }
 
+/** @param {PaintedJob} painted */
+function showLoadError(painted) {
+  if (painted !== job) return;
+  $('result-frame').replaceChildren();
+  showMessage('result-error', text('errorLoad'));
+}
+
 /** @param {PaintedJob} painted @param {number} share */
 const jpegAddress = (painted, share) => withQuery(painted.result, { format: 'jpeg', strength: share });
 
@@ -134,8 +141,9 @@ async function showExactStrength() {
     image.className = 'after';
     image.dataset.exact = String(wantedStrength);
     previous.replaceWith(image);
+    if ($('result-error').textContent === text('errorStrength')) showMessage('result-error', '');
   } catch {
-    showMessage('result-error', text('errorStrength'));
+    if (painted === job && wantedStrength === strength) showMessage('result-error', text('errorStrength'));
   }
 }
 
@@ -180,7 +188,9 @@ async function share() {
   const painted = paintedJob();
   if (!painted) return;
   try {
-    const blob = await (await fetch(downloadAddress(painted))).blob();
+    const response = await fetch(downloadAddress(painted));
+    if (!response.ok) throw new ApiError(response.status, null);
+    const blob = await response.blob();
     const files = [new File([blob], fileName(painted), { type: blob.type })];
     if (navigator.canShare({ files })) await navigator.share({ files, title: 'Impasto' });
     else showMessage('result-error', text('errorShareFile'));

@@ -28,18 +28,28 @@ const save = debounce(400, async () => {
  * @param {() => boolean} shouldRestore
  */
 export async function startSavingDraft(shouldRestore) {
+  try {
+    await restore(shouldRestore);
+  } finally {
+    onDraftChange(save);
+    $('form').addEventListener('change', save);
+  }
+}
+
+/** @param {() => boolean} shouldRestore */
+async function restore(shouldRestore) {
   const saved = await loadDraft();
   const isTheirs = saved && (saved.person ?? null) === await signedInPerson();
   if (isTheirs && shouldRestore() && Date.now() - saved.at < MAX_AGE) {
     await chooseFile(saved.file, saved.title);
     /** @type {import('./draft.js').DraftStyle[]} */
     const styles = saved.styles;
-    const keys = await Promise.all(styles.map(({ id, file, title }) => (file ? addStyleFile(file, title) : `id:${id}`)));
+    const keys = await Promise.all(styles.map(({ id, file, title }) => (
+      file ? addStyleFile(file, title).catch(() => '') : `id:${id}` // one that cannot be shown again is left out
+    )));
     chooseStyles(keys, styles.map(({ weight }) => weight));
     setSettings(saved.settings);
   } else if (saved && (!isTheirs || !draft.content)) {
     await deleteSavedDraft();
   }
-  onDraftChange(save);
-  $('form').addEventListener('change', save);
 }

@@ -12,7 +12,9 @@ let loading = null;
 
 /** Resolves to the name of who is signed in; null where nobody has to sign in, or all share one token. */
 export async function signedInPerson() {
-  await (loading ??= loadSession());
+  loading ??= loadSession();
+  loading.catch(() => { loading = null; }); // who asks next tries again
+  await loading;
   return person;
 }
 
@@ -58,6 +60,8 @@ function startTokenDialog(offered) {
       usedLink = Boolean(offered);
       dialog.showModal();
       dialog.oncancel = (event) => event.preventDefault();
+      // Browsers close it all the same when they are asked a second time; requests would wait without end.
+      dialog.onclose = () => { if (pending && !dialog.open) dialog.showModal(); };
       $('token-form').onsubmit = async (event) => {
         event.preventDefault();
         try {

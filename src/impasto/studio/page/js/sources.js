@@ -32,15 +32,16 @@ const isInDialog = () => Boolean(document.querySelector('dialog[open]'));
 /** @param {(file: File) => void} onFile @param {(files: File[]) => void} onStyleFiles */
 function startDrop(onFile, onStyleFiles) {
   let depth = 0; // dragenter and dragleave also fire for every element inside the page
-  const hasFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes('Files') && !isInDialog();
-  const setDepth = (/** @type {number} */ value) => { depth = Math.max(0, value); $('drop-overlay').hidden = !depth; };
+  const hasFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes('Files');
+  const setDepth = (/** @type {number} */ value) => { depth = Math.max(0, value); $('drop-overlay').hidden = !depth || isInDialog(); };
   document.addEventListener('dragenter', (event) => hasFiles(event) && setDepth(depth + 1));
   document.addEventListener('dragleave', (event) => hasFiles(event) && setDepth(depth - 1));
   document.addEventListener('dragover', (event) => hasFiles(event) && event.preventDefault());
   document.addEventListener('drop', (event) => {
     if (!hasFiles(event)) return;
-    event.preventDefault();
+    event.preventDefault(); // else the browser would open the file in place of the page
     setDepth(0);
+    if (isInDialog()) return;
     const files = [...event.dataTransfer?.files ?? []];
     if (event.target instanceof Node && $('gallery').contains(event.target)) onStyleFiles(files);
     else if (files[0]) onFile(files[0]);

@@ -32,14 +32,16 @@ export async function startStyles() {
 /** Add the user's pictures and learned styles to the gallery and choose them. @param {File[]} files */
 export async function addStyleFiles(files) {
   showMessage('style-error', '');
+  let failure = '';
   for (const file of files) {
     try {
       gallery.toggle(await addStyleFile(file, file.name.replace(/\.[^.]*$/, '')));
       announce(text('styleAdded', { name: file.name }));
     } catch (error) {
-      showMessage('style-error', messageOf(error));
+      failure = messageOf(error);
     }
   }
+  if (failure) showMessage('style-error', failure); // at the end, because choosing a good one takes messages away
 }
 
 /**
@@ -96,8 +98,8 @@ async function sampleOfStyle(file) {
  * @param {number[]} [weights]
  */
 export function chooseStylesOfJob(styles, weights) {
-  gallery.choose(styles.map((style, index) => {
+  gallery.choose(styles.map((style) => {
     const key = style.id ? `id:${style.id}` : `job:${style.thumbnail}`;
-    return gallery.has(key) ? key : gallery.add({ ...style, title: titleOf(style), key, indexInJob: index, weight: 1 }, true);
+    return gallery.has(key) ? key : gallery.add({ ...style, title: titleOf(style), key, weight: 1 }, true);
   }), weights);
 }
