@@ -41,7 +41,9 @@ def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Charts of studies are made but not drawn, which takes seconds, for tests that do not look at them."""
-    monkeypatch.setattr("impasto.reporting.charts._save", lambda figure, data, **_: data.write(b"<svg></svg>"))
+    monkeypatch.setattr(
+        "impasto.reporting.charts._save", lambda figure, data, **_: data.write(b"<svg></svg>")
+    )
 
 
 @pytest.fixture
