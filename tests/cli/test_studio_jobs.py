@@ -73,8 +73,24 @@ def test_failed_jobs_are_tried_again(
     retried = store.get(second.id)
     assert retried is not None
     assert (retried.state, retried.attempts, retried.error, retried.failure) == ("queued", 0, None, None)
+    assert (retried.reserved, retried.cancel) == (36 * 4 * 4, 0)
     code, _, err = impasto(capsys, "jobs", "retry", *data, "--", "none")
     assert (code, err.count("\n")) == (2, 1)
+
+
+def test_a_job_is_tried_again_if_all_that_it_is_painted_from_is_there(
+    store: JobStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = add(store, "failed", failure="attempts", error="x")
+    with store.database.transaction() as db:
+        uploads = '{"styles": [{"id": null}], "masks": 1, "style_masks": 0, "keys": [0]}'
+        db.execute("UPDATE jobs SET uploads = ?", (uploads,))
+    for name in ("style-0.safetensors", "mask-0.png", "key-0.png"):
+        _, out, _ = impasto(capsys, "jobs", "retry", "--failed", "--data", str(tmp_path / "data"))
+        assert "its files are gone" in out
+        (tmp_path / "data" / "jobs" / job.id / name).write_bytes(b"")
+    _, out, _ = impasto(capsys, "jobs", "retry", "--failed", "--data", str(tmp_path / "data"))
+    assert "in the queue again" in out
 
 
 def test_jobs_are_cancelled_and_purged(

@@ -114,9 +114,7 @@ def retry(*ids: str, failed: bool = False, data: Data = DEFAULT_DATA) -> int:
     if failed:
         jobs += [job for job in store.all_jobs() if job.state == "failed" and job.failure == "attempts"]
     for job in jobs:
-        folder = data / "jobs" / job.id
-        needed = ["content.png", *(f"style-{number}.png" for number in range(len(job.inputs.style_names)))]
-        if not all((folder / name).exists() for name in needed):
+        if not all(path.exists() for path in job.inputs.files(data / "jobs" / job.id)):
             print(f"{job.id}  its files are gone")
         elif store.retry(job.id):
             print(f"{job.id}  is in the queue again")
