@@ -10,6 +10,13 @@ from pathlib import Path
 import pytest
 
 from impasto.cli.main import main
+from impasto.cli.studio import _as_seen
+
+
+def test_proxies_are_trusted_in_either_form_of_their_addresses() -> None:
+    given = ("127.0.0.1", "10.0.0.0/8", "::1", "proxy", "*")
+    assert _as_seen(given) == [*given, "::ffff:127.0.0.1/128", "::ffff:10.0.0.0/104"]
+    assert _as_seen(("*",)) == ["*"]
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,8 @@ def test_failed_jobs_are_tried_again(
     assert (retried.reserved, retried.cancel) == (36 * 4 * 4, 0)
     code, _, err = impasto(capsys, "jobs", "retry", *data, "--", "none")
     assert (code, err.count("\n")) == (2, 1)
+    for act in ("retry", "cancel"):
+        assert impasto(capsys, "jobs", act, *data)[0] == 2  # nothing was named
 
 
 def test_a_job_is_tried_again_if_all_that_it_is_painted_from_is_there(
@@ -139,6 +141,9 @@ def test_a_copy_is_put_back_with_jobs_in_every_state(
     assert impasto(capsys, "restore", str(copy), "--data", str(data))[0] == 2
     code, out, _ = impasto(capsys, "restore", str(copy), "--data", str(back))
     assert (code, out.split()[0]) == (0, "5")
+    for folder in (copy, back):
+        assert folder.stat().st_mode & 0o077 == 0  # neither pictures nor who may sign in
+    assert (copy / "studio.db").stat().st_mode & 0o077 == 0
     restored = open_data_folder(StudioSettings(data=back))
     found = {state: restored.get(job.id) for state, job in jobs.items()}
     assert {state: job.state for state, job in found.items() if job is not None} == {

@@ -93,9 +93,7 @@ def test_shared_files_count_once_and_the_client_with_most_loses_first(
     assert store.all_ids() == {stranger, more}
 
 
-def test_an_interrupted_job_has_room_for_what_it_has_written_already(
-    store: JobStore, tmp_path: Path
-) -> None:
+def test_an_interrupted_job_has_room_for_what_it_has_written_already(store: JobStore, tmp_path: Path) -> None:
     settings = StudioSettings(data=tmp_path)
     job = add_job(store, reserved=1000)
     work = settings.job_folder(job.id) / "result.mp4.work"

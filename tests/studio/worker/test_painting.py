@@ -264,6 +264,11 @@ def test_a_result_without_any_preview_is_a_result(store: RecordingStore, setting
     job = store.get("j")
     assert job is not None
     assert (job.state, job.result, job.preview, job.error) == ("done", "result.png", 0, None)
+    settings.job_folder("k").mkdir()
+    columns = {"kind": "image", "preset": "fast", "recipe": "{}", "uploads": json.dumps(UPLOADS)}
+    store.add(id="k", client="", digest="d", height=48, width=64, **columns)
+    equal = paint_next(store, settings)
+    assert (equal.state, equal.result, equal.preview) == ("done", "result.png", 0)
 
 
 def test_previews_states_and_reports_that_cannot_be_written_do_not_fail_a_job(

@@ -278,12 +278,16 @@ class JobIntake:
         return self._store.add(
             **columns, kind=duplicate.kind, video=duplicate.video, uploads=duplicate.uploads,
             height=duplicate.height, width=duplicate.width, frames=duplicate.frames, state="done",
-            created=now, started=now, finished=now, progress=1.0, preview=1, result=duplicate.result,
+            created=now, started=now, finished=now, progress=1.0, result=duplicate.result,
+            preview=int((folder / "preview.jpg").exists()),
             bytes=folder_size(folder),
         )  # fmt: skip
 
     def _with_earlier_files(self, request: JobRequest, earlier: StudioJob) -> JobRequest:
-        """The request with the earlier job's files where it has none of its own."""
+        """The request with the earlier job's files where it has none of its own; never its own content."""
+        if request.content is not None:
+            remedy = "leave it out, or send a new job"
+            raise RefusedError("'content' for a job that is painted again", "none", remedy, field="content")
         folder, files = self._settings.job_folder(earlier.id), earlier.files
         styles = [style["id"] or folder / f"style-{n}" for n, style in enumerate(files["styles"])]
         masks: list[UploadSource] = []

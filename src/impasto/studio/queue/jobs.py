@@ -97,8 +97,8 @@ class JobStore:
     def find_duplicate(self, digest: str, person: int | None = None) -> StudioJob | None:
         """A finished job with the same uploads and settings, of the same person.
 
-        Not of another: how soon a picture is there would tell that somebody had painted it before. Nor one that
-        was cut short, for which there may be time now.
+        Not of another: how soon a picture is there would tell that somebody had painted it before. Nor one
+        that was cut short, for which there may be time now.
         """
         condition = (
             "digest = ? AND person IS ? AND state = 'done' AND result IS NOT NULL AND failure IS NULL "
