@@ -221,7 +221,11 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _address(listener: socket.socket, options: StudioSettings) -> str:
-    """The URL to open; the port is the socket's, as ``--port 0`` lets the system choose one."""
-    host = lan_host(options.host)
+    """The URL to open; the port is the socket's, as ``--port 0`` lets the system choose one.
+
+    A certificate that was given is for names, rarely for addresses.
+    """
+    named = options.certificate is not None and options.public_name and not options.loopback
+    host = options.public_name[0] if named else lan_host(options.host)
     name = f"[{host}]" if ":" in host else host
     return f"http{'s' if options.serves_https else ''}://{name}:{listener.getsockname()[1]}/"
