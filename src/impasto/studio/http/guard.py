@@ -64,14 +64,14 @@ class RequestGuard:
         self.app, self.settings = app, settings
         self._authenticator, self._audit, self._traces = authenticator, audit, traces
         self._headers = _SECURITY_HEADERS | (_SITE_HEADERS if settings.web else {})
-        self._host_names = certificate_names(settings)
+        self._host_names = certificate_names(settings) | {settings.host.lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request_id, begin, status = secrets.token_hex(6), time.perf_counter(), 0
-        location = ""
+        location = failure = ""
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status, location
@@ -88,7 +88,8 @@ class RequestGuard:
         with self._traces.request(scope) as span:
             try:
                 await self._check_and_run(scope, receive, send_with_headers)
-            except Exception:
+            except Exception as error:
+                failure = type(error).__qualname__
                 log.exception("%s failed", request_id)
                 if status:  # an answer has begun, which has to end with the connection
                     raise
@@ -109,7 +110,7 @@ class RequestGuard:
                 if status:  # otherwise nothing was answered: the client went away
                     span.set_attribute("http.response.status_code", status)
                 if status >= 500:
-                    note_error(str(status))
+                    note_error(failure or str(status))
 
     async def _check_and_run(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, limits = Headers(scope=scope), self.settings

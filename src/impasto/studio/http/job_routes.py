@@ -88,8 +88,8 @@ async def _accept(request: Request, response: Response, earlier: StudioJob | Non
         with service.uploads.one(client):
             job_request = await read_job_request(request, allow_json=earlier is not None)
         # A place in the queue is taken only once everything is here, or silent clients would fill it.
-        known = await _was_accepted(service, client, key)
         try:
+            known = await _was_accepted(service, client, key)
             with nullcontext() if known else service.intake.reserve_place(client, requester.person):
                 accept = partial(service.intake.accept, job_request, client, earlier, key, requester.person)
                 with service.traces.span("accept", SpanKind.PRODUCER) as span:
