@@ -10,6 +10,23 @@ from pathlib import Path
 import pytest
 
 from impasto.cli.main import main
+from impasto.cli.studio import _address, _as_seen
+from impasto.studio.settings import StudioSettings
+
+
+def test_proxies_are_trusted_in_either_form_of_their_addresses() -> None:
+    given = ("127.0.0.1", "10.0.0.0/8", "::1", "proxy", "*")
+    assert _as_seen(given) == [*given, "::ffff:127.0.0.1/128", "::ffff:10.0.0.0/104"]
+    assert _as_seen(("*",)) == ["*"]
+
+
+def test_the_address_of_a_given_certificate_is_a_name() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        options = StudioSettings(host="192.0.2.7", public_name=("studio.example.org",))
+        assert _address(listener, options) == f"http://192.0.2.7:{port}/"
+        given = options.model_copy(update={"certificate": Path("fullchain.pem")})
+        assert _address(listener, given) == f"https://studio.example.org:{port}/"
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,26 @@ def test_failed_jobs_are_tried_again(
     retried = store.get(second.id)
     assert retried is not None
     assert (retried.state, retried.attempts, retried.error, retried.failure) == ("queued", 0, None, None)
+    assert (retried.reserved, retried.cancel) == (36 * 4 * 4, 0)
     code, _, err = impasto(capsys, "jobs", "retry", *data, "--", "none")
     assert (code, err.count("\n")) == (2, 1)
+    for act in ("retry", "cancel"):
+        assert impasto(capsys, "jobs", act, *data)[0] == 2  # nothing was named
+
+
+def test_a_job_is_tried_again_if_all_that_it_is_painted_from_is_there(
+    store: JobStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = add(store, "failed", failure="attempts", error="x")
+    with store.database.transaction() as db:
+        uploads = '{"styles": [{"id": null}], "masks": 1, "style_masks": 0, "keys": [0]}'
+        db.execute("UPDATE jobs SET uploads = ?", (uploads,))
+    for name in ("style-0.safetensors", "mask-0.png", "key-0.png"):
+        _, out, _ = impasto(capsys, "jobs", "retry", "--failed", "--data", str(tmp_path / "data"))
+        assert "its files are gone" in out
+        (tmp_path / "data" / "jobs" / job.id / name).write_bytes(b"")
+    _, out, _ = impasto(capsys, "jobs", "retry", "--failed", "--data", str(tmp_path / "data"))
+    assert "in the queue again" in out
 
 
 def test_jobs_are_cancelled_and_purged(
@@ -123,6 +141,9 @@ def test_a_copy_is_put_back_with_jobs_in_every_state(
     assert impasto(capsys, "restore", str(copy), "--data", str(data))[0] == 2
     code, out, _ = impasto(capsys, "restore", str(copy), "--data", str(back))
     assert (code, out.split()[0]) == (0, "5")
+    for folder in (copy, back):
+        assert folder.stat().st_mode & 0o077 == 0  # neither pictures nor who may sign in
+    assert (copy / "studio.db").stat().st_mode & 0o077 == 0
     restored = open_data_folder(StudioSettings(data=back))
     found = {state: restored.get(job.id) for state, job in jobs.items()}
     assert {state: job.state for state, job in found.items() if job is not None} == {

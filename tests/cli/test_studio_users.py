@@ -67,6 +67,8 @@ def test_a_person_is_added_listed_limited_and_revoked(
         (["users", "add", "anna"], "already"),
         (["users", "add", "ben", "--daily-jobs", "-1"], "below 0"),
         (["users", "add", "ben", "--days", "0"], "more than 0"),
+        (["users", "add", "ben", "--days", "3650000"], "at most 36500"),
+        (["users", "add", "ben", "--days", "nan"], "at most 36500"),
         (["users", "add", "ben", "--address", "studio.example.org"], "https://"),
         (["users", "revoke", "ben"], "no 'ben'"),
         (["users", "limit", "ben"], "no 'ben'"),

@@ -85,6 +85,8 @@ class Flaky(http.server.BaseHTTPRequestHandler):
         if status is None:
             return
         self.send_response(status)
+        if status == 429:
+            self.send_header("Retry-After", "0" if Flaky.answers else "3600")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -113,10 +115,26 @@ def test_a_job_whose_answer_was_lost_is_sent_again_with_the_same_key(flaky: str,
         assert caught.value.status == 409
         Flaky.answers = [None, 502]
         client.submit(tmp_path / "photo.jpg", tmp_path / "style.png")
-    assert len(set(Flaky.keys[:3])) == len(set(Flaky.keys[3:])) == 1
+        Flaky.answers = [429, 503]
+        client.submit(tmp_path / "photo.jpg", tmp_path / "style.png")
+        Flaky.answers = [429]
+        with pytest.raises(StudioError):  # in an hour: that is for the user to decide
+            client.submit(tmp_path / "photo.jpg", tmp_path / "style.png")
+    assert [len(set(Flaky.keys[n : n + 3])) for n in (0, 3, 6)] == [1, 1, 1]
     assert None not in Flaky.keys
     assert Flaky.keys[0] != Flaky.keys[3]
     assert len(set(Flaky.bodies)) == 1  # whole each time
+
+
+def test_events_that_are_refused_for_a_moment_are_asked_for_after_a_pause(
+    flaky: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("impasto.studio.client.time.sleep", pauses.append)
+    with Client(flaky) as client:
+        Flaky.answers = [503]
+        assert [job.state for job in client.events("j")] == ["done"]
+    assert len(pauses) == 1
 
 
 def test_events_outlive_an_outage_of_some_length(flaky: str) -> None:

@@ -32,6 +32,7 @@ def test_others_are_served_only_with_a_token(settings: dict[str, Any]) -> None:
         ({"workers": "head:10001"}, r"--workers head:10001: possible are local, ray and ray://HOST:PORT"),
         ({"workers": "auto"}, r"possible are local, ray and ray://HOST:PORT"),
         ({"workers": "ray", "device": ("cuda:0",)}, r"--device is for workers of this machine; leave it out"),
+        ({"device": ("cpu", "gpu")}, r"--device gpu: possible are auto, cpu, cuda:0"),
         ({"gpus_per_job": 0.5}, r"--gpus-per-job is for a cluster; add --workers ray"),
         ({"workers": "ray", "gpus_per_job": -1}, r"gpus_per_job"),
     ],

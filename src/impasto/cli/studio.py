@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import io
+import ipaddress
 import os
 import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -128,7 +130,7 @@ def _serve(
     config = uvicorn.Config(
         application, http=ImpatientProtocol, ws="none", access_log=False, log_level="warning",
         server_header=False,
-        forwarded_allow_ips=list(options.forwarded_allow),
+        forwarded_allow_ips=_as_seen(options.forwarded_allow),
         timeout_graceful_shutdown=3, timeout_keep_alive=30, limit_concurrency=_MAX_CONNECTIONS,
         ssl_certfile=certificate.path if certificate else None,
         ssl_keyfile=certificate.key if certificate else None,
@@ -145,6 +147,16 @@ def _serve(
         keep_current(config.ssl, certificate, partial(current_certificate, options))
     with suppress(KeyboardInterrupt):  # raised once everything has ended: uvicorn passes the signal on
         uvicorn.Server(config).run(sockets=[listener])
+
+
+def _as_seen(proxies: Sequence[str]) -> list[str]:
+    """Trusted proxies also as ``::ffff:127.0.0.1``, which is how ``--host ::`` sees IPv4 addresses."""
+    seen = list(proxies)
+    for proxy in proxies:
+        with suppress(ValueError):  # a name, or *
+            network = ipaddress.IPv4Network(proxy)
+            seen.append(f"::ffff:{network.network_address}/{96 + network.prefixlen}")
+    return seen
 
 
 def _allow_open_files() -> None:
@@ -209,7 +221,11 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _address(listener: socket.socket, options: StudioSettings) -> str:
-    """The URL to open; the port is the socket's, as ``--port 0`` lets the system choose one."""
-    host = lan_host(options.host)
+    """The URL to open; the port is the socket's, as ``--port 0`` lets the system choose one.
+
+    A certificate that was given is for names, rarely for addresses.
+    """
+    named = options.certificate is not None and options.public_name and not options.loopback
+    host = options.public_name[0] if named else lan_host(options.host)
     name = f"[{host}]" if ":" in host else host
     return f"http{'s' if options.serves_https else ''}://{name}:{listener.getsockname()[1]}/"

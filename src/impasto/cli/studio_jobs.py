@@ -52,6 +52,12 @@ def _find(store: JobStore, ids: Iterable[str]) -> list[StudioJob]:
     return found
 
 
+def _require_any(named: object, expected: str) -> None:
+    """Raise ``RecipeError`` if no job was named."""
+    if not named:
+        raise RecipeError("no job was named", expected)
+
+
 @jobs_app.command(name="list")
 def list_jobs(*, state: State | None = None, person: str | None = None, data: Data = DEFAULT_DATA) -> int:
     """List jobs, oldest first: id, state, attempts, when they were accepted, size, and why they failed.
@@ -110,13 +116,12 @@ def retry(*ids: str, failed: bool = False, data: Data = DEFAULT_DATA) -> int:
     impasto studio jobs retry --failed
     """
     store = open_store(data)
+    _require_any(ids or failed, "ids, or --failed")
     jobs = _find(store, ids)
     if failed:
         jobs += [job for job in store.all_jobs() if job.state == "failed" and job.failure == "attempts"]
     for job in jobs:
-        folder = data / "jobs" / job.id
-        needed = ["content.png", *(f"style-{number}.png" for number in range(len(job.inputs.style_names)))]
-        if not all((folder / name).exists() for name in needed):
+        if not all(path.exists() for path in job.inputs.files(data / "jobs" / job.id)):
             print(f"{job.id}  its files are gone")
         elif store.retry(job.id):
             print(f"{job.id}  is in the queue again")
@@ -139,6 +144,7 @@ def cancel(*ids: str, data: Data = DEFAULT_DATA) -> int:
     impasto studio jobs cancel 0aF3
     """
     store = open_store(data)
+    _require_any(ids, "ids")
     for job in _find(store, ids):
         store.cancel(job.id)
         print(
@@ -176,8 +182,10 @@ def purge(
     from impasto.studio.queue.jobs import FINAL_STATES
 
     store = open_store(data)
+    chosen = state is not None or older_than is not None or person is not None
+    _require_any(ids or chosen, "ids, --state, --older-than or --person")
     jobs = _find(store, ids)
-    if state is not None or older_than is not None or person is not None:
+    if chosen:
         owner = _person(store, person)
         latest = time.time() - (older_than or 0.0) * 86400
         jobs += [
@@ -188,8 +196,6 @@ def purge(
             and (job.finished or 0) <= latest
             and owner in (None, job.person)
         ]
-    elif not ids:
-        raise RecipeError("nothing to delete was named", "ids, --state, --older-than or --person")
     for job in jobs:
         store.mark_deleted(job.id)
     print(f"{len({job.id for job in jobs})} jobs deleted{_delete_files(store, data)}")

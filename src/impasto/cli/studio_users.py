@@ -27,6 +27,7 @@ DailyJobs = Annotated[
 ]
 DailySeconds = Annotated[float | None, Parameter(help="Seconds that may be painted for them a day, or none.")]
 Bytes = Annotated[int | None, Parameter(help="Space for their uploads and results, or none.")]
+_MAX_DAYS = 36500  # a later year could not be shown
 _JOBS, _SECONDS, _BYTES = 200, 21600.0, 5_000_000_000
 
 users_app = App(
@@ -86,8 +87,8 @@ def add(
     from impasto.studio.queue.people import People
 
     link = None if address is None else _sign_in_address(address)
-    if days is not None and days <= 0:
-        raise RecipeError(f"--days {days:g}", "more than 0")
+    if days is not None and not 0 < days <= _MAX_DAYS:
+        raise RecipeError(f"--days {days:g}", f"more than 0, at most {_MAX_DAYS}")
     quotas = _quotas(daily_jobs, daily_seconds, bytes)
     people = People(open_data_folder(StudioSettings(data=data)).database)
     expires = None if days is None else time.time() + days * 86400

@@ -29,6 +29,7 @@ __all__ = ["Client", "RemoteJob", "RemoteResult", "StudioError"]
 PathLike = str | os.PathLike[str]
 _FINAL_STATES = ("done", "failed", "cancelled")
 _BUSY = (502, 503, 504)  # the studio, or a proxy before it, may answer in a moment
+_LATER = (409, 429)  # with Retry-After: the same request may be accepted then
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0  # seconds between attempts
 _EVENT_TIMEOUT = 40.0  # seconds; the studio sends something every 15
 
@@ -220,8 +221,9 @@ class Client:
                 for last in self._stream(job_id):
                     yield last
             except httpx.TransportError:
-                time.sleep(_FIRST_PAUSE)
+                pass
             if last is None or not last.final:
+                time.sleep(_FIRST_PAUSE)
                 last = self.job(job_id)  # raises if it was deleted meanwhile
                 yield last
 
@@ -302,9 +304,13 @@ class Client:
                 self._never_answered = False
                 if response.status_code < 400:
                     return response
-                in_progress = response.status_code == 409 and "retry-after" in response.headers
-                if not patient or (response.status_code not in _BUSY and not in_progress):
-                    raise _to_error(response)
+                failure = _to_error(response)
+                if failure.status in _LATER and failure.retry_after is not None:
+                    pause = max(pause, failure.retry_after)
+                elif failure.status not in _BUSY:
+                    raise failure
+                if not repeatable or time.monotonic() - begin + pause >= self._patience:
+                    raise failure
             time.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2.0 * pause)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
@@ -165,6 +166,14 @@ class StudioSettings(Validated):
     def _absolute(cls, value: Path | None) -> Path | None:
         """Workers change into the folders of their jobs, so a relative path would change its meaning."""
         return value and value.expanduser().absolute()
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for device in value:
+            if not re.fullmatch(r"auto|cpu|mps|(cuda|xpu)(:\d+)?", device):
+                raise ValueError(f"--device {device}: possible are auto, cpu, cuda:0, xpu:0 and mps")
+        return value
 
     @field_validator("workers")
     @classmethod

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
+from impasto.studio.certificates import lan_host
+from impasto.studio.http.requester import client_address
 from serving import post, without_workers
 
 SECRET = "a rather long secret"
@@ -56,6 +59,18 @@ def test_names_behind_a_proxy_have_to_be_named(tmp_path: Path) -> None:
     auth = {"Authorization": f"Bearer {SECRET}"}
     assert studio.get("/v1/styles", headers={**auth, "Host": "studio.example.org"}).status_code == 200
     assert studio.get("/v1/styles", headers={**auth, "Host": "other.example.org"}).status_code == 421
+
+
+def test_the_address_that_is_printed_is_accepted_beside_other_names(tmp_path: Path) -> None:
+    studio = without_workers(tmp_path, host="0.0.0.0", public_name=("studio.example.org",), token=SECRET)
+    auth = {"Authorization": f"Bearer {SECRET}"}
+    for host, status in ((lan_host("0.0.0.0"), 200), ("studio.example.org", 200), ("192.0.2.66", 421)):
+        assert studio.get("/v1/styles", headers={**auth, "Host": f"{host}:7860"}).status_code == status
+
+
+def test_ipv4_addresses_are_clients_each_also_where_both_versions_are_served() -> None:
+    seen = {"::ffff:192.0.2.7": "192.0.2.7", "2001:db8::1:2:3:4": "2001:db8::/64", "192.0.2.7": "192.0.2.7"}
+    assert {host: client_address({"client": (host, 1)}) for host in seen} == seen
 
 
 @pytest.mark.parametrize(
@@ -207,6 +222,29 @@ def test_refusals_have_the_security_headers_too(studio: TestClient) -> None:
     response = studio.get("/v1/settings", headers={"Host": "evil.example"})
     assert "content-security-policy" in response.headers
     assert response.json()["detail"].count("\n") == 0
+
+
+def test_what_nobody_expected_is_found_in_the_log_by_the_requests_number(
+    studio: TestClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(job_id: str) -> None:
+        raise error
+
+    job = "a" * 22
+    monkeypatch.setattr(studio.app.state.studio.store, "get", failing)  # type: ignore[attr-defined]
+    error: Exception = ZeroDivisionError("here")
+    response = studio.get(f"/v1/jobs/{job}")
+    number = response.headers["x-request-id"]
+    assert (response.status_code, number in response.json()["detail"]) == (500, True)
+    assert "content-security-policy" in response.headers
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert number in record.getMessage()
+    caplog.clear()
+    error = OSError(errno.EIO, "Input/output error", f"/data/jobs/{job}/content")
+    response = studio.get(f"/v1/jobs/{job}")
+    assert response.status_code == 503
+    assert f"{response.headers['x-request-id']} OSError: Input/output error" in caplog.text
+    assert job not in caplog.text
 
 
 def test_the_log_contains_no_job_id_and_no_forged_line(

@@ -9,10 +9,13 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 
 from bad_uploads import BAD_UPLOADS, SMALL_LIMITS, assert_refused
+from impasto.studio.http import instant_routes
 from impasto.studio.intake import instant
+from impasto.studio.intake.request import JobRequest
 from serving import clip_bytes, encoded, pixels, without_workers
 
 MASK = encoded("PNG", (64, 48), 3)
@@ -108,6 +111,11 @@ def test_a_body_of_another_kind(studio: TestClient) -> None:
     assert_refused(studio.post("/v1/instant", json={"style_id": ["wave"]}), 415, "multipart/form-data")
 
 
+def test_key_frames_are_no_part_of_it(studio: TestClient) -> None:
+    files = [(name, ("x", encoded())) for name in ("content", "style", "key")]
+    assert_refused(studio.post("/v1/instant", files=files, data={"key_frame": "0"}), 422, "'key' for an inst")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["nothing", "bomb PNG", "truncated JPEG", "SVG", "a clip too long"])
 def test_uploads_have_the_checks_of_a_job(studio: TestClient, name: str, tmp_path: Path) -> None:
@@ -135,8 +143,15 @@ def test_a_minute_has_so_many_pictures_for_each_client(
 def test_a_busy_studio_and_one_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     studio = without_workers(tmp_path / "a")
     intake = studio.app.state.studio.instant_intake  # type: ignore[attr-defined]
-    with intake.reserve_place("192.0.2.1"):
-        monkeypatch.setattr(instant, "_MAX_WAITING", 1)
+    monkeypatch.setattr(instant, "_MAX_WAITING", 1)
+    with intake.reserve_place():
         assert_refused(ask(studio), 429, "busy")
-    assert ask(studio, preset="fast").status_code == 422  # the place is free again
+    read = instant_routes.read_job_request
+
+    async def others_are_served(request: Request, *, allow_json: bool) -> JobRequest:
+        with intake.reserve_place():
+            return await read(request, allow_json=allow_json)
+
+    monkeypatch.setattr(instant_routes, "read_job_request", others_are_served)  # while this one is read
+    assert ask(studio, preset="fast").status_code == 422
     assert_refused(ask(without_workers(tmp_path / "b", instant_minute=0)), 404, "turned off")

@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
 from impasto.studio.http.job_feed import JobFeed
-from impasto.studio.queue.people import People, Quotas
+from impasto.studio.queue.people import People, Person, Quotas
 from impasto.studio.queue.storage import folder_size
 from job_rows import add_job
 from serving import TINY, encoded, finish, in_a_thread, post, without_workers
@@ -264,6 +265,33 @@ def test_who_is_signed_in_cannot_guess_the_tokens_of_others_unhindered(tmp_path:
     assert guesses == [401] * 5 + [429] * 3
     assert browser.post("/v1/session", json={"token": SHARED}).status_code == 429
     assert browser.get("/v1/session").status_code == 200
+
+
+def test_a_burst_of_wrong_tokens_has_no_more_tries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(tmp_path)
+    house.people.add("anna", Quotas())
+    find = People.by_token
+
+    def slow(people: People, token: str) -> Person | None:
+        time.sleep(0.01)
+        return find(people, token)
+
+    monkeypatch.setattr(People, "by_token", slow)
+
+    async def burst() -> list[int]:
+        transport = httpx.ASGITransport(house.client().app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:7860") as client:
+            guesses = [client.post("/v1/session", json={"token": f"guess {n}"}) for n in range(12)]
+            return [response.status_code for response in await asyncio.gather(*guesses)]
+
+    assert sorted(asyncio.run(burst())) == [401] * 5 + [429] * 7
+
+
+def test_a_token_of_half_characters_is_a_wrong_one(house: House) -> None:
+    house.people.add("anna", Quotas())
+    headers = {"Content-Type": "application/json"}
+    response = house.client().post("/v1/session", content=rb'{"token": "\ud800"}', headers=headers)
+    assert response.status_code == 401
 
 
 def test_figures_of_all_people_are_for_the_operator(tmp_path: Path) -> None:

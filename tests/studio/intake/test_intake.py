@@ -109,9 +109,14 @@ def test_a_client_sends_so_many_in_an_hour_finished_ones_included(tmp_path: Path
     studio = without_workers(tmp_path, client_hourly=3)
     job = post(studio).json()["id"]
     finish(studio, job)
-    responses = [studio.post(f"/v1/jobs/{job}/again", json={}) for _ in range(3)]
+    key = {"Idempotency-Key": "k"}
+    responses = [studio.post(f"/v1/jobs/{job}/again", json={}, headers=h) for h in ({}, key, {})]
     assert [response.status_code for response in responses] == [200, 200, 429]
     assert 3000 < int(responses[-1].headers["retry-after"]) <= 3600
+    same = studio.post(f"/v1/jobs/{job}/again", json={}, headers=key)  # its answer was lost, say
+    assert (same.status_code, same.json()["id"]) == (200, responses[1].json()["id"])
+    own = studio.post(f"/v1/jobs/{job}/again", files={"content": encoded()}, headers=key)
+    assert (own.status_code, own.json()["field"]) == (422, "content")
     assert as_client(studio, "192.0.2.9").post(f"/v1/jobs/{job}/again", json={}).status_code == 200
 
 

@@ -137,6 +137,19 @@ def test_only_a_finished_job_counts_as_a_duplicate(store: JobStore) -> None:
     assert duplicate.id == job.id
     store.mark_deleted(job.id)
     assert store.find_duplicate("d") is None
+    for columns in ({"result": None}, {"result": "result.png", "failure": "time"}):
+        other = add_job(store, digest="d")
+        store.claim("w")
+        store.finish(other.id, "w", "done", **columns)
+        assert store.find_duplicate("d") is None
+
+
+def test_what_can_be_written_is_found_by_writing(store: JobStore) -> None:
+    before, reader = store.recall("last check"), JobStore(store.path)
+    version = reader.data_version()
+    store.check_writable()
+    assert reader.data_version() != version
+    assert store.recall("last check") != before
 
 
 def reloaded(store: JobStore, job: StudioJob) -> StudioJob:

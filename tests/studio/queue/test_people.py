@@ -90,6 +90,10 @@ def test_an_expired_person_is_shut_out_everywhere(people: People, monkeypatch: p
     assert people.by_session(session) is None
     assert people.valid_credentials() == set()
     assert people.exist()
+    assert (
+        person(people, people.add("anna", Quotas())).name == "anna"
+    )  # she has to be added again, and can be
+    assert people.by_session(session) is None
 
 
 def test_revoking_ends_token_sessions_and_jobs(people: People, store: JobStore) -> None:

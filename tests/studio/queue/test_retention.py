@@ -93,6 +93,61 @@ def test_shared_files_count_once_and_the_client_with_most_loses_first(
     assert store.all_ids() == {stranger, more}
 
 
+def test_an_interrupted_job_has_room_for_what_it_has_written_already(store: JobStore, tmp_path: Path) -> None:
+    settings = StudioSettings(data=tmp_path)
+    job = add_job(store, reserved=1000)
+    work = settings.job_folder(job.id) / "result.mp4.work"
+    work.mkdir(parents=True)
+    assert store.claim("w") is not None
+    (work / "frame").write_bytes(b"x" * 900)
+    store.release("w")
+    assert store.claim("w", room=500) is None
+    Retention(store, settings).run()
+    assert store.reserved_bytes() == 100
+    assert store.claim("w", room=500) is not None
+    (work / "frame").write_bytes(b"x" * 950)
+    Retention(store, settings).run()
+    assert store.reserved_bytes() == 50  # while it is painted, too
+
+
+def test_what_a_job_that_ended_without_its_worker_has_left_is_deleted(
+    store: JobStore, tmp_path: Path
+) -> None:
+    settings = StudioSettings(data=tmp_path)
+    jobs = {state: add_job(store, reserved=1000) for state in ("failed", "cancelled")}
+    for job in jobs.values():
+        folder = settings.job_folder(job.id)
+        (folder / "result.mp4.work").mkdir(parents=True)
+        (folder / "result.mp4.work" / "frame").write_bytes(b"x" * 900)
+        for name in ("content", "style-0.png"):
+            (folder / name).write_bytes(b"x" * 10)
+        assert store.claim("w") is not None
+    store.cancel(jobs["cancelled"].id)
+    store.release("w", attempts=1)
+    Retention(store, settings).run()
+    kept = {"failed": ["content", "style-0.png"], "cancelled": ["content"]}  # the first may be tried again
+    for state, job in jobs.items():
+        found = store.get(job.id)
+        assert found is not None
+        names = sorted(path.name for path in settings.job_folder(job.id).iterdir())
+        assert (found.state, found.bytes, names) == (state, 10 * len(kept[state]), kept[state])
+
+
+def test_a_row_stays_while_its_files_cannot_be_deleted(
+    store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = StudioSettings(data=tmp_path)
+    job = add_job(store)
+    settings.job_folder(job.id).mkdir(parents=True)
+    store.mark_deleted(job.id)
+    with monkeypatch.context() as patch:
+        patch.setattr("impasto.studio.queue.storage.shutil.rmtree", lambda *_, **__: None)
+        Retention(store, settings).run()
+    assert store.all_ids() == {job.id}
+    Retention(store, settings).run()
+    assert store.all_ids() == set()
+
+
 def test_a_clock_that_jumps_forward_deletes_nothing_for_an_hour(
     store: JobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ from sandboxed_acts import (
     modules_loaded_for_views,
     never_return,
     send_and_end,
+    send_half,
     take_memory,
     try_what_is_forbidden,
 )
@@ -92,6 +93,16 @@ def test_nothing_but_a_short_json_is_taken_from_a_child_that_was_taken_over(answ
         run_sandboxed(send_and_end, answer, memory=1_000_000_000, seconds=10)
     assert caught.value.status == 422
     assert not Path("/tmp/impasto-test-forged").exists()
+
+
+def test_a_child_that_sends_half_an_answer_is_ended_when_its_time_is_over() -> None:
+    call = SandboxedCall(send_half, memory=1_000_000_000, seconds=60)
+    assert call.wait(20)
+    begin = time.monotonic()
+    call._deadline = begin + 0.5
+    with pytest.raises(RefusedError, match="more memory or time"):
+        call.result()
+    assert time.monotonic() - begin < 10
 
 
 def test_a_call_that_nobody_waits_for_any_more_is_ended() -> None:

@@ -139,6 +139,19 @@ def test_a_job_is_stopped_when_its_time_is_over(store: RecordingStore, settings:
     job = paint_next(store, settings.model_copy(update={"job_seconds": 0}))
     assert (job.state, job.result) == ("done", "result.png")
     assert len(store.reports) == 1
+    assert store.find_duplicate("d") is None  # with more time it would be another picture
+
+
+def test_a_job_whose_time_is_over_before_there_is_a_picture_has_failed(
+    store: RecordingStore, settings: StudioSettings
+) -> None:
+    claimed = store.claim("w")
+    assert claimed is not None
+    paint_job(ClaimedJob(claimed, store, settings, "w", ALWAYS), store, lambda _: None)
+    job = store.get("j")
+    assert job is not None
+    assert (job.state, job.failure) == ("failed", "permanent")
+    assert "its time was over" in (job.error or "")
 
 
 def test_a_cancelled_job_keeps_the_best_picture_so_far(
@@ -251,6 +264,11 @@ def test_a_result_without_any_preview_is_a_result(store: RecordingStore, setting
     job = store.get("j")
     assert job is not None
     assert (job.state, job.result, job.preview, job.error) == ("done", "result.png", 0, None)
+    settings.job_folder("k").mkdir()
+    columns = {"kind": "image", "preset": "fast", "recipe": "{}", "uploads": json.dumps(UPLOADS)}
+    store.add(id="k", client="", digest="d", height=48, width=64, **columns)
+    equal = paint_next(store, settings)
+    assert (equal.state, equal.result, equal.preview) == ("done", "result.png", 0)
 
 
 def test_previews_states_and_reports_that_cannot_be_written_do_not_fail_a_job(

@@ -214,6 +214,24 @@ def test_a_server_whose_supervisor_is_lost_ends_and_says_so(
     supervisor.stop()
 
 
+def test_files_that_cannot_be_deleted_are_not_tried_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, runs = StudioSettings(data=tmp_path), []
+    store = JobStore(tmp_path / "studio.db")
+    supervisor = Supervisor(settings, store)
+    run = supervisor._retention.run
+    monkeypatch.setattr(supervisor._retention, "run", lambda: runs.append(run()))
+    monkeypatch.setattr("impasto.studio.queue.storage.shutil.rmtree", lambda *_, **__: None)
+    for tries in (1, 2):
+        job = add_job(store)
+        settings.job_folder(job.id).mkdir(parents=True)
+        store.mark_deleted(job.id)
+        for _ in range(3):
+            supervisor._delete_expired()
+        assert len(runs) == tries
+
+
 def test_a_release_that_fails_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise the ended worker's job would stay with it until the server is started again."""
     store = JobStore(tmp_path / "studio.db")

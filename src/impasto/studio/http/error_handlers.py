@@ -25,14 +25,13 @@ log = logging.getLogger("impasto.studio")
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Answer every exception that a route of ``app`` raises."""
+    """Answer the exceptions that routes of ``app`` raise; ``RequestGuard`` answers those nobody expects."""
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid_parameter)
     app.add_exception_handler(HTTPException, _http_error)
     for kind in (OSError, sqlite3.OperationalError, MemoryError):
         app.add_exception_handler(kind, _machine_error)
     app.add_exception_handler(ClientDisconnect, _disconnected)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 def _response(
@@ -76,14 +75,11 @@ async def _disconnected(request: Request, _: Exception) -> Response:
     return _response(request, 400, "the connection ended before the request did")
 
 
-async def _unexpected(request: Request, _: Exception) -> Response:
-    line = f"the studio failed at this; look for {request.state.request_id} in its log"
-    return _response(request, 500, line)
-
-
 async def _machine_error(request: Request, error: Exception) -> Response:
     """The disk, the database, or the system's limits: an answer that says whether to try again."""
-    log.error("%s %s", request.state.request_id, str(error).encode("unicode_escape").decode())
+    # No path: it holds the whole id of a job, which gives access to it.
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    log.error("%s %s: %s", request.state.request_id, type(error).__name__, reason)
     if failure_kind(error) is FailureKind.DISK_FULL:
         return _response(request, 507, "the studio's disk is full")
     line = "the studio's machine is out of memory, processes or disk for a moment; try again"

@@ -16,12 +16,13 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from impasto.studio.certificates import certificate_names
 from impasto.studio.http.audit import RequestAudit
 from impasto.studio.http.authentication import Authenticator, Refusal
 from impasto.studio.http.limited_body import LimitedBody
 from impasto.studio.http.problems import error_body
 from impasto.studio.queue.data_folder import disk_short
-from impasto.studio.settings import LOOPBACK_HOSTS, StudioSettings
+from impasto.studio.settings import StudioSettings
 from impasto.studio.traces import Traces, note_error
 
 __all__ = ["RequestGuard"]
@@ -63,15 +64,14 @@ class RequestGuard:
         self.app, self.settings = app, settings
         self._authenticator, self._audit, self._traces = authenticator, audit, traces
         self._headers = _SECURITY_HEADERS | (_SITE_HEADERS if settings.web else {})
-        names = (*LOOPBACK_HOSTS, settings.host, *settings.public_name)
-        self._host_names = {name.lower() for name in names}
+        self._host_names = certificate_names(settings) | {settings.host.lower()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         request_id, begin, status = secrets.token_hex(6), time.perf_counter(), 0
-        location = ""
+        location = failure = ""
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status, location
@@ -88,6 +88,13 @@ class RequestGuard:
         with self._traces.request(scope) as span:
             try:
                 await self._check_and_run(scope, receive, send_with_headers)
+            except Exception as error:
+                failure = type(error).__qualname__
+                log.exception("%s failed", request_id)
+                if status:  # an answer has begun, which has to end with the connection
+                    raise
+                line = f"the studio failed at this; look for {request_id} in its log"
+                await _send_refusal(Refusal(500, line), scope, receive, send_with_headers)
             finally:
                 milliseconds = round(1000 * (time.perf_counter() - begin))
                 facts = {
@@ -100,10 +107,10 @@ class RequestGuard:
                 log.info("%s %s %s %d %d ms", *facts.values(), extra={"facts": facts})
                 self._audit.record(scope, status, location)
                 span.set_attribute("impasto.request", request_id)
-                if status:  # otherwise nothing was answered here: an error, or a client that went away
+                if status:  # otherwise nothing was answered: the client went away
                     span.set_attribute("http.response.status_code", status)
                 if status >= 500:
-                    note_error(str(status))
+                    note_error(failure or str(status))
 
     async def _check_and_run(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, limits = Headers(scope=scope), self.settings

@@ -30,14 +30,16 @@ _AT_ONCE = 1
 )
 async def instant_picture(request: Request) -> Response:
     """A small picture at once, painted by the preset ``instant``: JPEG; nothing is kept."""
-    service = get_service(request)
-    with service.instant_intake.reserve_place(get_requester(request).client):
+    service, client = get_service(request), get_requester(request).client
+    service.instant_intake.count(client)
+    with service.views.one(client):
         job_request = await read_job_request(request, allow_json=False)
-        try:
+    try:
+        with service.instant_intake.reserve_place():
             paint = partial(service.instant_intake.paint, job_request)
             data = await to_thread.run_sync(paint, limiter=_limiter(request))
-        finally:
-            await request.state.form.close()
+    finally:
+        await request.state.form.close()
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
 

@@ -7,11 +7,13 @@ import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, StreamingResponse
 from opentelemetry.trace import SpanKind
 from PIL import Image
@@ -35,7 +37,8 @@ from impasto.studio.http.service import StudioService, get_service
 from impasto.studio.http.views import JobView, job_view
 from impasto.studio.intake.request import JobRequest
 from impasto.studio.queue.jobs import FINAL_STATES, StudioJob
-from impasto.studio.sandbox.exports import export_result, write_browser_view
+from impasto.studio.queue.storage import folder_size
+from impasto.studio.sandbox.exports import export_name, export_result, write_browser_view
 from impasto.studio.sandbox.images import THUMBNAIL_SIZE
 from impasto.studio.traces import job_facts
 
@@ -77,15 +80,17 @@ async def _accept(request: Request, response: Response, earlier: StudioJob | Non
     service, requester = get_service(request), get_requester(request)
     client, key = requester.client, _request_key(request)
     service.admission.check(client)  # first of all, because it asks neither disk nor database
-    check = partial(service.intake.check_place, client, requester.person)
-    await run_in_threadpool(check)  # before anything is read
+    if not await _was_accepted(service, client, key):
+        check = partial(service.intake.check_place, client, requester.person)
+        await run_in_threadpool(check)  # before anything is read
     body = request.state.body
     with service.admission.enter(client, body.silence, body.stated_bytes) as upload:
         with service.uploads.one(client):
             job_request = await read_job_request(request, allow_json=earlier is not None)
         # A place in the queue is taken only once everything is here, or silent clients would fill it.
         try:
-            with service.intake.reserve_place(client, requester.person):
+            known = await _was_accepted(service, client, key)
+            with nullcontext() if known else service.intake.reserve_place(client, requester.person):
                 accept = partial(service.intake.accept, job_request, client, earlier, key, requester.person)
                 with service.traces.span("accept", SpanKind.PRODUCER) as span:
                     job = await service.run_accepting(upload, accept)
@@ -97,6 +102,11 @@ async def _accept(request: Request, response: Response, earlier: StudioJob | Non
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     response.headers.update(await run_in_threadpool(service.intake.rate_limits, client, requester.person))
     return await run_in_threadpool(_view, request, job)
+
+
+async def _was_accepted(service: StudioService, client: str, key: str | None) -> bool:
+    """Whether a request with this key is a job already, which takes no other place and uses up no quota."""
+    return key is not None and await run_in_threadpool(service.store.find_by_key, client, key) is not None
 
 
 def _request_key(request: Request) -> str | None:
@@ -170,7 +180,7 @@ def delete_job(request: Request, job: OwnJob) -> None:
 
 def _job_file(request: Request, job: StudioJob, name: str, **options: Any) -> FileResponse:
     path = get_service(request).settings.job_folder(job.id) / name
-    if not path.is_file():
+    if path.is_symlink() or not path.is_file():  # the studio makes no links, but the sandbox might
         raise HTTPException(404, "this file of the job does not exist yet, or no longer")
     return FileResponse(path, headers=PRIVATE, **options)
 
@@ -201,7 +211,7 @@ def job_original(request: Request, job: OwnJob) -> Response:
 
 
 @router.get("/v1/jobs/{job}/styles/{number}", response_class=FileResponse, responses=FILE_RESPONSE)
-def job_style(request: Request, job: OwnJob, number: int) -> Response:
+def job_style(request: Request, job: OwnJob, number: Annotated[int, PathParameter(ge=0, le=999)]) -> Response:
     """An uploaded style, WebP, 256 pixels."""
     return _job_file(request, job, f"style-{number}.webp", media_type="image/webp")
 
@@ -217,7 +227,7 @@ def job_thumbnail(request: Request, job: OwnJob) -> Response:
     if source is None:
         raise HTTPException(404, "the job has no thumbnail yet, or no longer")
     buffer = io.BytesIO()
-    with Image.open(source) as picture:  # no sandbox needed: the studio wrote the file itself
+    with Image.open(source, formats=["JPEG"]) as picture:  # content.jpg is what the sandbox wrote
         picture.thumbnail((THUMBNAIL_SIZE, THUMBNAIL_SIZE))
         picture.convert("RGB").save(buffer, "JPEG", quality=85)
     return Response(buffer.getvalue(), media_type="image/jpeg", headers=PRIVATE)
@@ -246,13 +256,22 @@ async def job_result(
     filename = f"impasto-{job.id[:8]}.{suffix}" if download else None
     if is_clip or (format == "png" and strength == 1.0):
         return _job_file(request, job, job.result, media_type=media_type, filename=filename)
-    folder, recipe = service.settings.job_folder(job.id), job.inputs.complete_recipe().to_json()
+    recipe = job.inputs.complete_recipe().to_json()
     with service.views.one(get_requester(request).client):
-        name = await service.run_viewing(
-            service.intake.run_sandboxed, export_result, folder, recipe, format, strength
-        )
-    path = folder / str(name)
-    return FileResponse(path, media_type=media_type, filename=filename, headers=PRIVATE)
+        try:
+            await service.run_viewing(_export, service, job, recipe, format, strength)
+        except RefusedError:
+            _job_file(request, job, job.result)  # answers 404 if the job was deleted meanwhile
+            raise
+    name = export_name(format, strength)  # not what the sandbox says, which may be a stranger's by now
+    return _job_file(request, job, name, media_type=media_type, filename=filename)
+
+
+def _export(service: StudioService, job: StudioJob, recipe: str, suffix: str, strength: float) -> None:
+    """Have an export written, and count what it takes."""
+    folder = service.settings.job_folder(job.id)
+    service.intake.run_sandboxed(export_result, folder, recipe, suffix, strength)
+    service.store.record_size(job, folder_size(folder))
 
 
 # -- the view of an upload ------------------------------------------------------------------------------

@@ -56,6 +56,7 @@ def client_address(scope: Scope) -> str:
         address = ipaddress.ip_address(host)
     except ValueError:
         return str(host)
+    address = getattr(address, "ipv4_mapped", None) or address  # as sockets for both versions write IPv4
     if address.version == 6:
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)

@@ -23,7 +23,7 @@ from impasto.studio.settings import StudioSettings
 __all__ = ["InstantIntake"]
 
 _MINUTE = 60.0
-_MAX_WAITING = 8  # requests that are read, waiting or painted at the same time
+_MAX_WAITING = 8  # requests that wait or are painted at the same time
 
 
 class InstantIntake:
@@ -39,9 +39,8 @@ class InstantIntake:
         self._waiting = 0
         self._lock = Lock()
 
-    @contextmanager
-    def reserve_place(self, client: str) -> Iterator[None]:
-        """Count a request while it is read and painted.
+    def count(self, client: str) -> None:
+        """Count a request, before it is read.
 
         Args:
             client: the address for which requests are counted.
@@ -58,9 +57,18 @@ class InstantIntake:
                 raise RefusedError(
                     f"more than {most} instant pictures in a minute", remedy="wait a moment", status=429
                 )
+            times.append(time.monotonic())
+
+    @contextmanager
+    def reserve_place(self) -> Iterator[None]:
+        """A place while a request waits and is painted; not while it is read, or silent clients had them all.
+
+        Raises:
+            RefusedError: status 429 if all are taken.
+        """
+        with self._lock:
             if self._waiting >= _MAX_WAITING:
                 raise RefusedError("the studio is busy", remedy="wait a moment", status=429)
-            times.append(time.monotonic())
             self._waiting += 1
         try:
             yield
@@ -86,9 +94,12 @@ class InstantIntake:
         self._intake.check_files(request)
         if not request.styles:
             raise RefusedError("no style", "a name in 'style_id' or a picture in 'style'", field="style")
-        if request.video or request.style_masks or request.webhook:
-            field = "video" if request.video else "style_mask" if request.style_masks else "webhook"
-            raise RefusedError(f"'{field}' for an instant picture", "none", "leave it out", field=field)
+        for field, given in (
+            ("video", request.video), ("style_mask", request.style_masks), ("key", request.keys),
+            ("webhook", request.webhook),
+        ):  # fmt: skip
+            if given:
+                raise RefusedError(f"'{field}' for an instant picture", "none", "leave it out", field=field)
         if request.preset not in (None, "instant"):
             raise RefusedError(f"preset {request.preset!r}", "instant", "leave it out", field="preset")
         chosen = choose_settings(replace(request, preset="instant"), None, self._settings)

@@ -46,10 +46,6 @@ T = TypeVar("T")
 
 #: Share of the free memory that one decoding may take, and what it may take in any case, in bytes.
 _DECODE_SHARE, _LEAST_DECODE_BYTES = 0.4, 500_000_000
-#: Bytes on the disk for each pixel of a picture while it is painted: two saved states, result, previews.
-_PICTURE_BYTES = 36
-#: Kinds of frames in a clip's work folder besides those of each pass: filmed, reference, mask, result.
-_FRAME_KINDS = 3
 
 
 class JobIntake:
@@ -232,7 +228,8 @@ class JobIntake:
         if duplicate is not None and link_cached_result(duplicate, folder, self._settings):
             return self._add_finished(columns, duplicate, folder)
         video = chosen.video.model_dump_json()
-        facts = self._prepare(folder, JobInputs.from_uploads(chosen.recipe_json, video, uploads))
+        inputs = JobInputs.from_uploads(chosen.recipe_json, video, uploads)
+        facts = self._prepare(folder, inputs)
         for number, style in enumerate(uploads["styles"]):
             style["learned"] = (folder / f"style-{number}{SAVED_STYLE_SUFFIX}").exists()
         is_clip = facts.kind == "video"
@@ -240,7 +237,7 @@ class JobIntake:
             raise RefusedError("settings of a clip for a picture", "none", "leave out 'video'", field="video")
         uploads |= {"format": facts.format, "copy": list(facts.copied_streams)}
         height, width = facts.size
-        reserved = self._reserve_disk(facts, chosen)
+        reserved = self._reserve_disk(facts, inputs)
         sync_folder(folder)  # what was accepted has to survive a power cut
         columns |= {
             "kind": facts.kind, "video": video if is_clip else None, "uploads": json.dumps(uploads),
@@ -253,13 +250,10 @@ class JobIntake:
             self._quotas.require_space(person, size + reserved)
             return self._store.add(**columns, bytes=size)
 
-    def _reserve_disk(self, facts: JobFacts, chosen: ChosenSettings) -> int:
+    def _reserve_disk(self, facts: JobFacts, inputs: JobInputs) -> int:
         """Bytes that painting will take on the disk at most; refuses the job if there is no room for them."""
-        pixels = facts.size[0] * facts.size[1]
-        needed = pixels * _PICTURE_BYTES
-        if facts.kind == "video":
-            frames = facts.frames or self._settings.frames
-            needed += frames * pixels * 3 * (_FRAME_KINDS + chosen.video.passes)
+        frames = (facts.frames or self._settings.frames) if facts.kind == "video" else None
+        needed = inputs.painting_bytes(facts.size, frames)
         if room_for_jobs(self._settings) - self._store.reserved_bytes() < needed:
             got = (
                 f"painting this takes {readable_size(needed)} on the disk, and the studio has no room for it"
@@ -284,12 +278,16 @@ class JobIntake:
         return self._store.add(
             **columns, kind=duplicate.kind, video=duplicate.video, uploads=duplicate.uploads,
             height=duplicate.height, width=duplicate.width, frames=duplicate.frames, state="done",
-            created=now, started=now, finished=now, progress=1.0, preview=1, result=duplicate.result,
+            created=now, started=now, finished=now, progress=1.0, result=duplicate.result,
+            preview=int((folder / "preview.jpg").exists()),
             bytes=folder_size(folder),
         )  # fmt: skip
 
     def _with_earlier_files(self, request: JobRequest, earlier: StudioJob) -> JobRequest:
-        """The request with the earlier job's files where it has none of its own."""
+        """The request with the earlier job's files where it has none of its own; never its own content."""
+        if request.content is not None:
+            remedy = "leave it out, or send a new job"
+            raise RefusedError("'content' for a job that is painted again", "none", remedy, field="content")
         folder, files = self._settings.job_folder(earlier.id), earlier.files
         styles = [style["id"] or folder / f"style-{n}" for n, style in enumerate(files["styles"])]
         masks: list[UploadSource] = []

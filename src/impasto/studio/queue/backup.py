@@ -48,7 +48,8 @@ def back_up(data: Path, target: Path) -> int:
         got = f"the jobs take {readable_size(needed)}, and {readable_size(free)} are free"
         raise BackupError(got, remedy="choose another disk, or `impasto studio jobs purge` first")
     with replacing(target) as partial:
-        (partial / "jobs").mkdir(parents=True, mode=0o700)
+        for folder in (partial, partial / "jobs"):
+            folder.mkdir(mode=0o700)  # nobody else on the machine may read other people's pictures
         with (
             closing(sqlite3.connect(data / "studio.db")) as source,
             closing(sqlite3.connect(partial / "studio.db")) as copy,
@@ -56,6 +57,7 @@ def back_up(data: Path, target: Path) -> int:
             source.backup(copy)
         if (data / MARKER).exists():
             shutil.copy2(data / MARKER, partial / MARKER)
+        (partial / "studio.db").chmod(0o600)
         store = JobStore(partial / "studio.db")
         for slot in store.busy_slots():
             store.release(slot, take_back=True)
@@ -100,8 +102,9 @@ def restore(backup: Path, data: Path) -> int:
     _require_new(data)
     data.absolute().parent.mkdir(parents=True, exist_ok=True)
     with replacing(data) as partial:
-        shutil.copytree(backup, partial)
-        partial.chmod(0o700)
+        partial.mkdir(mode=0o700)
+        shutil.copytree(backup, partial, dirs_exist_ok=True)
+        partial.chmod(0o700)  # the copy has the mode of what it is a copy of
         store = JobStore(partial / "studio.db")
         jobs = len(store.all_ids())
         store.database.close()

@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from impasto.api import SAVED_STYLE_SUFFIX
+from impasto.pictures.geometry import Size
 from impasto.recipe import DEFAULT_SIZE, Recipe
 from impasto.video.settings import VideoRecipe
 
 __all__ = ["JobInputs"]
 
 _KEPT_RECIPES = 512  # more than a full queue has
+#: Bytes on the disk for each pixel of a picture while it is painted: two saved states, result, previews.
+_PICTURE_BYTES = 36
+#: Kinds of frames in a clip's work folder besides those of each pass: filmed, reference, mask, result.
+_FRAME_KINDS = 3
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,17 @@ class JobInputs:
         """The key frames in the working directory, as the sandbox wrote them, by their numbers."""
         return {frame: f"key-{number}.png" for number, frame in enumerate(self.keys)}
 
-    def style_files(self) -> list[str]:
-        """The styles in the working directory, as the sandbox wrote them: pictures, or learned ones.
+    def files(self, folder: Path) -> list[Path]:
+        """Everything in a job's folder that painting needs, as the sandbox wrote it."""
+        masks = [f"mask-{number}.png" for number in range(self.masks)]
+        style_masks = [f"style_mask-{number}.png" for number in range(self.style_masks)]
+        names = {"content.png", *self.style_files(folder), *masks, *style_masks, *self.key_files().values()}
+        return [folder / name for name in sorted(names)]
+
+    def style_files(self, folder: Path = Path()) -> list[str]:
+        """The styles in a folder, by default the working directory, as the sandbox wrote them.
+
+        They are pictures, or learned styles.
 
         Without any it is the key frames whose style what they do not show is painted in.
         """
@@ -57,8 +71,22 @@ class JobInputs:
         names = [f"style-{number}" for number in range(len(self.style_names))]
         learned = [f"{name}{SAVED_STYLE_SUFFIX}" for name in names]
         return [
-            file if Path(file).exists() else f"{name}.png" for name, file in zip(names, learned, strict=True)
+            file if (folder / file).exists() else f"{name}.png"
+            for name, file in zip(names, learned, strict=True)
         ]
+
+    def painting_bytes(self, size: Size, frames: int | None) -> int:
+        """Bytes that painting takes on the disk at most.
+
+        Args:
+            size: (height, width) of the result.
+            frames: of a clip; None for a picture.
+        """
+        pixels = size[0] * size[1]
+        needed = pixels * _PICTURE_BYTES
+        if frames is not None:
+            needed += frames * pixels * 3 * (_FRAME_KINDS + self.video_recipe().passes)
+        return needed
 
     def picture_recipe(self) -> Recipe:
         """The picture settings; ``size`` is None unless it was asked for."""

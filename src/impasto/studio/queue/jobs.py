@@ -29,6 +29,8 @@ _HEARTBEAT_EXPIRY = 15.0  # seconds after which a worker that sent no heartbeat 
 _LONGEST_WAIT = 1000.0  # seconds; a longer wait for another attempt means that the clock was moved back
 _DUE = f"NOT (not_before > :now AND not_before < :now + {_LONGEST_WAIT})"
 
+_REMEMBER = "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)"
+
 
 def _requeue(db: sqlite3.Connection, condition: str, values: tuple[Any, ...], attempts: int | None) -> None:
     """Put running jobs back into the queue; end those that were cancelled or claimed ``attempts`` times."""
@@ -95,9 +97,13 @@ class JobStore:
     def find_duplicate(self, digest: str, person: int | None = None) -> StudioJob | None:
         """A finished job with the same uploads and settings, of the same person.
 
-        Not of another: how soon a picture is there would tell that somebody had painted it before.
+        Not of another: how soon a picture is there would tell that somebody had painted it before. Nor one
+        that was cut short, for which there may be time now.
         """
-        condition = "digest = ? AND person IS ? AND state = 'done' AND deleted = 0 ORDER BY number LIMIT 1"
+        condition = (
+            "digest = ? AND person IS ? AND state = 'done' AND result IS NOT NULL AND failure IS NULL "
+            "AND deleted = 0 ORDER BY number LIMIT 1"
+        )
         return next(iter(self._select(condition, digest, person)), None)
 
     def jobs_of(self, person: int, limit: int = -1) -> list[StudioJob]:
@@ -157,12 +163,18 @@ class JobStore:
         return cursor.rowcount > 0
 
     def retry(self, job_id: str) -> bool:
-        """Put a failed job back into the queue with all its attempts; False if it did not fail."""
+        """Put a failed job back into the queue with all its attempts and time; False if it did not fail."""
+        job = self.get(job_id)
+        if job is None:
+            return False
+        frames = (job.frames or 0) if job.kind == "video" else None
+        reserved = job.inputs.painting_bytes((job.height, job.width), frames)
         with self.database.transaction() as db:
             cursor = db.execute(
                 "UPDATE jobs SET state = 'queued', attempts = 0, error = NULL, failure = NULL, "
-                "finished = NULL, not_before = 0 WHERE id = ? AND state = 'failed' AND deleted = 0",
-                (job_id,),
+                "finished = NULL, not_before = 0, seconds = NULL, cancel = 0, reserved = ? "
+                "WHERE id = ? AND state = 'failed' AND deleted = 0",
+                (reserved, job_id),
             )
         return cursor.rowcount > 0
 
@@ -182,6 +194,24 @@ class JobStore:
     def finished_jobs(self) -> list[StudioJob]:
         """Finished jobs, oldest first."""
         return self._select("state IN ('done', 'failed', 'cancelled') AND deleted = 0 ORDER BY finished")
+
+    def started_jobs(self) -> list[StudioJob]:
+        """Jobs that are being painted, or wait to go on."""
+        return self._select("state IN ('queued', 'running') AND started IS NOT NULL")
+
+    def record_size(self, job: StudioJob, size: int) -> None:
+        """Write what a job's folder takes, unless its state has changed meanwhile.
+
+        What the folder of an unfinished job has grown by is not reserved any more.
+        """
+        if size == job.bytes:
+            return
+        reserved = 0 if job.state in FINAL_STATES else max(0, job.reserved + job.bytes - size)
+        with self.database.transaction(durable=False) as db:
+            db.execute(
+                "UPDATE jobs SET bytes = ?, reserved = ? WHERE id = ? AND state = ?",
+                (size, reserved, job.id, job.state),
+            )
 
     def all_ids(self) -> set[str]:
         """Ids of all rows, those of deleted jobs included."""
@@ -205,8 +235,8 @@ class JobStore:
 
     def check_writable(self) -> None:
         """Raise ``sqlite3.Error`` if the database cannot be written."""
-        with self.database.transaction() as db:
-            db.execute("UPDATE workers SET beat = beat WHERE slot = ''")
+        with self.database.transaction(durable=False) as db:
+            db.execute(_REMEMBER, ("last check", repr(time.time())))
 
     def recall(self, name: str) -> str | None:
         """A fact about the data folder; None if it was never written."""
@@ -217,7 +247,7 @@ class JobStore:
     def remember(self, name: str, value: str) -> None:
         """Write a fact about the data folder."""
         with self.database.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, value))
+            db.execute(_REMEMBER, (name, value))
 
     def reserved_bytes(self) -> int:
         """Bytes that waiting and running jobs may still take on the disk."""

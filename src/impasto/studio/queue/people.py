@@ -96,7 +96,7 @@ def _client(person: int) -> str:
 
 
 def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
 class People:
@@ -111,14 +111,14 @@ class People:
 
     # -- for the operator -------------------------------------------------------------------------------
     def add(self, name: str, quotas: Quotas, *, expires: float | None = None, adopt: bool = False) -> str:
-        """Add a person, or let one in again who was revoked; returns the new token, which is stored nowhere.
+        """Add a person, or let one in again; returns the new token, which is stored nowhere.
 
         Args:
             expires: when the token ends.
             adopt: give them all jobs that belong to nobody.
 
         Raises:
-            PeopleError: there is such a person, or the name cannot be used.
+            PeopleError: there is such a person, neither revoked nor expired, or the name cannot be used.
         """
         if not _NAME.fullmatch(name):
             expected = "letters, digits and . _ @ + -, at most 64"
@@ -126,14 +126,16 @@ class People:
         token, now = f"impasto_{secrets.token_urlsafe(32)}", time.time()
         values = (_hash(token), expires, quotas.daily_jobs, quotas.daily_seconds, quotas.bytes)
         with self._database.transaction() as db:
-            known = db.execute("SELECT id, revoked FROM people WHERE name = ?", (name,)).fetchone()
+            known = db.execute(
+                f"SELECT id, {_IN_USE} AS in_use FROM people WHERE name = :name", {"name": name, "now": now}
+            ).fetchone()
             if known is None:
                 db.execute(
                     "INSERT INTO people (token_hash, expires, daily_jobs, daily_seconds, bytes, name, "
                     "created) VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (*values, name, now),
                 )
-            elif known["revoked"] is None:
+            elif known["in_use"]:
                 raise PeopleError(
                     f"there is a '{name}' already",
                     remedy=f"for a new token: `impasto studio users revoke {name}` first",
@@ -144,6 +146,7 @@ class People:
                     "bytes = ?, revoked = NULL WHERE id = ?",
                     (*values, known["id"]),
                 )
+                db.execute("DELETE FROM sessions WHERE person = ?", (known["id"],))
             if adopt:
                 _adopt(db, name)
         return token

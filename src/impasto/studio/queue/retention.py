@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 
-from impasto.studio.queue.jobs import JobStore, StudioJob
-from impasto.studio.queue.storage import File, delete_job, files_of
+from impasto.studio.queue.jobs import FINAL_STATES, JobStore, StudioJob
+from impasto.studio.queue.storage import File, delete_job, delete_work_files, files_of, folder_size
 from impasto.studio.settings import StudioSettings
 
 __all__ = ["Retention", "kept_bytes"]
@@ -18,14 +18,19 @@ _CLOCK_JUMP, _DISTRUST = 86400.0, 3600.0  # seconds
 
 
 class Retention:
-    """Deletes jobs that clients deleted, jobs that are too old, and some if all take too much space."""
+    """Deletes jobs that clients deleted, jobs that are too old, and some if all take too much space.
+
+    It also keeps account of what jobs take on the disk.
+    """
 
     def __init__(self, store: JobStore, settings: StudioSettings) -> None:
         self._store, self._settings = store, settings
         self._distrusted_since: float | None = None  # on the monotonic clock
+        self._tidied: set[tuple[str, float | None]] = set()  # (id, time of the end) of jobs
 
     def run(self) -> int:
         """Returns how many jobs were removed from the disk."""
+        self._tidy()
         finished = self._store.finished_jobs()
         if self._clock_is_trusted():
             oldest = time.time() - self._settings.keep_days * 86400
@@ -40,6 +45,22 @@ class Retention:
         for job_id in removable:
             delete_job(job_id, self._store, self._settings)
         return len(removable)
+
+    def _tidy(self) -> None:
+        """Delete what jobs have left that ended without their worker, and record what they take.
+
+        The size of those that are being painted is recorded too, so that what they have taken of the disk is
+        not reserved as well: one that was interrupted could otherwise wait for room that it has already.
+        """
+        finished = self._store.finished_jobs()
+        ended = [job for job in finished if (job.id, job.finished) not in self._tidied]
+        for job in (*ended, *self._store.started_jobs()):
+            folder = self._settings.job_folder(job.id)
+            with suppress(OSError):
+                if job.state in FINAL_STATES:
+                    delete_work_files(folder, job.state)
+                self._store.record_size(job, folder_size(folder))
+        self._tidied = {(job.id, job.finished) for job in finished}
 
     def _clock_is_trusted(self) -> bool:
         """Whether jobs may be deleted for their age.

@@ -20,9 +20,15 @@ from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.settings import StudioSettings
 
 __all__ = [
-    "File", "delete_job", "files_of", "folder_size", "link_cached_result", "sync_folder", "sync_names",
+    "INPUTS", "TEMPORARY_FILES", "File", "delete_files", "delete_job", "delete_work_files", "files_of",
+    "folder_size", "link_cached_result", "sync_folder", "sync_names",
 ]  # fmt: skip
 
+#: Files that a finished job needs no more. A failed one keeps those that another attempt would need.
+TEMPORARY_FILES, INPUTS = (
+    ("state.*", "*.partial*", "*.work"),
+    ("style-*.png", "style-*.safetensors", "mask-*.png", "style_mask-*.png", "key-*.png"),
+)
 #: What a finished job shares with a duplicate: everything that the page shows.
 _SHARED_FILES = ("content.png", "content.jpg", "preview.jpg", "thumb.webp", "result.*", "style-*.webp")
 
@@ -91,7 +97,23 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def delete_work_files(folder: Path, state: str) -> None:
+    """Delete what a job that has ended in ``state`` needs no more."""
+    delete_files(folder, (*TEMPORARY_FILES, *(() if state == "failed" else INPUTS)))
+
+
+def delete_files(folder: Path, patterns: tuple[str, ...]) -> None:
+    """Delete the files and folders in ``folder`` that match."""
+    for path in [path for pattern in patterns for path in folder.glob(pattern)]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def delete_job(job_id: str, store: JobStore, settings: StudioSettings) -> None:
-    """Delete a job's files, then its row: if this is interrupted, the row is still there to try again."""
-    shutil.rmtree(settings.job_folder(job_id), ignore_errors=True)
-    store.delete_row(job_id)
+    """Delete a job's files, then its row: if this fails, the row is still there to try again."""
+    folder = settings.job_folder(job_id)
+    shutil.rmtree(folder, ignore_errors=True)
+    if not folder.exists():
+        store.delete_row(job_id)

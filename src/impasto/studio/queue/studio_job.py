@@ -35,9 +35,10 @@ class StudioJob:
         owner: slot of the worker that paints it.
         attempts: how often it was claimed; an attempt that ended through no fault of the job's is taken back.
         cancel, deleted: 1 if a client asked for it.
-        bytes: size of its folder when it was finished.
+        bytes: size of its folder, as last measured.
         not_before: when it may be claimed again after a failed attempt.
-        failure: why it failed: ``permanent`` (its own fault), or ``attempts`` (set aside after too many).
+        failure: why it failed: ``permanent`` (its own fault), or ``attempts`` (set aside after too many). Of
+            one that is done ``time``: its time was over, and the result is the best until then.
         last_error: what the last failed attempt ended with; for the operator.
         reserved: bytes that it may still take on the disk while it is painted.
         request_key: the client's ``Idempotency-Key``.

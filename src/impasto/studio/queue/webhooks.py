@@ -42,12 +42,10 @@ class Deliveries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def due(self, limit: int) -> list[Delivery]:
+    def due(self) -> list[Delivery]:
         """Those whose time has come, oldest first."""
-        query = (
-            f"SELECT {_COLUMNS} FROM deliveries WHERE not_before <= ? ORDER BY not_before, created LIMIT ?"
-        )
-        return [Delivery(*row) for row in self._database.connection().execute(query, (time.time(), limit))]
+        query = f"SELECT {_COLUMNS} FROM deliveries WHERE not_before <= ? ORDER BY not_before, created"
+        return [Delivery(*row) for row in self._database.connection().execute(query, (time.time(),))]
 
     def remove(self, delivery: Delivery) -> None:
         """Forget one that was delivered, or given up."""

@@ -12,7 +12,7 @@ from impasto.pictures.geometry import Size, fit, resample
 from impasto.studio.sandbox.job_files import decode_content
 from impasto.studio.settings import StudioSettings
 
-__all__ = ["export_result", "write_browser_view"]
+__all__ = ["export_name", "export_result", "write_browser_view"]
 
 _VIEW_SIZE = 1600  # long side in pixels
 _MAX_EXPORTS, _EXPORT_SECONDS = 3, 60.0  # of one job; how long another one is kept at least
@@ -31,8 +31,13 @@ def write_browser_view(folder: Path, limits: StudioSettings) -> tuple[str, Size]
     return header.kind, upright
 
 
-def export_result(folder: Path, recipe: str, suffix: str, strength: float) -> str:
-    """Write the result in another format, or blended with the content; returns the file's name.
+def export_name(suffix: str, strength: float) -> str:
+    """The name of the file that :func:`export_result` writes; for those who should not ask the sandbox."""
+    return f"export-{round(1000 * strength)}.{suffix}"
+
+
+def export_result(folder: Path, recipe: str, suffix: str, strength: float) -> None:
+    """Write the result in another format, or blended with the content; see :func:`export_name`.
 
     A file that is there already is used again. A few are kept; older ones are deleted after a minute, in
     which a response may still be reading them.
@@ -43,14 +48,15 @@ def export_result(folder: Path, recipe: str, suffix: str, strength: float) -> st
         strength: 1 is the result, 0 the content; rounded to thousandths.
     """
     os.chdir(folder)
-    path = Path(f"export-{round(1000 * strength)}.{suffix}")
-    if not path.exists():
+    path = Path(export_name(suffix, strength))
+    if path.exists():
+        os.utime(path)  # it counts as new, so that it is not deleted before it is read
+    else:
         picture = pictures.load("result.png")
         if strength < 1.0:
             picture = blend.blend("result.png", round(strength, 3), "content.png")
         pictures.save(path, picture.pixels, alpha=picture.alpha, metadata=recipe)
     _delete_old_exports(keep=path)
-    return path.name
 
 
 def _delete_old_exports(keep: Path) -> None:

@@ -108,10 +108,14 @@ class SandboxedCall:
         while not self.wait():
             pass
         answer: Any = None
+        # What has begun may not go on: then the end of the child ends the reading.
+        ending = threading.Timer(max(0.0, self._deadline - time.monotonic()), self.stop)
+        ending.start()
         try:
             with suppress(EOFError, OSError, ValueError):
                 answer = json.loads(self._receiver.recv_bytes(_MAX_ANSWER))
         finally:
+            ending.cancel()
             self._close()
         kind, value = answer if isinstance(answer, list) and len(answer) == 2 else ("ended", None)
         if kind == "returned":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import shutil
 import sqlite3
 import threading
 import time
@@ -18,18 +17,19 @@ from torch import Tensor
 from impasto import pictures
 from impasto.files import write_atomically
 from impasto.studio.queue.jobs import JobStore, StudioJob
-from impasto.studio.queue.storage import folder_size, sync_folder
+from impasto.studio.queue.storage import (
+    TEMPORARY_FILES,
+    delete_files,
+    delete_work_files,
+    folder_size,
+    sync_folder,
+)
 from impasto.studio.settings import StudioSettings
 from impasto.studio.traces import note_state
 
-__all__ = ["INPUTS", "ClaimedJob", "DrainedError", "ReportIntervals", "Reports"]
+__all__ = ["ClaimedJob", "DrainedError", "ReportIntervals", "Reports"]
 
 _PREVIEW_SIZE = 1024  # long side in pixels
-#: Files that a finished job needs no more. A failed one keeps those that another attempt would need.
-_TEMPORARY_FILES, INPUTS = (
-    ("state.*", "*.partial*", "*.work"),
-    ("style-*.png", "style-*.safetensors", "mask-*.png", "style_mask-*.png", "key-*.png"),
-)
 _WRITE_ATTEMPTS, _WRITE_PAUSE = 5, 0.2  # seconds; doubled after each attempt
 
 log = logging.getLogger("impasto.studio")
@@ -79,6 +79,7 @@ class ClaimedJob:
         folder: the job's files; the worker's working directory while it paints.
         preview_count: previews published so far, those of earlier workers included.
         not_cancelled: whether the client still wanted the job at the last report.
+        time_over: whether painting was told to stop because its time is over.
         deleted: whether the client had deleted the job at the last sign of life.
         draining: set when the worker is asked to end; the next report then raises ``DrainedError``.
         max_memory: bytes that painting may take; None: as this machine allows.
@@ -97,7 +98,7 @@ class ClaimedJob:
         self.job, self.settings, self.intervals = job, settings, intervals
         self.inputs, self.folder = job.inputs, settings.job_folder(job.id)
         self.preview_count = job.preview
-        self.not_cancelled, self.deleted = True, False
+        self.not_cancelled, self.time_over, self.deleted = True, False, False
         self.draining = draining or threading.Event()
         self.max_memory = max_memory
         self._reports, self._slot = reports, slot
@@ -134,7 +135,8 @@ class ClaimedJob:
                 self.not_cancelled = self._reports.update(self.job.id, self._slot, **columns)
             except sqlite3.Error as error:
                 log.warning("job %s…: no progress report: %s", self.job.id[:6], error)
-        return self.not_cancelled and self.seconds < self.settings.job_seconds
+        self.time_over = self.seconds >= self.settings.job_seconds
+        return self.not_cancelled and not self.time_over
 
     @property
     def latest(self) -> Mapping[str, Any]:
@@ -195,17 +197,20 @@ class ClaimedJob:
         Raises:
             OSError, sqlite3.Error: it cannot be written, though it was tried for some seconds.
         """
+        if result is None and error is None and self.not_cancelled:
+            error = "its time was over before there was a picture; make it smaller or shorter"
         state = "failed" if error else "done" if self.not_cancelled else "cancelled"
+        failure = "permanent" if error else "time" if self.time_over and state == "done" else None
         note_state(state)
         # First of all: a row that says "done" must find its result, and so must an attempt without inputs.
         self._persist(lambda: sync_folder(self.folder))
         # Before the row is written, so that its size is right. If it cannot be written, the result is found
         # by the next attempt.
-        self._delete((*_TEMPORARY_FILES, *(() if error else INPUTS)))
+        delete_work_files(self.folder, state)
         self._persist(
             lambda: store.finish(
                 self.job.id, self._slot, state, **self._latest, result=result, error=error,
-                failure="permanent" if error else None, preview=self.preview_count, seconds=self.seconds,
+                failure=failure, preview=self.preview_count, seconds=self.seconds,
                 bytes=folder_size(self.folder),
             )
         )  # fmt: skip
@@ -218,7 +223,7 @@ class ClaimedJob:
             reason: what the attempt ended with, in one line, for the operator.
             counts: whether the attempt counts.
         """
-        self._delete(("*.partial*",))
+        delete_files(self.folder, ("*.partial*",))
         attempts = self.settings.attempts
         note_state("failed" if counts and self.job.attempts >= attempts else "queued")
         self._persist(
@@ -227,7 +232,7 @@ class ClaimedJob:
             )
         )  # fmt: skip
         if counts and self.job.attempts >= attempts:
-            self._delete(_TEMPORARY_FILES)
+            delete_files(self.folder, TEMPORARY_FILES)
 
     def _persist(self, write: Callable[[], object]) -> None:
         for attempt in range(1, _WRITE_ATTEMPTS + 1):
@@ -238,10 +243,3 @@ class ClaimedJob:
                 if attempt == _WRITE_ATTEMPTS:
                     raise
             time.sleep(_WRITE_PAUSE * 2.0**attempt)
-
-    def _delete(self, patterns: tuple[str, ...]) -> None:
-        for path in [path for pattern in patterns for path in self.folder.glob(pattern)]:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)

@@ -67,13 +67,13 @@ def _record_failure(claimed: ClaimedJob, store: JobStore, error: Exception) -> b
 
 def _result(claimed: ClaimedJob, store: JobStore, paint: Painter) -> str | None:
     """The name of the result's file: an equal job's, an earlier attempt's, or painted now."""
+    preview = claimed.folder / "preview.jpg"
     duplicate = store.find_duplicate(claimed.job.digest, claimed.job.person)
     if duplicate is not None and link_cached_result(duplicate, claimed.folder, claimed.settings):
-        claimed.preview_count = max(1, claimed.preview_count)
+        claimed.preview_count = max(int(preview.exists()), claimed.preview_count)
         return duplicate.result
     # Results are written whole or not at all: one that is there was finished, but not recorded.
     result = painted_before(claimed) or paint(claimed)
-    preview = claimed.folder / "preview.jpg"
     if result is not None and preview.is_file():  # one that could not be written is only missed
         write_thumbnail(claimed.folder / "thumb.webp", pictures.load(preview))
     return result

@@ -16,9 +16,10 @@ from impasto.files import write_atomically
 from impasto.pieces.board import Board
 from impasto.pieces.piece import Files, Report, Stopped
 from impasto.studio.queue.attempts import failure_kind
+from impasto.studio.queue.storage import INPUTS
 from impasto.studio.queue.studio_job import StudioJob
 from impasto.studio.settings import StudioSettings
-from impasto.studio.worker.claimed_job import INPUTS, ClaimedJob, ReportIntervals
+from impasto.studio.worker.claimed_job import ClaimedJob, ReportIntervals
 from impasto.studio.worker.painting import paint_here
 
 __all__ = ["JobPiece", "PaintedJob", "Wanted", "job_piece"]

@@ -148,6 +148,7 @@ class Supervisor:
         self._workers = [WorkerProcess(slot, device, settings, store) for slot, device in slots.items()]
         self._retention = Retention(store, settings)
         self._last_retention = self._last_search = -_RETENTION_SECONDS
+        self._kept = set[str]()  # deleted jobs whose files could not be deleted; tried again each time
         self._paused = False
         self.lost = False  # whether the thread has ended although nobody stopped it
         self._steps = [
@@ -205,9 +206,11 @@ class Supervisor:
                 self._on_lost()
 
     def _delete_expired(self) -> None:
-        if time.monotonic() - self._last_retention > _RETENTION_SECONDS or self._store.removable_ids():
+        removable = set(self._store.removable_ids())
+        if time.monotonic() - self._last_retention > _RETENTION_SECONDS or removable - self._kept:
             self._last_retention = time.monotonic()
             self._retention.run()
+            self._kept = removable & set(self._store.removable_ids())
             purge_trash(self._settings)
             AuditLog(self._settings.data).purge(self._settings.audit_days)
 
