@@ -20,7 +20,17 @@ from serving import Studio, pixels
 playwright_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install '.[dev]'")
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+#: The popups of Chromium's own address bar are pages: each window would load them, unseen, for as long as it
+#: takes to load a page of ours. The others are what Playwright turns off, whose list this one replaces.
+_FEATURES_OFF = (
+    "WebUIOmniboxPopup", "WebUIOmniboxAimPopup",
+    "AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay",
+    "MediaRouter", "NetworkTimeServiceQuerying", "OptimizationHints", "PaintHolding", "PreconnectToSearch",
+    "ThirdPartyStoragePartitioning",
+)  # fmt: skip
 SWITCHES = [
+    f"--disable-features={','.join(_FEATURES_OFF)}",
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -38,6 +48,8 @@ PHONE: dict[str, Any] = {
 }
 #: A desktop computer's window.
 DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+#: For visits of the studio that are not about its service worker, which loads all of the page's files again.
+NO_SERVICE_WORKER: dict[str, Any] = {"service_workers": "block"}
 #: Settings of a picture that is small enough for a test to wait for.
 TINY = {"size": "64", "paint_size": "64", "iterations": "4", "coarsest": "64"}
 #: Settings of a picture that is still being painted while a test does something.
@@ -91,7 +103,8 @@ class Visit:
         self.expected: tuple[str, ...] = ()  # parts of the messages that a test provokes
 
     def _console(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
+        blocked = "Service Worker registration blocked by Playwright"  # see NO_SERVICE_WORKER
+        if message.type in ("error", "warning") and blocked not in message.text:
             self.messages.append(message.text)
 
     def verify(self) -> None:
@@ -193,7 +206,7 @@ def visit(browser: Any, studio: str) -> Iterator[Callable[..., Visit]]:
     visits: list[Visit] = []
 
     def start(where: str = "/", base: str = studio, **options: Any) -> Visit:
-        visits.append(Visit(browser, base, **options))
+        visits.append(Visit(browser, base, **NO_SERVICE_WORKER | (options or DESK)))
         visits[-1].open(where)
         return visits[-1]
 
@@ -206,7 +219,7 @@ def visit(browser: Any, studio: str) -> Iterator[Callable[..., Visit]]:
 @pytest.fixture(scope="session")
 def painted(browser: Any, studio: str) -> str:
     """The id of the job of a finished tiny picture: the cat in the style of the wave."""
-    user = Visit(browser, studio)
+    user = Visit(browser, studio, **NO_SERVICE_WORKER | DESK)
     user.open()
     user.choose()
     user.style()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from browsing import LONG, PHONE, TINY, Visit, picture
+from browsing import DESK, LONG, NO_SERVICE_WORKER, PHONE, TINY, Visit, picture
 
 pytest_plugins = ["browsing"]
 pytestmark = pytest.mark.browser
@@ -58,8 +58,11 @@ def test_upload_preview_and_stop_keeps_the_picture(visit: Callable[..., Visit], 
 
 
 def test_reload_in_mid_job(visit: Callable[..., Visit]) -> None:
-    """The job is in the address after a reload, and in this browser's list in a new window."""
-    user = visit()
+    """The job is in the address after a reload, and in this browser's list in a new window.
+
+    With the page's service worker, from which the files come after the reload.
+    """
+    user = visit(**DESK, service_workers="allow")
     user.choose("coffee")
     user.style("glass")
     user.set(LONG)
@@ -87,7 +90,7 @@ def test_reload_in_mid_job(visit: Callable[..., Visit]) -> None:
 @pytest.fixture(scope="module")
 def viewer(browser: Any, studio: str, painted: str) -> Iterator[Visit]:
     """A user with the result before them, for tests that leave it there."""
-    user = Visit(browser, studio)
+    user = Visit(browser, studio, **NO_SERVICE_WORKER | DESK)
     user.open(f"/#job/{painted}")
     user.finished()
     yield user

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from browsing import DESK, PHONE, TINY, Visit, picture
+from browsing import DESK, NO_SERVICE_WORKER, PHONE, TINY, Visit, picture
 from clips import moving_square, write_clip
 from impasto.studio.http.responses import PAGE_FOLDER
 from serving import served_here
@@ -70,7 +70,7 @@ def test_the_button_stays_in_reach(visit: Callable[..., Visit]) -> None:
 
 def test_installable(visit: Callable[..., Visit]) -> None:
     """Chromium reports no error in the manifest, and every icon has the size that it states."""
-    user = visit()
+    user = visit(**DESK, service_workers="allow")
     session = user.context.new_cdp_session(user.page)
     manifest = session.send("Page.getAppManifest")
     assert manifest["errors"] == []
@@ -88,7 +88,7 @@ def test_installable(visit: Callable[..., Visit]) -> None:
 
 def test_the_page_opens_without_network(visit: Callable[..., Visit], painted: str) -> None:
     """The page opens and says that the server is away; no API answer is cached."""
-    user = visit(f"/#job/{painted}")
+    user = visit(f"/#job/{painted}", **DESK, service_workers="allow")
     page = user.page
     user.finished()
     page.evaluate("navigator.serviceWorker.ready")
@@ -269,7 +269,7 @@ def test_reduced_motion(visit: Callable[..., Visit]) -> None:
 
 def test_the_token_is_asked_for_once(browser: Any, tmp_path: Path) -> None:
     with served_here(tmp_path, token="correct-horse-battery") as (address, _):
-        user = Visit(browser, address)
+        user = Visit(browser, address, **NO_SERVICE_WORKER | DESK)
         user.expected = ("401", "403")
         page = user.page
         page.goto(user.base)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from accessibility import violations
-from browsing import PHONE, Visit, picture
+from browsing import DESK, NO_SERVICE_WORKER, PHONE, Visit, picture
 from impasto.studio.http.service import StudioService
 from impasto.studio.queue.people import Quotas
 from serving import finish, served_here
@@ -34,7 +34,7 @@ def links(service: tuple[str, StudioService]) -> dict[str, str]:
 
 @pytest.fixture
 def user(browser: Any, service: tuple[str, StudioService]) -> Iterator[Visit]:
-    user = Visit(browser, service[0])
+    user = Visit(browser, service[0], **NO_SERVICE_WORKER | DESK)
     user.expected = ("401",)
     yield user
     user.verify()
@@ -106,7 +106,7 @@ def test_a_link_does_not_change_who_is_signed_in(user: Visit, links: dict[str, s
 def test_signing_out_fits_on_a_phone(
     browser: Any, service: tuple[str, StudioService], links: dict[str, str]
 ) -> None:
-    phone = Visit(browser, service[0], **PHONE)
+    phone = Visit(browser, service[0], **NO_SERVICE_WORKER | PHONE)
     phone.expected = ("401",)
     sign_in(phone, links["anna"])
     phone.page.set_viewport_size({"width": 320, "height": 700})

@@ -23,7 +23,6 @@ from impasto.studio.logs import configure_logs
 from impasto.studio.queue.guarded import GuardedStep
 from impasto.studio.queue.jobs import JobStore, StudioJob
 from impasto.studio.queue.slots import slot_lock
-from impasto.studio.sandbox import isolation
 from impasto.studio.settings import StudioSettings
 from impasto.studio.traces import Traces
 
@@ -89,7 +88,6 @@ def _work_here(
             return paint_job(claimed, store, partial(paint_here, device=device))
 
     warm_up(device)
-    isolation.start_forkserver()  # so that the first clip does not wait for it
     on_ready()
     code = WorkLoop(settings, store, slot, paint, draining).run()
     traces.stop()
