@@ -52,7 +52,8 @@ def test_the_pages_files_are_short_and_load_nothing_from_elsewhere() -> None:
 @pytest.mark.slow
 def test_fifty_clients_at_once_lose_nothing_and_the_page_answers_meanwhile(server: Studio) -> None:
     def submit(number: int) -> tuple[int, str]:
-        picture, recipe = encoded("PNG", (40, 30), 100 + number), TINY | {"size": 40, "coarsest": 40}
+        picture = encoded("PNG", (40, 30), 100 + number)
+        recipe = TINY | {"size": 32, "paint_size": 32, "coarsest": 32, "iterations": [1]}
         while (response := server.post(picture, recipe)).status_code == 429:
             time.sleep(float(response.headers["retry-after"]))  # too many at once are asked to come again
         return response.status_code, response.json().get("id", "")

@@ -74,16 +74,35 @@ def test_budget_of_a_first_visit(browser: Any, folder: Path, tmp_path: Path) -> 
     assert sum(size for _, size in sent) - runtime < 8e6
 
 
-def test_paints_without_a_network(phone: Visit) -> None:
+def test_paints_without_a_network_by_keyboard_alone(phone: Visit) -> None:
+    """From the start to a first look, with Tab, Enter and the arrow keys."""
     page = phone.page
     phone.context.set_offline(True)
     page.reload()
     page.wait_for_selector("body[data-engine]")
     assert page.evaluate("crossOriginIsolated")  # by the service worker, so that there are threads
-    page.click("[data-sample=chelsea]")
-    page.click("[data-style=mosaic]")
+
+    def tab_to(selector: str) -> None:
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate("s => document.activeElement.matches(s)", selector):
+                return
+        raise AssertionError(f"Tab does not reach {selector}")
+
+    tab_to("[data-sample=chelsea]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#result-frame img")
+    tab_to("[data-style=mosaic]")
+    page.keyboard.press("Space")
     page.wait_for_selector("#result-frame canvas")
     assert page.inner_text("#about") == "First look: 384 × 255"
+    tab_to("#strength")
+    page.keyboard.press("Home")
+    assert page.inner_text("#strength-out") == "0 %"
+    page.wait_for_selector("#compare-field:not([hidden])")
+    page.focus("#compare")
+    page.keyboard.press("End")
+    assert page.get_attribute("#compare", "aria-valuetext") == "100 % of the photograph"
     phone.context.set_offline(False)
 
 
@@ -113,33 +132,6 @@ def test_german_and_english(phone: Visit) -> None:
     page.click("#language")
     page.wait_for_selector("html[lang=en]")
     assert page.inner_text("h1") == "Paint a photograph."
-
-
-def test_by_keyboard_alone(phone: Visit) -> None:
-    """From the start to a first look, with Tab, Enter and the arrow keys."""
-    page = phone.page
-    phone.open()
-
-    def tab_to(selector: str) -> None:
-        for _ in range(40):
-            page.keyboard.press("Tab")
-            if page.evaluate("s => document.activeElement.matches(s)", selector):
-                return
-        raise AssertionError(f"Tab does not reach {selector}")
-
-    tab_to("[data-sample=rocket]")
-    page.keyboard.press("Enter")
-    page.wait_for_selector("#result-frame img")
-    tab_to("[data-style=woodcut]")
-    page.keyboard.press("Space")
-    page.wait_for_selector("#result-frame canvas")
-    tab_to("#strength")
-    page.keyboard.press("Home")
-    assert page.inner_text("#strength-out") == "0 %"
-    page.wait_for_selector("#compare-field:not([hidden])")
-    page.focus("#compare")
-    page.keyboard.press("End")
-    assert page.get_attribute("#compare", "aria-valuetext") == "100 % of the photograph"
 
 
 def test_can_be_installed(phone: Visit) -> None:
