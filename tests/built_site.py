@@ -47,19 +47,20 @@ class _QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def builder() -> ModuleType:
-    """The module ``web/build.py``."""
+    """The module ``web/build.py``; it paints smaller styles, which take a quarter of a minute less."""
     spec = importlib.util.spec_from_file_location("web_build", ROOT / "web" / "build.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.STYLE_SIDE = 256
     return module
 
 
 @pytest.fixture(scope="session")
 def folder(builder: ModuleType) -> Path:
     """The site as `make web` builds it, from the sources as they are now; tests beside these wait for it."""
-    built: Path = ROOT / "build" / "web"
+    built: Path = ROOT / "build" / "web-tests"
     built.mkdir(parents=True, exist_ok=True)
     with FileLock(built.with_suffix(".lock")):
         _install_packages(builder.PACKAGES)
