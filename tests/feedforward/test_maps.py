@@ -9,7 +9,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from impasto.feedforward.maps import CONTENT_FLOOR, CONTRAST, MATCH_SHARE, match_share, nearest, transport
+from impasto.feedforward.maps import CONTENT_FLOOR, CONTRAST, evenness, nearest, smoothed, transport
 from impasto.feedforward.statistics import feature_moments
 
 
@@ -101,20 +101,27 @@ def test_noise_takes_on_the_styles_covariance():
     assert (coloured.covariance - target.covariance).norm() < 0.05 * target.covariance.norm()
 
 
-def test_matches_count_less_far_from_the_styles_mean():
+def test_ground_is_even_near_the_styles_mean():
     style, mean = features(12), torch.tensor([[0.5, -1.0, 0.0, 2.0, 0.0, 0.0]])
     root = transport(feature_moments(style), feature_moments(style)).style_root
     variance = float(feature_moments(style).covariance[0].trace())
     moved = features(13)
-    share = match_share(moved, mean.double(), root)
-    assert share.shape == (1, 1, *moved.shape[2:])
+    even = evenness(moved, mean.double(), root)
+    assert even.shape == (1, 1, *moved.shape[2:])
     for y, x in ((0, 0), (2, 3)):
         distance = sum((float(moved[0, c, y, x]) - float(mean[0, c])) ** 2 for c in range(6))
-        assert float(share[0, 0, y, x]) == pytest.approx(
-            MATCH_SHARE * math.exp(-distance / variance), rel=1e-3
-        )
-    at_mean = match_share(mean[:, :, None, None], mean, root)
-    assert float(at_mean) == pytest.approx(MATCH_SHARE)
+        assert float(even[0, 0, y, x]) == pytest.approx(math.exp(-distance / variance), rel=1e-3)
+    assert float(evenness(mean[:, :, None, None], mean, root)) == pytest.approx(1.0)
+
+
+def test_smoothed_is_a_weighted_mean_without_chequers():
+    x = features(14)[..., :5, :7]
+    padded = np.pad(x.double().numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)), mode="reflect")
+    weights = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    expected = sum(weights[i, j] * padded[..., i : i + 5, j : j + 7] for i in range(3) for j in range(3))
+    np.testing.assert_allclose(smoothed(x), expected, atol=1e-5)
+    chequers = (-1.0) ** torch.arange(8)[:, None] * (-1.0) ** torch.arange(8)
+    assert float(smoothed(chequers[None, None]).abs().max()) < 1e-7
 
 
 def test_nearest_is_what_a_loop_finds():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from impasto.feedforward.decoder import Decoder, load_decoder
 from impasto.feedforward.network import InstantNetwork, StyledRegion
+from impasto.networks.layers import geometry
 from impasto.networks.registry import load_encoder
 
 #: Strongest spectral peak over its neighbourhood in an even sky. Measured at step 12,000 of the training,
@@ -56,7 +57,7 @@ def test_a_style_seen_in_tiles_is_the_same(network):
 
 @pytest.mark.slow
 def test_too_small_a_halo_would_be_seen(network, painted_style, monkeypatch):
-    monkeypatch.setattr("impasto.feedforward.network.RADIUS", -20)
+    monkeypatch.setattr("impasto.feedforward.network.REACH", geometry("relu4_1").radius - 20)
     content = picture(130, 200)
     regions = [StyledRegion(painted_style)]
     gap = network.paint(content, regions, tile=64) - network.paint(content, regions, tile=None)

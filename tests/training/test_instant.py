@@ -58,7 +58,7 @@ def saved(folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Saved:
 @pytest.mark.slow
 def test_the_loss_falls(folders: Path):
     trainer = make_trainer(folders)
-    losses = [trainer.step(3e-3)["gram"] for _ in range(16)]
+    losses = [trainer.step(1e-3)["gram"] for _ in range(16)]
     assert np.mean(losses[-6:]) < 0.9 * np.mean(losses[:4])
 
 

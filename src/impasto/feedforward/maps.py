@@ -18,7 +18,7 @@ from torch import Tensor
 
 from impasto.feedforward.statistics import Moments
 
-__all__ = ["Transport", "match_share", "nearest", "transport"]
+__all__ = ["Transport", "evenness", "nearest", "smoothed", "transport"]
 
 #: Added to the content's covariance, as a share of its trace: directions in which the content hardly varies,
 #: such as compression noise in a sky, are not amplified to the style's full variation.
@@ -29,6 +29,8 @@ STYLE_FLOOR = 1e-6
 CONTRAST = 1.15
 #: Share of the nearest features in their mixture with the transported ones where these are the style's mean.
 MATCH_SHARE = 0.7
+#: How much more noise there is where the transported features are the style's mean: strokes on even ground.
+NOISE_GAIN = 2.0
 #: Features that are compared with a bank of 1024 at once; their similarities take 32 MB.
 CHUNK = 8192
 
@@ -111,11 +113,11 @@ def _floored(covariance: Tensor, share: float) -> Tensor:
     return covariance + share * trace[:, None, None] * identity
 
 
-def match_share(transported: Tensor, mean: Tensor, style_root: Tensor) -> Tensor:
-    """Share of the nearest features in their mixture with the transported ones, (N, 1, H, W) in [0, 1].
+def evenness(transported: Tensor, mean: Tensor, style_root: Tensor) -> Tensor:
+    """exp(−d²), (N, 1, H, W) in [0, 1]: 1 on even ground, towards 0 at outlines.
 
-    It falls with the square of the distance from the style's mean, over the mean of that in the style. Far
-    from the mean are the features of outlines, which are few.
+    d² is the squared distance from the style's mean, over the mean of that in the style. Far from the mean
+    are the features of outlines, which are few.
 
     Args:
         transported: (N, C, H, W).
@@ -124,7 +126,17 @@ def match_share(transported: Tensor, mean: Tensor, style_root: Tensor) -> Tensor
     """
     variance = style_root.square().sum((1, 2)).to(transported.device)[:, None, None, None]
     centred = transported.float() - mean.float().to(transported.device)[:, :, None, None]
-    return MATCH_SHARE * torch.exp(-centred.square().sum(1, keepdim=True) / variance)
+    return torch.exp(-centred.square().sum(1, keepdim=True) / variance)
+
+
+def smoothed(features: Tensor) -> Tensor:
+    """Features (N, C, H, W) averaged over 3×3 positions with the weights 1, 2, 1 in both directions.
+
+    On even ground the nearest features of neighbouring positions alternate between two of the style, which
+    the decoder would draw as chequers.
+    """
+    padded = F.pad(features, (1, 1, 1, 1), mode="reflect")
+    return F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1)
 
 
 def nearest(queries: Tensor, bank: Tensor, mean: Tensor, head: Tensor | None) -> Tensor:

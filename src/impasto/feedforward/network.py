@@ -16,7 +16,15 @@ from torch import Tensor
 
 from impasto.feedforward.colours import colour_cost
 from impasto.feedforward.decoder import RADIUS, Decoder, decoder_of, load_decoder
-from impasto.feedforward.maps import Transport, match_share, nearest, transport
+from impasto.feedforward.maps import (
+    MATCH_SHARE,
+    NOISE_GAIN,
+    Transport,
+    evenness,
+    nearest,
+    smoothed,
+    transport,
+)
 from impasto.feedforward.noise import noise_field
 from impasto.feedforward.statistics import (
     BANK_LAYERS,
@@ -33,12 +41,15 @@ from impasto.networks.layers import geometry
 from impasto.pictures.geometry import Size, Tile, tiles
 from impasto.scene import Scene
 
-__all__ = ["TILE", "InstantNetwork", "StyledRegion", "decoder_inputs", "styled_regions"]
+__all__ = ["REACH", "TILE", "InstantNetwork", "StyledRegion", "decoder_inputs", "styled_regions"]
 
 #: Side in pixels of the tiles that larger pictures are painted in.
 TILE = 512
 #: Pictures are padded to sides that are multiples of the deepest level's stride.
 STRIDE = geometry(LEVELS[-1]).stride
+#: Pixels on each side that a pixel of the picture depends on: through the encoder, the average of the nearest
+#: features, and the decoder.
+REACH = geometry(LEVELS[-1]).radius + geometry(BANK_LAYERS[-1]).stride + RADIUS
 #: Smallest padded side in pixels: reflection needs two features at the deepest level.
 MIN_SIDE = 2 * STRIDE
 
@@ -78,12 +89,13 @@ def decoder_inputs(
         features = raw[layer] if len(raw[layer]) == 1 else raw[layer].float()
         transported = maps[layer](features)
         if layer in BANK_LAYERS:
-            matches = _nearest_features(transported, style, layer, heads[layer])
-            share = match_share(transported, style.moments[layer].mean, maps[layer].style_root)
-            matches = torch.lerp(transported, matches, share.to(features.dtype))
+            matches = smoothed(_nearest_features(transported, style, layer, heads[layer]))
+            even = evenness(transported, style.moments[layer].mean, maps[layer].style_root)
+            even = even.to(features.dtype)
+            matches = torch.lerp(transported, matches, MATCH_SHARE * even)
             matches = torch.lerp(features, matches, strength)
             white = noise[layer].to(features.dtype).expand(len(features), -1, -1, -1)
-            coloured = strength * maps[layer].colour(white)
+            coloured = strength * (1.0 + NOISE_GAIN * even) * maps[layer].colour(white)
             inputs[layer] = torch.cat([transported, matches, coloured], 1)
         else:
             inputs[layer] = transported
@@ -196,7 +208,7 @@ class InstantNetwork:
             if not total.empty
         ]
         result = torch.empty_like(padded)
-        parts = self._tiles(padded, tile, geometry(LEVELS[-1]).radius + RADIUS)
+        parts = self._tiles(padded, tile, REACH)
         if whole is not None:  # A picture of a single tile has been encoded above already.
             parts = iter([(tiles(_size(padded), None, STRIDE, 0)[0], whole)])
         for part, raw in parts:

@@ -11,12 +11,13 @@ import onnx
 from numpy.typing import NDArray
 
 from impasto.feedforward.colours import colour_cost
-from impasto.feedforward.decoder import RADIUS, Decoder
+from impasto.feedforward.decoder import Decoder
 from impasto.feedforward.export import transfer
 from impasto.feedforward.export.graph import Graph, Value
 from impasto.feedforward.export.networks import decoded, encoded, padded
 from impasto.feedforward.export.transfer import LayerMap, LayerMoments
-from impasto.feedforward.network import MIN_SIDE, STRIDE
+from impasto.feedforward.maps import MATCH_SHARE, NOISE_GAIN
+from impasto.feedforward.network import MIN_SIDE, REACH, STRIDE
 from impasto.feedforward.statistics import BANK_LAYERS, BANK_SIZE, LEVELS
 from impasto.feedforward.style import InstantStyle
 from impasto.losses.statistics import sample_positions
@@ -27,7 +28,7 @@ from impasto.pictures.geometry import Size
 __all__ = ["HALO", "ModelBuilder", "bank_positions", "padded_size"]
 
 #: Pixels on each side that a pixel of the painted picture depends on, and that a tile must have beyond it.
-HALO = -(-(geometry(LEVELS[-1]).radius + RADIUS) // STRIDE) * STRIDE
+HALO = -(-REACH // STRIDE) * STRIDE
 
 
 def padded_size(size: Size) -> Size:
@@ -220,8 +221,10 @@ class ModelBuilder:
             if layer in BANK_LAYERS:
                 bank, count, mean = banks[layer]
                 matches = transfer.nearest(graph, inputs[layer], bank, mean, self.encoder.head(layer), count)
-                share = transfer.match_share(graph, inputs[layer], mean, move.style_root)
-                matches = transfer.mixed(graph, inputs[layer], matches, share)
+                even = transfer.evenness(graph, inputs[layer], mean, move.style_root)
+                share = graph.op("Mul", even, MATCH_SHARE)
+                matches = transfer.mixed(graph, inputs[layer], transfer.smoothed(graph, matches), share)
+                gain = graph.op("Add", graph.op("Mul", even, NOISE_GAIN), 1.0)
                 first = graph.op("Div", position, np.int64(geometry(layer).stride))
                 noise = transfer.coloured_noise(
                     graph,
@@ -236,7 +239,7 @@ class ModelBuilder:
                     "Concat",
                     inputs[layer],
                     transfer.mixed(graph, features, matches, strength),
-                    graph.op("Mul", noise, strength),
+                    graph.op("Mul", noise, graph.op("Mul", gain, strength)),
                     axis=1,
                 )
         return decoded(graph, self.decoder, inputs)

@@ -14,8 +14,8 @@ from onnx import TensorProto
 from torch import Tensor
 
 from impasto.feedforward.export.graph import Graph, Value
-from impasto.feedforward.export.networks import array
-from impasto.feedforward.maps import CONTENT_FLOOR, CONTRAST, MATCH_SHARE, STYLE_FLOOR
+from impasto.feedforward.export.networks import array, padded
+from impasto.feedforward.maps import CONTENT_FLOOR, CONTRAST, STYLE_FLOOR
 from impasto.feedforward.noise import PERIOD, noise_field
 from impasto.feedforward.statistics import BANK_SIZE
 from impasto.pictures.geometry import Size
@@ -26,11 +26,12 @@ __all__ = [
     "bank",
     "bank_coordinates",
     "coloured_noise",
-    "match_share",
+    "evenness",
     "mixed",
     "moments",
     "moved",
     "nearest",
+    "smoothed",
     "transport",
 ]
 
@@ -247,13 +248,20 @@ def nearest(
     return graph.op("Transpose", graph.op("Gather", keys_of, index, axis=0), perm=[0, 3, 1, 2])
 
 
-def match_share(graph: Graph, transported: Value, mean: Value, style_root: Value) -> Value:
-    """As :func:`impasto.feedforward.maps.match_share`: (1, 1, h, w) for transported features (1, C, h, w)."""
+def smoothed(graph: Graph, features: Value) -> Value:
+    """As :func:`impasto.feedforward.maps.smoothed`, (1, C, h, w)."""
+    x = padded(graph, features, 1, 1, 1, 1)
+    for _ in range(2):
+        x = graph.op("AveragePool", x, kernel_shape=[2, 2], strides=[1, 1])
+    return x
+
+
+def evenness(graph: Graph, transported: Value, mean: Value, style_root: Value) -> Value:
+    """As :func:`impasto.feedforward.maps.evenness`: (1, 1, h, w) for transported features (1, C, h, w)."""
     variance = graph.op("ReduceSum", graph.op("Mul", style_root, style_root), keepdims=0)
     centred = graph.op("Sub", transported, graph.op("Unsqueeze", mean, np.array([1, 2], np.int64)))
     squares = graph.op("ReduceSum", graph.op("Mul", centred, centred), np.array([1], np.int64), keepdims=1)
-    nearness = graph.op("Exp", graph.op("Neg", graph.op("Div", squares, variance)))
-    return graph.op("Mul", nearness, MATCH_SHARE)
+    return graph.op("Exp", graph.op("Neg", graph.op("Div", squares, variance)))
 
 
 def coloured_noise(
