@@ -24,7 +24,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
-from browsing import CHROMIUM, SWITCHES, Visit
+from browsing import FULL_CHROMIUM, SWITCHES, Visit
 from conftest import ROOT
 from impasto.feedforward.decoder import load_decoder
 from impasto.feedforward.network import InstantNetwork, StyledRegion
@@ -137,9 +137,12 @@ def by_pytorch(
 
 #: How a Chromium is started that has two cameras with a moving picture.
 CAMERA: dict[str, Any] = {
-    "executable_path": CHROMIUM,
+    "executable_path": FULL_CHROMIUM,
     "args": [*SWITCHES, "--use-fake-device-for-media-stream=device-count=2"],
 }
+needs_full_chromium = pytest.mark.skipif(
+    not Path(FULL_CHROMIUM).exists(), reason="no whole chromium here: apt-get install chromium"
+)
 FRAMES = "window.painted"
 #: Counts the frames that reach the page, and keeps the brightness of one of its pixels.
 COUNTER = """() => {
