@@ -20,7 +20,7 @@ from serving import Studio, pixels
 playwright_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install '.[dev]'")
 
 FULL_CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-#: Chromium's headless shell takes a third less of the processor, but has no camera and no WebGPU.
+#: Chromium's headless shell takes a third less of the processor, but has no camera for tests.
 CHROMIUM = shutil.which("chromium-headless-shell") or FULL_CHROMIUM
 SWITCHES = ["--disable-gpu", "--disable-quic"]
 PHONE: dict[str, Any] = {

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browsing import DESK, FULL_CHROMIUM, SWITCHES, Visit, picture
+from browsing import CHROMIUM, DESK, SWITCHES, Visit, picture
 from built_site import CAMERA, FRAMES, by_pytorch, gap, live_view, needs_full_chromium, resident_bytes
 
 pytest_plugins = ["browsing", "built_site"]
@@ -91,10 +91,9 @@ LOSE = """async () => {
 }"""
 
 
-@needs_full_chromium
 def test_webgpu_paints_what_pytorch_paints_and_may_be_lost(browser: Any, site: str, tmp_path: Path) -> None:
     """On the card as by PyTorch; when it is lost in the middle of a picture, the processor paints that."""
-    started = browser.browser_type.launch(executable_path=FULL_CHROMIUM, args=SOFTWARE_CARD)
+    started = browser.browser_type.launch(executable_path=CHROMIUM, args=SOFTWARE_CARD)
     user = Visit(started, site, **DESK, accept_downloads=True)
     user.context.set_default_timeout(600_000)
     user.expected = ("mapAsync",)  # the runtime's own promise, when the card is lost
