@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests st
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What is imported and collected stays: looking for garbage in it takes seconds, now and during the tests."""
+    """What is collected stays: looking for garbage in it takes seconds, now and during the tests."""
     gc.disable()
     result = yield
     gc.freeze()
