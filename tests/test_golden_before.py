@@ -83,7 +83,7 @@ def test_paints_the_picture_of_the_version_before(repaint, name):
 
 @pytest.mark.slow
 def test_in_tiles_it_is_the_same_picture(repaint):
-    assert repaint("feather-and-weights", "--tile", "64") <= TOLERANCE
+    assert repaint("mask-inside", "--tile", "64") <= TOLERANCE
 
 
 @pytest.mark.slow
