@@ -19,27 +19,10 @@ from serving import Studio, pixels
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install '.[dev]'")
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-#: The popups of Chromium's own address bar are pages: each window would load them, unseen, for as long as it
-#: takes to load a page of ours. The others are what Playwright turns off, whose list this one replaces.
-_FEATURES_OFF = (
-    "WebUIOmniboxPopup", "WebUIOmniboxAimPopup",
-    "AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync",
-    "DestroyProfileOnBrowserClose", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay",
-    "MediaRouter", "NetworkTimeServiceQuerying", "OptimizationHints", "PaintHolding", "PreconnectToSearch",
-    "ThirdPartyStoragePartitioning",
-)  # fmt: skip
-SWITCHES = [
-    f"--disable-features={','.join(_FEATURES_OFF)}",
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+FULL_CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+#: Chromium's headless shell takes a third less of the processor, but has no camera for tests.
+CHROMIUM = shutil.which("chromium-headless-shell") or FULL_CHROMIUM
+SWITCHES = ["--disable-gpu", "--disable-quic"]
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 844},
     "device_scale_factor": 2,
@@ -79,7 +62,7 @@ REPORTER = (
 def chromium() -> Iterator[Any]:
     """Debian's Chromium with a fresh profile; skips where there is none."""
     if not Path(CHROMIUM).exists():
-        pytest.skip("no chromium here: apt-get install chromium")
+        pytest.skip("no chromium here: apt-get install chromium-headless-shell")
     with playwright_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
         yield browser

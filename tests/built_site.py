@@ -15,6 +15,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 import numpy as np
 import psutil
@@ -24,11 +25,13 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
-from browsing import CHROMIUM, SWITCHES, Visit
+from browsing import FULL_CHROMIUM, SWITCHES, Visit
 from conftest import ROOT
+from impasto import samples
 from impasto.feedforward.decoder import load_decoder
 from impasto.feedforward.network import InstantNetwork, StyledRegion
 from impasto.networks.registry import load_encoder
+from impasto.studio.http.responses import PAGE_FOLDER
 
 
 class _QuietHandler(SimpleHTTPRequestHandler):
@@ -47,25 +50,33 @@ class _QuietHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def builder() -> ModuleType:
-    """The module ``web/build.py``; it paints smaller styles, which take a quarter of a minute less."""
+    """The module ``web/build.py``."""
     spec = importlib.util.spec_from_file_location("web_build", ROOT / "web" / "build.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.STYLE_SIDE = 256
     return module
 
 
 @pytest.fixture(scope="session")
 def folder(builder: ModuleType) -> Path:
-    """The site as `make web` builds it, from the sources as they are now; tests beside these wait for it."""
+    """The site as `make web` builds it, from the sources as they are now; tests beside these wait for it.
+
+    But for its styles: they are the studio's thumbnails, because painting them takes half a minute.
+    """
     built: Path = ROOT / "build" / "web-tests"
     built.mkdir(parents=True, exist_ok=True)
     with FileLock(built.with_suffix(".lock")):
         _install_packages(builder.PACKAGES)
-        builder.build(built)
+        with patch.object(samples, "painting", _thumbnail):
+            builder.build(built)
     return built
+
+
+def _thumbnail(name: str, **_: Any) -> torch.Tensor:
+    levels = torch.from_numpy(pixels(PAGE_FOLDER / "styles" / f"{name}.webp"))
+    return levels.movedim(2, 0)[None] / 255.0
 
 
 def _install_packages(folder: Path) -> None:
@@ -137,9 +148,12 @@ def by_pytorch(
 
 #: How a Chromium is started that has two cameras with a moving picture.
 CAMERA: dict[str, Any] = {
-    "executable_path": CHROMIUM,
+    "executable_path": FULL_CHROMIUM,
     "args": [*SWITCHES, "--use-fake-device-for-media-stream=device-count=2"],
 }
+needs_full_chromium = pytest.mark.skipif(
+    not Path(FULL_CHROMIUM).exists(), reason="no whole chromium here: apt-get install chromium"
+)
 FRAMES = "window.painted"
 #: Counts the frames that reach the page, and keeps the brightness of one of its pixels.
 COUNTER = """() => {

@@ -26,7 +26,7 @@ CASES: dict[str, dict[str, Any]] = MANIFEST["cases"]
 TOLERANCE = 0.5
 
 #: Cases that take more than two seconds on one idle core.
-SLOW = {"tiles-of-all", "video"}
+SLOW = {"video"}
 
 Repaint = Callable[..., float]
 
@@ -79,6 +79,11 @@ def test_the_inputs_are_those_of_the_golden_pictures(inputs):
 @pytest.mark.parametrize("name", marked(list(CASES)))
 def test_paints_the_picture_of_the_version_before(repaint, name):
     assert repaint(name) <= TOLERANCE
+
+
+@pytest.mark.slow
+def test_in_tiles_it_is_the_same_picture(repaint):
+    assert repaint("mask-inside", "--tile", "64") <= TOLERANCE
 
 
 @pytest.mark.slow

@@ -236,6 +236,8 @@ DROP = """([bytes, name, type, target, kind]) => {
 def test_drag_and_drop_and_paste(visit: Callable[..., Visit], tmp_path: Path) -> None:
     user = visit()
     page = user.page
+    looks: list[Any] = []
+    page.route("**/v1/instant", lambda route: route.continue_() if looks else looks.append(route))
     bytes_ = list(picture(tmp_path / "a.png").read_bytes())
     page.evaluate(DROP, [bytes_, "dropped.png", "image/png", "#start", "drop"])
     page.wait_for_selector("#frame img")
@@ -243,8 +245,14 @@ def test_drag_and_drop_and_paste(visit: Callable[..., Visit], tmp_path: Path) ->
     assert page.is_hidden("#drop-overlay")
     page.evaluate(DROP, [bytes_, "brush.png", "image/png", "#gallery", "drop"])
     page.wait_for_selector("#gallery [data-style^='upload:'][aria-pressed='true']")
+    while not looks:
+        page.wait_for_timeout(50)
     page.evaluate(DROP, [bytes_, "pasted.png", "image/png", "body", "paste"])
     page.wait_for_function("() => document.getElementById('about').textContent.includes('pasted.png')")
+    page.wait_for_timeout(300)  # until a first look is wanted of this one too
+    user.expected = ("503",)
+    looks[0].fulfill(status=503)  # that of the one before fails, and this one gets its own
+    page.wait_for_selector("#frame img.instant")
     page.click("#mask-open")
     assert page.evaluate(DROP, [bytes_, "late.png", "image/png", "#mask", "drop"]) is False  # prevented
     page.click("#mask-remove")

@@ -10,10 +10,10 @@ import pytest
 
 from accessibility import violations
 from browsing import Visit
-from built_site import CAMERA, COUNTER, FRAMES, live_view, resident_bytes
+from built_site import CAMERA, COUNTER, FRAMES, live_view, needs_full_chromium, resident_bytes
 
 pytest_plugins = ["browsing", "built_site"]
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, needs_full_chromium]
 
 
 #: Keeps which camera the page asks for.

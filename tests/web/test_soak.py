@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from browsing import CHROMIUM, DESK, SWITCHES, Visit, picture
-from built_site import CAMERA, FRAMES, by_pytorch, gap, live_view, resident_bytes
+from built_site import CAMERA, FRAMES, by_pytorch, gap, live_view, needs_full_chromium, resident_bytes
 
 pytest_plugins = ["browsing", "built_site"]
 pytestmark = [
@@ -56,6 +56,7 @@ def camera(browser: Any) -> Iterator[Any]:
     started.close()
 
 
+@needs_full_chromium
 def test_a_minute_of_the_live_view_does_not_grow(camera: Any, site: str) -> None:
     user = live_view(camera, site)
     page = user.page

@@ -145,16 +145,6 @@ CASES = {
     "mask-inside": small(TWO, "--mask left.png right.png", mask_spread="inside", **ADAM),
     "alpha": small("chelsea-cut.png wave.png"),
     "alpha-style": small("coffee.png chelsea-cut.png"),
-    # -- tiles ---------------------------------------------------------------------------------------------
-    "tiles-of-all": small(
-        TWO,
-        "--mask left.png right.png --tile 64",
-        style_loss="wasserstein,sliced,histogram,remd,nearest",
-        content_loss="self-similarity",
-        content_weight="1",
-        tv_weight="3",
-        init="style-colours",
-    ),
     # -- other commands ------------------------------------------------------------------------------------
     "texture": Case("texture garden.png", SMALL | {"size": "128x80"}, from_flags=True),
     "texture-seamless": Case("texture glass.png --tile", SMALL, from_flags=True),

@@ -84,13 +84,20 @@ async function paint() {
   $('frame').setAttribute('aria-busy', 'true');
   try {
     loadEngineSoon();
-    while (wanted && wanted.key !== shown?.look.key) await paintOne(wanted);
-  } catch {
-    wanted = null; // the next change tries again
-    remove();
+    while (wanted && wanted.key !== shown?.look.key) await tryToPaint(wanted);
   } finally {
     isPainting = false;
     $('frame').removeAttribute('aria-busy');
+  }
+}
+
+/** @param {Look} look */
+async function tryToPaint(look) {
+  try {
+    await paintOne(look);
+  } catch {
+    remove();
+    if (wanted === look) wanted = null; // the next change tries again
   }
 }
 
@@ -145,7 +152,7 @@ async function paintedHere({ content, styles, recipe }) {
   const copies = await Promise.all(styles.map(async (style) => (
     { key: `${style.key} ${style.thumbnail}`, weight: style.weight, canvas: await smallCopy(style, addressOf(style), STYLE_SIDE_HERE) }
   )));
-  const small = await smallCopy(content, content.url, CONTENT_SIDE);
+  const small = await smallPhotograph(content);
   return blobOf(await paintHere(small, copies, recipe.strength ?? 1, content.url), 'image/jpeg');
 }
 
@@ -155,7 +162,7 @@ const addressOf = (style) => (style.id ? `/v1/styles/${style.id}/picture` : styl
 /** @param {Look} look */
 async function createForm({ content, styles, recipe, regions }) {
   const form = new FormData();
-  form.append('content', await blobOf(await smallCopy(content, content.url, CONTENT_SIDE), 'image/jpeg'));
+  form.append('content', await blobOf(await smallPhotograph(content), 'image/jpeg'));
   for (const style of styles) {
     if (style.id) form.append('style_id', style.id);
     else if (style.learned && style.file) form.append('style', style.file);
@@ -166,24 +173,29 @@ async function createForm({ content, styles, recipe, regions }) {
   return form;
 }
 
+/** From what is shown: the address is freed as soon as there is another photograph. @param {Content} content */
+const smallPhotograph = (content) => (
+  smallCopy(content, /** @type {HTMLImageElement} */ (content.element), CONTENT_SIDE) // clips have no first look
+);
+
 /**
  * A picture with this longer side at most, made once.
  * @param {Source} of
- * @param {string} address
+ * @param {string | HTMLImageElement} picture or its address
  * @param {number} side in pixels
  */
-function smallCopy(of, address, side) {
+function smallCopy(of, picture, side) {
   const copies = smallCopies.get(of) ?? new Map();
   smallCopies.set(of, copies);
-  const copy = copies.get(side) ?? makeSmallCopy(address, side);
+  const copy = copies.get(side) ?? makeSmallCopy(picture, side);
   copies.set(side, copy);
   copy.catch(() => copies.delete(side));
   return copy;
 }
 
-/** @param {string} address @param {number} side @returns {Promise<HTMLCanvasElement>} */
-async function makeSmallCopy(address, side) {
-  const image = h('img', { src: address });
+/** @param {string | HTMLImageElement} picture @param {number} side @returns {Promise<HTMLCanvasElement>} */
+async function makeSmallCopy(picture, side) {
+  const image = typeof picture === 'string' ? h('img', { src: picture }) : picture;
   await image.decode();
   const scale = Math.min(1, side / Math.max(image.naturalWidth, image.naturalHeight));
   const [width, height] = [image.naturalWidth, image.naturalHeight].map((length) => Math.max(1, Math.round(length * scale)));
