@@ -53,7 +53,7 @@ def recipes(draw: st.DrawFn, styles: int) -> Recipe:
         "colours": draw(st.sampled_from(["style", "style", "content", "match", "only"])),
         "style_order": draw(st.sampled_from(["together", "coarse-to-fine"][:styles])),
         "style_rotation": draw(st.just(()) | st.tuples(st.floats(-360.0, 360.0))),
-        "init": draw(st.sampled_from(["content", "noise", "style-colours", "picture"])),
+        "init": draw(st.sampled_from(["content", "instant", "noise", "style-colours", "picture"])),
         "optimiser": draw(st.sampled_from(list(OPTIMISERS))),
         "iterations": draw(st.tuples(st.integers(0, 12), st.integers(0, 12))),
         "coarsest": draw(st.sampled_from([1, 16, 40])),

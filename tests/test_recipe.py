@@ -71,7 +71,7 @@ def recipes(draw: st.DrawFn) -> Recipe:
         "tolerance": draw(st.floats(0.0, 1.0, exclude_max=True)),
         "learning_rate": draw(st.floats(0.0, 10.0, exclude_min=True)),
         "style_scale": draw(st.floats(0.05, 8.0, exclude_min=True)),
-        "init": draw(st.sampled_from(["content", "noise", "style-colours", "picture"])),
+        "init": draw(st.sampled_from(["content", "instant", "noise", "style-colours", "picture"])),
     }
     return Recipe(**drawn)
 
@@ -231,6 +231,19 @@ def test_without_a_preset_own_losses_and_recipes_are_not_finished():
     # With a preset, other losses do not keep the weights of its own.
     other = merged("fast", None, {"style_loss": "gram"})
     assert (other.style_loss_weights, other.finishing) == ((), preset("fast").finishing)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"iterations": (5,)}, {"content_weight": 0.2}, {"style_layers": "relu1_1"}]
+)
+def test_settings_of_the_layout_begin_with_the_content(settings):
+    """With the instant picture of the presets they would have no effect."""
+    assert preset("fast").init == "instant"
+    assert merged(None, None, settings).init == "content"
+    assert merged("fast", Recipe(**settings), {}).init == "content"
+    assert merged("fast", None, settings | {"init": "instant"}).init == "instant"
+    assert merged("fast", Recipe(init="noise"), settings).init == "noise"
+    assert merged(None, None, {"strength": 0.3, "seed": 1}).init == "instant"
 
 
 def test_senseless_combinations_are_refused():

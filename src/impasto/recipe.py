@@ -72,6 +72,30 @@ INSTANT_SETTINGS = (
     "feather",
 )
 
+#: The settings of the layout, which has no effect where painting begins with the instant picture: a preset's
+#: ``init`` gives way to them.
+LAYOUT_SETTINGS = frozenset(
+    {
+        "iterations",
+        "coarsest",
+        "coarse_content",
+        "content_weight",
+        "content_loss",
+        "content_layers",
+        "content_layer_weights",
+        "style_weight",
+        "style_layers",
+        "style_layer_weights",
+        "style_loss_weights",
+        "style_order",
+        "match_content",
+        "guidance",
+        "optimiser",
+        "learning_rate",
+        "history",
+    }
+)
+
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
@@ -344,11 +368,12 @@ class Recipe(Validated):
             "network in one pass, without the settings of losses and iterations."
         ),
     )
-    init: Literal["content", "noise", "style-colours", "picture"] = Field(
+    init: Literal["content", "instant", "noise", "style-colours", "picture"] = Field(
         "content",
         description=(
-            "Initial picture. content; noise; style-colours: noise in the style's colours; picture: the "
-            "one given with --init-image."
+            "Initial picture. content; instant: the content as the preset instant paints it, which with "
+            "finishing takes the place of all iterations; noise; style-colours: noise in the style's "
+            "colours; picture: the one given with --init-image."
         ),
     )
     optimiser: Literal["lbfgs", "adam"] = Field("lbfgs", description="Optimisation algorithm.")
@@ -559,11 +584,12 @@ class Recipe(Validated):
         return cls(**data)
 
 
-#: What the presets that paint have in common: the layout is optimised at coarse scales, and strokes are
-#: painted at fine ones.
+#: What the presets that paint have in common: the layout is that of the instant picture, or optimised at
+#: coarse scales, and strokes are painted at fine ones.
 PAINTING: dict[str, Any] = {
     "paint_size": 640,
-    "iterations": (27, 13),
+    "init": "instant",
+    "iterations": (27, 13),  # for what the instant picture does not do, see LAYOUT_SETTINGS
     "style_loss": ("gram", "nearest"),
     "style_loss_weights": (2.0, 1.0),
     "content_until": 512,
@@ -584,11 +610,25 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "fast": ("a painting: strokes of the style along the forms of the content", PAINTING),
     "fine": (
         "strokes that have grown together, in five times the time of fast",
-        PAINTING | {"paint_size": 512, "iterations": (100,), "coarse_finishing": 120, "finishing": (80,)},
+        PAINTING
+        | {
+            "paint_size": 512,
+            "init": "content",
+            "iterations": (100,),
+            "coarse_finishing": 120,
+            "finishing": (80,),
+        },
     ),
     "finest": (
         "for a picture to keep, in twelve times the time of fast",
-        PAINTING | {"paint_size": 512, "iterations": (200,), "coarse_finishing": 300, "finishing": (240,)},
+        PAINTING
+        | {
+            "paint_size": 512,
+            "init": "content",
+            "iterations": (200,),
+            "coarse_finishing": 300,
+            "finishing": (240,),
+        },
     ),
     "classic": ("by Gram matrices, with the content at every scale", {}),
     "instant": ("in one pass of a trained network; the photograph shows through", {"method": "instant"}),
@@ -640,10 +680,16 @@ def merged(preset: str | None, recipe: Recipe | None, settings: Mapping[str, Any
 
 
 def overridden(base: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``settings`` over it. Other style losses do not keep the weights of those in ``base``."""
+    """``base`` with ``settings`` over it.
+
+    Other style losses do not keep the weights of those in ``base``, and settings of the layout do not keep
+    its start from the instant picture, with which they would have no effect.
+    """
     kept = dict(base)
     if "style_loss" in settings:
         kept.pop("style_loss_weights", None)
+    if kept.get("init") == "instant" and not LAYOUT_SETTINGS.isdisjoint(settings):
+        del kept["init"]
     return kept | dict(settings)
 
 

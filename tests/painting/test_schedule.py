@@ -73,6 +73,37 @@ def test_finishing_paints_the_scales_that_are_not_coarse(settings, plan, steps):
     assert finishing_steps(recipe, plan, terms=()) == [0] * len(plan)
 
 
+PAINTED = {
+    "init": "instant",
+    "coarsest": 64,
+    "content_until": 256,
+    "coarse_finishing": 9,
+    "finishing": (4, 3),
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "sides", "steps"),
+    [({}, [256, 512, 1024], [9, 4, 3]),
+     ({"strength": 0.5}, [256, 512, 1024], [9, 4, 3]),
+     ({"coarse_finishing": 0}, [512, 1024], [4, 3]),
+     ({"coarsest": 1024}, [1024], [4]),
+     ({"padding": "circular"}, [64, 128, 256, 256, 512, 1024], [0, 0, 0, 9, 4, 3]),
+     # Without finishing, or with a layout that is to be loosened, it is a start like any other.
+     ({"finishing": 0}, [64, 128, 256, 512, 1024], [0] * 5),
+     ({"strength": 0.75}, [64, 128, 256, 256, 512, 1024], [0, 0, 0, 9, 4, 3]),
+     ({"init": "content"}, [64, 128, 256, 256, 512, 1024], [0, 0, 0, 9, 4, 3])],
+)  # fmt: skip
+def test_after_the_instant_picture_only_strokes_are_painted(settings, sides, steps):
+    recipe = Recipe(size=1024, fine_content=0.0, **PAINTED | settings)
+    plan = scale_sizes(recipe, 300, 400)
+    assert [max(size) for size in plan] == sides
+    assert finishing_steps(recipe, plan) == steps
+    shares = content_shares(recipe, plan)
+    assert shares == [0.0 if count else recipe.coarse_content if max(size) <= 256 else 0.0
+                      for size, count in zip(plan, steps, strict=True)]  # fmt: skip
+
+
 # ---------------------------------------------------------------- scales that belong to the style, painted
 
 FREE = {

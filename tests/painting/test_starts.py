@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from fakes import picture, tiny_encoder
-from impasto.painting import engine
+from impasto.networks.registry import load_encoder
+from impasto.painting import engine, instant
 from impasto.painting.starts import first_canvas
 from impasto.pictures.geometry import resample
 from impasto.recipe import Recipe
@@ -22,7 +23,7 @@ def scene(**changes: object) -> Scene:
 
 
 def start(scene: Scene, **settings: object) -> Tensor:
-    return first_canvas(scene, Recipe(**settings), SIZE)
+    return first_canvas(scene, Recipe(**settings), [SIZE], tiny_encoder())
 
 
 def colours(pixels: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -39,14 +40,25 @@ def test_a_start_from_the_content_or_a_picture_is_that_picture():
     assert torch.equal(start(scene()), scene().content)
     other = picture(30, 40, seed=9)
     assert torch.equal(start(scene(start=other), init="picture"), resample(other, SIZE))
-    small = first_canvas(scene(), Recipe(), (12, 16))
+    small = first_canvas(scene(), Recipe(), [(12, 16)], tiny_encoder())
     assert torch.equal(small, resample(picture(*SIZE), (12, 16)))
+
+
+def test_an_instant_start_is_the_instant_picture_of_the_final_size():
+    recipe = Recipe(init="instant", seed=3)
+    found = first_canvas(scene(), recipe, [(24, 32), SIZE], tiny_encoder())
+    whole = instant.paint(scene(), Recipe(method="instant", size=64, seed=3), load_encoder())
+    torch.testing.assert_close(found, resample(whole, (24, 32)), atol=1e-4, rtol=0)
+    half = first_canvas(scene(), recipe.replace(strength=0.5), [SIZE], tiny_encoder())
+    torch.testing.assert_close(half, whole, atol=1e-4, rtol=0)
+    for without in ({"strength": 0.0}, {"padding": "circular"}):  # nothing to paint; would not tile
+        assert torch.equal(start(scene(), init="instant", **without), scene().content)
 
 
 def test_the_first_step_shows_the_start():
     chosen = Recipe(size=64, coarsest=64, init="style-colours", seed=5, style_layers="relu1_1")
     first = next(engine.steps(scene(), chosen, tiny_encoder())).picture
-    assert torch.equal(first, first_canvas(scene(), chosen, SIZE))
+    assert torch.equal(first, first_canvas(scene(), chosen, [SIZE], tiny_encoder()))
 
 
 def test_a_start_without_content_is_noise_whatever_the_content_would_be():

@@ -47,7 +47,7 @@ def study_flags(
     *,
     without: Mapping[str, str] = EMPTY,
     varied: Iterable[str] = (),
-    init: Any = Literal["content", "noise", "style-colours"],
+    init: Any = Literal["content", "instant", "noise", "style-colours"],
 ) -> type[Recipe]:
     """The flags of a study for the recipe's settings, with the study's defaults.
 
@@ -240,7 +240,9 @@ def styles(
     contents: Pictures = ("photograph:chelsea", "photograph:coffee"),
     styles: Pictures = ("painting:facets", "painting:swirl", "painting:wave", "painting:mosaic"),
     starts: Annotated[
-        tuple[Literal["content", "noise", "style-colours"], ...], Parameter(group=STUDY), VALUE_LIST
+        tuple[Literal["content", "instant", "noise", "style-colours"], ...],
+        Parameter(group=STUDY),
+        VALUE_LIST,
     ] = ("content",),
     options: StudyOptions | None = None,
     settings: Annotated[StylesFlags | None, Parameter(name="*", group=RECIPE)] = None,  # type: ignore[valid-type]

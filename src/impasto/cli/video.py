@@ -43,7 +43,7 @@ VideoFlags = recipe_flags(
     "video",
     shown={"size": "that of the clip"},
     choices={
-        "init": Literal["content", "noise", "style-colours"],
+        "init": Literal["content", "instant", "noise", "style-colours"],
         "colours": Literal["style", "content", "match"],
     },
     without=dict.fromkeys(MASK_SETTINGS, "a clip has no regions") | {"method": "the preset decides"},

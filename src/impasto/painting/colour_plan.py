@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-import torch
-
-from impasto.feedforward.network import InstantNetwork, styled_regions
 from impasto.networks.encoder import Encoder
-from impasto.networks.registry import load_encoder
+from impasto.painting.starts import instant_picture
 from impasto.pictures.geometry import fit
 from impasto.recipe import Recipe
 from impasto.scene import ColourPlan, Scene
@@ -19,7 +14,6 @@ __all__ = ["colour_plan"]
 SIDE = 256
 
 
-@torch.no_grad()
 def colour_plan(scene: Scene, recipe: Recipe, encoder: Encoder) -> ColourPlan | None:
     """The colours that broad areas keep; None: ``keep_colours`` is 0, or there is nothing to take them from.
 
@@ -32,13 +26,5 @@ def colour_plan(scene: Scene, recipe: Recipe, encoder: Encoder) -> ColourPlan | 
     """
     if scene.content is None or not (recipe.keep_colours and recipe.wants_content and recipe.wants_style):
         return None
-    device = encoder.device
-    network = InstantNetwork.embedded(load_encoder(device=device, dtype=encoder.compute_dtype))
-    size = fit(*scene.size, min(SIDE, max(scene.size)))
-    small = replace(scene, style_statistics={}).at(size, 0, device)
-    assert small.content is not None
-    regions = styled_regions(network, small)
-    if not regions:
-        return None
-    painted = network.paint(small.content, regions, strength=recipe.transfer_strength, seed=recipe.seed)
-    return ColourPlan.of(painted.float())
+    painted = instant_picture(scene, recipe, encoder, fit(*scene.size, min(SIDE, max(scene.size))))
+    return None if painted is None else ColourPlan.of(painted)

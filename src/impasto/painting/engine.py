@@ -169,7 +169,7 @@ def steps(
     budgets, finishing = max_evaluations(recipe, plan, terms), finishing_steps(recipe, plan, terms)
     shares = content_shares(recipe, plan)
     limits = limits or MemoryLimits()
-    after = after or Progress(0, 0, 0, first_canvas(prepared, recipe, plan[0]))
+    after = after or Progress(0, 0, 0, first_canvas(prepared, recipe, plan, encoder))
     begin = min(after.scale, len(plan) - 1)
     done = min(after.iteration, budgets[begin] - 1) if begin == after.scale else 0
     picture, count = after.picture.to(device), itertools.count(after.evaluations + 1)

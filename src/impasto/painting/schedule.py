@@ -51,6 +51,8 @@ def scale_sizes(
     """The scales, coarse to fine, for a content of ``height`` × ``width``.
 
     With ``coarse_finishing`` the largest coarse scale is there twice, to be optimised and then finished.
+    Where painting begins with the instant picture it is the first scale, and only finished; without
+    ``coarse_finishing`` the next one is the first.
 
     Args:
         terms: the terms of the objective; None: those of the recipe.
@@ -60,10 +62,10 @@ def scale_sizes(
     """
     deepest = max((geometry(layer).stride for layer in layers_of(recipe, terms)), default=1)
     plan = schedule(*painting_size(recipe, height, width), recipe.coarsest, deepest)
-    if recipe.coarse_finishing and any(recipe.finishing) and recipe.wants_style and terms is None:
-        coarse = sum(coarse_scales(recipe, plan))
-        if 0 < coarse < len(plan):
-            plan.insert(coarse, plan[coarse - 1])
+    coarse = sum(_small_scales(recipe, plan))
+    if terms is None and any(recipe.finishing) and recipe.wants_style and 0 < coarse < len(plan):
+        first_finished = coarse - 1 if recipe.coarse_finishing else coarse
+        plan = [*plan[: 0 if begins_painted(recipe) else coarse], *plan[first_finished:]]
     if recipe.padding != "circular":
         return plan
     # Pooling drops an odd last row or column, so that opposite edges would no longer be neighbours.
@@ -115,9 +117,9 @@ def finishing_steps(recipe: Recipe, plan: Sequence[Size], terms: Sequence[Term] 
     """
     steps = [0] * len(plan)
     if recipe.wants_style and terms is None:
-        coarse = coarse_scales(recipe, plan)
-        first = sum(coarse)
-        if 0 < first < len(plan) and plan[first] == plan[first - 1]:
+        first = sum(coarse_scales(recipe, plan))
+        repeated = 0 < first < len(plan) and plan[first] == plan[first - 1]
+        if repeated or (begins_painted(recipe) and recipe.coarse_finishing and len(plan) > 1):
             steps[first] = recipe.coarse_finishing
             first += 1
         for index, scale in enumerate(range(first, len(plan))):
@@ -125,11 +127,28 @@ def finishing_steps(recipe: Recipe, plan: Sequence[Size], terms: Sequence[Term] 
     return steps
 
 
-def coarse_scales(recipe: Recipe, plan: Sequence[Size]) -> list[bool]:
-    """Which scales paint the layout, and not strokes alone.
+def begins_painted(recipe: Recipe) -> bool:
+    """Whether painting begins with the instant picture, of which only the strokes are left to be painted.
 
-    The first scale always does, unless it begins with a given picture, whose layout is painted already. A
-    scale as large as the one before is there to be finished.
+    A strength above one half loosens the layout, so it has to be painted. The instant picture does not
+    continue at the opposite edge, so one that tiles begins with the content.
+    """
+    if recipe.init != "instant" or recipe.padding == "circular":
+        return False
+    layout_stays = recipe.wants_content and (recipe.strength is None or recipe.strength <= 0.5)
+    return layout_stays and recipe.wants_style and any(recipe.finishing)
+
+
+def coarse_scales(recipe: Recipe, plan: Sequence[Size]) -> list[bool]:
+    """Which scales paint the layout, and not strokes alone: none, if the picture :func:`begins_painted`."""
+    return [False] * len(plan) if begins_painted(recipe) else _small_scales(recipe, plan)
+
+
+def _small_scales(recipe: Recipe, plan: Sequence[Size]) -> list[bool]:
+    """Which scales are small enough for the layout.
+
+    The first one always is, unless it begins with a given picture, whose layout is painted already. A scale
+    as large as the one before is there to be finished.
     """
     # Half the final size at most, so that the finest scale of a small picture leaves the style free too. The
     # 5 % allow for the rounding of sizes.

@@ -1,24 +1,39 @@
-"""The first canvas of a painting."""
+"""The first canvas of a painting, and the content as instant transfer paints it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from impasto.feedforward.network import InstantNetwork, styled_regions
 from impasto.losses.statistics import moments
+from impasto.networks.encoder import Encoder
+from impasto.networks.registry import load_encoder
 from impasto.pictures.geometry import Size, resample
 from impasto.recipe import Recipe
 from impasto.scene import Scene, Style
 
-__all__ = ["first_canvas"]
+__all__ = ["first_canvas", "instant_picture"]
 
 
-def first_canvas(scene: Scene, recipe: Recipe, size: Size) -> Tensor:
-    """The canvas (1, 3, H, W) that painting starts from.
+def first_canvas(scene: Scene, recipe: Recipe, plan: Sequence[Size], encoder: Encoder) -> Tensor:
+    """The canvas (1, 3, H, W) that painting starts from, at the first size of a plan.
 
     Random numbers are drawn on the CPU, so that the start is the same on every device.
+
+    Args:
+        plan: the sizes of the scales. The instant picture is painted at the last one, with the marks of that.
+        encoder: that of the painting, by which the device and precision of the instant picture are chosen.
     """
-    if recipe.init == "content" and scene.content is not None:
+    size = plan[0]
+    if recipe.init == "instant" and recipe.padding != "circular":  # it does not continue at the opposite edge
+        painted = instant_picture(scene, recipe, encoder, plan[-1])
+        if painted is not None:
+            return resample(painted, size)
+    if recipe.init in ("content", "instant") and scene.content is not None:
         return resample(scene.content, size)
     if recipe.init == "picture" and scene.start is not None:
         return resample(scene.start, size)
@@ -30,6 +45,28 @@ def first_canvas(scene: Scene, recipe: Recipe, size: Size) -> Tensor:
     root = torch.linalg.cholesky(covariance).float()
     coloured = torch.einsum("ij,njhw->nihw", root, noise) + mean.float().view(1, 3, 1, 1)
     return coloured.clamp(0.0, 1.0)
+
+
+@torch.no_grad()
+def instant_picture(scene: Scene, recipe: Recipe, encoder: Encoder, size: Size) -> Tensor | None:
+    """The content in the styles of its regions, (1, 3, H, W) of this size; None: there is nothing to paint.
+
+    A strength of one half and more is the style in full, as it is for the recipe's other settings.
+
+    Args:
+        scene: prepared (:func:`~impasto.scene.preparing.preprocess`).
+    """
+    if scene.content is None or not recipe.wants_style:
+        return None
+    device = encoder.device
+    network = InstantNetwork.embedded(load_encoder(device=device, dtype=encoder.compute_dtype))
+    at_size = replace(scene, style_statistics={}).at(size, 0, device)
+    regions = styled_regions(network, at_size)
+    if not regions:
+        return None
+    assert at_size.content is not None
+    strength = min(1.0, 2.0 * recipe.transfer_strength)
+    return network.paint(at_size.content, regions, strength=strength, seed=recipe.seed).float()
 
 
 def _colour_moments(styles: tuple[Style, ...], recipe: Recipe) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ def check_scene(scene: Scene, recipe: Recipe, *, own_terms: bool = False) -> Non
     if recipe.wants_style and not own_terms and not scene.styles:
         raise RecipeError("no style picture", "at least one", "give one or set style_weight to 0")
     wants_content = recipe.wants_content and not own_terms
-    if scene.content is None and (wants_content or recipe.init == "content"):
+    if scene.content is None and (wants_content or recipe.init in ("content", "instant")):
         raise RecipeError(
             "no content picture",
             "one, as its weight or the start asks for it",
@@ -39,7 +39,7 @@ def check_scene(scene: Scene, recipe: Recipe, *, own_terms: bool = False) -> Non
     _check_lists(scene, recipe)
     if scene.regions and scene.content is None:
         raise RecipeError("masks without a content picture", "a picture for them to lie on")
-    if recipe.init == "style-colours" and not scene.styles:
+    if recipe.init in ("instant", "style-colours") and not scene.styles:
         raise RecipeError("a start with the style's colours, but no style picture", "at least one")
     if recipe.init == "picture" and scene.start is None:
         raise RecipeError("a start from a picture, but no picture", "one with --init-image")

@@ -113,7 +113,7 @@ def recipe_schema(encoders: Sequence[str], max_side: int) -> dict[str, Any]:
     del properties["weights"]  # a path on the server
     init, encoder, size = properties["init"], properties["encoder"], properties["size"]
     init["enum"] = [name for name in init["enum"] if name != "picture"]  # the API takes no such upload
-    init["description"] = "Start: the content, noise, or noise in the style's colours."
+    init["description"] = "Start: the content, the instant picture, noise, or noise in the style's colours."
     encoder["enum"] = [name for name in encoder["enum"] if name in encoders]
     size["anyOf"] = [choice for choice in size["anyOf"] if choice.get("type") != "null"]
     size["default"] = DEFAULT_SIZE
