@@ -44,9 +44,9 @@ def test_a_start_from_the_content_or_a_picture_is_that_picture():
     assert torch.equal(small, resample(picture(*SIZE), (12, 16)))
 
 
-def test_an_instant_start_is_the_instant_picture_of_the_final_size():
+def test_an_instant_start_is_the_instant_picture_of_the_second_size():
     recipe = Recipe(init="instant", seed=3)
-    found = first_canvas(scene(), recipe, [(24, 32), SIZE], tiny_encoder())
+    found = first_canvas(scene(), recipe, [(24, 32), SIZE, (96, 128)], tiny_encoder())
     whole = instant.paint(scene(), Recipe(method="instant", size=64, seed=3), load_encoder())
     torch.testing.assert_close(found, resample(whole, (24, 32)), atol=1e-4, rtol=0)
     half = first_canvas(scene(), recipe.replace(strength=0.5), [SIZE], tiny_encoder())

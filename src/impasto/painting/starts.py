@@ -25,12 +25,13 @@ def first_canvas(scene: Scene, recipe: Recipe, plan: Sequence[Size], encoder: En
     Random numbers are drawn on the CPU, so that the start is the same on every device.
 
     Args:
-        plan: the sizes of the scales. The instant picture is painted at the last one, with the marks of that.
+        plan: the sizes of the scales. The instant picture is painted at the second one and reduced, which keeps
+            small features, while its memory does not grow with the picture.
         encoder: that of the painting, by which the device and precision of the instant picture are chosen.
     """
     size = plan[0]
     if recipe.init == "instant" and recipe.padding != "circular":  # it does not continue at the opposite edge
-        painted = instant_picture(scene, recipe, encoder, plan[-1])
+        painted = instant_picture(scene, recipe, encoder, plan[:2][-1])
         if painted is not None:
             return resample(painted, size)
     if recipe.init in ("content", "instant") and scene.content is not None:
