@@ -25,8 +25,8 @@ def first_canvas(scene: Scene, recipe: Recipe, plan: Sequence[Size], encoder: En
     Random numbers are drawn on the CPU, so that the start is the same on every device.
 
     Args:
-        plan: the sizes of the scales. The instant picture is painted at the second one and reduced, which keeps
-            small features, while its memory does not grow with the picture.
+        plan: the sizes of the scales. The instant picture is painted at the second one and reduced: that
+            keeps small features, and its memory does not grow with the picture.
         encoder: that of the painting, by which the device and precision of the instant picture are chosen.
     """
     size = plan[0]
