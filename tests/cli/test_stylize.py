@@ -50,6 +50,7 @@ def test_it_writes_a_picture_with_its_recipe_inside(stylize, folder):
         "iterations": (2,),
         "seed": 5,
         "content_weight": 0.25,
+        "init": "content",  # as settings of the layout want it
     }
     assert recipe_in("out.png") == preset("fast").replace(**chosen)
     assert sorted(path.name for path in folder.iterdir()) == ["content.png", "out.png", "style.png"]
@@ -159,7 +160,8 @@ def test_a_recipe_file_goes_over_a_preset_and_flags_over_both(impasto, folder):
     assert impasto("stylize", "content.png", "style.png", "-o", "out.png", "--size", "40", *flags)[0] == 0
     draft = PRESETS["draft"][1]
     assert draft
-    assert recipe_in("out.png") == Recipe(**(draft | {"style_weight": 7.0, "tv_weight": 0.25, "size": 40}))
+    own = {"style_weight": 7.0, "tv_weight": 0.25, "size": 40, "init": "content"}
+    assert recipe_in("out.png") == Recipe(**draft | own)
 
 
 def test_every_default_is_the_recipes_own():
