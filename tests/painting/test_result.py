@@ -107,7 +107,7 @@ def test_a_result_tells_everything_about_itself(tmp_path):
     chosen = QUICK | {"iterations": 5, "tv_weight": 0.1}
     painted = impasto.stylize(picture(48, 64), checks(48, 48), **chosen)
     assert painted.finished
-    assert painted.recipe == preset("fast").replace(**chosen)
+    assert painted.recipe == preset("fast").replace(**chosen, init="content")  # iterations are of the layout
     assert len(painted.trace) == 5
     layers = [f"style/relu{k}_1" for k in range(1, 6)]
     terms = {

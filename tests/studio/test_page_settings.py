@@ -84,6 +84,7 @@ def test_more_is_generated_from_the_schema(visit: Callable[..., Visit]) -> None:
             style_loss=("gram",),
             style_loss_weights=(),
             match_content=0.5,
+            init="content",  # as settings of the layout want it
         )
         .to_json()
     )
