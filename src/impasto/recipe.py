@@ -609,7 +609,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "fast": ("a painting: strokes of the style along the forms of the content", PAINTING),
     "fine": (
-        "strokes that have grown together, in five times the time of fast",
+        "strokes that have grown together, in six times the time of fast",
         PAINTING
         | {
             "paint_size": 512,
@@ -620,7 +620,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "finest": (
-        "for a picture to keep, in twelve times the time of fast",
+        "for a picture to keep, in fourteen times the time of fast",
         PAINTING
         | {
             "paint_size": 512,

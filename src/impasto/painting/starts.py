@@ -18,6 +18,10 @@ from impasto.scene import Scene, Style
 
 __all__ = ["first_canvas", "instant_picture"]
 
+#: Side in pixels of the tiles of the instant picture. In those of 512 it would take more memory (630 MB in all)
+#: than the painting that follows (565 MB), and no less time.
+TILE = 320
+
 
 def first_canvas(scene: Scene, recipe: Recipe, plan: Sequence[Size], encoder: Encoder) -> Tensor:
     """The canvas (1, 3, H, W) that painting starts from, at the first size of a plan.
@@ -62,12 +66,13 @@ def instant_picture(scene: Scene, recipe: Recipe, encoder: Encoder, size: Size) 
     device = encoder.device
     network = InstantNetwork.embedded(load_encoder(device=device, dtype=encoder.compute_dtype))
     at_size = replace(scene, style_statistics={}).at(size, 0, device)
-    regions = styled_regions(network, at_size)
+    regions = styled_regions(network, at_size, tile=TILE)
     if not regions:
         return None
     assert at_size.content is not None
     strength = min(1.0, 2.0 * recipe.transfer_strength)
-    return network.paint(at_size.content, regions, strength=strength, seed=recipe.seed).float()
+    painted = network.paint(at_size.content, regions, strength=strength, seed=recipe.seed, tile=TILE)
+    return painted.float()
 
 
 def _colour_moments(styles: tuple[Style, ...], recipe: Recipe) -> tuple[Tensor, Tensor]:
