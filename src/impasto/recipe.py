@@ -620,7 +620,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "finest": (
-        "for a picture to keep, in fourteen times the time of fast",
+        "for a picture to keep, in thirteen times the time of fast",
         PAINTING
         | {
             "paint_size": 512,

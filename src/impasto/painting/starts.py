@@ -18,8 +18,8 @@ from impasto.scene import Scene, Style
 
 __all__ = ["first_canvas", "instant_picture"]
 
-#: Side in pixels of the tiles of the instant picture. In those of 512 it would take more memory (630 MB in all)
-#: than the painting that follows (565 MB), and no less time.
+#: Side in pixels of the tiles of the instant picture. In those of 512 it would take more memory than the
+#: painting that follows (630 MB in all instead of 565), and no less time.
 TILE = 320
 
 
