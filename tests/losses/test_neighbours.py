@@ -99,3 +99,9 @@ def test_even_use_costs_nothing():
     assert within_bound(torch.zeros(7), torch.ones(7)).tolist() == [0.0] * 7
     assert within_bound(torch.zeros(7), torch.zeros(7)).tolist() == [0.0] * 7
     assert float(within_bound(torch.tensor([0.3, 0.0]), torch.tensor([0.0, 1.0]))[0]) == 0.0
+
+
+def test_a_tile_without_any_query_uses_nothing():
+    style = StyleDirections(torch.randn(70, 5, generator=torch.Generator().manual_seed(0)))
+    found, use = style.matches(torch.zeros(0, 5), torch.zeros(70))
+    assert (found.shape, use.tolist()) == ((0,), [0.0] * 70)
