@@ -102,7 +102,7 @@ class StyleDirections:
 
 def _largest(values: Tensor) -> Tensor:
     """Where the largest number of each row of (n, m) stands, (n,); m is a multiple of ``COLUMNS``."""
-    table = values.unflatten(1, (-1, COLUMNS))
+    table: Tensor = values.unflatten(1, (-1, COLUMNS))
     column = table.amax(1).argmax(1)
     row = table[torch.arange(len(table), device=table.device), :, column].argmax(1)
     return row * COLUMNS + column
