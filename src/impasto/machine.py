@@ -154,7 +154,7 @@ def _versions() -> Mapping[str, str]:
 
 
 #: Blocks of so many bytes are returned to the system when they are freed, if it hands out large pages.
-LARGE_BLOCK = 4 << 20
+LARGE_BLOCK = 2 << 20
 
 
 def keep_memory() -> None:

@@ -7,6 +7,7 @@ over the features for padding and pooling run on one thread. Here a convolution 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -189,7 +190,7 @@ class _Convolution(torch.autograd.Function):
         ctx.border, ctx.arranged, ctx.halved, ctx.slopes = border, arranged, halved, slopes
         ctx.set_materialize_grads(False)
         if halved:
-            ctx.save_for_backward(weight, result <= 0 if ctx.needs_input_grad[0] else None)
+            ctx.save_for_backward(weight, result > 0 if ctx.needs_input_grad[0] else None)
             return _half_sums(result)
         ctx.save_for_backward(weight, result if relu else None)
         return result
@@ -212,14 +213,14 @@ def _through_relu(ctx: Any, slope: Tensor | None, rectified: Tensor | None) -> T
     """The derivative with respect to a convolution before its ReLU, from that of the result.
 
     Args:
-        rectified: the result, or where it was zero if it was halved; None: there is no ReLU.
+        rectified: the result, or where it was positive if it was halved; None: there is no ReLU.
     """
     if rectified is None:
         return slope
     if ctx.halved:
         if slope is None:
             return None
-        return _half_sums_back(slope, rectified.shape[-2:]).masked_fill_(rectified, 0.0)
+        return _half_sums_back(slope, rectified.shape[-2:], rectified)
     waiting: Tensor | None = None if ctx.slopes is None else ctx.slopes.total(rectified)
     if waiting is None:
         if slope is not None:
@@ -315,8 +316,28 @@ def _half_sums(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2, divisor_override=2)
 
 
-def _half_sums_back(slope: Tensor, size: Sequence[int]) -> Tensor:
-    """The transpose of :func:`_half_sums` for a picture of ``size``, a new tensor."""
-    gradient = F.interpolate(slope * 0.5, scale_factor=2, mode="nearest")
-    odd = (0, size[1] % 2, 0, size[0] % 2)
-    return F.pad(gradient, odd) if any(odd) else gradient
+def _half_sums_back(slope: Tensor, size: Sequence[int], positive: Tensor | None = None) -> Tensor:
+    """The transpose of :func:`_half_sums` for a picture of ``size``, a new tensor.
+
+    Args:
+        positive: (N, C, H, W), boolean: the derivative is zero elsewhere.
+    """
+    channels_last = slope.is_contiguous(memory_format=torch.channels_last)
+    # Written at once: enlarging, and then adding an odd last row, would take the largest tensor twice.
+    gradient = torch.empty(
+        (*slope.shape[:2], *size),
+        dtype=slope.dtype,
+        device=slope.device,
+        memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+    )
+    height, width = (2 * side for side in slope.shape[-2:])
+    half = slope * 0.5
+    for row, column in itertools.product((0, 1), repeat=2):
+        place = (..., slice(row, height, 2), slice(column, width, 2))
+        if positive is None:
+            gradient[place] = half
+        else:  # faster than masked_fill_, which is not vectorised
+            torch.mul(half, positive[place], out=gradient[place])
+    gradient[..., height:, :] = 0.0
+    gradient[..., width:] = 0.0
+    return gradient

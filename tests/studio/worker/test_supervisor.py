@@ -95,6 +95,7 @@ def test_a_killed_server_loses_no_job_and_paints_none_twice(studio: Studio, tmp_
 @pytest.mark.slow
 def test_two_servers_do_not_share_a_folder(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("impasto.studio.logs.configure_logs", lambda *_, **__: None)  # pytest's stay
+    monkeypatch.setattr("impasto.cli.studio._serve", lambda *_, **__: None)  # it would not end
     with pytest.raises(DataInUseError, match="another studio uses"):
         command(open_page=False, settings=StudioSettings(data=studio.folder, port=0))
 
