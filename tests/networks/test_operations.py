@@ -226,6 +226,15 @@ def test_gradients_of_the_poolings(kind):
     assert gradcheck(lambda f: pool(f, kind), values(1, 2, 5, 6).requires_grad_())
 
 
+@pytest.mark.parametrize("size", [(6, 8), (7, 9)])
+def test_the_derivative_of_pooling_keeps_the_layout_of_a_part(size):
+    # Rows of channels, inside the margin of a padded derivative; otherwise the next convolution rearranges it.
+    features = values(1, 3, *size).to(memory_format=torch.channels_last).requires_grad_()
+    padded = values(1, 3, 5, 6, seed=1).to(memory_format=torch.channels_last)
+    (gradient,) = torch.autograd.grad(pool(features, "average"), features, padded[..., 1:-1, 1:-1])
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_l2_pooling_has_a_gradient_where_nothing_is():
     dead = torch.zeros(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(pool(dead, "l2").sum(), dead)

@@ -322,7 +322,8 @@ def _half_sums_back(slope: Tensor, size: Sequence[int], positive: Tensor | None 
     Args:
         positive: (N, C, H, W), boolean: the derivative is zero elsewhere.
     """
-    channels_last = slope.is_contiguous(memory_format=torch.channels_last)
+    half = slope * 0.5  # dense, where ``slope`` may be a part of something larger
+    channels_last = half.is_contiguous(memory_format=torch.channels_last)
     # Written at once: enlarging, and then adding an odd last row, would take the largest tensor twice.
     gradient = torch.empty(
         (*slope.shape[:2], *size),
@@ -331,7 +332,6 @@ def _half_sums_back(slope: Tensor, size: Sequence[int], positive: Tensor | None 
         memory_format=torch.channels_last if channels_last else torch.contiguous_format,
     )
     height, width = (2 * side for side in slope.shape[-2:])
-    half = slope * 0.5
     for row, column in itertools.product((0, 1), repeat=2):
         place = (..., slice(row, height, 2), slice(column, width, 2))
         if positive is None:
