@@ -228,7 +228,7 @@ def test_gradients_of_the_poolings(kind):
 
 @pytest.mark.parametrize("size", [(6, 8), (7, 9)])
 def test_the_derivative_of_pooling_keeps_the_layout_of_a_part(size):
-    # Rows of channels, inside the margin of a padded derivative; otherwise the next convolution rearranges it.
+    # Rows of channels, inside the margin of a padded derivative; the next convolution would rearrange others.
     features = values(1, 3, *size).to(memory_format=torch.channels_last).requires_grad_()
     padded = values(1, 3, 5, 6, seed=1).to(memory_format=torch.channels_last)
     (gradient,) = torch.autograd.grad(pool(features, "average"), features, padded[..., 1:-1, 1:-1])
