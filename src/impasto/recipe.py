@@ -609,11 +609,11 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "fast": ("a painting: strokes of the style along the forms of the content", PAINTING),
     "fine": (
-        "strokes that have grown together, in three times the time of fast",
+        "strokes that have grown together, in less than twice the time of fast",
         PAINTING | {"paint_size": 512, "iterations": (100,), "coarse_finishing": 50, "finishing": (30,)},
     ),
     "finest": (
-        "for a picture to keep: cleaner than fine, in twice its time",
+        "for a picture to keep, in three times the time of fast",
         PAINTING | {"paint_size": 768, "iterations": (100,), "coarse_finishing": 50, "finishing": (30,)},
     ),
     "classic": ("by Gram matrices, with the content at every scale", {}),
