@@ -200,7 +200,6 @@ def steps(
         descents = _descend(objective, canvas, optimiser, ended, latest=finishing[index] > 0)
         chroma_limit = _chroma_limit(at_scale, recipe) if index + 1 == len(plan) else None
         del canvas, at_scale, objective
-        give_back_memory()  # what the statistics of the styles took
         for iteration, descent in enumerate(descents, done + 1):
             picture = crop_margin(descent.best, margin)
             last = descent.ended and index + 1 == len(plan)
