@@ -601,6 +601,14 @@ PAINTING: dict[str, Any] = {
     "clean_chroma": 1.0,
 }
 
+#: The same with so many steps that strokes grow together.
+GROWN_TOGETHER: dict[str, Any] = PAINTING | {
+    "paint_size": 512,
+    "iterations": (100,),
+    "coarse_finishing": 50,
+    "finishing": (30,),
+}
+
 #: Name → (what the preset is for, settings that differ from the defaults).
 PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "draft": (
@@ -610,11 +618,11 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     "fast": ("a painting: strokes of the style along the forms of the content", PAINTING),
     "fine": (
         "strokes that have grown together, in less than twice the time of fast",
-        PAINTING | {"paint_size": 512, "iterations": (100,), "coarse_finishing": 50, "finishing": (30,)},
+        GROWN_TOGETHER,
     ),
     "finest": (
         "for a picture to keep, in three times the time of fast",
-        PAINTING | {"paint_size": 768, "iterations": (100,), "coarse_finishing": 50, "finishing": (30,)},
+        GROWN_TOGETHER | {"paint_size": 768},
     ),
     "classic": ("by Gram matrices, with the content at every scale", {}),
     "instant": ("in one pass of a trained network; the photograph shows through", {"method": "instant"}),
