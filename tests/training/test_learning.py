@@ -30,7 +30,7 @@ def painting() -> torch.Tensor:
 @pytest.fixture(scope="module")
 def learned(painting: torch.Tensor) -> InstantStyle:
     learner = StyleLearner([painting], [samples.photograph("coffee")], PLAN)
-    # By number, because a busy machine makes few steps in a given time; at higher rates so few go up and down.
+    # By number, because a busy machine makes few steps in a given time. At higher rates few go up and down.
     for _ in range(12):
         learner.trainer.step(2e-4)
     return learner.style()
