@@ -235,6 +235,21 @@ def test_the_derivative_of_pooling_keeps_the_layout_of_a_part(size):
     assert gradient.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [(6, 8), (7, 9)])
+def test_reducing_at_once_is_pooling_afterwards(dtype, size):
+    weight, bias = (x.to(dtype) for x in convolution())
+    features = values(1, 3, *size, seed=3).to(dtype).requires_grad_()
+    at_once = convolve(features, weight, bias, "reflect", relu=True, halved=True)
+    rectified = convolve(features, weight, bias, "reflect", relu=True)
+    assert 0.2 < float((rectified > 0).float().mean()) < 0.8
+    assert at_once.equal(pool(rectified, "average"))
+    slope = values(*at_once.shape, seed=4).to(dtype)
+    (found,) = torch.autograd.grad(at_once, features, slope)
+    (expected,) = torch.autograd.grad(pool(rectified, "average"), features, slope)
+    assert found.equal(expected)
+
+
 def test_l2_pooling_has_a_gradient_where_nothing_is():
     dead = torch.zeros(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(pool(dead, "l2").sum(), dead)

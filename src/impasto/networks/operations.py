@@ -24,6 +24,9 @@ __all__ = ["BORDERS", "Packed", "Slopes", "as_rows", "convolve", "packed", "pool
 #: first and the last of them repeat. ``zeros`` is left to the convolution, which does it without a copy.
 BORDERS: dict[str, tuple[int, int]] = {"reflect": (2, -3), "replicate": (1, -2), "circular": (-2, 1)}
 
+#: Bytes of a number → the integers that are as large.
+INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
 #: The largest number of weights that are packed. Convolutions with more take so long that the time to arrange
 #: the weights does not matter, and packed weights take twice their memory.
 MAX_PACKED = 1 << 18
@@ -190,7 +193,8 @@ class _Convolution(torch.autograd.Function):
         ctx.border, ctx.arranged, ctx.halved, ctx.slopes = border, arranged, halved, slopes
         ctx.set_materialize_grads(False)
         if halved:
-            ctx.save_for_backward(weight, result > 0 if ctx.needs_input_grad[0] else None)
+            # What is rectified is positive where it is not 0, which is found ten times faster in bfloat16.
+            ctx.save_for_backward(weight, result.to(torch.bool) if ctx.needs_input_grad[0] else None)
             return _half_sums(result)
         ctx.save_for_backward(weight, result if relu else None)
         return result
@@ -323,6 +327,7 @@ def _half_sums_back(slope: Tensor, size: Sequence[int], positive: Tensor | None 
         positive: (N, C, H, W), boolean: the derivative is zero elsewhere.
     """
     half = slope * 0.5  # dense, where ``slope`` may be a part of something larger
+    integers = INTEGERS[half.itemsize]
     channels_last = half.is_contiguous(memory_format=torch.channels_last)
     # Written at once: enlarging, and then adding an odd last row, would take the largest tensor twice.
     gradient = torch.empty(
@@ -336,8 +341,9 @@ def _half_sums_back(slope: Tensor, size: Sequence[int], positive: Tensor | None 
         place = (..., slice(row, height, 2), slice(column, width, 2))
         if positive is None:
             gradient[place] = half
-        else:  # faster than masked_fill_, which is not vectorised
-            torch.mul(half, positive[place], out=gradient[place])
+        else:  # masked_fill_ and products of bfloat16 and booleans are not vectorised
+            kept = positive[place].to(integers).neg_()  # all bits, or none
+            torch.bitwise_and(half.view(integers), kept, out=gradient[place].view(integers))
     gradient[..., height:, :] = 0.0
     gradient[..., width:] = 0.0
     return gradient
