@@ -162,10 +162,10 @@ LARGE_BLOCK = 32 << 20
 def keep_memory() -> None:
     """Make glibc keep freed memory instead of returning every large block to the system.
 
-    Each evaluation allocates the same blocks again. The system zeroes every page that it hands out, which
-    took 13 % of an evaluation in pages of 4 KB. In pages of 2 MB (:func:`large_pages`) it takes no longer
-    than what they save. Large blocks are returned then, because kept ones leave holes between others. Does
-    nothing on systems other than Linux with glibc.
+    Each evaluation allocates the same blocks again, and the system zeroes every page that it hands out, which
+    took 13 % of an evaluation in pages of 4 KB. In pages of 2 MB (:func:`large_pages`) it takes less, and the
+    largest blocks are returned, because kept ones leave holes between others. Does nothing on systems other
+    than Linux with glibc.
     """
     libc = _glibc()
     if libc is not None:

@@ -616,10 +616,7 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
         PAINTING | {"paint_size": None, "iterations": (13,), "coarse_finishing": 10, "finishing": (3,)},
     ),
     "fast": ("a painting: strokes of the style along the forms of the content", PAINTING),
-    "fine": (
-        "strokes that have grown together, in less than twice the time of fast",
-        GROWN_TOGETHER,
-    ),
+    "fine": ("strokes that have grown together, in less than twice the time of fast", GROWN_TOGETHER),
     "finest": (
         "for a picture to keep, in three times the time of fast",
         GROWN_TOGETHER | {"paint_size": 768},

@@ -30,7 +30,8 @@ def painting() -> torch.Tensor:
 @pytest.fixture(scope="module")
 def learned(painting: torch.Tensor) -> InstantStyle:
     learner = StyleLearner([painting], [samples.photograph("coffee")], PLAN)
-    # By number, because a busy machine makes few steps in a given time. At higher rates few go up and down.
+    # By number, because a busy machine makes few steps in a given time. At a higher rate the distance still
+    # goes up and down after so few.
     for _ in range(12):
         learner.trainer.step(2e-4)
     return learner.style()

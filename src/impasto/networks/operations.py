@@ -327,7 +327,6 @@ def _half_sums_back(slope: Tensor, size: Sequence[int], positive: Tensor | None 
         positive: (N, C, H, W), boolean: the derivative is zero elsewhere.
     """
     half = slope * 0.5  # dense, where ``slope`` may be a part of something larger
-    integers = INTEGERS[half.itemsize]
     channels_last = half.is_contiguous(memory_format=torch.channels_last)
     # Written at once: enlarging, and then adding an odd last row, would take the largest tensor twice.
     gradient = torch.empty(
@@ -337,6 +336,7 @@ def _half_sums_back(slope: Tensor, size: Sequence[int], positive: Tensor | None 
         memory_format=torch.channels_last if channels_last else torch.contiguous_format,
     )
     height, width = (2 * side for side in slope.shape[-2:])
+    integers = INTEGERS[half.itemsize]
     for row, column in itertools.product((0, 1), repeat=2):
         place = (..., slice(row, height, 2), slice(column, width, 2))
         if positive is None:
