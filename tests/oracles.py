@@ -126,6 +126,14 @@ def use_of_styles(scores: Array, weights: Array) -> Array:
     return weights @ (shares / shares.sum(1, keepdims=True))
 
 
+def skin_likelihood(pictures: Array) -> Array:
+    """Soft bounds (Chai & Ngan 1999) on Y, Cb and Cr of (N, 3, H, W), by JFIF's matrix; (N, 1, H, W)."""
+    matrix = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+    y, blue, red = np.moveaxis(np.einsum("ij,njhw->nihw", matrix, 255 * pictures), 1, 0)
+    rises = [(y - 40) / 30, (blue + 55) / 8, (3 - blue) / 8, (red - 2) / 8, (49 - red) / 8]
+    return np.prod([np.clip(rise, 0, 1) for rise in rises], 0)[:, None]
+
+
 def self_similarity(features: Array, target: Array) -> float:
     """Mean over columns of Σ|D/ΣD − Dₜ/ΣDₜ|, where D are the cosine distances among features (n, C)."""
     tables = [np.array([[cosine_distance(a, b) for b in rows] for a in rows]) for rows in (features, target)]

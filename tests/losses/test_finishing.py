@@ -16,7 +16,7 @@ from impasto.losses.build import objective_of
 from impasto.losses.finishing import FINISHING_LAYERS, MOTIF_STRIDE, FinishingTerm, sampled_window
 from impasto.losses.functions import finishing_distance
 from impasto.losses.grids import Grid
-from impasto.losses.neighbours import CAPACITY, StyleDirections
+from impasto.losses.neighbours import CAPACITY, StyleDirections, unit_rows
 from impasto.losses.tiled import TiledEncoder
 from impasto.networks.encoder import CENTRED, Encoder
 from impasto.networks.layers import geometry
@@ -199,6 +199,29 @@ def test_the_use_of_style_features_comes_to_its_bound():
         assert float(free.max()) > 4 * CAPACITY * float(free.mean()), "nothing to bound"
         assert float(use.max()) < 0.6 * float(free.max()), "prices at the start"
         assert float(settled[f"{key}/use"].max()) < 1.1 * CAPACITY * float(use.mean())
+
+
+@pytest.mark.parametrize("face", [0.0, 1.0])
+def test_faces_take_their_nearest_features_whatever_the_prices(face):
+    even = torch.full((1, 3, 24, 32), 0.5, dtype=torch.float64)
+    faces = torch.full((1, 1, 2, 3), face, dtype=torch.float64)
+    at_scale = replace(scene(size=(24, 32)), content=even, faces=faces).at((24, 32), 0, CPU)
+    encoder = TiledEncoder(tiny_encoder(dtype=torch.float64))
+    term = FinishingTerm(weight=1.0, layers=("relu1_1", "relu3_1"), keep_details=1.0)
+    memory = term.prepare(replace(at_scale, start=even), encoder)
+    (part,) = encoder.parts(even, term.layers)
+    # Only the style's feature that is least like what is painted can be paid for.
+    priced = {}
+    for key, one in memory.items():
+        prices = torch.full_like(one.prices, 1000.0)
+        painted = unit_rows(part.features[one.layer][0].flatten(1).T - one.style.centre).mean(0)
+        prices[(one.style.units @ painted).argmin()] = 0.0
+        priced[key] = replace(one, prices=prices)
+    free = {key: replace(one, prices=torch.zeros_like(one.prices)) for key, one in memory.items()}
+    gathered, nearest = term.gather(part, priced), term.gather(part, free)
+    for key in memory:
+        assert (float(gathered[key][0]) > 1.001 * float(nearest[key][0])) == (face == 0.0)
+        assert (float(gathered[f"{key}/use"].sum()) > 1e-3) == (face == 0.0)
 
 
 def test_terms_of_the_finishing_pass():

@@ -52,6 +52,19 @@ def test_weights_count_in_the_use():
     assert float(use.sum()) == pytest.approx(float(weights.sum()))
 
 
+def test_who_pays_less_avoids_less_and_counts_less():
+    style, queries = StyleDirections(rows(70, 8, 3).double()), unit_rows(rows(300, 8, 4).double())
+    generator = torch.Generator().manual_seed(5)
+    weights, payments = torch.rand(2, 300, generator=generator, dtype=torch.float64)
+    payments[:40], payments[40:80] = 0.0, 1.0
+    prices = 9.0 * torch.rand(70, generator=generator, dtype=torch.float64)
+    found, use = style.matches(queries, prices, weights, payments)
+    paid = scores(style, queries, torch.zeros(70)) - array(payments)[:, None] * array(prices)
+    assert found.tolist() == paid.argmax(1).tolist()
+    assert found[:40].equal(style.matches(queries[:40])[0])
+    np.testing.assert_allclose(array(use), oracles.use_of_styles(paid, array(weights * payments)), rtol=1e-9)
+
+
 def test_products_in_bfloat16_miss_the_nearest_by_their_rounding_at_most():
     bank = rows(4096, 64, 6)
     style, short = StyleDirections(bank), StyleDirections(bank, short=True)

@@ -45,8 +45,21 @@ FIRST_ROUNDS = 5
 R2 = (0.7548776662466927, 0.5698402909980532)
 
 
-#: Features (n, C) of a part of the canvas, their weights (n,), and how the style's parts suit them (n, K).
-Compared = tuple[Tensor, Tensor | None, Tensor | None]
+@dataclass(frozen=True)
+class Compared:
+    """What is compared of a part of the canvas.
+
+    Attributes:
+        features: (n, C).
+        weights: (n,) ≥ 0, how much each of them counts; None: all equally.
+        suitability: (n, K), how well each of the style's parts suits each of them; None: there are no parts.
+        payments: (n,) in [0, 1], the share of the prices that each of them pays; None: all pay in full.
+    """
+
+    features: Tensor
+    weights: Tensor | None
+    suitability: Tensor | None
+    payments: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,7 @@ class Finished:
         grid: the layer's grid, weighted by the region's mask.
         style: m features of the style and of its turned copies.
         prices: (m,), by how much each of them is avoided, because it was used much; None: never.
+        payments: the layer's grid, weighted by the share of the prices that is paid there; None: all of them.
         guidance: which parts of the style suit which places; None: all suit everywhere.
     """
 
@@ -67,6 +81,7 @@ class Finished:
     grid: Grid
     style: StyleDirections
     prices: Tensor | None
+    payments: Grid | None = None
     guidance: Guidance | None = None
 
     def after(self, use: Tensor) -> Finished:
@@ -85,14 +100,14 @@ class FinishingTerm(Term):
 
     Differs from Kolkin: a feature of the style that is used too often becomes dearer, evaluation by
     evaluation, because otherwise all even areas are matched to one flat patch of the style, which floods
-    them; a sample of positions is compared in each evaluation, another one every time; the
-    term counts less on small features of the content, and its deepest layers less on everything that has
-    outlines; a little of the Gram loss beside it holds contrast and saturation, which a cosine distance does
-    not see.
+    them, but faces pay nothing, or parts of a cheek would be pulled to other features; a sample of
+    positions is compared in each evaluation, another one every time; the term counts less on small features
+    of the content, and its deepest layers less on everything that has outlines; a little of the Gram loss
+    beside it holds contrast and saturation, which a cosine distance does not see.
 
     Attributes:
         keep_details: in [0, 1], how much less the term counts where the content's outlines are strongest; its
-            deepest layers, wherever they are near.
+            deepest layers, wherever they are near. Also how much less than the price faces pay.
     """
 
     name: str = "style"
@@ -148,6 +163,7 @@ class FinishingTerm(Term):
     def prepare(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Finished]:
         banks = known_statistics(self, scene, encoder)
         short = encoder.encoder.compute_dtype is torch.bfloat16
+        paying = None if scene.faces is None else 1.0 - self.keep_details * scene.faces
         finished: dict[str, Finished] = {}
         for region, share in region_shares(scene):
             strokes = without_details(region.mask, scene, self.keep_details)
@@ -163,6 +179,7 @@ class FinishingTerm(Term):
                     layer_grid(layer, scene.size, motifs if deep else strokes),
                     StyleDirections(bank, membership, short=short),
                     None if deep else bank.new_zeros(len(bank)),
+                    None if deep or paying is None else layer_grid(layer, scene.size, paying),
                     region.guidance,
                 )
         return finished if scene.start is None else _priced(finished, encoder.parts(scene.start, self.layers))
@@ -170,9 +187,9 @@ class FinishingTerm(Term):
     def gather(self, part: Part, memory: Mapping[str, Finished]) -> Gathered:
         gathered: Gathered = {}
         for key, finished in memory.items():
-            features, weights, suitability = _compared(part, finished)
+            one = _compared(part, finished)
             gathered[key], gathered[f"{key}/use"] = finishing_distance(
-                features, finished.style, finished.prices, weights, suitability
+                one.features, finished.style, finished.prices, one.weights, one.suitability, one.payments
             )
         return gathered
 
@@ -207,12 +224,12 @@ def _settled(finished: Finished, compared: Sequence[Compared]) -> Finished:
     if finished.prices is None:
         return finished
     style = finished.style
-    queries = [
-        (style.queries(unit_rows(rows - style.centre), suitability), weights)
-        for rows, weights, suitability in compared
-    ]
+    queries = [style.queries(unit_rows(one.features - style.centre), one.suitability) for one in compared]
     for _ in range(FIRST_ROUNDS):
-        uses = [style.matches(rows, finished.prices, weights)[1] for rows, weights in queries]
+        uses = [
+            style.matches(rows, finished.prices, one.weights, one.payments)[1]
+            for rows, one in zip(queries, compared, strict=True)
+        ]
         finished = finished.after(torch.stack(uses).sum(0))
     return finished
 
@@ -231,12 +248,19 @@ def _compared(part: Part, finished: Finished) -> Compared:
     """What this evaluation compares of a part of the canvas."""
     grid = finished.grid
     window = sampled_window(grid, part.tile, part.evaluation)
-    weights = grid.weights_in(part.tile)
-    weights = None if weights is None else weights[(..., *window)].flatten()
-    features = _features_at(part.features, finished.layer, window)
-    if finished.guidance is None:
-        return features, weights, None
-    return features, weights, finished.guidance.in_tile(part.tile, grid.stride, window)
+    guidance = finished.guidance
+    return Compared(
+        _features_at(part.features, finished.layer, window),
+        _weights_at(grid, part.tile, window),
+        None if guidance is None else guidance.in_tile(part.tile, grid.stride, window),
+        None if finished.payments is None else _weights_at(finished.payments, part.tile, window),
+    )
+
+
+def _weights_at(grid: Grid, tile: Tile, window: tuple[slice, slice]) -> Tensor | None:
+    """(n,), a grid's weights in a tile at some positions only; None: all equal."""
+    weights = grid.weights_in(tile)
+    return None if weights is None else weights[(..., *window)].flatten()
 
 
 def sampled_window(grid: Grid, tile: Tile, evaluation: int) -> tuple[slice, slice]:

@@ -186,6 +186,7 @@ def finishing_distance(
     prices: Tensor | None = None,
     weights: Tensor | None = None,
     suitability: Tensor | None = None,
+    payments: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Cosine distance of features to those of a style that suit them best (Kolkin et al. 2022, eq. 2).
 
@@ -198,13 +199,15 @@ def finishing_distance(
         prices: (m,), by how much each of them is avoided; None: the nearest ones are taken.
         weights: (n,) ≥ 0, how much each feature counts; None: all equally.
         suitability: (n, K), how well each of the style's parts suits each feature; None: there are no parts.
+        payments: (n,) in [0, 1], the share of the prices that each feature pays; None: all pay in full.
 
     Returns:
         (2,), the weighted sum of the distances, each in [0, 2], and the sum of the weights; and the use of
         the style's features, see :meth:`StyleDirections.matches`.
     """
     units = unit_rows(features - style.centre)
-    matches, use = style.matches(style.queries(units.detach(), suitability), prices, weights)
+    queries = style.queries(units.detach(), suitability)
+    matches, use = style.matches(queries, prices, weights, payments)
     distance = 1.0 - (units * style.units[matches]).sum(1)
     if weights is None:
         return torch.stack([distance.sum(), distance.new_full((), float(len(distance)))]), use

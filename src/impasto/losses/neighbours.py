@@ -22,6 +22,8 @@ SOFTNESS = 0.05
 LOG2E = 1.0 / math.log(2.0)
 #: How often a direction may be used, times the mean over all.
 CAPACITY = 1.5
+#: The price of what nobody may take; finite, because who pays nothing would pay 0 · ∞.
+FORBIDDING = 1e9
 #: Added to a squared length, so that a vector of length 0 has a finite derivative.
 TINY = 1e-12
 
@@ -60,7 +62,11 @@ class StyleDirections:
         return units if suitability is None else torch.cat([units, suitability.to(units)], 1)
 
     def matches(
-        self, queries: Tensor, prices: Tensor | None = None, weights: Tensor | None = None
+        self,
+        queries: Tensor,
+        prices: Tensor | None = None,
+        weights: Tensor | None = None,
+        payments: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The direction that suits each query best: that of the largest inner product, less its price.
 
@@ -69,22 +75,25 @@ class StyleDirections:
                 of the K parts suits it, as a difference of cosines.
             prices: (m,) ≥ 0, in units of :data:`SOFTNESS`; None: all free, and their use is of no interest.
             weights: (n,) ≥ 0, how much each query counts; None: all equally.
+            payments: (n,) in [0, 1], the share of the prices that each query pays; None: all pay in full.
 
         Returns:
-            Indices (n,) of the directions, and their use (m,): the weights of the queries, each divided
-            among all directions by softmax. Without prices the use is empty.
+            Indices (n,) of the directions, and their use (m,): the weights of the queries times what they
+            pay, each divided among all directions by softmax. Without prices the use is empty.
         """
         offers = None if prices is None else self._offers(prices)
         use = queries.new_zeros(0 if offers is None else len(offers))
         indices = []
-        weights = queries.new_ones(len(queries)) if weights is None else weights
+        payments = queries.new_ones(len(queries)) if payments is None else payments.to(queries)
+        weights = payments if weights is None else weights * payments
         count = max(1, math.ceil(len(queries) / CHUNK))
-        for chunk, weight in zip(queries.tensor_split(count), weights.tensor_split(count), strict=True):
+        chunks = (values.tensor_split(count) for values in (queries, weights, payments))
+        for chunk, weight, payment in zip(*chunks, strict=True):
             if offers is not None:
                 chunk = chunk * (LOG2E / SOFTNESS)
             values = (chunk.to(self._keys.dtype) @ self._keys).to(queries.dtype)  # (chunk, rows · COLUMNS)
             if offers is not None:
-                values = values.sub_(offers)
+                values = values.addr_(payment, offers, alpha=-1.0)
             indices.append(_largest(values))
             if offers is not None:
                 shares = values.exp2_()  # at most e²⁰, because cosines are at most 1
@@ -96,7 +105,7 @@ class StyleDirections:
 
     def _offers(self, prices: Tensor) -> Tensor:
         """Prices of the keys as powers of two; nobody takes those that only fill up the last row."""
-        filling = prices.new_full((self._keys.shape[1] - len(prices),), torch.inf)
+        filling = prices.new_full((self._keys.shape[1] - len(prices),), FORBIDDING)
         return torch.cat([prices * LOG2E, filling])
 
 

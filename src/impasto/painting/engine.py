@@ -25,6 +25,7 @@ from impasto.losses.tiled import TiledEncoder
 from impasto.machine import give_back_memory
 from impasto.networks.encoder import Encoder
 from impasto.painting.colour_plan import colour_plan
+from impasto.painting.faces import faces_of
 from impasto.painting.optimisers import OPTIMISERS, Adam, Guarded, Optimiser, PyramidAdam, bounds
 from impasto.painting.schedule import (
     content_shares,
@@ -165,7 +166,11 @@ def steps(
     if recipe.guidance:
         prepared = guided(prepared, encoder, recipe.guidance)
     if terms is None:
-        prepared = replace(prepared, colour_plan=colour_plan(prepared, recipe, encoder))
+        prepared = replace(
+            prepared,
+            colour_plan=colour_plan(prepared, recipe, encoder),
+            faces=faces_of(prepared, recipe, encoder),
+        )
     budgets, finishing = max_evaluations(recipe, plan, terms), finishing_steps(recipe, plan, terms)
     shares = content_shares(recipe, plan)
     limits = limits or MemoryLimits()

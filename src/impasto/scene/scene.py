@@ -136,6 +136,8 @@ class Scene:
         style_statistics: size of a scale → :func:`impasto.painting.engine.style_statistics` at it. Where it
             is set, the style pictures are not used; for the frames of a video it is computed once.
         colour_plan: the colours that broad areas keep; None: they are left to the style.
+        faces: (1, 1, h, w) in [0, 1], how much each place of the content counts as a face; of any size, at a
+            scale of the scale's. None: there are none.
     """
 
     content: Tensor | None
@@ -151,6 +153,7 @@ class Scene:
     min_style_side: int = 1
     style_statistics: Mapping[Size, Mapping[str, Tensor]] = field(default_factory=dict)
     colour_plan: ColourPlan | None = None
+    faces: Tensor | None = None
 
     @cached_property
     def outlines(self) -> Tensor | None:
@@ -216,6 +219,7 @@ class Scene:
             ),
             style_statistics={} if known is None else {with_margin: known},
             colour_plan=None if self.colour_plan is None else self.colour_plan.at(size, margin, device),
+            faces=resized(self.faces),
         )
 
     def _region_at(
