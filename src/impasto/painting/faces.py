@@ -13,7 +13,7 @@ from impasto.scene import Scene
 __all__ = ["faces_of"]
 
 #: Likelihoods from which on a place counts as a face in part, and in full. Below, it is mostly wood or fur.
-PARTLY, FULLY = 0.3, 0.7
+PARTLY, FULLY = 0.5, 0.9
 
 
 def faces_of(scene: Scene, recipe: Recipe, encoder: Encoder) -> Tensor | None:
