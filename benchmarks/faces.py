@@ -102,7 +102,7 @@ def main() -> None:
     ):
         if len(paths) < LEFT_OUT:
             raise SystemExit(f"{len(paths)} photographs, at least {LEFT_OUT} expected")
-        found = list(samples(encoder, paths, sides, count, generator))
+        found = list(samples(encoder, sorted(paths), sides, count, generator))
         judged.append(torch.cat(found[::LEFT_OUT]))
         fitted.append(torch.cat([rows for index, rows in enumerate(found) if index % LEFT_OUT]))
         print(f"{len(paths)} photographs, {len(fitted[-1])} places and {len(judged[-1])} left out")
