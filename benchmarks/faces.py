@@ -35,13 +35,14 @@ RIDGE = 1e-3
 
 
 def samples(
-    encoder: Encoder, paths: Sequence[str], sides: Sequence[int], count: int, generator: torch.Generator
+    encoder: Encoder, paths: Sequence[str], generator: torch.Generator, *, faces: bool
 ) -> Iterator[Tensor]:
     """Features (n, C) at places that have the colour of skin, photograph by photograph.
 
     Args:
-        count: how many of the sides each photograph is taken at; if all, only its middle counts.
+        faces: whether the photographs show faces; then each is taken at all sizes, and its middle counts.
     """
+    sides, count = (FACE_SIDES, len(FACE_SIDES)) if faces else (OTHER_SIDES, 1)
     for path in paths:
         pixels, rows = load(path).pixels, []
         for index in torch.randperm(len(sides), generator=generator)[:count].tolist():
@@ -55,7 +56,7 @@ def samples(
             with torch.no_grad():
                 features, skin = face_features(changed, encoder)
             counts = skin[0, 0] > 0.5
-            if count == len(sides):
+            if faces:
                 down, across = ((torch.arange(side) + 0.5) / side - 0.5 for side in counts.shape)
                 counts &= (down.abs() < MIDDLE[0] / 2)[:, None] & (across.abs() < MIDDLE[1] / 2)
             places = counts.flatten().nonzero()[:, 0]
@@ -96,13 +97,10 @@ def main() -> None:
     options = parser.parse_args()
     encoder, generator = load_encoder(), torch.Generator().manual_seed(0)
     fitted, judged = [], []
-    for paths, sides, count in (
-        (options.faces, FACE_SIDES, len(FACE_SIDES)),
-        (options.others, OTHER_SIDES, 1),
-    ):
+    for paths, faces in ((options.faces, True), (options.others, False)):
         if len(paths) < LEFT_OUT:
             raise SystemExit(f"{len(paths)} photographs, at least {LEFT_OUT} expected")
-        found = list(samples(encoder, sorted(paths), sides, count, generator))
+        found = list(samples(encoder, sorted(paths), generator, faces=faces))
         judged.append(torch.cat(found[::LEFT_OUT]))
         fitted.append(torch.cat([rows for index, rows in enumerate(found) if index % LEFT_OUT]))
         print(f"{len(paths)} photographs, {len(fitted[-1])} places and {len(judged[-1])} left out")

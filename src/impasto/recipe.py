@@ -553,6 +553,11 @@ class Recipe(Validated):
         """Whether the style loss has any weight."""
         return self.style_weight > 0 and self.strength != 0.0
 
+    @property
+    def wants_finishing(self) -> bool:
+        """Whether a finishing pass follows at some scale, if the picture has several."""
+        return self.wants_style and any(self.finishing)
+
     # -- conversion --------------------------------------------------------------------------------------
     def replace(self, **settings: Any) -> Recipe:
         """A validated copy with some settings changed; settings that were never set stay unset."""

@@ -9,6 +9,7 @@ from impasto import samples
 from impasto.errors import WeightsError
 from impasto.feedforward import faces
 from impasto.feedforward.faces import FACE_LAYERS, face_features, face_likelihood
+from impasto.networks import weights
 from impasto.networks.registry import load_encoder
 from impasto.pictures.geometry import fit, resample
 
@@ -47,8 +48,8 @@ def test_any_size(size):
 
 def test_the_read_out_is_for_these_features():
     features, skin = face_features(torch.rand(1, 3, 64, 48), load_encoder())
-    weights, _ = faces._read_out()
-    assert features.shape == (1, len(weights), 8, 6)
+    read_out, _ = faces._read_out()
+    assert features.shape == (1, len(read_out), 8, 6)
     assert skin.shape == (1, 1, 8, 6)
     assert FACE_LAYERS == ("relu4_2", "relu5_1")
 
@@ -56,7 +57,7 @@ def test_the_read_out_is_for_these_features():
 def test_a_damaged_file_is_told(monkeypatch, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "faces.safetensors").write_bytes(b"no")
-    monkeypatch.setattr(faces.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(weights.resources, "files", lambda package: tmp_path)
     faces._read_out.cache_clear()
     with pytest.raises(WeightsError, match="install Impasto again"):
         face_likelihood(torch.rand(1, 3, 64, 64), load_encoder())

@@ -8,12 +8,11 @@ higher cost for light and colour these are transported nearly by themselves, and
 from __future__ import annotations
 
 import functools
-from importlib import resources
 
 import torch
 from torch import Tensor
 
-from impasto.errors import WeightsError
+from impasto.networks.weights import embedded_tensors
 
 __all__ = ["COLOUR_COST", "colour_cost", "cost_matrix"]
 
@@ -28,16 +27,7 @@ def colour_cost(layer: str) -> Tensor:
     Raises:
         WeightsError: the embedded file is missing or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        matrices = load_file(str(resources.files("impasto") / "data" / "colours.safetensors"))
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"colours.safetensors cannot be read ({error})", remedy="install Impasto again"
-        ) from None
-    return cost_matrix(matrices[layer].double())
+    return cost_matrix(embedded_tensors("colours.safetensors")[layer].double())
 
 
 def cost_matrix(colours: Tensor) -> Tensor:

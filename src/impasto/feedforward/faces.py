@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-from importlib import resources
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.errors import WeightsError
 from impasto.networks.encoder import Encoder
 from impasto.networks.layers import geometry
+from impasto.networks.weights import embedded_tensors
 from impasto.pictures.filters import box_mean
 from impasto.pictures.geometry import fit, resample
 from impasto.pictures.skin import skin_likelihood
@@ -71,13 +70,5 @@ def face_features(picture: Tensor, encoder: Encoder) -> tuple[Tensor, Tensor]:
 @functools.cache
 def _read_out() -> tuple[Tensor, float]:
     """Weights (C,) and constant of the logistic regression, written by ``benchmarks/faces.py``."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        tensors = load_file(str(resources.files("impasto") / "data" / "faces.safetensors"))
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"faces.safetensors cannot be read ({error})", remedy="install Impasto again"
-        ) from None
+    tensors = embedded_tensors("faces.safetensors")
     return tensors["weights"], float(tensors["bias"])

@@ -91,6 +91,21 @@ def embedded(name: str = "compact") -> Path:
     return path
 
 
+def embedded_tensors(file: str) -> dict[str, Tensor]:
+    """All tensors of a small file of the package's ``data`` folder, by name, on the CPU.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(str(resources.files("impasto") / "data" / file))
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{file} cannot be read ({error})", remedy="install Impasto again") from None
+
+
 def encoder_digest(name: str, weights: Path | None = None) -> str:
     """First eight hexadecimal digits of the SHA-256 of an encoder's weights; empty if the file is not known.
 

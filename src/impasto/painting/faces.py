@@ -23,8 +23,7 @@ def faces_of(scene: Scene, recipe: Recipe, encoder: Encoder) -> Tensor | None:
         scene: prepared (:func:`~impasto.scene.preparing.preprocess`).
         encoder: that of the painting, by which device and precision are chosen.
     """
-    asked = recipe.keep_details and recipe.wants_style and any(recipe.finishing)
-    if scene.content is None or not asked:
+    if scene.content is None or not (recipe.keep_details and recipe.wants_finishing):
         return None
     embedded = load_encoder(device=encoder.device, dtype=encoder.compute_dtype)
     likelihood = face_likelihood(scene.content, embedded)

@@ -167,7 +167,7 @@ def seconds_per_pixel(
     ).at((side, side), 0, device)
     if terms is None:
         # If there are finishing steps, they take most of the time.
-        terms = terms_of(recipe, finishing=recipe.wants_style and any(recipe.finishing))
+        terms = terms_of(recipe, finishing=recipe.wants_finishing)
     objective = Objective(encoder, replace(square, start=noise), terms)
     objective.evaluate(noise)
     begin = time.perf_counter()

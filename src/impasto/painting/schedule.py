@@ -63,7 +63,7 @@ def scale_sizes(
     deepest = max((geometry(layer).stride for layer in layers_of(recipe, terms)), default=1)
     plan = schedule(*painting_size(recipe, height, width), recipe.coarsest, deepest)
     coarse = sum(_small_scales(recipe, plan))
-    if terms is None and any(recipe.finishing) and recipe.wants_style and 0 < coarse < len(plan):
+    if terms is None and recipe.wants_finishing and 0 < coarse < len(plan):
         first_finished = coarse - 1 if recipe.coarse_finishing else coarse
         plan = [*plan[: 0 if begins_painted(recipe) else coarse], *plan[first_finished:]]
     if recipe.padding != "circular":
@@ -86,7 +86,7 @@ def layers_of(recipe: Recipe, terms: Sequence[Term] | None) -> tuple[str, ...]:
 
 
 def _finishing_layers(recipe: Recipe) -> tuple[str, ...]:
-    return FINISHING_LAYERS if recipe.wants_style and any(recipe.finishing) else ()
+    return FINISHING_LAYERS if recipe.wants_finishing else ()
 
 
 def min_style_side(recipe: Recipe, terms: Sequence[Term] | None) -> int:
@@ -136,7 +136,7 @@ def begins_painted(recipe: Recipe) -> bool:
     if recipe.init != "instant" or recipe.padding == "circular":
         return False
     layout_stays = recipe.wants_content and (recipe.strength is None or recipe.strength <= 0.5)
-    return layout_stays and recipe.wants_style and any(recipe.finishing)
+    return layout_stays and recipe.wants_finishing
 
 
 def coarse_scales(recipe: Recipe, plan: Sequence[Size]) -> list[bool]:
