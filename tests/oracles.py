@@ -134,6 +134,22 @@ def skin_likelihood(pictures: Array) -> Array:
     return np.prod([np.clip(rise, 0, 1) for rise in rises], 0)[:, None]
 
 
+def finest_lightness(picture: Array) -> float:
+    """RMS of what a Gaussian of one pixel (radius 3) removes from L of OKLab (Ottosson 2020)."""
+    linear = np.where(picture <= 0.04045, picture / 12.92, ((np.maximum(picture, 0) + 0.055) / 1.055) ** 2.4)
+    cones = np.array([
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ])  # fmt: skip
+    roots = np.cbrt(np.einsum("ij,jhw->ihw", cones, linear))
+    lightness = np.einsum("i,ihw->hw", np.array([0.2104542553, 0.7936177850, -0.0040720468]), roots)
+    kernel = np.exp(-(np.arange(-3.0, 4.0) ** 2) / 2)
+    kernel = np.outer(kernel, kernel) / kernel.sum() ** 2
+    band = lightness - correlate2d(np.pad(lightness, 3, mode="edge"), kernel, mode="valid")
+    return float(np.sqrt(np.mean(band**2)))
+
+
 def self_similarity(features: Array, target: Array) -> float:
     """Mean over columns of Σ|D/ΣD − Dₜ/ΣDₜ|, where D are the cosine distances among features (n, C)."""
     tables = [np.array([[cosine_distance(a, b) for b in rows] for a in rows]) for rows in (features, target)]

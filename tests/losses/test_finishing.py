@@ -13,10 +13,17 @@ from hypothesis import strategies as st
 import oracles
 from fakes import array, checks, picture, tiny_encoder, tiny_state, values
 from impasto.losses.build import objective_of
-from impasto.losses.finishing import FINISHING_LAYERS, MOTIF_STRIDE, FinishingTerm, sampled_window
+from impasto.losses.finishing import (
+    FINISHING_LAYERS,
+    MAX_NOISE,
+    MOTIF_STRIDE,
+    FinishingTerm,
+    sampled_window,
+)
 from impasto.losses.functions import finishing_distance
 from impasto.losses.grids import Grid
 from impasto.losses.neighbours import CAPACITY, StyleDirections, unit_rows
+from impasto.losses.noise import under_noise
 from impasto.losses.tiled import TiledEncoder
 from impasto.networks.encoder import CENTRED, Encoder
 from impasto.networks.layers import geometry
@@ -111,7 +118,8 @@ def test_tiles_change_nothing_in_any_evaluation(styles, masked):
 def test_the_gradient_reaches_the_pixels_as_differences_say():
     image, direction = picture(40, 56, 3).double(), values(1, 3, 40, 56, seed=4).double()
     judge = objective_of(tiny_encoder(dtype=torch.float64), scene(), RECIPE, finishing=True)
-    ahead, behind = (float(judge(image + sign * 1e-6 * direction)[0]) for sign in (1, -1))
+    seen = under_noise(image, noise_of(scene()), 0)
+    ahead, behind = (float(judge(seen + sign * 1e-6 * direction)[0]) for sign in (1, -1))
     _, gradient, _ = judge.evaluate(image)  # after it, other positions are compared
     assert (ahead - behind) / 2e-6 == pytest.approx(float((gradient * direction).sum()), rel=1e-4)
 
@@ -190,13 +198,14 @@ def test_the_use_of_style_features_comes_to_its_bound():
     settled = term.gather(part, later)
     for layer in FINISHING_LAYERS:
         key = f"{layer}/finishing"
-        prices, use = memory[key].prices, gathered[f"{key}/use"]
+        prices, use = memory.finished[key].prices, gathered[f"{key}/use"]
         if prices is None:
             assert geometry(layer).stride > MOTIF_STRIDE
             assert not len(use)
             continue
-        free = term.gather(part, {"": replace(memory[key], prices=torch.zeros_like(prices))})["/use"]
-        assert float(free.max()) > 4 * CAPACITY * float(free.mean()), "nothing to bound"
+        unpriced = {"": replace(memory.finished[key], prices=torch.zeros_like(prices))}
+        free = term.gather(part, replace(memory, finished=unpriced))["/use"]
+        assert float(free.max()) > 2 * CAPACITY * float(free.mean()), "nothing to bound"
         assert float(use.max()) < 0.6 * float(free.max()), "prices at the start"
         assert float(settled[f"{key}/use"].max()) < 1.1 * CAPACITY * float(use.mean())
 
@@ -212,16 +221,37 @@ def test_faces_take_their_nearest_features_whatever_the_prices(face):
     (part,) = encoder.parts(even, term.layers)
     # Only the style's feature that is least like what is painted can be paid for.
     priced = {}
-    for key, one in memory.items():
+    for key, one in memory.finished.items():
         prices = torch.full_like(one.prices, 1000.0)
         painted = unit_rows(part.features[one.layer][0].flatten(1).T - one.style.centre).mean(0)
         prices[(one.style.units @ painted).argmin()] = 0.0
         priced[key] = replace(one, prices=prices)
-    free = {key: replace(one, prices=torch.zeros_like(one.prices)) for key, one in memory.items()}
-    gathered, nearest = term.gather(part, priced), term.gather(part, free)
-    for key in memory:
+    free = {key: replace(one, prices=torch.zeros_like(one.prices)) for key, one in memory.finished.items()}
+    gathered, nearest = (term.gather(part, replace(memory, finished=finished)) for finished in (priced, free))
+    for key in memory.finished:
         assert (float(gathered[key][0]) > 1.001 * float(nearest[key][0])) == (face == 0.0)
         assert (float(gathered[f"{key}/use"].sum()) > 1e-3) == (face == 0.0)
+
+
+def noise_of(at_scale: Scene, keep_details: float = 1.0) -> torch.Tensor:
+    term = FinishingTerm(weight=1.0, keep_details=keep_details)
+    return term.noise(term.prepare(at_scale, TiledEncoder(tiny_encoder(dtype=torch.float64))))
+
+
+def test_noise_is_as_loud_as_the_quietest_style_and_leaves_faces_alone():
+    content, grain = picture(40, 56).double(), values(1, 3, 24, 20, seed=6)
+    quiet, loud = (Style((0.5 + contrast * grain).clamp(0.0, 1.0)) for contrast in (0.02, 0.5))
+    quietest = oracles.finest_lightness(array(quiet.pixels[0]))
+    assert 0.001 < quietest < MAX_NOISE < oracles.finest_lightness(array(loud.pixels[0]))
+    assert float(noise_of(Scene(content, (loud, quiet)).at((40, 56), 0, CPU))) == pytest.approx(quietest)
+    at_scale = Scene(content, (loud,)).at((40, 56), 0, CPU)
+    assert float(noise_of(at_scale)) == pytest.approx(MAX_NOISE)
+    face = torch.zeros(1, 1, 40, 56, dtype=torch.float64)
+    face[..., :20] = 1.0
+    noise = noise_of(replace(at_scale, faces=face), keep_details=0.5)
+    assert noise.shape == face.shape
+    assert float(noise[..., :20].max()) == pytest.approx(0.5 * MAX_NOISE)
+    assert float(noise[..., 20:].min()) == pytest.approx(MAX_NOISE)
 
 
 def test_terms_of_the_finishing_pass():

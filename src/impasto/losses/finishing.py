@@ -14,6 +14,7 @@ from impasto.losses.details import without_details, without_subjects
 from impasto.losses.functions import finishing_distance
 from impasto.losses.grids import Grid, layer_grid
 from impasto.losses.neighbours import CAPACITY, StyleDirections, next_prices, unit_rows
+from impasto.losses.noise import finest_lightness
 from impasto.losses.statistics import gather_positions, sample_positions
 from impasto.losses.style import known_statistics, region_shares, statistics_by_region, statistics_key
 from impasto.losses.terms import Term
@@ -41,6 +42,10 @@ SPACING = 16
 MOTIF_STRIDE = 4
 #: How often the use is balanced before the first evaluation; each evaluation balances it once more.
 FIRST_ROUNDS = 5
+#: Standard deviation of the noise that the canvas is seen under, at most; otherwise it is as large as the
+#: finest band of the quietest style's lightness. Louder noise makes dark styles lighter, and is answered by a
+#: weave of its own.
+MAX_NOISE = 0.06
 #: Roberts 2018, the R2 sequence: its points fill a square evenly, so that all positions get their turn soon.
 R2 = (0.7548776662466927, 0.5698402909980532)
 
@@ -91,6 +96,19 @@ class Finished:
         return replace(self, prices=next_prices(self.prices, use, CAPACITY * use.mean()))
 
 
+@dataclass(frozen=True)
+class FinishingMemory:
+    """What :class:`FinishingTerm` remembers of a scene.
+
+    Attributes:
+        finished: :func:`~impasto.losses.style.statistics_key` → one layer in one region.
+        noise: standard deviation of the noise that the canvas is seen under, (1, 1, H, W) or (1, 1, 1, 1).
+    """
+
+    finished: Mapping[str, Finished]
+    noise: Tensor
+
+
 @dataclass(frozen=True, kw_only=True)
 class FinishingTerm(Term):
     """Distance to the nearest style feature, layer by layer (Kolkin et al. 2022, the final pass).
@@ -101,7 +119,8 @@ class FinishingTerm(Term):
     Differs from Kolkin: a feature of the style that is used too often becomes dearer, evaluation by
     evaluation, because otherwise all even areas are matched to one flat patch of the style, which floods
     them, but faces pay nothing, or parts of a cheek would be pulled to other features; a sample of
-    positions is compared in each evaluation, another one every time; the term counts less on small features
+    positions is compared in each evaluation, another one every time, and the canvas is seen under noise, or
+    even areas would be covered by dots that please the features; the term counts less on small features
     of the content, and its deepest layers less on everything that has outlines; a little of the Gram loss
     beside it holds contrast and saturation, which a cosine distance does not see.
 
@@ -119,19 +138,27 @@ class FinishingTerm(Term):
 
     def style_statistics(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Tensor]:
         return statistics_by_region(
-            scene, self.layers, "finishing", lambda style: self._bank(style, encoder), averages=False
+            scene,
+            (*self.layers, "noise"),
+            "finishing",
+            lambda style: self._bank(style, encoder),
+            averages=False,
         )
 
     def _bank(self, style: Style, encoder: TiledEncoder) -> Gathered:
         """Layer → (m, C), sampled features of one style picture and of its three turned copies.
 
-        If the style has parts, a last column holds the index of each feature's part.
+        If the style has parts, a last column holds the index of each feature's part. And "noise" → (1,), see
+        :data:`MAX_NOISE`.
         """
         banks = [self._sampled(turned, encoder) for turned in _turns(style)]
         # In random order, because a share of several styles takes the first rows.
         order = sample_positions(4 * SAMPLES_PER_TURN, 1, sum(len(bank[self.layers[0]]) for bank in banks))
         joined = {layer: torch.cat([bank[layer] for bank in banks]) for layer in self.layers}
-        return {layer: rows[order[order < len(rows)]] for layer, rows in joined.items()}
+        noise = finest_lightness(style.pixels, style.mask).clamp_max(MAX_NOISE)
+        return {layer: rows[order[order < len(rows)]] for layer, rows in joined.items()} | {
+            "noise": noise.reshape(1)
+        }
 
     def _sampled(self, style: Style, encoder: TiledEncoder) -> Gathered:
         """Layer → (m, C), features of one picture at sampled positions."""
@@ -160,7 +187,7 @@ class FinishingTerm(Term):
             for (layer, rows), grid in zip(sampled.items(), grids.values(), strict=True)
         }
 
-    def prepare(self, scene: Scene, encoder: TiledEncoder) -> dict[str, Finished]:
+    def prepare(self, scene: Scene, encoder: TiledEncoder) -> FinishingMemory:
         banks = known_statistics(self, scene, encoder)
         short = encoder.encoder.compute_dtype is torch.bfloat16
         paying = None if scene.faces is None else 1.0 - self.keep_details * scene.faces
@@ -182,25 +209,37 @@ class FinishingTerm(Term):
                     None if deep or paying is None else layer_grid(layer, scene.size, paying),
                     region.guidance,
                 )
-        return finished if scene.start is None else _priced(finished, encoder.parts(scene.start, self.layers))
+        if scene.start is not None:
+            finished = _priced(finished, encoder.parts(scene.start, self.layers))
+        return FinishingMemory(finished, self._noise(scene, banks))
 
-    def gather(self, part: Part, memory: Mapping[str, Finished]) -> Gathered:
+    def _noise(self, scene: Scene, banks: Mapping[str, Tensor]) -> Tensor:
+        """Standard deviation of the noise: that of the quietest style, and none on faces."""
+        of_styles = [banks[statistics_key("noise", "finishing", region)] for region in scene.regions]
+        quietest = torch.cat(of_styles).min().reshape(1, 1, 1, 1)
+        return quietest if scene.faces is None else quietest * (1.0 - self.keep_details * scene.faces)
+
+    def noise(self, memory: FinishingMemory) -> Tensor:
+        return memory.noise
+
+    def gather(self, part: Part, memory: FinishingMemory) -> Gathered:
         gathered: Gathered = {}
-        for key, finished in memory.items():
+        for key, finished in memory.finished.items():
             one = _compared(part, finished)
             gathered[key], gathered[f"{key}/use"] = finishing_distance(
                 one.features, finished.style, finished.prices, one.weights, one.suitability, one.payments
             )
         return gathered
 
-    def judge(self, gathered: Gathered, memory: Mapping[str, Finished]) -> Gathered:
+    def judge(self, gathered: Gathered, memory: FinishingMemory) -> Gathered:
         return {
             key: finished.share / len(self.layers) * gathered[key][0] / gathered[key][1].clamp_min(1e-6)
-            for key, finished in memory.items()
+            for key, finished in memory.finished.items()
         }
 
-    def advance(self, gathered: Gathered, memory: Mapping[str, Finished]) -> dict[str, Finished]:
-        return {key: finished.after(gathered[f"{key}/use"]) for key, finished in memory.items()}
+    def advance(self, gathered: Gathered, memory: FinishingMemory) -> FinishingMemory:
+        after = {key: finished.after(gathered[f"{key}/use"]) for key, finished in memory.finished.items()}
+        return replace(memory, finished=after)
 
 
 def _kept(mask: Tensor | None, lowered: Tensor | None) -> float:

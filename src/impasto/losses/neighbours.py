@@ -21,7 +21,7 @@ SOFTNESS = 0.05
 #: log₂ e: powers of two take PyTorch a third of the time of powers of e.
 LOG2E = 1.0 / math.log(2.0)
 #: How often a direction may be used, times the mean over all.
-CAPACITY = 1.5
+CAPACITY = 2.5
 #: The price of what nobody may take; finite, because who pays nothing would pay 0 · ∞.
 FORBIDDING = 1e9
 #: Added to a squared length, so that a vector of length 0 has a finite derivative.

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from impasto.errors import RecipeError
+from impasto.losses.noise import under_noise
 from impasto.losses.recording import Recorder, Work, recorded, recorder_for
 from impasto.losses.terms import Term
 from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, as_mapping, size_of
@@ -121,6 +122,8 @@ class Objective:
         self.layers = tuple(dict.fromkeys(layer for term in used for layer in term.layers))
         with torch.no_grad():
             self._terms = [_Prepared(term, term.prepare(scene, self.encoder), term.weight) for term in used]
+            noises = [prepared.term.noise(prepared.memory) for prepared in self._terms]
+            self._noise = next((noise for noise in noises if noise is not None), None)
 
     def reweighted(self, weights: Mapping[str, float]) -> Objective:
         """A copy with other weights; what the terms remember is shared. Terms of weight 0 are left out.
@@ -147,7 +150,12 @@ class Objective:
         return self._judge(self._gather_whole(image))
 
     def evaluate(self, image: Tensor) -> tuple[float, Tensor, dict[str, float]]:
-        """Total, gradient (1, 3, H, W) and losses by name of a picture (1, 3, H, W), in tiles if needed."""
+        """Total, gradient (1, 3, H, W) and losses by name of a picture (1, 3, H, W), in tiles if needed.
+
+        The picture is seen under noise if a term asks for it.
+        """
+        if self._noise is not None:
+            image = under_noise(image, self._noise, self._evaluation)
         parts = self._tiles(size_of(image))
         if len(parts) == 1 and self._recorder is not None and self._repeats():
             self._recorded = self._recorded or recorded(self._numbers, image, self._recorder)

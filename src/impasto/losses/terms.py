@@ -80,6 +80,14 @@ class Term(ABC):
         """
         return None
 
+    def noise(self, memory: Any) -> Tensor | None:
+        """Standard deviation of the noise that evaluations with a gradient see the canvas under; None: none.
+
+        (1, 1, H, W), or (1, 1, 1, 1) for all of the canvas, see :mod:`impasto.losses.noise`. Terms that ask
+        for noise all see the same, so an objective should have no more than one of them.
+        """
+        return None
+
     @abstractmethod
     def gather(self, part: Part, memory: Any) -> Tensor | Mapping[str, Tensor]:
         """What the term needs to know of a part of the picture: a differentiable tensor, or several by name.
