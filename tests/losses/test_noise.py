@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-import oracles
 from fakes import array, picture, tiny_encoder
-from impasto.losses.noise import PERIOD, finest_lightness, under_noise
+from impasto.losses.noise import PERIOD, under_noise
 from impasto.losses.objective import Objective
 from impasto.losses.terms import Term
 from impasto.scene import Scene
@@ -21,19 +20,6 @@ from impasto.scene import Scene
 
 def deviation(value: float) -> Tensor:
     return torch.full((1, 1, 1, 1), value, dtype=torch.float64)
-
-
-def test_finest_lightness_is_its_formula():
-    image = picture(23, 31).double()
-    assert float(finest_lightness(image)) == pytest.approx(
-        oracles.finest_lightness(array(image[0])), rel=1e-6
-    )
-    left = torch.zeros(1, 1, 23, 31, dtype=torch.float64)
-    left[..., :12] = 1.0
-    beyond = image.clone()
-    beyond[..., 16:] = 0.5  # farther away than the blur reaches
-    assert float(finest_lightness(beyond, left)) == pytest.approx(float(finest_lightness(image, left)))
-    assert float(finest_lightness(torch.full_like(image, 0.3))) == pytest.approx(0.0, abs=1e-7)
 
 
 @given(st.integers(0, 600), st.integers(1, 200))

@@ -14,7 +14,6 @@ from impasto.losses.details import without_details, without_subjects
 from impasto.losses.functions import finishing_distance
 from impasto.losses.grids import Grid, layer_grid
 from impasto.losses.neighbours import CAPACITY, StyleDirections, next_prices, unit_rows
-from impasto.losses.noise import finest_lightness
 from impasto.losses.statistics import gather_positions, sample_positions
 from impasto.losses.style import known_statistics, region_shares, statistics_by_region, statistics_key
 from impasto.losses.terms import Term
@@ -22,6 +21,7 @@ from impasto.losses.tiled import Gathered, Part, TiledEncoder, add_up, size_of
 from impasto.networks.encoder import Features
 from impasto.networks.layers import geometry
 from impasto.networks.operations import Slopes
+from impasto.pictures.chroma import finest_lightness
 from impasto.pictures.geometry import Tile
 from impasto.scene import Guidance, Scene, Style
 
@@ -155,10 +155,9 @@ class FinishingTerm(Term):
         # In random order, because a share of several styles takes the first rows.
         order = sample_positions(4 * SAMPLES_PER_TURN, 1, sum(len(bank[self.layers[0]]) for bank in banks))
         joined = {layer: torch.cat([bank[layer] for bank in banks]) for layer in self.layers}
-        noise = finest_lightness(style.pixels, style.mask).clamp_max(MAX_NOISE)
-        return {layer: rows[order[order < len(rows)]] for layer, rows in joined.items()} | {
-            "noise": noise.reshape(1)
-        }
+        bank = {layer: rows[order[order < len(rows)]] for layer, rows in joined.items()}
+        noise = min(MAX_NOISE, finest_lightness(style.pixels, style.mask))
+        return bank | {"noise": style.pixels.new_tensor([noise])}
 
     def _sampled(self, style: Style, encoder: TiledEncoder) -> Gathered:
         """Layer → (m, C), features of one picture at sampled positions."""

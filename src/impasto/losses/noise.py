@@ -8,35 +8,18 @@ out; those to strokes do not (Cohen et al. 2019, randomised smoothing; Smilkov e
 from __future__ import annotations
 
 import functools
+import itertools
 
 import torch
 from torch import Tensor
 
-from impasto.pictures.colour import to_oklab
-from impasto.pictures.filters import gaussian_blur
-
-__all__ = ["PERIOD", "finest_lightness", "under_noise"]
+__all__ = ["PERIOD", "under_noise"]
 
 #: Pixels after which the noise repeats, in both directions. To draw noise for a whole picture would take a
 #: twentieth of the time of an evaluation.
 PERIOD = 256
 #: Rows and columns by which it is shifted from one evaluation to the next; odd, so that all shifts differ.
 SHIFT = (61, 101)
-#: The finest band of lightness is what a blur by this many pixels removes.
-SIGMA = 1.0
-
-
-def finest_lightness(picture: Tensor, mask: Tensor | None = None) -> Tensor:
-    """RMS of the finest band of OKLab's L, a scalar: how much the strokes and grain of a picture stand out.
-
-    Args:
-        picture: (1, 3, H, W), sRGB, [0, 1].
-        mask: (1, 1, H, W), how much each pixel counts; None: all equally.
-    """
-    lightness = to_oklab(picture)[:, :1]
-    squares = (lightness - gaussian_blur(lightness, SIGMA)).square()
-    mean = squares.mean() if mask is None else (squares * mask).sum() / mask.sum().clamp_min(1e-6)
-    return mean.sqrt()
 
 
 def under_noise(picture: Tensor, deviation: Tensor, evaluation: int) -> Tensor:
@@ -45,13 +28,15 @@ def under_noise(picture: Tensor, deviation: Tensor, evaluation: int) -> Tensor:
     Args:
         deviation: the noise's standard deviation, (1, 1, H, W), or (1, 1, 1, 1) for all of the picture.
     """
-    rows, columns = (
-        (torch.arange(side, device=picture.device) + evaluation * shift) % PERIOD
-        for side, shift in zip(picture.shape[-2:], SHIFT, strict=True)
-    )
     field = _field(picture.shape[1], picture.device, picture.dtype)
-    noise = field[:, :, rows][..., columns]
-    return torch.addcmul(picture, noise, deviation.to(noise))
+    field = field.roll([-evaluation * shift for shift in SHIFT], (-2, -1))
+    height, width = picture.shape[-2:]
+    deviation, noisy = deviation.to(picture).expand(1, 1, height, width), picture.clone()
+    for top, left in itertools.product(range(0, height, PERIOD), range(0, width, PERIOD)):
+        place = (..., slice(top, top + PERIOD), slice(left, left + PERIOD))
+        block = noisy[place]
+        block.addcmul_(field[..., : block.shape[-2], : block.shape[-1]], deviation[place])
+    return noisy
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""The finest band of a picture's colours, and a filter that limits it along the edges of lightness.
+"""The finest band of a picture, and a filter that limits that of its colours along the edges of lightness.
 
 Features of a convolutional network hardly see the hue of single pixels, so an optimised picture has coloured
 grain there that no painting has.
@@ -16,7 +16,7 @@ from impasto.pictures.colour import from_oklab, to_oklab
 from impasto.pictures.filters import gaussian_blur, gaussian_radius, guided_filter
 from impasto.pictures.geometry import Tile, crop_margin, tiles
 
-__all__ = ["finest_chroma", "limit_finest_chroma"]
+__all__ = ["finest_chroma", "finest_lightness", "limit_finest_chroma"]
 
 #: The finest band is what a blur by this many pixels removes.
 SIGMA = 1.0
@@ -32,10 +32,19 @@ def finest_chroma(picture: Tensor) -> float:
 
     Paintings in print have about 0.004 to 0.02.
     """
-    total = sum(
-        _sum_of_squares(_band(to_oklab(tile.cut(picture).double())[:, 1:]), tile) for tile in _tiles(picture)
-    )
-    return math.sqrt(total / (2 * picture.shape[-2] * picture.shape[-1]))
+    squares, weight = _finest(picture, slice(1, 3), None)
+    return math.sqrt(squares / (2 * weight))
+
+
+def finest_lightness(picture: Tensor, mask: Tensor | None = None) -> float:
+    """RMS of the finest band of OKLab's L: how much strokes and grain stand out.
+
+    Args:
+        picture: (1, 3, H, W), sRGB, [0, 1].
+        mask: (1, 1, H, W) ≥ 0, how much each pixel counts; None: all equally.
+    """
+    squares, weight = _finest(picture, slice(0, 1), mask)
+    return math.sqrt(squares / max(weight, 1e-6))
 
 
 def limit_finest_chroma(picture: Tensor, limit: float, *, wrap: bool = False) -> Tensor:
@@ -91,8 +100,18 @@ def _band(chroma: Tensor) -> Tensor:
     return chroma - gaussian_blur(chroma, SIGMA)
 
 
-def _sum_of_squares(band: Tensor, tile: Tile) -> float:
-    return float(band[(..., *tile.inner(1))].square().sum())
+def _finest(picture: Tensor, planes: slice, mask: Tensor | None) -> tuple[float, float]:
+    """The weighted sum of squares of the finest band of some planes of OKLab, and the sum of the weights."""
+    squares = weight = 0.0
+    for tile in _tiles(picture):
+        inner = tile.inner(1)
+        band = _band(to_oklab(tile.cut(picture).double())[:, planes])[(..., *inner)].square()
+        if mask is None:
+            squares, weight = squares + float(band.sum()), weight + band[0, 0].numel()
+        else:
+            weights = tile.cut(mask)[(..., *inner)].double()
+            squares, weight = squares + float((band * weights).sum()), weight + float(weights.sum())
+    return squares, weight
 
 
 def _tiles(picture: Tensor) -> list[Tile]:
