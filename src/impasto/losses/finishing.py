@@ -210,13 +210,10 @@ class FinishingTerm(Term):
                 )
         if scene.start is not None:
             finished = _priced(finished, encoder.parts(scene.start, self.layers))
-        return FinishingMemory(finished, self._noise(scene, banks))
-
-    def _noise(self, scene: Scene, banks: Mapping[str, Tensor]) -> Tensor:
-        """Standard deviation of the noise: that of the quietest style, and none on faces."""
         of_styles = [banks[statistics_key("noise", "finishing", region)] for region in scene.regions]
         quietest = torch.cat(of_styles).min().reshape(1, 1, 1, 1)
-        return quietest if scene.faces is None else quietest * (1.0 - self.keep_details * scene.faces)
+        # Who pays no prices is seen without noise: faces.
+        return FinishingMemory(finished, quietest if paying is None else quietest * paying)
 
     def noise(self, memory: FinishingMemory) -> Tensor:
         return memory.noise

@@ -104,13 +104,10 @@ def _finest(picture: Tensor, planes: slice, mask: Tensor | None) -> tuple[float,
     """The weighted sum of squares of the finest band of some planes of OKLab, and the sum of the weights."""
     squares = weight = 0.0
     for tile in _tiles(picture):
-        inner = tile.inner(1)
-        band = _band(to_oklab(tile.cut(picture).double())[:, planes])[(..., *inner)].square()
-        if mask is None:
-            squares, weight = squares + float(band.sum()), weight + band[0, 0].numel()
-        else:
-            weights = tile.cut(mask)[(..., *inner)].double()
-            squares, weight = squares + float((band * weights).sum()), weight + float(weights.sum())
+        inner = (..., *tile.inner(1))
+        band = _band(to_oklab(tile.cut(picture).double())[:, planes])[inner].square()
+        weights = torch.ones_like(band[:, :1]) if mask is None else tile.cut(mask)[inner].double()
+        squares, weight = squares + float((band * weights).sum()), weight + float(weights.sum())
     return squares, weight
 
 
